@@ -1,0 +1,92 @@
+"""One LLVM function of a contraction module, written through the scalar language.
+
+In: a name and parameter types. Out: the function's text. It adds to `Emitter` what kernels that move pointers
+by run-time strides need: byte offsets, pointer loads, calls and early returns. It knows no contraction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jitml.codegen.llvm import Emitter, llvm_type
+from jitml.scalar.value import Value, select
+
+ABI = ("ptr", "ptr", "i64", "i64", "ptr")
+STOP_OFFSET, SCRATCH_OFFSET = 24, 32
+STOPPED = 2
+
+
+class Function(Emitter):
+    """An `Emitter` with parameters, a name and a return type."""
+
+    def __init__(self, name: str, parameters: Sequence[str], returns: str = "void") -> None:
+        super().__init__()
+        self.name = name
+        self.returns = returns
+        self.parameters = [Value(self, t, 1, f"%p{i}") for i, t in enumerate(parameters)]
+
+    def integer(self, number: int) -> Value:
+        """An i64 constant."""
+        return self.constant("i64", number)
+
+    def offset(self, pointer: Value, size_bytes: Value) -> Value:
+        """`pointer` moved by a number of bytes; it may leave its array, so nothing is assumed."""
+        if size_bytes.number == 0:
+            return pointer
+        return self.pure(f"getelementptr i8, ptr {pointer.ref}, i64 {size_bytes.ref}", "ptr")
+
+    def opaque(self, value: Value) -> Value:
+        """The same value, of which loop strength reduction knows nothing: addresses stay as written."""
+        if value.number is not None:
+            return value
+        return self.effect(f"freeze {llvm_type(value.type)} {value.ref}", value.type)
+
+    def load_integer(self, array: Value, index: int) -> Value:
+        """Element `index` of an i64 array that does not change while the function runs."""
+        place = self.offset(array, self.integer(8 * index))
+        return self.pure(f"load i64, ptr {place.ref}, align 8", "i64")
+
+    def load_pointer(self, array: Value, index: int) -> Value:
+        """Element `index` of an array of pointers that does not change while the function runs."""
+        place = self.offset(array, self.integer(8 * index))
+        return self.pure(f"load ptr, ptr {place.ref}, align 8", "ptr")
+
+    def store_integer(self, array: Value, index: int, value: Value) -> None:
+        """Write element `index` of an i64 array that nothing in this function loads."""
+        self.store(self.offset(array, self.integer(8 * index)), value, "i64")
+
+    def call(self, name: str, arguments: Sequence[Value]) -> None:
+        """Call a function of this module that returns nothing."""
+        self.line(f"call void @{name}({_typed(arguments)})")
+
+    def call_kernel(self, code: Value, arguments: Sequence[Value]) -> Value:
+        """Call a kernel by pointer; its status as i32."""
+        return self.effect(f"call i32 {code.ref}({_typed(arguments)})", "i32")
+
+    def leave(self, status: int) -> None:
+        """Return from the middle of a function; what follows in this block is never reached."""
+        self.line(f"ret i32 {status}")
+        self.label("after" + self.fresh()[1:])
+
+    def leave_if_stopped(self, fault: Value) -> None:
+        """Poll the stop flag of the fault record, and return when it is set."""
+        flag = self.load_pointer(fault, STOP_OFFSET // 8)
+        stop = self.effect(f"load volatile i32, ptr {flag.ref}, align 4", "i32")
+        self.if_(stop != 0, lambda: self.leave(STOPPED))
+
+    def text(self, attributes: str) -> str:
+        """The whole function; kernels of the ABI are visible, all else is internal."""
+        linkage = "internal void" if self.returns == "void" else self.returns
+        parameters = _typed(self.parameters)
+        ending = [] if self.returns != "void" else ["  ret void"]
+        body = "\n".join(["entry:", *self.lines, *ending])
+        return f"define {linkage} @{self.name}({parameters}) {attributes} {{\n{body}\n}}\n"
+
+
+def _typed(values: Sequence[Value]) -> str:
+    return ", ".join(f"{llvm_type(v.type, v.lanes)} {v.ref}" for v in values)
+
+
+def smaller(a: Value, b: Value | int) -> Value:
+    """The smaller of two integers."""
+    return select(a < b, a, b)

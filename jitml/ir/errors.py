@@ -1,0 +1,100 @@
+"""The errors that users meet: what went wrong, where in their program, and how to go on.
+
+Public as `jitml.errors`. Names that JAX's users catch are kept.
+"""
+
+from __future__ import annotations
+
+from jitml.ir.source import Source
+
+
+class JitmlError(Exception):
+    """Base of jitml's errors. `message` says what, `source` where, `hint` how to go on."""
+
+    def __init__(self, message: str, *, hint: str = "", source: Source | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.source = source
+
+    def located(self, source: Source) -> JitmlError:
+        """This error, told where it happened (the first telling counts)."""
+        if self.source is None and source:
+            self.source = source
+        return self
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        if self.source:
+            lines.append(f"  {self.source.describe()}")
+        if self.hint:
+            lines.append(f"  hint: {self.hint}")
+        return "\n".join(lines)
+
+
+class ShapeError(JitmlError, TypeError, ValueError):
+    """Shapes that do not fit together."""
+
+
+class DTypeError(JitmlError, TypeError):
+    """A dtype that an operation cannot take."""
+
+
+class AxisError(JitmlError, ValueError, IndexError):
+    """An axis out of range, or given twice."""
+
+
+class OutOfBoundsError(JitmlError, IndexError):
+    """An index outside its axis."""
+
+
+class ArgumentError(JitmlError, TypeError, ValueError):
+    """An argument that a function of jitml cannot take."""
+
+
+class DifferentiationError(JitmlError, TypeError):
+    """Something that has no derivative was differentiated."""
+
+
+class TreeError(JitmlError, TypeError, ValueError):
+    """Nested containers whose structures differ, or a leaf that cannot be used."""
+
+
+class TransformError(JitmlError, NotImplementedError):
+    """A transform that an op does not have."""
+
+
+class IntegerOverflowError(JitmlError, OverflowError):
+    """An integer that its dtype cannot hold."""
+
+
+class TracerError(JitmlError, TypeError):
+    """An abstract value was used where only a concrete one can serve."""
+
+
+class ConcretizationTypeError(TracerError):
+    """A concrete value was needed of an abstract one."""
+
+
+class TracerBoolConversionError(ConcretizationTypeError):
+    """`bool()` of an abstract value."""
+
+
+class TracerIntegerConversionError(TracerError):
+    """An abstract value was used as a Python integer or index."""
+
+
+class TracerArrayConversionError(TracerError):
+    """An abstract value was converted to a NumPy array."""
+
+
+class NonConcreteBooleanIndexError(TracerError, IndexError):
+    """A boolean mask whose number of true entries is not known while tracing."""
+
+
+class UnexpectedTracerError(TracerError):
+    """A tracer was used after the trace that made it had ended."""
+
+
+class InternalError(JitmlError, AssertionError):
+    """A mistake of jitml's own; please report it with the message."""

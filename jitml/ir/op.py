@@ -1,0 +1,85 @@
+"""`Op`: one operation of the IR, with all its rules in one place.
+
+An op is a frozen dataclass: its fields are its parameters (so equality, hashing, printing and parsing follow), its
+methods are its rules. A rule that an op lacks says so when asked (`has`), it is never discovered by a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+from jitml.ir.errors import TransformError
+from jitml.ir.types import ArrayType
+
+# Rules that build equations take and return what the tracer gives them; the IR does not know its type.
+Traced = Any
+
+RULES = ("infer", "value", "jvp", "transpose", "batch", "lower", "expand")
+
+
+class Undefined:
+    """Stands for a linear input in a transpose rule: its value is unknown, its type is not."""
+
+    __slots__ = ("type",)
+
+    def __init__(self, type_: ArrayType) -> None:
+        self.type = type_
+
+
+@dataclass(frozen=True)
+class Op:
+    """Base of all ops. `name` is the op's name in text; ops register themselves under it."""
+
+    name: ClassVar[str]
+    registry: ClassVar[dict[str, type[Op] | Op]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in cls.__dict__:
+            Op.registry[cls.name] = cls
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        """Types of the outputs; raises a named error if the inputs do not fit."""
+        raise self._lacks("infer")
+
+    def value(self, *arrays: Any) -> tuple[Any, ...]:
+        """The op's meaning in NumPy: oracle and documentation, never used to compute a user's result."""
+        raise self._lacks("value")
+
+    def jvp(
+        self, primals: Sequence[Traced], tangents: Sequence[Traced | None]
+    ) -> tuple[Sequence[Traced], Sequence[Traced | None]]:
+        """Outputs and their tangents. A tangent that is None is a symbolic zero."""
+        raise self._lacks("jvp")
+
+    def transpose(
+        self, cotangents: Sequence[Traced | None], inputs: Sequence[Traced | Undefined]
+    ) -> Sequence[Traced | None]:
+        """Cotangents of the inputs that are `Undefined` (the linear ones); None for the others and for zero."""
+        raise self._lacks("transpose")
+
+    def batch(
+        self, size: int, inputs: Sequence[Traced], axes: Sequence[int | None]
+    ) -> tuple[Sequence[Traced], Sequence[int | None]]:
+        """Outputs and their batch axes, for inputs of which some have an extra axis of `size` at `axes`."""
+        raise self._lacks("batch")
+
+    def expand(self, *inputs: Traced) -> Sequence[Traced]:
+        """The outputs stated in other ops, for an op that has no kernel of its own."""
+        raise self._lacks("expand")
+
+    def has(self, rule: str) -> bool:
+        """Whether this op has the rule (one of `RULES`)."""
+        return getattr(type(self), rule, None) is not getattr(Op, rule, None)
+
+    def _lacks(self, rule: str) -> TransformError:
+        return TransformError(
+            f"{self.name} has no {rule} rule",
+            hint="`python -m jitml ops` lists the rules of every op",
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """The op's parameters in order of definition."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}

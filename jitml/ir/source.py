@@ -1,0 +1,91 @@
+"""Where in the user's program an equation came from."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from types import CodeType, FrameType
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_OURS: dict[CodeType, bool] = {}
+
+
+class Source:
+    """A user's file and line. Made from a running frame at the price of two references; resolved when asked."""
+
+    __slots__ = ("_code", "_file", "_function", "_instruction", "_line")
+
+    def __init__(
+        self,
+        code: CodeType | None = None,
+        instruction: int = 0,
+        file: str = "",
+        line: int = 0,
+        function: str = "",
+    ) -> None:
+        self._code, self._instruction = code, instruction
+        self._file, self._line, self._function = file, line, function
+
+    @property
+    def file(self) -> str:
+        return self._code.co_filename if self._code else self._file
+
+    @property
+    def function(self) -> str:
+        return self._code.co_name if self._code else self._function
+
+    @property
+    def line(self) -> int:
+        if self._code is None:
+            return self._line
+        for start, end, line in self._code.co_lines():
+            if start <= self._instruction < end and line is not None:
+                return line
+        return self._code.co_firstlineno
+
+    @property
+    def text(self) -> str:
+        """The source line itself, stripped; empty if the file is not at hand."""
+        return linecache.getline(self.file, self.line).strip()
+
+    def __bool__(self) -> bool:
+        return self._code is not None or bool(self._file)
+
+    def __str__(self) -> str:
+        return f"{os.path.basename(self.file)}:{self.line}" if self else ""
+
+    def describe(self) -> str:
+        """`at model.py:41 in layer:  h = x @ w`, as error messages have it."""
+        if not self:
+            return ""
+        where = f" in {self.function}" if self.function not in ("", "<module>") else ""
+        text = f":  {self.text}" if self.text else ""
+        return f"at {os.path.basename(self.file)}:{self.line}{where}{text}"
+
+
+NOWHERE = Source()
+
+
+def _is_ours(code: CodeType) -> bool:
+    ours = code.co_filename.startswith((_PACKAGE, "<frozen", "<string>"))
+    _OURS[code] = ours
+    return ours
+
+
+def user_frame(depth: int = 1) -> FrameType | None:
+    """The innermost frame on this thread's stack that is not jitml's own."""
+    frame: FrameType | None = sys._getframe(depth)
+    while frame is not None:
+        code = frame.f_code
+        ours = _OURS.get(code)
+        if not (_is_ours(code) if ours is None else ours):
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def user_source(depth: int = 2) -> Source:
+    """The line of the user's program that runs now."""
+    frame = user_frame(depth)
+    return NOWHERE if frame is None else Source(frame.f_code, frame.f_lasti)
