@@ -1,0 +1,410 @@
+/* Array: an immutable array; header, shape and small data in one object.
+ *
+ * In: dtypes, shapes, memory. Out: Python objects. Must not know how operators or kernels work.
+ * The data is only looked at by those who pin it: runs and exports. A deleted array gives its
+ * memory back when the last pin goes.
+ */
+#include "core.h"
+
+#include <structmember.h>
+
+PyTypeObject *ArrayType;
+DtypeRow dtype_rows[32];
+int dtype_count;
+Py_ssize_t live_arrays;
+static PyObject *message_deleted, *rebuild_function;
+
+/* ---- dtypes and shapes ---- */
+
+int dtype_code(PyObject *dtype)
+{
+    for (int code = 0; code < dtype_count; code++)
+        if (dtype_rows[code].dtype == dtype)
+            return code;
+    PyObject *module = PyImport_ImportModule("jitml_runtime.dtypes");
+    PyObject *row = module ? PyObject_CallMethod(module, "find_row", "O", dtype) : NULL;
+    PyObject *known = row ? PyObject_GetAttrString(row, "dtype") : NULL;
+    int found = -1;
+    for (int code = 0; known && code < dtype_count; code++)
+        if (dtype_rows[code].dtype == known)
+            found = code;
+    Py_XDECREF(known);
+    Py_XDECREF(row);
+    Py_XDECREF(module);
+    return found;
+}
+
+int shape_from_tuple(PyObject *tuple, int64_t *shape)
+{
+    if (!PyTuple_Check(tuple)) {
+        PyErr_Format(PyExc_TypeError, "a shape must be a tuple, not %.100s",
+                     Py_TYPE(tuple)->tp_name);
+        return -1;
+    }
+    Py_ssize_t dimensions = PyTuple_GET_SIZE(tuple);
+    if (dimensions > MAX_DIMENSIONS) {
+        PyErr_Format(PyExc_ValueError, "arrays have at most %d dimensions, not %zd",
+                     MAX_DIMENSIONS, dimensions);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < dimensions; i++) {
+        shape[i] = PyLong_AsLongLong(PyTuple_GET_ITEM(tuple, i));
+        if (shape[i] == -1 && PyErr_Occurred())
+            return -1;
+        if (shape[i] < 0) {
+            PyErr_Format(PyExc_ValueError, "shape %R has a negative size", tuple);
+            return -1;
+        }
+    }
+    return (int)dimensions;
+}
+
+PyObject *shape_to_tuple(const Array *array)
+{
+    PyObject *tuple = PyTuple_New(array->dimensions);
+    for (int i = 0; tuple && i < array->dimensions; i++) {
+        PyObject *extent = PyLong_FromLongLong(array->shape[i]);
+        if (!extent)
+            Py_CLEAR(tuple);
+        else
+            PyTuple_SET_ITEM(tuple, i, extent);
+    }
+    return tuple;
+}
+
+int array_size(int dtype, int dimensions, const int64_t *shape, int64_t *size)
+{
+    int64_t count = 1, bytes;
+    bool overflow = false, empty = false;
+    for (int i = 0; i < dimensions; i++) {
+        overflow |= __builtin_mul_overflow(count, shape[i] ? shape[i] : 1, &count);
+        empty |= shape[i] == 0;
+    }
+    overflow |= __builtin_mul_overflow(count, dtype_rows[dtype].item_bytes, &bytes);
+    if (overflow && !empty) {
+        PyErr_SetString(PyExc_MemoryError, "the array is larger than the address space");
+        return -1;
+    }
+    *size = empty ? 0 : count;
+    return 0;
+}
+
+/* ---- construction and end ---- */
+
+static Array *array_header(int dtype, int dimensions, const int64_t *shape, bool weak,
+                           int64_t size, size_t inline_bytes)
+{
+    size_t bytes = offsetof(Array, shape) + (size_t)dimensions * sizeof(int64_t) + inline_bytes;
+    Array *array = PyObject_Malloc(bytes);
+    if (!array)
+        return (Array *)PyErr_NoMemory();
+    PyObject_Init((PyObject *)array, ArrayType);
+    array->weak_references = NULL;
+    array->data = NULL;
+    array->storage = NULL;
+    array->size = size;
+    array->dimensions = dimensions;
+    array->pins = 0;
+    array->dtype = (uint8_t)dtype;
+    array->weak = weak;
+    array->deleted = false;
+    for (int i = 0; i < dimensions; i++)
+        array->shape[i] = shape[i];
+    live_arrays++;
+    return array;
+}
+
+Array *array_new(int dtype, int dimensions, const int64_t *shape, bool weak)
+{
+    int64_t size;
+    if (array_size(dtype, dimensions, shape, &size) < 0)
+        return NULL;
+    size_t bytes = (size_t)size * dtype_rows[dtype].item_bytes;
+    bool is_inline = bytes <= MAX_INLINE_BYTES;
+    Array *array = array_header(dtype, dimensions, shape, weak, size,
+                                is_inline ? ALIGN_UP(bytes + 1) + ALIGNMENT - 1 : 0);
+    if (!array)
+        return NULL;
+    if (is_inline) {
+        array->data = (void *)ALIGN_UP((uintptr_t)(array->shape + dimensions));
+        return array;
+    }
+    array->storage = storage_new(bytes);
+    if (!array->storage) {
+        Py_DECREF(array);
+        return NULL;
+    }
+    array->data = array->storage->data;
+    return array;
+}
+
+Array *array_wrap(int dtype, int dimensions, const int64_t *shape, bool weak, void *data,
+                  Storage *storage)
+{
+    int64_t size;
+    Array *array = NULL;
+    if (array_size(dtype, dimensions, shape, &size) == 0)
+        array = array_header(dtype, dimensions, shape, weak, size, 0);
+    if (!array) {
+        storage_drop(storage);
+        return NULL;
+    }
+    array->data = data;
+    array->storage = storage;
+    return array;
+}
+
+static void array_drop_data(Array *array)
+{
+    Storage *storage = array->storage;
+    array->storage = NULL;
+    array->data = NULL;
+    storage_drop(storage);
+}
+
+void array_unpin(Array *array)
+{
+    if (--array->pins == 0 && array->deleted)
+        array_drop_data(array);
+}
+
+void array_delete(Array *array)
+{
+    array->deleted = true;
+    if (array->pins == 0)
+        array_drop_data(array);
+}
+
+static void array_dealloc(Array *array)
+{
+    PyTypeObject *type = Py_TYPE(array);
+    if (array->weak_references)
+        PyObject_ClearWeakRefs((PyObject *)array);
+    storage_drop(array->storage);
+    live_arrays--;
+    PyObject_Free(array);
+    Py_DECREF(type);
+}
+
+void *array_data(Array *array)
+{
+    if (array->deleted) {
+        PyErr_SetObject(PyExc_RuntimeError, message_deleted);
+        return NULL;
+    }
+    return array->data;
+}
+
+/* ---- attributes ---- */
+
+static PyObject *get_shape(Array *self, void *unused)
+{
+    (void)unused;
+    return shape_to_tuple(self);
+}
+
+static PyObject *get_dtype(Array *self, void *unused)
+{
+    (void)unused;
+    return Py_NewRef(dtype_rows[self->dtype].dtype);
+}
+
+static PyObject *get_ndim(Array *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromLong(self->dimensions);
+}
+
+static PyObject *get_size(Array *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromLongLong(self->size);
+}
+
+static PyObject *get_nbytes(Array *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromSize_t(array_bytes(self));
+}
+
+static PyObject *get_itemsize(Array *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromLong(dtype_rows[self->dtype].item_bytes);
+}
+
+static PyObject *get_weak_type(Array *self, void *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(self->weak);
+}
+
+static PyObject *array_is_deleted(Array *self, PyObject *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(self->deleted);
+}
+
+static PyObject *array_method_delete(Array *self, PyObject *unused)
+{
+    (void)unused;
+    array_delete(self);
+    Py_RETURN_NONE;
+}
+
+static Py_ssize_t array_length(Array *self)
+{
+    if (self->dimensions == 0) {
+        PyErr_SetString(PyExc_TypeError, "len() of unsized object");
+        return -1;
+    }
+    return (Py_ssize_t)self->shape[0];
+}
+
+/* ---- copies ---- */
+
+static PyObject *array_copy(Array *self, PyObject *unused)
+{
+    (void)unused;
+    void *data = array_data(self);
+    if (!data)
+        return NULL;
+    Array *copy = array_new(self->dtype, self->dimensions, self->shape, self->weak);
+    if (copy)
+        memcpy(copy->data, data, array_bytes(self));
+    return (PyObject *)copy;
+}
+
+static PyObject *array_reduce(Array *self, PyObject *unused)
+{
+    (void)unused;
+    void *data = array_data(self);
+    if (!data)
+        return NULL;
+    PyObject *shape = shape_to_tuple(self);
+    if (!shape)
+        return NULL;
+    return Py_BuildValue("O(NNNO)", rebuild_function,
+                         PyObject_Str(dtype_rows[self->dtype].dtype), shape,
+                         PyBytes_FromStringAndSize(data, (Py_ssize_t)array_bytes(self)),
+                         self->weak ? Py_True : Py_False);
+}
+
+/* ---- the type ---- */
+
+static PyMethodDef array_methods[] = {
+    {"is_deleted", (PyCFunction)array_is_deleted, METH_NOARGS,
+     "Return whether the array was donated or deleted."},
+    {"delete", (PyCFunction)array_method_delete, METH_NOARGS,
+     "Give the memory back at once; reading the array afterwards raises RuntimeError."},
+    {"__copy__", (PyCFunction)array_copy, METH_NOARGS, NULL},
+    {"__deepcopy__", (PyCFunction)array_copy, METH_O, NULL},
+    {"__reduce__", (PyCFunction)array_reduce, METH_NOARGS, NULL},
+    {"__complex__", array_dunder_complex, METH_NOARGS, NULL},
+    {"__array__", (PyCFunction)(void (*)(void))array_dunder_array,
+     METH_VARARGS | METH_KEYWORDS, NULL},
+    {"__dlpack__", (PyCFunction)(void (*)(void))array_dunder_dlpack,
+     METH_VARARGS | METH_KEYWORDS, NULL},
+    {"__dlpack_device__", array_dunder_dlpack_device, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef array_attributes[] = {
+    {"shape", (getter)get_shape, NULL, "Size along each axis.", NULL},
+    {"dtype", (getter)get_dtype, NULL, "Element type.", NULL},
+    {"ndim", (getter)get_ndim, NULL, "Number of axes.", NULL},
+    {"size", (getter)get_size, NULL, "Number of elements.", NULL},
+    {"nbytes", (getter)get_nbytes, NULL, "Bytes of all elements.", NULL},
+    {"itemsize", (getter)get_itemsize, NULL, "Bytes of one element.", NULL},
+    {"weak_type", (getter)get_weak_type, NULL,
+     "Whether the element type gives way to others, as a Python scalar's does.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef array_members[] = {
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(Array, weak_references), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyType_Slot array_slots[] = {
+    {Py_tp_doc, "An immutable array. Made by from_numpy, from_dlpack or a compiled function."},
+    {Py_tp_dealloc, array_dealloc},
+    {Py_tp_methods, array_methods},
+    {Py_tp_getset, array_attributes},
+    {Py_tp_members, array_members},
+    {Py_mp_length, array_length},
+    {Py_tp_hash, PyObject_HashNotImplemented},
+    {Py_bf_getbuffer, array_get_buffer},
+    {Py_bf_releasebuffer, array_release_buffer},
+};
+
+static int read_dtype_rows(void)
+{
+    PyObject *module = PyImport_ImportModule("jitml_runtime.dtypes");
+    PyObject *rows = module ? PyObject_GetAttrString(module, "ROWS") : NULL;
+    Py_XDECREF(module);
+    if (!rows)
+        return -1;
+    Py_ssize_t count = PyTuple_Check(rows) ? PyTuple_GET_SIZE(rows) : 0;
+    if (count > (Py_ssize_t)(sizeof dtype_rows / sizeof *dtype_rows))
+        count = 0;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        DtypeRow *row = &dtype_rows[i];
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(rows, i), "Obs", &row->dtype, &row->dlpack_code,
+                              &row->format))
+            return -1;
+        PyObject *size = PyObject_GetAttrString(row->dtype, "itemsize");
+        if (!size)
+            return -1;
+        row->item_bytes = (uint8_t)PyLong_AsLong(size);
+        Py_DECREF(size);
+        if (!row->format[0])
+            row->format = NULL;
+    }
+    dtype_count = (int)count;
+    return 0; /* the reference to `rows` is kept: the table points into it */
+}
+
+static PyObject *imported(const char *module_name, const char *name)
+{
+    PyObject *module = PyImport_ImportModule(module_name);
+    PyObject *value = module ? PyObject_GetAttrString(module, name) : NULL;
+    Py_XDECREF(module);
+    return value;
+}
+
+int array_setup(PyObject *module)
+{
+    if (read_dtype_rows() < 0)
+        return -1;
+    message_deleted = imported("jitml_runtime.errors", "DELETED");
+    rebuild_function = imported("jitml_runtime.rebuild", "rebuild_array");
+    if (!message_deleted || !rebuild_function)
+        return -1;
+    size_t own = sizeof array_slots / sizeof *array_slots, others = 0;
+    while (operator_slots[others].slot)
+        others++;
+    PyType_Slot *slots = PyMem_Calloc(own + others + 1, sizeof *slots);
+    if (!slots) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    memcpy(slots, array_slots, sizeof array_slots);
+    memcpy(slots + own, operator_slots, others * sizeof *slots);
+    PyType_Spec spec = {
+        .name = "jitml_runtime.Array",
+        .basicsize = (int)offsetof(Array, shape),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+        .slots = slots,
+    };
+    ArrayType = (PyTypeObject *)PyType_FromSpec(&spec);
+    PyMem_Free(slots);
+    if (!ArrayType)
+        return -1;
+    /* Binary operators of ndarray with a lower priority leave the work to our slots. */
+    PyObject *priority = PyLong_FromLong(100);
+    int failed = !priority
+              || PyObject_SetAttrString((PyObject *)ArrayType, "__array_priority__", priority) < 0;
+    Py_XDECREF(priority);
+    return failed ? -1 : PyModule_AddObjectRef(module, "Array", (PyObject *)ArrayType);
+}

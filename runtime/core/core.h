@@ -1,0 +1,211 @@
+/* The C core of jitml_runtime: what its parts share.
+ *
+ * alloc.c     blocks of memory: recycled, 64-byte aligned, counted
+ * array.c     Array: construction, deletion, attributes
+ * convert.c   Array to and from NumPy and the buffer protocol
+ * dlpack.c    Array to and from DLPack
+ * operators.c number, comparison and subscript slots, filled from above
+ * pool.c      threads that share the chunks of one kernel
+ * interrupt.c Ctrl-C while Python is not held
+ * plan.c      a plan of Python data becomes tables
+ * execute.c   Executable: runs the tables
+ * module.c    the module
+ */
+#ifndef JITML_CORE_H
+#define JITML_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define ALIGNMENT ((size_t)64)
+#define ALIGN_UP(n) (((size_t)(n) + ALIGNMENT - 1) & ~(ALIGNMENT - 1))
+#define MAX_INLINE_BYTES 256
+#define MAX_DIMENSIONS 64
+
+/* ---- alloc.c ------------------------------------------------------------------------------ */
+
+/* Memory that several owners share. `references` is changed with Python held. */
+typedef struct Storage {
+    Py_ssize_t references;
+    void *data;
+    size_t size_bytes;
+    void (*release)(struct Storage *); /* NULL: from the allocator, ours to write */
+    void *owner;                       /* for `release` */
+} Storage;
+
+typedef struct {
+    size_t bytes_in_use, peak_bytes, cached_bytes, allocations;
+} MemoryStats;
+
+void *block_acquire(size_t size_bytes);               /* NULL: out of memory; no Python needed */
+void block_release(void *block, size_t size_bytes);
+size_t block_trim(void);                              /* returns cached blocks to the system */
+void block_stats(MemoryStats *stats, bool reset_peak);
+void block_before_fork(void);
+void block_after_fork(void);
+
+Storage *storage_new(size_t size_bytes);              /* sets MemoryError */
+Storage *storage_adopt(void *data, size_t size_bytes, void (*release)(Storage *), void *owner);
+void storage_drop(Storage *storage);
+
+/* ---- array.c ------------------------------------------------------------------------------ */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *weak_references;
+    void *data;       /* NULL once deleted */
+    Storage *storage; /* NULL: the data is inside this object */
+    int64_t size;
+    int32_t dimensions;
+    int32_t pins; /* runs and exports that look at the data: it must stay while they do */
+    uint8_t dtype;
+    bool weak, deleted;
+    int64_t shape[]; /* then, if inline, the data */
+} Array;
+
+typedef struct {
+    PyObject *dtype;
+    const char *format; /* of the buffer protocol; NULL if it has none */
+    uint8_t item_bytes, dlpack_code;
+} DtypeRow;
+
+extern PyTypeObject *ArrayType;
+extern DtypeRow dtype_rows[32];
+extern int dtype_count;
+extern Py_ssize_t live_arrays;
+
+#define ARRAY_CHECK(o) (Py_TYPE(o) == ArrayType)
+
+static inline size_t array_bytes(const Array *array)
+{
+    return (size_t)array->size * dtype_rows[array->dtype].item_bytes;
+}
+
+static inline void array_pin(Array *array) { array->pins++; }
+void array_unpin(Array *array);
+void *array_data(Array *array); /* NULL with RuntimeError set if deleted */
+Array *array_new(int dtype, int dimensions, const int64_t *shape, bool weak);
+Array *array_wrap(int dtype, int dimensions, const int64_t *shape, bool weak, void *data,
+                  Storage *storage); /* takes over the reference to `storage` */
+int array_size(int dtype, int dimensions, const int64_t *shape, int64_t *size);
+void array_delete(Array *array);
+int dtype_code(PyObject *dtype); /* -1 with TypeError set */
+int shape_from_tuple(PyObject *tuple, int64_t *shape); /* dimensions, or -1 with an error set */
+PyObject *shape_to_tuple(const Array *array);
+int array_setup(PyObject *module);
+
+/* ---- convert.c ---------------------------------------------------------------------------- */
+
+PyObject *array_to_numpy(Array *array); /* a read-only view */
+PyObject *array_from_numpy(PyObject *source, bool weak, bool copy);
+PyObject *numpy_view(int dtype, int dimensions, const int64_t *shape, void *data, Array *array,
+                     Storage *storage, bool writable);
+int array_get_buffer(PyObject *self, Py_buffer *view, int flags);
+void array_release_buffer(PyObject *self, Py_buffer *view);
+PyObject *array_dunder_array(PyObject *self, PyObject *args, PyObject *keywords);
+int convert_setup(void);
+
+/* ---- dlpack.c ----------------------------------------------------------------------------- */
+
+PyObject *array_dunder_dlpack(PyObject *self, PyObject *args, PyObject *keywords);
+PyObject *array_dunder_dlpack_device(PyObject *self, PyObject *unused);
+PyObject *array_from_dlpack(PyObject *module, PyObject *source);
+
+/* ---- operators.c -------------------------------------------------------------------------- */
+
+extern PyType_Slot operator_slots[]; /* ends with {0, NULL} */
+PyObject *set_operators(PyObject *module, PyObject *table);
+PyObject *array_dunder_complex(PyObject *self, PyObject *unused);
+int operators_setup(void);
+
+/* ---- pool.c ------------------------------------------------------------------------------- */
+
+typedef void (*PoolTask)(void *context, int64_t index, int worker);
+typedef void (*PoolPoll)(void *context); /* the caller's, while it waits for the others */
+typedef enum { POOL_DONE, POOL_BUSY, POOL_LOST } PoolResult;
+
+PoolResult pool_run(PoolTask task, PoolPoll poll, void *context, int64_t count, int threads);
+int pool_threads(void);
+void pool_set_threads(int count);
+void pool_after_fork(void);
+
+/* ---- interrupt.c -------------------------------------------------------------------------- */
+
+/* A stretch of native work without Python. While it lasts in the main thread, Ctrl-C sets *stop. */
+typedef struct {
+    PyThreadState *thread;
+    volatile int32_t *stop;
+    volatile int32_t *outer_stop;
+    int64_t next_poll_ns;
+    bool watching;
+} Native;
+
+void native_begin(Native *native, volatile int32_t *stop);
+void native_end(Native *native);
+/* True if the stretch is to be given up; then native_end is to be called and an error is set. */
+bool native_poll(Native *native);
+int interrupt_setup(void);
+
+/* ---- plan.c ------------------------------------------------------------------------------- */
+
+typedef struct {
+    int64_t site, index, value;
+    const volatile int32_t *stop;
+    void *scratch;
+} Fault;
+
+typedef int32_t (*Kernel)(void **buffers, const int64_t *sizes, int64_t begin, int64_t end,
+                          Fault *fault);
+
+typedef struct {
+    int dtype, dimensions;
+    bool weak;
+    int64_t *shape;
+} Spec;
+
+typedef enum { FROM_INPUT, FROM_OUTPUT, FROM_ARENA, FROM_CONSTANT } Place;
+typedef struct {
+    Place place;
+    size_t index, size_bytes; /* for FROM_ARENA and FROM_CONSTANT index is an offset in bytes */
+} Slot;
+
+typedef enum { STEP_SERIAL, STEP_PARALLEL, STEP_COPY, STEP_HOST } StepKind;
+typedef struct {
+    StepKind kind;
+    int buffer_count; /* STEP_HOST: inputs, then outputs */
+    int *buffers;
+    int64_t *sizes;
+    int64_t extent, grain;
+    Kernel kernel;
+    PyObject *function; /* STEP_HOST */
+    int input_count;
+    Spec *specs;
+} Step;
+
+typedef struct {
+    Spec *inputs, *outputs;
+    Slot *slots;
+    Step *steps;
+    int64_t *aliases;    /* per output: the donated argument, or -1 */
+    int64_t *forward;    /* per output: the argument passed on, or -1 */
+    int64_t *duplicates; /* per output: the earlier output, or -1 */
+    char *constants;
+    size_t constant_bytes, arena_bytes, scratch_bytes;
+    int input_count, output_count, slot_count, step_count, most_buffers;
+    bool has_parallel, has_host, has_aliases, is_long;
+} Tables;
+
+int tables_build(Tables *tables, PyObject *plan, PyObject *addresses, PyObject *functions);
+void tables_clear(Tables *tables);
+
+/* ---- execute.c ---------------------------------------------------------------------------- */
+
+int execute_setup(PyObject *module);
+
+#endif

@@ -1,0 +1,526 @@
+/* Executable: runs a plan's tables.
+ *
+ * In: Arrays. Out: Arrays, or the first failed check in program order, whatever the threads did.
+ * A run takes its results and its arena, executes the steps, and gives everything back; arguments
+ * are pinned meanwhile, so that neither delete() nor donation can take their memory away.
+ */
+#include "core.h"
+
+#define LOCAL_BYTES 2048
+
+typedef struct {
+    PyObject_HEAD
+    Tables tables;
+    PyObject *plan, *keepalive, *functions;
+} Executable;
+
+/* One call of one executable. */
+typedef struct {
+    const Tables *tables;
+    Array **arguments;
+    int argument_count; /* pinned so far */
+    PyObject *results;
+    char *arena, *scratch;
+    void **pointers; /* per slot */
+    void **operands; /* of the current step */
+    Storage *block;  /* what the four lie in, or NULL if on the stack */
+    int threads;
+    bool native;     /* Python is not held */
+    Native stretch;
+    volatile int32_t stop;
+    const Step *step;
+    atomic_flag fault_lock;
+    Fault fault;     /* the smallest of the current step */
+    bool failed;
+    atomic_bool stopped;
+} Run;
+
+static PyTypeObject *ExecutableType;
+static PyObject *check_plan, *kernel_fault;
+
+/* ---- kernels ---- */
+
+static void note_failure(Run *run, int32_t code, const Fault *fault)
+{
+    if (code == 2) {
+        atomic_store(&run->stopped, true);
+        return;
+    }
+    while (atomic_flag_test_and_set_explicit(&run->fault_lock, memory_order_acquire))
+        ;
+    bool earlier = fault->site < run->fault.site
+                || (fault->site == run->fault.site && fault->index < run->fault.index);
+    if (!run->failed || earlier)
+        run->fault = *fault;
+    run->failed = true;
+    atomic_flag_clear_explicit(&run->fault_lock, memory_order_release);
+}
+
+static void run_chunk(void *context, int64_t index, int worker)
+{
+    Run *run = context;
+    const Step *step = run->step;
+    if (run->stop) {
+        atomic_store(&run->stopped, true);
+        return;
+    }
+    int64_t begin = index * step->grain;
+    int64_t end = step->extent - begin > step->grain ? begin + step->grain : step->extent;
+    Fault fault = {INT64_MAX, INT64_MAX, 0, &run->stop,
+                   run->scratch + (size_t)worker * run->tables->scratch_bytes};
+    int32_t code = step->kernel(run->operands, step->sizes, begin, end, &fault);
+    if (code)
+        note_failure(run, code, &fault);
+    if (worker == 0 && run->native)
+        native_poll(&run->stretch);
+}
+
+static void poll_run(void *context)
+{
+    Run *run = context;
+    if (run->native)
+        native_poll(&run->stretch);
+}
+
+static void run_kernel(Run *run)
+{
+    const Step *step = run->step;
+    if (step->extent == 0)
+        return;
+    run->fault = (Fault){.site = INT64_MAX, .index = INT64_MAX};
+    if (step->kind == STEP_SERIAL) {
+        run_chunk(run, 0, 0);
+        return;
+    }
+    int64_t count = (step->extent - 1) / step->grain + 1;
+    PoolResult result = run->native && run->threads > 1
+        ? pool_run(run_chunk, poll_run, run, count, run->threads) : POOL_BUSY;
+    if (result == POOL_BUSY)
+        for (int64_t index = 0; index < count; index++)
+            run_chunk(run, index, 0);
+    if (result == POOL_LOST)
+        atomic_store(&run->stopped, true);
+}
+
+/* ---- host calls ---- */
+
+static PyObject *host_views(Run *run, int from, int to, bool writable)
+{
+    const Step *step = run->step;
+    PyObject *views = PyTuple_New(to - from);
+    for (int i = from; views && i < to; i++) {
+        const Slot *slot = &run->tables->slots[step->buffers[i]];
+        const Spec *spec = &step->specs[i];
+        Array *owner = NULL;
+        if (slot->place == FROM_INPUT)
+            owner = run->arguments[slot->index];
+        if (slot->place == FROM_OUTPUT)
+            owner = (Array *)PyTuple_GET_ITEM(run->results, (Py_ssize_t)slot->index);
+        PyObject *view = numpy_view(spec->dtype, spec->dimensions, spec->shape,
+                                    run->operands[i], owner,
+                                    slot->place == FROM_ARENA ? run->block : NULL, writable);
+        if (!view)
+            Py_CLEAR(views);
+        else
+            PyTuple_SET_ITEM(views, i - from, view);
+    }
+    return views;
+}
+
+static int run_host(Run *run)
+{
+    const Step *step = run->step;
+    PyObject *inputs = host_views(run, 0, step->input_count, false);
+    PyObject *outputs = inputs ? host_views(run, step->input_count, step->buffer_count, true)
+                               : NULL;
+    PyObject *arguments[] = {inputs, outputs};
+    PyObject *result = outputs ? PyObject_Vectorcall(step->function, arguments, 2, NULL) : NULL;
+    Py_XDECREF(inputs);
+    Py_XDECREF(outputs);
+    Py_XDECREF(result);
+    return result ? 0 : -1;
+}
+
+/* ---- steps ---- */
+
+static void gather_operands(Run *run)
+{
+    const Step *step = run->step;
+    for (int i = 0; i < step->buffer_count; i++)
+        run->operands[i] = run->pointers[step->buffers[i]];
+}
+
+static void leave_python(Run *run)
+{
+    native_begin(&run->stretch, &run->stop);
+    run->native = true;
+}
+
+static void enter_python(Run *run)
+{
+    native_end(&run->stretch);
+    run->native = false;
+}
+
+static int raise_failure(Run *run, int number)
+{
+    if (PyErr_Occurred())
+        return -1;
+    if (atomic_load(&run->stopped)) {
+        if (PyErr_CheckSignals() == 0)
+            PyErr_SetString(PyExc_KeyboardInterrupt, "a compiled function was stopped");
+        return -1;
+    }
+    if (run->fault.site == INT64_MAX) {
+        PyErr_Format(PyExc_SystemError, "instruction %d failed without naming a check", number);
+        return -1;
+    }
+    PyObject *fault = PyObject_CallFunction(kernel_fault, "iLLL", number,
+                                            (long long)run->fault.site,
+                                            (long long)run->fault.index,
+                                            (long long)run->fault.value);
+    if (fault)
+        PyErr_SetObject(kernel_fault, fault);
+    Py_XDECREF(fault);
+    return -1;
+}
+
+static int run_steps(Run *run)
+{
+    const Tables *tables = run->tables;
+    bool leave = tables->is_long || (tables->has_parallel && run->threads > 1);
+    int failed = 0, number = 0;
+    if (leave)
+        leave_python(run);
+    for (; number < tables->step_count; number++) {
+        run->step = &tables->steps[number];
+        gather_operands(run);
+        if (run->step->kind == STEP_HOST) {
+            if (leave)
+                enter_python(run);
+            failed = PyErr_Occurred() || run_host(run) < 0;
+            run->stop = 0; /* a Ctrl-C that the function has dealt with */
+            if (leave)
+                leave_python(run);
+        } else if (run->step->kind == STEP_COPY) {
+            if (run->operands[0] != run->operands[1])
+                memcpy(run->operands[1], run->operands[0],
+                       tables->slots[run->step->buffers[0]].size_bytes);
+        } else {
+            run_kernel(run);
+        }
+        failed |= run->failed || run->stop || atomic_load(&run->stopped);
+        if (failed)
+            break;
+    }
+    if (leave)
+        enter_python(run);
+    if (run->stop)
+        atomic_store(&run->stopped, true);
+    return failed ? raise_failure(run, number) : 0;
+}
+
+/* ---- arguments and results ---- */
+
+static int wrong_argument(const Tables *tables, int number, PyObject *given)
+{
+    const Spec *spec = &tables->inputs[number];
+    PyObject *expected = PyTuple_New(spec->dimensions), *shape = NULL;
+    for (int i = 0; expected && i < spec->dimensions; i++)
+        PyTuple_SET_ITEM(expected, i, PyLong_FromLongLong(spec->shape[i]));
+    if (!ARRAY_CHECK(given))
+        PyErr_Format(PyExc_TypeError, "argument %d must be an Array, not %.100s", number,
+                     Py_TYPE(given)->tp_name);
+    else if (expected && (shape = shape_to_tuple((Array *)given)))
+        PyErr_Format(PyExc_TypeError,
+                     "argument %d has type %S%R, but the program was compiled for %S%R", number,
+                     dtype_rows[((Array *)given)->dtype].dtype, shape,
+                     dtype_rows[spec->dtype].dtype, expected);
+    Py_XDECREF(shape);
+    Py_XDECREF(expected);
+    return -1;
+}
+
+static bool fits(const Spec *spec, const Array *array)
+{
+    if (array->dtype != spec->dtype || array->dimensions != spec->dimensions)
+        return false;
+    for (int i = 0; i < spec->dimensions; i++)
+        if (array->shape[i] != spec->shape[i])
+            return false;
+    return true;
+}
+
+static int pin_arguments(Run *run, PyObject *const *given, Py_ssize_t count)
+{
+    const Tables *tables = run->tables;
+    if (count != tables->input_count) {
+        PyErr_Format(PyExc_TypeError, "the program takes %d arguments, not %zd",
+                     tables->input_count, count);
+        return -1;
+    }
+    for (int i = 0; i < tables->input_count; i++) {
+        Array *array = (Array *)given[i];
+        if (!ARRAY_CHECK(array) || !fits(&tables->inputs[i], array))
+            return wrong_argument(tables, i, given[i]);
+        if (!array_data(array))
+            return -1;
+        Py_INCREF(array);
+        array_pin(array);
+        run->arguments[i] = array;
+        run->argument_count++;
+    }
+    return 0;
+}
+
+/* The donated array's memory, if nobody else can see it; the array is deleted at once. */
+static Storage *take_storage(Array *array)
+{
+    Storage *storage = array->storage;
+    if (!storage || array->pins != 1 || array->deleted || storage->references != 1
+        || storage->release)
+        return NULL;
+    array->storage = NULL;
+    array->data = NULL;
+    array->deleted = true;
+    return storage;
+}
+
+static Array *new_result(Run *run, int number)
+{
+    const Spec *spec = &run->tables->outputs[number];
+    int64_t donated = run->tables->aliases[number];
+    Storage *storage = donated < 0 ? NULL : take_storage(run->arguments[donated]);
+    if (!storage)
+        return array_new(spec->dtype, spec->dimensions, spec->shape, spec->weak);
+    return array_wrap(spec->dtype, spec->dimensions, spec->shape, spec->weak, storage->data,
+                      storage);
+}
+
+/* The inputs' pointers must be noted before: a donated input loses its memory here. */
+static int make_results(Run *run)
+{
+    const Tables *tables = run->tables;
+    run->results = PyTuple_New(tables->output_count);
+    for (int i = 0; run->results && i < tables->output_count; i++) {
+        PyObject *result;
+        if (tables->forward[i] >= 0)
+            result = Py_NewRef((PyObject *)run->arguments[tables->forward[i]]);
+        else if (tables->duplicates[i] >= 0)
+            result = Py_NewRef(PyTuple_GET_ITEM(run->results, tables->duplicates[i]));
+        else
+            result = (PyObject *)new_result(run, i);
+        if (!result)
+            return -1;
+        PyTuple_SET_ITEM(run->results, i, result);
+    }
+    return run->results ? 0 : -1;
+}
+
+static void point_at(Run *run, Place place)
+{
+    const Tables *tables = run->tables;
+    for (int i = 0; i < tables->slot_count; i++) {
+        const Slot *slot = &tables->slots[i];
+        if (slot->place != place)
+            continue;
+        if (place == FROM_INPUT)
+            run->pointers[i] = run->arguments[slot->index]->data;
+        else if (place == FROM_OUTPUT)
+            run->pointers[i] = ((Array *)PyTuple_GET_ITEM(run->results,
+                                                          (Py_ssize_t)slot->index))->data;
+        else if (place == FROM_ARENA)
+            run->pointers[i] = run->arena + slot->index;
+        else
+            run->pointers[i] = tables->constants + slot->index;
+    }
+}
+
+/* ---- a call ---- */
+
+/* Lay the run's own memory out: in `local` if it fits there, else in a block. */
+static int prepare_memory(Run *run, char *local)
+{
+    const Tables *tables = run->tables;
+    size_t pointers = (size_t)(tables->input_count + tables->slot_count + tables->most_buffers);
+    size_t scratch = 0;
+    if (__builtin_mul_overflow(tables->scratch_bytes, (size_t)run->threads, &scratch))
+        scratch = SIZE_MAX / 2;
+    size_t total = tables->arena_bytes + scratch + pointers * sizeof(void *);
+    char *memory = local;
+    if (total > LOCAL_BYTES || (tables->has_host && tables->arena_bytes)) {
+        run->block = storage_new(total);
+        if (!run->block)
+            return -1;
+        memory = run->block->data;
+    }
+    run->arena = memory;
+    run->scratch = memory + tables->arena_bytes;
+    run->arguments = (Array **)(run->scratch + scratch);
+    run->pointers = (void **)(run->arguments + tables->input_count);
+    run->operands = run->pointers + tables->slot_count;
+    return 0;
+}
+
+static void finish(Run *run, bool succeeded)
+{
+    const Tables *tables = run->tables;
+    for (int i = 0; succeeded && tables->has_aliases && i < tables->output_count; i++)
+        if (tables->aliases[i] >= 0)
+            array_delete(run->arguments[tables->aliases[i]]);
+    for (int i = 0; i < run->argument_count; i++) {
+        array_unpin(run->arguments[i]);
+        Py_DECREF(run->arguments[i]);
+    }
+    storage_drop(run->block);
+    if (!succeeded)
+        Py_CLEAR(run->results);
+}
+
+static PyObject *execute(Executable *self, PyObject *const *given, Py_ssize_t count)
+{
+    _Alignas(ALIGNMENT) char local[LOCAL_BYTES];
+    Run run;
+    run.tables = &self->tables;
+    run.argument_count = 0;
+    run.results = NULL;
+    run.block = NULL;
+    run.threads = self->tables.has_parallel ? pool_threads() : 1;
+    run.native = run.failed = false;
+    run.stop = 0;
+    atomic_flag_clear(&run.fault_lock);
+    atomic_init(&run.stopped, false);
+    if (prepare_memory(&run, local) < 0)
+        return NULL;
+    bool ready = pin_arguments(&run, given, count) == 0;
+    if (ready) {
+        point_at(&run, FROM_INPUT);
+        ready = make_results(&run) == 0;
+    }
+    if (ready) {
+        point_at(&run, FROM_OUTPUT);
+        point_at(&run, FROM_ARENA);
+        point_at(&run, FROM_CONSTANT);
+        ready = run_steps(&run) == 0;
+    }
+    finish(&run, ready);
+    return run.results;
+}
+
+static PyObject *executable_run(Executable *self, PyObject *arguments)
+{
+    PyObject *sequence = PySequence_Fast(arguments, "run needs a sequence of Arrays");
+    if (!sequence)
+        return NULL;
+    PyObject *results = execute(self, PySequence_Fast_ITEMS(sequence),
+                                PySequence_Fast_GET_SIZE(sequence));
+    Py_DECREF(sequence);
+    return results;
+}
+
+/* ---- the type ---- */
+
+static int executable_clear(Executable *self)
+{
+    Py_CLEAR(self->keepalive);
+    Py_CLEAR(self->functions);
+    Py_CLEAR(self->plan);
+    return 0;
+}
+
+static int executable_traverse(Executable *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->plan);
+    Py_VISIT(self->keepalive);
+    Py_VISIT(self->functions);
+    return 0;
+}
+
+static void executable_dealloc(Executable *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    tables_clear(&self->tables);
+    executable_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *executable_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+    static char *names[] = {"plan", "addresses", "keepalive", "host_functions", NULL};
+    PyObject *plan, *addresses, *keepalive = NULL, *functions = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|OO:Executable", names, &plan, &addresses,
+                                     &keepalive, &functions))
+        return NULL;
+    PyObject *list = PySequence_List(addresses);
+    Executable *self = list ? (Executable *)type->tp_alloc(type, 0) : NULL;
+    if (!self) {
+        Py_XDECREF(list);
+        return NULL;
+    }
+    self->plan = Py_NewRef(plan);
+    self->keepalive = Py_XNewRef(keepalive);
+    self->functions = functions ? PySequence_Tuple(functions) : PyTuple_New(0);
+    PyObject *checked = NULL;
+    if (self->functions)
+        checked = PyObject_CallFunction(check_plan, "Onn", plan, PyList_GET_SIZE(list),
+                                        PyTuple_GET_SIZE(self->functions));
+    bool built = checked && tables_build(&self->tables, plan, list, self->functions) == 0;
+    Py_XDECREF(checked);
+    Py_DECREF(list);
+    if (!built)
+        Py_CLEAR(self);
+    return (PyObject *)self;
+}
+
+static PyMethodDef executable_methods[] = {
+    {"run", (PyCFunction)executable_run, METH_O,
+     "Run the program on a sequence of Arrays and return its results as a tuple."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyObject *get_plan(Executable *self, void *unused)
+{
+    (void)unused;
+    return Py_XNewRef(self->plan);
+}
+
+static PyGetSetDef executable_attributes[] = {
+    {"plan", (getter)get_plan, NULL, "The plan it was made of.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot executable_slots[] = {
+    {Py_tp_doc, "A plan bound to loaded kernels and host functions."},
+    {Py_tp_new, executable_new},
+    {Py_tp_dealloc, executable_dealloc},
+    {Py_tp_traverse, executable_traverse},
+    {Py_tp_clear, executable_clear},
+    {Py_tp_methods, executable_methods},
+    {Py_tp_getset, executable_attributes},
+    {0, NULL},
+};
+
+int execute_setup(PyObject *module)
+{
+    static PyType_Spec spec = {
+        .name = "jitml_runtime.Executable",
+        .basicsize = sizeof(Executable),
+        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+        .slots = executable_slots,
+    };
+    PyObject *plans = PyImport_ImportModule("jitml_runtime.plan");
+    PyObject *errors = plans ? PyImport_ImportModule("jitml_runtime.errors") : NULL;
+    if (errors) {
+        check_plan = PyObject_GetAttrString(plans, "check_plan");
+        kernel_fault = PyObject_GetAttrString(errors, "KernelFault");
+    }
+    Py_XDECREF(plans);
+    Py_XDECREF(errors);
+    ExecutableType = (PyTypeObject *)PyType_FromSpec(&spec);
+    if (!check_plan || !kernel_fault || !ExecutableType)
+        return -1;
+    return PyModule_AddObjectRef(module, "Executable", (PyObject *)ExecutableType);
+}

@@ -1,0 +1,136 @@
+/* Ctrl-C and other signals during native work that does not hold Python.
+ *
+ * In: a stop flag. Out: the flag set as soon as Ctrl-C arrives, and the Python exception raised at
+ * the next poll. Python's own handler only notes a signal until Python code runs again; a kernel
+ * that loops for an hour would never see it. So while native work lasts in the main thread, a
+ * handler in front of Python's sets the flag, which chunks and loop kernels look at. This is done
+ * only if Ctrl-C means KeyboardInterrupt; a handler of the user's runs between chunks instead.
+ */
+#include "core.h"
+
+#include <signal.h>
+#include <time.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+#include <unistd.h>
+
+#define POLL_INTERVAL_NS 50000000
+
+static volatile int32_t *volatile current_stop; /* of the innermost native work; main thread */
+static struct sigaction previous;
+static int installed; /* nesting depth; main thread only */
+static PyObject *get_signal, *default_handler, *interrupt_number;
+#ifndef __linux__
+static unsigned long main_thread;
+#endif
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static bool is_main_thread(void)
+{
+#ifdef __linux__
+    return syscall(SYS_gettid) == getpid();
+#else
+    return PyThread_get_thread_ident() == main_thread;
+#endif
+}
+
+static void on_interrupt(int number, siginfo_t *info, void *machine)
+{
+    volatile int32_t *stop = current_stop;
+    if (stop)
+        *stop = 1;
+    if (previous.sa_flags & SA_SIGINFO)
+        previous.sa_sigaction(number, info, machine);
+    else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN)
+        previous.sa_handler(number);
+}
+
+/* Whether Ctrl-C means KeyboardInterrupt now. */
+static bool raises_interrupt(void)
+{
+    PyObject *handler = PyObject_CallOneArg(get_signal, interrupt_number);
+    if (!handler)
+        PyErr_Clear();
+    Py_XDECREF(handler);
+    return handler == default_handler;
+}
+
+static void install(void)
+{
+    if (installed++)
+        return;
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = on_interrupt;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    sigaction(SIGINT, NULL, &previous);
+    sigaction(SIGINT, &action, NULL);
+}
+
+static void uninstall(void)
+{
+    if (--installed)
+        return;
+    struct sigaction now;
+    sigaction(SIGINT, NULL, &now);
+    if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_interrupt)
+        sigaction(SIGINT, &previous, NULL);
+}
+
+void native_begin(Native *native, volatile int32_t *stop)
+{
+    native->stop = stop;
+    native->watching = is_main_thread() && raises_interrupt();
+    if (native->watching) {
+        native->outer_stop = current_stop;
+        current_stop = stop;
+        install();
+    }
+    native->next_poll_ns = now_ns() + POLL_INTERVAL_NS;
+    native->thread = PyEval_SaveThread();
+}
+
+void native_end(Native *native)
+{
+    PyEval_RestoreThread(native->thread);
+    if (native->watching) {
+        uninstall();
+        current_stop = native->outer_stop;
+    }
+}
+
+bool native_poll(Native *native)
+{
+    int64_t now = now_ns();
+    if (!*native->stop && now < native->next_poll_ns)
+        return false;
+    PyEval_RestoreThread(native->thread);
+    bool failed = PyErr_Occurred() || PyErr_CheckSignals() < 0;
+    native->thread = PyEval_SaveThread();
+    native->next_poll_ns = now_ns() + POLL_INTERVAL_NS;
+    if (failed)
+        *native->stop = 1;
+    return failed;
+}
+
+int interrupt_setup(void)
+{
+#ifndef __linux__
+    main_thread = PyThread_get_thread_ident();
+#endif
+    PyObject *module = PyImport_ImportModule("_signal");
+    if (!module)
+        return -1;
+    get_signal = PyObject_GetAttrString(module, "getsignal");
+    default_handler = PyObject_GetAttrString(module, "default_int_handler");
+    interrupt_number = PyLong_FromLong(SIGINT);
+    Py_DECREF(module);
+    return get_signal && default_handler && interrupt_number ? 0 : -1;
+}

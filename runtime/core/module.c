@@ -1,0 +1,173 @@
+/* The module jitml_runtime._core. */
+#include "core.h"
+
+#include <pthread.h>
+
+static PyObject *from_numpy(PyObject *module, PyObject *args, PyObject *keywords)
+{
+    (void)module;
+    static char *names[] = {"source", "weak", "copy", NULL};
+    PyObject *source;
+    int weak = 0, copy = 1;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O|pp:from_numpy", names, &source, &weak,
+                                     &copy))
+        return NULL;
+    return array_from_numpy(source, weak, copy);
+}
+
+static PyObject *empty(PyObject *module, PyObject *spec)
+{
+    (void)module;
+    int64_t extents[MAX_DIMENSIONS];
+    PyObject *dtype = PyObject_GetAttrString(spec, "dtype");
+    PyObject *shape = dtype ? PyObject_GetAttrString(spec, "shape") : NULL;
+    PyObject *weak = shape ? PyObject_GetAttrString(spec, "weak") : NULL;
+    int code = weak ? dtype_code(dtype) : -1;
+    int dimensions = code >= 0 ? shape_from_tuple(shape, extents) : -1;
+    int is_weak = weak ? PyObject_IsTrue(weak) : -1;
+    Py_XDECREF(weak);
+    Py_XDECREF(shape);
+    Py_XDECREF(dtype);
+    if (dimensions < 0 || is_weak < 0)
+        return NULL;
+    return (PyObject *)array_new(code, dimensions, extents, is_weak);
+}
+
+static Array *checked_array(PyObject *object)
+{
+    if (ARRAY_CHECK(object))
+        return (Array *)object;
+    PyErr_Format(PyExc_TypeError, "expected an Array, not %.100s", Py_TYPE(object)->tp_name);
+    return NULL;
+}
+
+static PyObject *to_numpy(PyObject *module, PyObject *object)
+{
+    (void)module;
+    Array *array = checked_array(object);
+    return array ? array_to_numpy(array) : NULL;
+}
+
+static PyObject *data_pointer(PyObject *module, PyObject *object)
+{
+    (void)module;
+    Array *array = checked_array(object);
+    void *data = array ? array_data(array) : NULL;
+    return data ? PyLong_FromVoidPtr(data) : NULL;
+}
+
+/* Another header over the same memory, for reshapes and changes of the weak flag. */
+static PyObject *share(PyObject *module, PyObject *args)
+{
+    (void)module;
+    PyObject *object, *shape;
+    int weak;
+    int64_t extents[MAX_DIMENSIONS], size;
+    if (!PyArg_ParseTuple(args, "OOp:share", &object, &shape, &weak))
+        return NULL;
+    Array *array = checked_array(object);
+    void *data = array ? array_data(array) : NULL;
+    int dimensions = data ? shape_from_tuple(shape, extents) : -1;
+    if (dimensions < 0 || array_size(array->dtype, dimensions, extents, &size) < 0)
+        return NULL;
+    if (size != array->size) {
+        PyErr_Format(PyExc_ValueError, "an array of %lld elements cannot have shape %R",
+                     (long long)array->size, shape);
+        return NULL;
+    }
+    if (array->storage) {
+        array->storage->references++;
+        return (PyObject *)array_wrap(array->dtype, dimensions, extents, weak, data,
+                                      array->storage);
+    }
+    Array *copy = array_new(array->dtype, dimensions, extents, weak);
+    if (copy)
+        memcpy(copy->data, data, array_bytes(array));
+    return (PyObject *)copy;
+}
+
+static PyObject *memory_stats(PyObject *module, PyObject *args, PyObject *keywords)
+{
+    (void)module;
+    static char *names[] = {"reset_peak", NULL};
+    int reset_peak = 0;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|p:memory_stats", names, &reset_peak))
+        return NULL;
+    MemoryStats stats;
+    block_stats(&stats, reset_peak);
+    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n}", "bytes_in_use", (Py_ssize_t)stats.bytes_in_use,
+                         "peak_bytes", (Py_ssize_t)stats.peak_bytes, "cached_bytes",
+                         (Py_ssize_t)stats.cached_bytes, "allocations",
+                         (Py_ssize_t)stats.allocations, "live_arrays", live_arrays);
+}
+
+static PyObject *release_cache(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    return PyLong_FromSize_t(block_trim());
+}
+
+static PyObject *get_num_threads(PyObject *module, PyObject *unused)
+{
+    (void)module, (void)unused;
+    return PyLong_FromLong(pool_threads());
+}
+
+static PyObject *set_num_threads(PyObject *module, PyObject *count)
+{
+    (void)module;
+    PyObject *threads = PyImport_ImportModule("jitml_runtime.threads");
+    PyObject *checked = threads
+        ? PyObject_CallMethod(threads, "check_thread_count", "O", count) : NULL;
+    long number = checked ? PyLong_AsLong(checked) : -1;
+    Py_XDECREF(checked);
+    Py_XDECREF(threads);
+    if (number < 1)
+        return NULL;
+    pool_set_threads((int)number);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"from_numpy", (PyCFunction)(void (*)(void))from_numpy, METH_VARARGS | METH_KEYWORDS,
+     "from_numpy(source, weak=False, copy=True): an Array of a NumPy array or scalar."},
+    {"from_dlpack", array_from_dlpack, METH_O, "An Array over what another library exports."},
+    {"empty", empty, METH_O, "An Array of the given ArraySpec with undefined contents."},
+    {"to_numpy", to_numpy, METH_O, "A read-only ndarray over an Array's memory."},
+    {"data_pointer", data_pointer, METH_O, "The address of an Array's first element."},
+    {"share", share, METH_VARARGS,
+     "share(array, shape, weak): an Array over the same memory with another shape."},
+    {"set_operators", set_operators, METH_O, "Install functions for Array's operators by name."},
+    {"memory_stats", (PyCFunction)(void (*)(void))memory_stats, METH_VARARGS | METH_KEYWORDS,
+     "memory_stats(reset_peak=False): what the allocator holds, in bytes and counts."},
+    {"release_cache", release_cache, METH_NOARGS,
+     "Return cached blocks to the system; the result is their size in bytes."},
+    {"get_num_threads", get_num_threads, METH_NOARGS, "Threads that a parallel kernel may use."},
+    {"set_num_threads", set_num_threads, METH_O, "Set the threads that parallel kernels use."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "jitml_runtime._core", "The C core of jitml_runtime.", -1, functions,
+    NULL, NULL, NULL, NULL,
+};
+
+static void after_fork_in_child(void)
+{
+    block_after_fork();
+    pool_after_fork();
+}
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    PyObject *module = PyModule_Create(&definition);
+    if (!module)
+        return NULL;
+    if (operators_setup() < 0 || convert_setup() < 0 || interrupt_setup() < 0
+        || array_setup(module) < 0 || execute_setup(module) < 0) {
+        Py_DECREF(module);
+        return NULL;
+    }
+    pthread_atfork(block_before_fork, block_after_fork, after_fork_in_child);
+    return module;
+}

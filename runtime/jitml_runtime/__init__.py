@@ -1,0 +1,124 @@
+"""Execute compiled programs: arrays, plans, kernels.
+
+In: plans and object code, decided elsewhere. Out: arrays. Must not know the compiler: neither
+jitml nor llvmlite is imported (the loader asks llvmlite for help only where its own cannot serve).
+
+Two executors have the same surface: the C core, and the pure-Python reference that serves where
+the core is not built, or if JITML_RUNTIME=python asks for it.
+"""
+
+from __future__ import annotations
+
+import os as _os
+from typing import TYPE_CHECKING
+
+from .code import Code, load_object
+from .dtypes import find_row
+from .errors import KernelFault, LoadError
+from .plan import (
+    ArraySpec,
+    Buffer,
+    Copy,
+    HostCall,
+    Instruction,
+    Plan,
+    Step,
+    check_plan,
+)
+from .rebuild import rebuild_array
+from .threads import default_thread_count as _default_thread_count
+
+
+def _wants_python() -> bool:
+    asked = _os.environ.get("JITML_RUNTIME", "")
+    if asked not in ("", "native", "python"):
+        raise ImportError(f"JITML_RUNTIME={asked!r}: expected 'native' or 'python'")
+    if asked == "python":
+        return True
+    try:
+        from . import _core
+    except ImportError as error:
+        if asked == "native":
+            raise
+        _warn(error)
+        return True
+    return not _core
+
+
+def _warn(error: ImportError) -> None:
+    import warnings
+
+    warnings.warn(
+        f"jitml's C core is not built ({error}); the slower pure-Python executor serves instead",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+
+
+EXECUTOR = "python" if _wants_python() else "native"
+
+if TYPE_CHECKING or EXECUTOR == "native":
+    from ._core import (
+        Array,
+        Executable,
+        data_pointer,
+        empty,
+        from_dlpack,
+        from_numpy,
+        get_num_threads,
+        memory_stats,
+        release_cache,
+        set_num_threads,
+        set_operators,
+        share,
+        to_numpy,
+    )
+else:
+    from .reference import (
+        Array,
+        Executable,
+        data_pointer,
+        empty,
+        from_dlpack,
+        from_numpy,
+        get_num_threads,
+        memory_stats,
+        release_cache,
+        set_num_threads,
+        set_operators,
+        share,
+        to_numpy,
+    )
+
+set_num_threads(_default_thread_count())
+
+__all__ = [
+    "EXECUTOR",
+    "Array",
+    "ArraySpec",
+    "Buffer",
+    "Code",
+    "Copy",
+    "Executable",
+    "HostCall",
+    "Instruction",
+    "KernelFault",
+    "LoadError",
+    "Plan",
+    "Step",
+    "check_plan",
+    "data_pointer",
+    "empty",
+    "find_row",
+    "from_dlpack",
+    "from_numpy",
+    "get_num_threads",
+    "load_object",
+    "memory_stats",
+    "rebuild_array",
+    "release_cache",
+    "set_num_threads",
+    "set_operators",
+    "share",
+    "to_numpy",
+]

@@ -1,0 +1,42 @@
+"""The runtime's own errors.
+
+In: positions and reasons. Out: exceptions that the layers above translate into the user's terms.
+Must not know: graphs, equations or source lines; those stay with the compiler's tables.
+"""
+
+from __future__ import annotations
+
+
+class LoadError(Exception):
+    """An object file cannot be loaded: it is damaged or asks for something unsupported."""
+
+
+class KernelFault(Exception):
+    """A check inside a kernel failed; of several, the one that comes first in program order.
+
+    ``instruction`` is the position in the plan, ``site`` the failed check within the kernel,
+    ``index`` the linear index in the failing equation's space, ``value`` the offending value.
+    """
+
+    def __init__(self, instruction: int, site: int, index: int, value: int) -> None:
+        super().__init__(instruction, site, index, value)
+        self.instruction = instruction
+        self.site = site
+        self.index = index
+        self.value = value
+
+    def __str__(self) -> str:
+        return (
+            f"check {self.site} of instruction {self.instruction} failed "
+            f"at index {self.index} (value {self.value})"
+        )
+
+
+DELETED = (
+    "Array has been deleted: it was donated to a compiled function or delete() was called; "
+    "keep a copy, or do not donate it, to read it afterwards"
+)
+IMMUTABLE = (
+    "Array is immutable and does not support item assignment: "
+    "instead of x[i] = y, use x = x.at[i].set(y)"
+)
