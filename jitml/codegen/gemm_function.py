@@ -1,7 +1,8 @@
 """One LLVM function of a contraction module, written through the scalar language.
 
-In: a name and parameter types. Out: the function's text. It adds to `Emitter` what kernels that move pointers
-by run-time strides need: byte offsets, pointer loads, calls and early returns. It knows no contraction.
+In: a name and parameter types. Out: the function's text. It adds to `Emitter` what kernels that
+move pointers by run-time strides need: byte offsets, pointer loads, calls and early returns. It
+knows no contraction.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Function(Emitter):
         return self.pure(f"getelementptr i8, ptr {pointer.ref}, i64 {size_bytes.ref}", "ptr")
 
     def opaque(self, value: Value) -> Value:
-        """The same value, of which loop strength reduction knows nothing: addresses stay as written."""
+        """The same value, hidden from strength reduction: addresses stay as written."""
         if value.number is not None:
             return value
         return self.effect(f"freeze {llvm_type(value.type)} {value.ref}", value.type)

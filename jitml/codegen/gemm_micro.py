@@ -1,9 +1,11 @@
-"""Micro-kernels of the matrix product: one tile of C in registers, one ordered chain over k per element.
+"""Micro-kernels of the matrix product: one tile of C in registers, one ordered chain over k per
+element.
 
-In: pointers into A, B and C with run-time byte strides. Out: LLVM functions `micro<vectors>x<rows>` for each
-number of rows of a tile, and `column<vectors>`, which runs them down a column of tiles. Reading and
-writing C go through separate pointers: the first K-block reads a row of zeros with stride 0. Nothing here knows
-where the operands come from (arrays or packed panels).
+In: pointers into A, B and C with run-time byte strides. Out: LLVM functions
+`micro<vectors>x<rows>` for each number of rows of a tile, and `column<vectors>`, which runs them
+down a column of tiles. Reading and writing C go through separate pointers: the first K-block
+reads a row of zeros with stride 0. Nothing here knows where the operands come from (arrays or
+packed panels).
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from typing import NamedTuple
 from jitml.codegen.gemm_function import Function
 from jitml.scalar.value import BITS, FLOATS, Value, fma
 
-# a, its row and k strides, b, its k stride, the number of k, then c read and written with their row strides.
+# a, its row and k strides, b, its k stride, the number of k, then c read and c written, each with
+# its row stride.
 _MICRO = ("ptr", "i64", "i64", "ptr", "i64", "i64", "ptr", "i64", "ptr", "i64")
 COLUMN = (*_MICRO, "i64")
 # The rows left below the full tiles are fewer than 8: their binary digits say which kernels run.
@@ -22,7 +25,7 @@ _TAILS = (4, 2, 1)
 
 
 class Tile(NamedTuple):
-    """The largest register tile: `rows` × `vectors` vectors of `lanes` elements of type `compute`."""
+    """The largest register tile: `rows` × `vectors` vectors of `lanes` numbers."""
 
     compute: str
     lanes: int
@@ -68,7 +71,7 @@ def _micro(tile: Tile, vectors: int, rows: int) -> Function:
         for row in range(rows)
         for value in _load_vectors(f, tile, f.offset(c_in, c_in_row * row), vectors)
     ]
-    # Opaque row pointers and one offset: left to itself, strength reduction chains the rows' additions.
+    # Left to itself, strength reduction would chain the additions of one row to the next.
     starts = [f.opaque(f.offset(a, a_row * row)) for row in range(rows)]
 
     def step(_: Value, state: list[Value]) -> list[Value]:

@@ -1,7 +1,8 @@
 """The types of one contraction kernel and the register tile that they lead to.
 
-In: operand, accumulate and result dtypes and a target. Out: what the kernels compute in, and the tile. A complex
-product is a real one of twice the depth and twice the columns (see `gemm`), so the tile is always real.
+In: operand, accumulate and result dtypes and a target. Out: what the kernels compute in, and the
+tile. A complex product is a real one of twice the depth and twice the columns (see `gemm`), so
+the tile is always real.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class GemmTypes(NamedTuple):
     @property
     def plain_result(self) -> bool:
         """Whether the micro-kernel may keep its partial sums in the result."""
-        return same_bits(self.result, self.compute)
+        return same_bits(self.result, self.compute) and self.accumulate == self.compute
 
 
 def same_bits(a: str, b: str) -> bool:
@@ -76,8 +77,9 @@ def resolve_types(operand: str, accumulate: str, result: str, target: Target) ->
             f"no contraction kernel multiplies {operand}, accumulates in {accumulate} and "
             f"gives {result}; convert the operands or the result first"
         )
-    if compute.startswith("i"):
-        accumulate = compute if BITS[result] <= BITS[accumulate] else accumulate
+    # Only a result wider than the accumulator shows where sums wrapped around.
+    if compute.startswith("f") or BITS[result] <= BITS[accumulate]:
+        accumulate = compute
     lanes = target.lanes(BITS[compute] // 8)
     rows = 8 if target.vector_bytes >= 64 or not target.triple.startswith("x86_64") else 6
     return GemmTypes(operand, accumulate, result, all(pairs), Tile(compute, lanes, rows))

@@ -1,0 +1,299 @@
+"""Native matrix products C[b, m, n] = Σ_k A[b, m, k] · B[b, k, n]: one module for all shapes.
+
+In: three dtypes and a target give a module (`gemm_kernels`); extents and element strides give the
+kernels to run, with their sizes (`gemm_steps`). Out: LLVM text and plain numbers. Nothing here
+knows arrays, graphs or the runtime.
+
+The bits. Every element of C is one chain over k = 0 … K-1 from +0, `sum = fma(a_k, b_k, sum)`, in
+the accumulate dtype (f32 for f16 and bf16), converted to the result dtype once, at the end.
+K-blocks continue the chain from stored partial sums. A complex product is the real product in
+which A's element is the two columns (re, im) and B's the two rows (re, im) and (-im, re); so
+
+    re = fma(a.im, -b.im, fma(a.re, b.re, re));   im = fma(a.im, b.re, fma(a.re, b.im, im))
+
+Integers wrap around at the accumulate dtype. So results depend neither on blocking, packing and
+strides nor on threads and vector width. (k is never padded: fma(0, 0, -0) is +0.)
+
+The steps. `gemm` has the buffers ("a", "b" or a temp of packed panels, "c"). With an epilogue (a
+kernel of the ABI that works on rows of C) they are ("a", "b" or temp, "c", "epilogue"), then the
+epilogue's own buffers: "epilogue" is the address of its code. `gemm` calls
+
+    epilogue(own buffers, (col0, col1, batch, row0, *own sizes), begin, end, fault)
+
+for rectangles of C that are final and still in cache; each element of C is in exactly one of
+them. The units [begin, end) are rows of C counted through the batch (batch · m + row0 …), the
+columns are [col0, col1). It may change C in place. Its own sizes follow those of `gemm`
+(`GemmStep.sizes`), `fault` is the caller's record, `fault->scratch` its own area, its status goes
+up: 2 stops at once, others are merged.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+from jitml.codegen.gemm_driver import (
+    A_COLUMNS,
+    A_DIRECT,
+    A_ROWS,
+    B_DIRECT,
+    B_IN_UNIT,
+    B_PACKED,
+    C_DIRECT,
+    C_HELD,
+    EPILOGUE_HEADER,
+    NO_EPILOGUE,
+    GemmSizes,
+    PackSizes,
+    gemm,
+    pack_b,
+)
+from jitml.codegen.gemm_micro import tile_functions
+from jitml.codegen.gemm_pack import pack_functions
+from jitml.codegen.gemm_types import GemmTypes, resolve_types
+from jitml.codegen.target import Target
+
+# Blocking, measured by benchmarks/gemm.py: a panel of B stays in the first-level cache, a block
+# of A in the second.
+_BLOCK_DEPTH_BYTES = 1024
+_BLOCK_ROWS = 128
+_BLOCK_COLUMNS = 2048
+_HELD_COLUMNS = 512
+_EPILOGUE_COLUMNS = 256
+# Multiply-adds up to which a product is one unit, and which a chunk of units should have.
+_SPLIT_WORK = 1 << 20
+_CHUNK_WORK = 1 << 19
+_LINE = 64
+
+
+class GemmKernels(NamedTuple):
+    """LLVM text with the kernels `pack_b` and `gemm`, and the types that it was made for."""
+
+    text: str
+    types: GemmTypes
+
+
+class GemmShape(NamedTuple):
+    """Extents, and strides in elements (any sign; 0 repeats); rows of C are consecutive."""
+
+    batch: int
+    m: int
+    n: int
+    k: int
+    a_batch: int
+    a_row: int
+    a_column: int
+    b_batch: int
+    b_row: int
+    b_column: int
+    c_batch: int
+    c_row: int
+
+
+class Temp(NamedTuple):
+    """A buffer that lives between two steps."""
+
+    name: str
+    size_bytes: int
+
+
+class Epilogue(NamedTuple):
+    """What `gemm` must know of the kernel that it calls on finished parts of C."""
+
+    buffers: tuple[str | Temp, ...]
+    sizes: tuple[int, ...]
+    scratch_bytes: int = 0
+
+
+class GemmStep(NamedTuple):
+    """One kernel to run over units [0, extent), in chunks of `grain`."""
+
+    function: str
+    buffers: tuple[str | Temp, ...]
+    sizes: tuple[int, ...]
+    extent: int
+    grain: int
+    scratch_bytes: int
+
+
+@functools.cache
+def gemm_kernels(operand: str, accumulate: str, result: str, target: Target) -> GemmKernels:
+    """The module for one choice of dtypes.
+
+    Raises:
+        ValueError: no kernel is defined for them.
+    """
+    types = resolve_types(operand, accumulate, result, target)
+    functions = [*tile_functions(types.tile), *pack_functions(types), pack_b(types), gemm(types)]
+    declarations = sorted(set().union(*(f.declarations for f in functions)))
+    zeros = types.tile.columns * types.tile.itemsize
+    bits = 8 * target.vector_bytes
+    attributes = f'nounwind "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}"'
+    parts = [
+        f"@zeros = internal constant [{zeros} x i8] zeroinitializer, align {_LINE}",
+        *declarations,
+        *(f.text(attributes) for f in functions),
+    ]
+    return GemmKernels("\n".join(parts), types)
+
+
+def gemm_steps(
+    shape: GemmShape, kernels: GemmKernels, epilogue: Epilogue | None = None
+) -> list[GemmStep]:
+    """The kernels to run, in order; blocks and grains follow from shape and dtypes alone."""
+    if 0 in (shape.batch, shape.m, shape.n):
+        return []
+    return _Planner(shape, kernels.types, epilogue).steps()
+
+
+class _Planner:
+    """Chooses blocks and ways to reach the operands, for the real product."""
+
+    def __init__(self, shape: GemmShape, types: GemmTypes, epilogue: Epilogue | None) -> None:
+        self.shape, self.types, self.epilogue = shape, types, epilogue
+        self.tile = types.tile
+        self.columns, self.depth = shape.n * types.parts, shape.k * types.parts
+        self.c_mode = C_DIRECT if types.plain_result else C_HELD
+        self.block_depth = _BLOCK_DEPTH_BYTES // self.tile.itemsize
+        self._choose_blocks()
+        self._choose_operands()
+
+    def _choose_blocks(self) -> None:
+        rows, width = self.tile.rows, self.tile.columns
+        limit = _HELD_COLUMNS if self.c_mode == C_HELD else _BLOCK_COLUMNS
+        self.block_rows = min(_round_up(self.shape.m, rows), _BLOCK_ROWS // rows * rows)
+        self.block_columns = min(_round_up(self.columns, width), limit)
+        work = self.shape.m * self.columns * max(1, self.depth)
+        if self.shape.batch == 1 and work > _SPLIT_WORK:
+            # At least eight units where there are enough tiles: the rows split first.
+            while self._units() < 8 and self.block_rows > 4 * rows:
+                self.block_rows = _round_up(_divide_up(self.block_rows, 2), rows)
+            while self._units() < 8 and self.block_columns > 4 * width:
+                self.block_columns = _round_up(_divide_up(self.block_columns, 2), width)
+
+    def _units(self) -> int:
+        return (
+            self.shape.batch
+            * _divide_up(self.shape.m, self.block_rows)
+            * _divide_up(self.columns, self.block_columns)
+        )
+
+    def _choose_operands(self) -> None:
+        s, types = self.shape, self.types
+        in_place = types.plain_operand and not types.pairs
+        reuse = _divide_up(s.m, self.block_rows)
+        self.b_mode = B_DIRECT if in_place and s.b_column == 1 else B_IN_UNIT
+        if reuse > 1 or (self.b_mode == B_DIRECT and s.m > 64 and self.columns > 256):
+            self.b_mode = B_PACKED
+        readable = types.plain_operand and (not types.pairs or s.a_column == 1)
+        self.a_mode = A_DIRECT
+        if not readable or (self.columns > 512 and s.m > 2 * self.tile.rows):
+            by_columns = s.a_row == 1 and s.a_column != 1 and not types.pairs
+            self.a_mode = A_COLUMNS if by_columns else A_ROWS
+
+    def steps(self) -> list[GemmStep]:
+        b: str | Temp = "b"
+        steps = []
+        if self.b_mode == B_PACKED:
+            b = Temp("packed_b", self._packed_batch() * self._packed_matrices())
+            steps.append(self._pack_step(b))
+        return [*steps, self._gemm_step(b)]
+
+    def _packed_matrices(self) -> int:
+        """A B that is the same for the whole batch is packed once."""
+        return 1 if self.shape.b_batch == 0 else self.shape.batch
+
+    def _panel_bytes(self) -> int:
+        return self.depth * self.tile.columns * self.tile.itemsize
+
+    def _packed_batch(self) -> int:
+        return _divide_up(self.columns, self.tile.columns) * self._panel_bytes()
+
+    def _pack_step(self, packed: Temp) -> GemmStep:
+        s, size = self.shape, self.types.operand_bytes
+        panels = _divide_up(self.columns, self.tile.columns)
+        sizes = PackSizes(
+            panels=panels,
+            columns=s.n,
+            rows=s.k,
+            b_batch=s.b_batch * size,
+            b_row=s.b_row * size,
+            b_column=s.b_column * size,
+            packed_batch=self._packed_batch(),
+            packed_panel=self._panel_bytes(),
+        )
+        extent = panels * self._packed_matrices()
+        grain = max(1, (1 << 16) // max(1, self.depth * self.tile.columns))
+        return GemmStep("pack_b", ("b", packed), tuple(sizes), extent, grain, 0)
+
+    def _gemm_step(self, b: str | Temp) -> GemmStep:
+        s, tile, size = self.shape, self.tile, self.types.operand_bytes
+        a_row, a_step, a_bytes = self._tile_strides_of_a()
+        panel_row = tile.columns * tile.itemsize
+        b_bytes = min(self.depth, self.block_depth) * panel_row
+        held_columns = self.block_columns if self.c_mode == C_HELD else tile.columns
+        c_bytes = held_columns * tile.itemsize * self.block_rows
+        own = self.epilogue.sizes if self.epilogue else ()
+        scratch_b = _round_up(a_bytes, _LINE)
+        scratch_c = _round_up(scratch_b + b_bytes, _LINE)
+        scratch_sizes = _round_up(scratch_c + c_bytes, _LINE)
+        scratch_end = _round_up(scratch_sizes + 8 * (EPILOGUE_HEADER + len(own)), _LINE)
+        packed = self.b_mode == B_PACKED
+        sizes = GemmSizes(
+            rows=s.m,
+            columns=self.columns,
+            depth=self.depth,
+            a_batch=s.a_batch * size,
+            a_row=s.a_row * size,
+            a_step=s.a_column * size,
+            b_batch=(self._packed_batch() if s.b_batch else 0) if packed else s.b_batch * size,
+            b_row=s.b_row * size,
+            b_column=s.b_column * size,
+            c_batch=s.c_batch * self.types.result_bytes,
+            c_row=s.c_row * self.types.result_bytes,
+            row_blocks=_divide_up(s.m, self.block_rows),
+            column_blocks=_divide_up(self.columns, self.block_columns),
+            block_rows=self.block_rows,
+            block_columns=self.block_columns,
+            block_depth=self.block_depth,
+            a_mode=self.a_mode,
+            b_mode=self.b_mode,
+            c_mode=self.c_mode,
+            tile_a_row=a_row,
+            tile_a_step=a_step,
+            scratch_b=scratch_b,
+            scratch_c=scratch_c,
+            scratch_sizes=scratch_sizes,
+            scratch_end=scratch_end,
+            epilogue_columns=_round_up(_EPILOGUE_COLUMNS, tile.columns),
+            epilogue_sizes=len(own) if self.epilogue else NO_EPILOGUE,
+        )
+        buffers: tuple[str | Temp, ...] = ("a", b, "c")
+        if self.epilogue:
+            buffers = (*buffers, "epilogue", *self.epilogue.buffers)
+        scratch = scratch_end + (self.epilogue.scratch_bytes if self.epilogue else 0)
+        extent = self._units()
+        unit_work = self.block_rows * self.block_columns * max(1, self.depth)
+        grain = max(1, _CHUNK_WORK // unit_work)
+        return GemmStep("gemm", buffers, (*sizes, *own), extent, grain, scratch)
+
+    def _tile_strides_of_a(self) -> tuple[int, int, int]:
+        """Row and k strides of A as the micro-kernel reads it, and the size of its packed block."""
+        size = self.tile.itemsize
+        if self.a_mode == A_DIRECT:
+            step = size if self.types.pairs else self.shape.a_column * size
+            return self.shape.a_row * self.types.operand_bytes, step, 0
+        # One cache line more than needed, so that rows do not fall into the same sets.
+        if self.a_mode == A_ROWS:
+            row = min(self.depth, self.block_depth) * size + _LINE
+            return row, size, row * self.block_rows
+        step = self.block_rows * size + _LINE
+        return size, step, step * min(self.depth, self.block_depth)
+
+
+def _divide_up(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def _round_up(a: int, b: int) -> int:
+    return _divide_up(a, b) * b

@@ -1,0 +1,264 @@
+"""The blocked loops around the micro-kernels: the ABI kernels `gemm` and `pack_b`.
+
+In: run-time sizes (`GemmSizes`), which also say how to block and where scratch areas lie. Out:
+LLVM functions. A unit of `gemm` is a block of rows × a block of columns of one matrix of the
+batch; within it K-blocks run in order, and for each the panels of columns, so that every element
+of C is one chain over k whatever the blocks. How sizes are chosen is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+from jitml.codegen.gemm_function import ABI, SCRATCH_OFFSET, STOPPED, Function, smaller
+from jitml.codegen.gemm_types import GemmTypes
+from jitml.scalar.value import Value, select
+
+A_DIRECT, A_ROWS, A_COLUMNS = 0, 1, 2
+B_DIRECT, B_PACKED, B_IN_UNIT = 0, 1, 2
+C_DIRECT, C_HELD = 0, 1
+NO_EPILOGUE = -1
+
+
+class GemmSizes(NamedTuple):
+    """The `sizes` of the kernel `gemm`; the epilogue's own sizes follow.
+
+    Extents count numbers of the real product (a complex one has twice the columns and depth);
+    strides are bytes.
+    """
+
+    rows: int
+    columns: int
+    depth: int
+    a_batch: int
+    a_row: int
+    a_step: int  # along k, per element of the array
+    b_batch: int  # of the packed panels where B is packed
+    b_row: int
+    b_column: int
+    c_batch: int
+    c_row: int
+    row_blocks: int
+    column_blocks: int
+    block_rows: int
+    block_columns: int
+    block_depth: int
+    a_mode: int
+    b_mode: int
+    c_mode: int
+    tile_a_row: int  # strides of A as the micro-kernel sees it
+    tile_a_step: int
+    scratch_b: int  # where areas of the scratch memory begin; A's is first
+    scratch_c: int
+    scratch_sizes: int
+    scratch_end: int
+    epilogue_columns: int  # how many columns of C each call of the epilogue gets
+    epilogue_sizes: int  # how many sizes of its own it has; NO_EPILOGUE: none is called
+
+
+class PackSizes(NamedTuple):
+    """The `sizes` of the kernel `pack_b`, whose units are the panels of each matrix."""
+
+    panels: int
+    columns: int
+    rows: int
+    b_batch: int
+    b_row: int
+    b_column: int
+    packed_batch: int
+    packed_panel: int
+
+
+# What precedes the epilogue's own sizes in the array it gets.
+EPILOGUE_HEADER = 4
+
+
+def pack_b(types: GemmTypes) -> Function:
+    """Kernel over buffers (b, packed): panels of B, each of all rows and one tile's columns."""
+    f = Function("pack_b", ABI, "i32")
+    buffers, sizes, begin, end, fault = f.parameters
+    s = _load_sizes(f, sizes, PackSizes._fields)
+    b, packed = f.load_pointer(buffers, 0), f.load_pointer(buffers, 1)
+    width = types.tile.columns // types.parts
+    row_bytes = f.integer(types.tile.columns * types.tile.itemsize * types.parts)
+
+    def unit(index: Value, _: list[Value]) -> list[Value]:
+        f.leave_if_stopped(fault)
+        batch, panel = index / s["panels"], index % s["panels"]
+        to = f.offset(f.offset(packed, batch * s["packed_batch"]), panel * s["packed_panel"])
+        first = panel * width
+        at = f.offset(f.offset(b, batch * s["b_batch"]), first * s["b_column"])
+        columns = smaller(s["columns"] - first, f.integer(width))
+        f.call("pack_panel", (to, row_bytes, at, s["b_row"], s["b_column"], s["rows"], columns))
+        return []
+
+    f.loop(begin, end, 1, [], unit)
+    f.line("ret i32 0")
+    return f
+
+
+def gemm(types: GemmTypes) -> Function:
+    """Kernel over buffers (a, b or packed panels, c), then the epilogue's code and buffers."""
+    return _Driver(types).function
+
+
+def _load_sizes(f: Function, sizes: Value, names: Sequence[str]) -> dict[str, Value]:
+    return {name: f.load_integer(sizes, i) for i, name in enumerate(names)}
+
+
+class _Driver:
+    """Writes `gemm`; attributes are the values that the loops share."""
+
+    def __init__(self, types: GemmTypes) -> None:
+        self.types = types
+        self.tile = types.tile
+        self.function = f = Function("gemm", ABI, "i32")
+        self.buffers, self.sizes, begin, end, self.fault = f.parameters
+        self.s = _load_sizes(f, self.sizes, GemmSizes._fields)
+        self.a, self.b, self.c = (f.load_pointer(self.buffers, i) for i in range(3))
+        self.scratch = f.load_pointer(self.fault, SCRATCH_OFFSET // 8)
+        self.status = f.effect("alloca i32, align 4", "ptr")
+        f.line(f"store i32 0, ptr {self.status.ref}, align 4")
+        self.has_epilogue = self.s["epilogue_sizes"] >= 0
+        f.if_(self.has_epilogue, self._copy_epilogue_sizes)
+        f.loop(begin, end, 1, [], self._unit)
+        f.line(f"%status = load i32, ptr {self.status.ref}, align 4")
+        f.line("ret i32 %status")
+
+    def _unit(self, index: Value, _: list[Value]) -> list[Value]:
+        f, s = self.function, self.s
+        blocks = index / s["column_blocks"]
+        self.batch = blocks / s["row_blocks"]
+        self.row = blocks % s["row_blocks"] * s["block_rows"]
+        self.column = index % s["column_blocks"] * s["block_columns"]
+        self.rows = smaller(s["rows"] - self.row, s["block_rows"])
+        self.columns = smaller(s["columns"] - self.column, s["block_columns"])
+        self.a_unit = f.offset(f.offset(self.a, self.batch * s["a_batch"]), self.row * s["a_row"])
+        self.b_matrix = f.offset(self.b, self.batch * s["b_batch"])
+        self.c_unit = f.offset(
+            f.offset(f.offset(self.c, self.batch * s["c_batch"]), self.row * s["c_row"]),
+            self._elements(self.column) * self.types.result_bytes,
+        )
+        # A product of depth 0 has one empty K-block, which writes the zeros.
+        depth = select(s["depth"] > 0, s["depth"], 1)
+        f.loop(f.integer(0), depth, s["block_depth"], [], self._depth_block)
+        return []
+
+    def _elements(self, numbers: Value) -> Value:
+        return numbers >> 1 if self.types.pairs else numbers
+
+    def _depth_block(self, k: Value, _: list[Value]) -> list[Value]:
+        f, s = self.function, self.s
+        f.leave_if_stopped(self.fault)
+        self.k = k
+        self.depth = smaller(s["depth"] - k, s["block_depth"])
+        self.is_first = k == 0
+        self.is_last = k + s["block_depth"] >= s["depth"]
+        start = f.offset(self.a_unit, self._elements(k) * s["a_step"])
+        depth = self._elements(self.depth)
+        by_rows = (s["tile_a_row"], start, s["a_row"], s["a_step"], self.rows, depth)
+        by_columns = (s["tile_a_step"], start, s["a_step"], s["a_row"], depth, self.rows)
+        for mode, arguments in ((A_ROWS, by_rows), (A_COLUMNS, by_columns)):
+            call = partial(f.call, "pack_a", (self.scratch, *arguments))
+            f.if_(s["a_mode"] == mode, call)
+        self.a_block = select(s["a_mode"] == A_DIRECT, start, self.scratch)
+        f.loop(f.integer(0), self.columns, self.tile.columns, [], self._panel)
+        return []
+
+    def _panel(self, j: Value, _: list[Value]) -> list[Value]:
+        f, s, tile = self.function, self.s, self.tile
+        width = smaller(self.columns - j, f.integer(tile.columns))
+        is_partial = width % tile.lanes != 0
+        b, b_row = self._panel_of_b(j, width, is_partial)
+        result = f.offset(self.c_unit, self._elements(j) * self.types.result_bytes)
+        hold_row = tile.columns * tile.itemsize
+        hold_at = s["scratch_c"] + select(
+            s["c_mode"] == C_HELD, j * s["block_rows"] * tile.itemsize, 0
+        )
+        hold = f.offset(self.scratch, hold_at)
+        is_held = (s["c_mode"] == C_HELD) | is_partial
+        c_out = select(is_held, hold, result)
+        c_out_row = select(is_held, f.integer(hold_row), s["c_row"])
+        zeros = Value(f, "ptr", 1, "@zeros")
+        c_in = select(self.is_first, zeros, c_out)
+        c_in_row = select(self.is_first, f.integer(0), c_out_row)
+        arguments = (
+            self.a_block, s["tile_a_row"], s["tile_a_step"], b, b_row, self.depth,
+            c_in, c_in_row, c_out, c_out_row, self.rows,
+        )  # fmt: skip
+        f.if_(width > tile.lanes, lambda: f.call("column2", arguments))
+        f.if_(width <= tile.lanes, lambda: f.call("column1", arguments))
+        element = f.integer(tile.itemsize * self.types.parts)
+        store = (
+            result, s["c_row"], hold, f.integer(hold_row), element, self.rows,
+            self._elements(width),
+        )  # fmt: skip
+        f.if_(is_held & self.is_last, lambda: f.call("unpack", store))
+        f.if_(self.has_epilogue & self.is_last, lambda: self._epilogue(j + tile.columns))
+        return []
+
+    def _panel_of_b(self, j: Value, width: Value, is_partial: Value) -> tuple[Value, Value]:
+        """Pointer and row stride of a panel of B; packs it if it must be and is not yet."""
+        f, s, tile = self.function, self.s, self.tile
+        panel_row = tile.columns * tile.itemsize
+        column = self.column + j
+        in_place = f.offset(
+            f.offset(self.b_matrix, self._elements(self.k) * s["b_row"]),
+            self._elements(column) * s["b_column"],
+        )
+        packed = f.offset(self.b_matrix, column * s["depth"] * tile.itemsize + self.k * panel_row)
+        here = f.offset(self.scratch, s["scratch_b"])
+        pack_here = (s["b_mode"] == B_IN_UNIT) | ((s["b_mode"] == B_DIRECT) & is_partial)
+        arguments = (
+            here, f.integer(panel_row * self.types.parts), in_place, s["b_row"], s["b_column"],
+            self._elements(self.depth), self._elements(width),
+        )  # fmt: skip
+        f.if_(pack_here, lambda: f.call("pack_panel", arguments))
+        is_packed = s["b_mode"] == B_PACKED
+        pointer = select(is_packed, packed, select(pack_here, here, in_place))
+        row = select(is_packed | pack_here, f.integer(panel_row), s["b_row"])
+        return pointer, row
+
+    # ---- epilogue --------------------------------------------------------------------------------
+
+    def _copy_epilogue_sizes(self) -> None:
+        f, s = self.function, self.s
+        own = f.offset(self.sizes, f.integer(8 * len(GemmSizes._fields)))
+        to = f.offset(self.scratch, s["scratch_sizes"] + 8 * EPILOGUE_HEADER)
+
+        def copy(i: Value, _: list[Value]) -> list[Value]:
+            f.store(f.offset(to, i * 8), f.load(f.offset(own, i * 8), "i64"), "i64")
+            return []
+
+        f.loop(f.integer(0), s["epilogue_sizes"], 1, [], copy)
+
+    def _epilogue(self, reached: Value) -> None:
+        """Call it for the columns finished since its last call, if there are enough or no more."""
+        f, s = self.function, self.s
+        group = s["epilogue_columns"]
+        is_due = (reached % group == 0) | (reached >= self.columns)
+        first = (reached - self.tile.columns) / group * group
+        last = smaller(reached, self.columns)
+        f.if_(is_due, lambda: self._call_epilogue(self.column + first, self.column + last))
+
+    def _call_epilogue(self, first: Value, last: Value) -> None:
+        f, s = self.function, self.s
+        header: Sequence[Value] = (
+            self._elements(first), self._elements(last), self.batch, self.row,
+        )  # fmt: skip
+        sizes = f.offset(self.scratch, s["scratch_sizes"])
+        for index, value in enumerate(header):
+            f.store_integer(sizes, index, value)
+        own_scratch = f.offset(self.scratch, s["scratch_end"])
+        begin = self.batch * s["rows"] + self.row
+        code = f.load_pointer(self.buffers, 3)
+        buffers = f.offset(self.buffers, f.integer(8 * 4))
+        place = f.offset(self.fault, f.integer(SCRATCH_OFFSET))
+        f.line(f"store ptr {own_scratch.ref}, ptr {place.ref}, align 8")
+        status = f.call_kernel(code, (buffers, sizes, begin, begin + self.rows, self.fault))
+        f.line(f"store ptr {self.scratch.ref}, ptr {place.ref}, align 8")
+        f.if_(status == STOPPED, lambda: f.leave(STOPPED))
+        before = f.effect(f"load i32, ptr {self.status.ref}, align 4", "i32")
+        f.line(f"store i32 {(before | status).ref}, ptr {self.status.ref}, align 4")
