@@ -10,6 +10,7 @@ the core is not built, or if JITML_RUNTIME=python asks for it.
 from __future__ import annotations
 
 import os as _os
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 from .code import Code, load_object
@@ -36,13 +37,13 @@ def _wants_python() -> bool:
     if asked == "python":
         return True
     try:
-        from . import _core
+        _import_module("._core", __name__)
     except ImportError as error:
         if asked == "native":
             raise
         _warn(error)
         return True
-    return not _core
+    return False
 
 
 def _warn(error: ImportError) -> None:

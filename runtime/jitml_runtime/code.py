@@ -12,6 +12,7 @@ import mmap
 import platform
 import struct
 import sys
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from .errors import LoadError
@@ -68,7 +69,7 @@ def load_object(data: bytes) -> Code:
         return load_with_llvmlite(data)
     try:
         return _Loader(data).load()
-    except (struct.error, IndexError, UnicodeDecodeError) as error:
+    except (struct.error, IndexError, ValueError) as error:
         raise LoadError(f"damaged object file: {error}") from error
 
 
@@ -231,7 +232,7 @@ def _protect(address: int, size: int, protection: int) -> None:
 def load_with_llvmlite(data: bytes) -> Code:
     """Load an object with llvmlite, on systems that the own loader does not serve."""
     try:
-        import llvmlite.binding as llvm
+        llvm = import_module("llvmlite.binding")
     except ImportError as error:
         raise LoadError(
             "on this system kernels are loaded through llvmlite, which is missing: "

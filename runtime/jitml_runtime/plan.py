@@ -126,8 +126,13 @@ def _problems(plan: Plan, kernels: int, functions: int) -> Iterator[str]:
     for spec in plan.inputs + plan.outputs:
         if min(spec.shape, default=0) < 0:
             yield f"shape {spec.shape} has a negative size"
+    sizes = {
+        "input": [spec.size_bytes for spec in plan.inputs],
+        "output": [spec.size_bytes for spec in plan.outputs],
+        "constant": [len(constant) for constant in plan.constants],
+    }
     for number, buffer in enumerate(plan.buffers):
-        problem = _buffer_problem(plan, buffer)
+        problem = _buffer_problem(plan, buffer, sizes)
         if problem:
             yield f"buffer {number}: {problem}"
     for number, step in enumerate(plan.instructions):
@@ -137,24 +142,21 @@ def _problems(plan: Plan, kernels: int, functions: int) -> Iterator[str]:
     yield from _result_problems(plan)
 
 
-def _buffer_problem(plan: Plan, buffer: Buffer) -> str:
+def _buffer_problem(plan: Plan, buffer: Buffer, sizes: dict[str, list[int]]) -> str:
     if buffer.kind == "temp":
         end = buffer.offset + buffer.size_bytes
-        inside = 0 <= buffer.offset and 0 <= buffer.size_bytes and end <= plan.arena_bytes
+        inside = min(buffer.offset, buffer.size_bytes) >= 0 and end <= plan.arena_bytes
         if not inside or buffer.offset % ALIGNMENT_BYTES:
             return f"bytes {buffer.offset} to {end} are not an aligned part of the arena"
         return ""
-    if buffer.kind not in ("input", "output", "constant"):
+    if buffer.kind not in sizes:
         return f"unknown kind {buffer.kind!r}"
-    sizes = {
-        "input": lambda: [spec.size_bytes for spec in plan.inputs],
-        "output": lambda: [spec.size_bytes for spec in plan.outputs],
-        "constant": lambda: [len(constant) for constant in plan.constants],
-    }[buffer.kind]()
-    if not 0 <= buffer.index < len(sizes):
+    known = sizes[buffer.kind]
+    if not 0 <= buffer.index < len(known):
         return f"there is no {buffer.kind} {buffer.index}"
-    if buffer.size_bytes != sizes[buffer.index]:
-        return f"{buffer.size_bytes} bytes, but {buffer.kind} {buffer.index} has {sizes[buffer.index]}"
+    if buffer.size_bytes != known[buffer.index]:
+        expected = known[buffer.index]
+        return f"{buffer.size_bytes} bytes, but {buffer.kind} {buffer.index} has {expected}"
     if buffer.kind == "output" and _is_set(plan.forward, buffer.index):
         return f"output {buffer.index} is an argument passed through and has no memory"
     if buffer.kind == "output" and _is_set(plan.duplicates, buffer.index):

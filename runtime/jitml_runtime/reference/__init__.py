@@ -1,0 +1,36 @@
+"""The pure-Python executor: the same surface as the C core, over NumPy and ctypes.
+
+It serves where the core is not built, and says by its simplicity what the core must do. Kernels
+run one chunk after the other on the calling thread.
+"""
+
+from __future__ import annotations
+
+from .array import (
+    Array,
+    data_pointer,
+    empty,
+    from_numpy,
+    set_operators,
+    share,
+    to_numpy,
+)
+from .dlpack import from_dlpack
+from .execute import Executable, get_num_threads, set_num_threads
+from .memory import memory_stats, release_cache
+
+__all__ = [
+    "Array",
+    "Executable",
+    "data_pointer",
+    "empty",
+    "from_dlpack",
+    "from_numpy",
+    "get_num_threads",
+    "memory_stats",
+    "release_cache",
+    "set_num_threads",
+    "set_operators",
+    "share",
+    "to_numpy",
+]
