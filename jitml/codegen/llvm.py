@@ -6,6 +6,7 @@ instructions within scope are written once, so no middle-end pass is needed. It 
 
 from __future__ import annotations
 
+import hashlib
 import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
@@ -213,6 +214,29 @@ class Emitter:
         function = f"@llvm.{kind}.sat.{suffix(type_, x.lanes)}.{suffix(x.type, x.lanes)}"
         self.declarations.add(f"declare {after} {function}({before})")
         return self.pure(f"call {after} {function}({before} {x.ref})", type_, x.lanes)
+
+    def lookup(self, table: Sequence[float], index: Value, type_: str) -> Value:
+        """Read a constant table that travels with the code, lane by lane."""
+        element, vector = llvm_type(type_), llvm_type(type_, index.lanes)
+        numbers = ", ".join(f"{element} {_literal(type_, number)}" for number in table)
+        text = f"[{len(table)} x {element}] [{numbers}]"
+        name = f"@table.{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        self.declarations.add(f"{name} = private unnamed_addr constant {text}")
+        pointers = llvm_type("ptr", index.lanes)
+        address = f"getelementptr inbounds {element}, ptr {name}, {llvm_type('i64', index.lanes)}"
+        place = self.pure(f"{address} {index.ref}", "ptr", index.lanes)
+        if index.lanes == 1:
+            align = BITS[type_] // 8
+            return self.pure(f"load {element}, ptr {place.ref}, align {align}", type_)
+        lanes = f"v{index.lanes}"
+        function = f"@llvm.masked.gather.{suffix(type_, index.lanes)}.{lanes}p0"
+        mask = f"<{index.lanes} x i1>"
+        self.declarations.add(f"declare {vector} {function}({pointers}, i32, {mask}, {vector})")
+        arguments = (
+            f"{pointers} {place.ref}, i32 {BITS[type_] // 8}, "
+            f"{mask} splat (i1 true), {vector} poison"
+        )
+        return self.pure(f"call {vector} {function}({arguments})", type_, index.lanes)
 
     # ---- memory ---------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ loads widen them to f32, stores round.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias, Union
 
 FLOATS = frozenset({"f32", "f64"})
@@ -33,6 +34,9 @@ class Builder(Protocol):
 
     def instruction(self, name: str, type_: str, lanes: int, operands: tuple[Value, ...]) -> Value:
         """Append instruction `name` over `operands` (all of `lanes` lanes); its result is of `type_`."""
+
+    def lookup(self, table: Sequence[float], index: Value, type_: str) -> Value:
+        """Read element `index` (i64, lane by lane) of a constant table."""
 
 
 class Value:
@@ -227,6 +231,11 @@ def bitcast(x: Value, type_: str) -> Value:
     if x.type == type_:
         return x
     return x.builder.instruction("bitcast", type_, x.lanes, (x,))
+
+
+def lookup(table: Sequence[float], index: Value, type_: str) -> Value:
+    """`table[index]` as `type_`; the i64 index must be in range in every lane."""
+    return index.builder.lookup(table, index, type_)
 
 
 def is_nan(x: Value) -> Value:

@@ -1,0 +1,156 @@
+"""Powers and roots. f32 or f64 in (integers too for `integer_pow`), the same type and lanes out."""
+
+from __future__ import annotations
+
+import math
+
+from jitml.scalar.arithmetic import (
+    Pair,
+    bits_of,
+    by_type,
+    clamp,
+    fast_two_sum,
+    flip_sign,
+    format_of,
+    is_single,
+    polynomial,
+    power_of_two,
+    round_with_bits,
+    sign_bit,
+    two_product,
+)
+from jitml.scalar.exponential import LN2_F64, exp_of_pair
+from jitml.scalar.logarithm import split_exponent
+from jitml.scalar.value import FLOATS, Value, bitcast, convert, fma, select, sqrt, trunc
+
+# log2 of (1 + s)/(1 − s), over s, as a polynomial in s²: minimax on the mantissas [√½, √2),
+# 2^-43.6.
+_LOG2 = (
+    2.8853900817778495, 0.9617966941146373, 0.5770779419578497, 0.41220929518872046,
+    0.31990388850933804, 0.2829266713724446,
+)  # fmt: skip
+# 2^r, minimax on |r| ≤ 1/2, 2^-34.5.
+_EXP2 = (
+    0.9999999999617103, 0.6931471807283658, 0.2402265119801672, 0.05550410353513361,
+    0.00961802727186986, 0.0013333922600222883, 0.0001546928561792017, 1.5201900370345584e-05,
+)  # fmt: skip
+# (log((1 + s)/(1 − s)) − 2s − 2s³/3)/s⁵ as a polynomial in s², minimax on [√½, √2), 2^-73 of log.
+_LOG_FAR = (
+    0.3999999999999998, 0.28571428571443863, 0.22222222217780638, 0.1818181884543925,
+    0.15384558312791433, 0.13336269469567602, 0.11675671292434885, 0.11982723620426831,
+)  # fmt: skip
+_TWO_THIRDS_LOW = 3.700743415417188e-17  # 2/3 less its f64
+
+
+def rsqrt(x: Value) -> Value:
+    """1/√x within 1 ulp."""
+    return 1.0 / sqrt(x)
+
+
+def cbrt(x: Value) -> Value:
+    """Cube root within 1 ulp: a guess from the exponent, then Halley's iteration."""
+    layout = format_of(x)
+    size = abs(x)
+    small = size < by_type(x, 2.0**-64, 2.0**-512)
+    # Scaled so that the cubes below neither overflow nor underflow, by cubes.
+    step = layout.bias // 2 // 3
+    near = size * select(small, x.like(2.0 ** (3 * step)), 2.0**-6)
+    root = _cbrt_guess(near)
+    for _ in range(2 if is_single(x) else 3):
+        cube = root * root * root
+        root = fma(root, (near - cube) / fma(cube, 2.0, near), root)
+    root = root * select(small, x.like(2.0**-step), 4.0)
+    usual = (size > 0.0) & (size < math.inf)
+    return flip_sign(select(usual, root, size), sign_bit(x))
+
+
+def _cbrt_guess(x: Value) -> Value:
+    """∛x within 4 % for normal x > 0, by dividing the bits by 3 (Kahan)."""
+    layout = format_of(x)
+    top = bits_of(x) >> (layout.width - 24)
+    whole = by_type(x, 2.0**23, 2.0**52)
+    number = bitcast(top | bits_of(x.like(whole)), x.type) - whole
+    bias = (
+        2.0
+        / 3.0
+        * (layout.bias - 0.0450461875791687)
+        * 2.0 ** (layout.fraction - layout.width + 24)
+    )
+    third = fma(number, 1.0 / 3.0, whole + bias)
+    return bitcast(bits_of(third) << (layout.width - 24), x.type)
+
+
+def pow(x: Value, y: Value) -> Value:
+    """xʸ within 1 ulp, with the special values of C's pow; f32 through f64, f64 in pairs."""
+    size = abs(x)
+    power = _pow_single(size, y) if is_single(x) else _pow_double(size, y)
+    power = select(size == 0.0, select(y < 0.0, y.like(math.inf), 0.0), power)
+    power = select(size == math.inf, select(y < 0.0, y.like(0.0), math.inf), power)
+    whole = trunc(y) == y
+    half = y * 0.5
+    odd = whole & (trunc(half) != half)
+    power = flip_sign(power, select(odd, sign_bit(x), sign_bit(x) & 0))
+    power = select((x < 0.0) & (size < math.inf) & ~whole, math.nan, power)
+    power = select((size == 1.0) & (abs(y) == math.inf), 1.0, power)
+    return select((y == 0.0) | (x == 1.0), 1.0, select((x != x) | (y != y), math.nan, power))
+
+
+def _pow_single(size: Value, y: Value) -> Value:
+    """size^y for f32 operands, finite size > 0, in f64."""
+    mantissa, k, _ = split_exponent(convert(size, "f64"))
+    s = (mantissa - 1.0) / (mantissa + 1.0)
+    logarithm = fma(s, polynomial(s * s, _LOG2), k)
+    exponent = clamp(logarithm * convert(y, "f64"), -160.0, 160.0)
+    n, bits = round_with_bits(exponent)
+    return convert(polynomial(exponent - n, _EXP2) * power_of_two(bits, "f64"), size.type)
+
+
+def _pow_double(size: Value, y: Value) -> Value:
+    """size^y for f64 operands, finite size > 0: exp of y·log(size) as a pair."""
+    high, low = _log_pair(size)
+    product, rest = two_product(high, y)
+    return exp_of_pair(product, fma(low, y, rest))
+
+
+def _log_pair(x: Value) -> Pair:
+    """log(x) for f64 x > 0 to about 2^-65, relative."""
+    mantissa, k, _ = split_exponent(x)
+    s, s_low = _atanh_argument(mantissa)
+    z, z_low = two_product(s, s)
+    z_low = fma(s + s, s_low, z_low)
+    cube, cube_low = two_product(z, s)
+    cube_low = cube_low + fma(z_low, s, z * s_low)
+    # log(m) = 2s + s³·(2/3 + z·(…)): the bracket and its product with s³ as pairs.
+    factor, factor_low = fast_two_sum(2.0 / 3.0, z * polynomial(z, _LOG_FAR))
+    factor_low = factor_low + _TWO_THIRDS_LOW
+    far, far_low = two_product(cube, factor)
+    far_low = far_low + fma(cube, factor_low, cube_low * factor)
+    near, near_low = fast_two_sum(s + s, far)
+    near_low = near_low + fma(s_low, 2.0, far_low)
+    high, low = fast_two_sum(k * LN2_F64[0], near)
+    return fast_two_sum(high, low + fma(k, LN2_F64[1], near_low))
+
+
+def _atanh_argument(mantissa: Value) -> Pair:
+    """(m − 1)/(m + 1) as a pair."""
+    f = mantissa - 1.0
+    below = mantissa + 1.0
+    below_low = mantissa - (below - 1.0)
+    inverse = 1.0 / below
+    s = f * inverse
+    return s, fma(-s, below_low, fma(-s, below, f)) * inverse
+
+
+def integer_pow(x: Value, n: int) -> Value:
+    """xⁿ by repeated squaring; a negative n (floats only) inverts the power of |n|."""
+    if n < 0:
+        assert x.type in FLOATS, "a negative power of an integer is not an integer"
+        return 1.0 / integer_pow(x, -n)
+    result: Value | None = None
+    while n:
+        if n & 1:
+            result = x if result is None else result * x
+        n >>= 1
+        if n:
+            x = x * x
+    return x.like(1) if result is None else result
