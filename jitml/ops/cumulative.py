@@ -154,7 +154,8 @@ class CumLogSumExp(Cumulative):
     ufunc = np.logaddexp
 
     def lower_combine(self, running: Any, x: Any) -> Any:
-        from jitml.scalar.math import exp, log1p
+        from jitml.scalar.exponential import exp
+        from jitml.scalar.logarithm import log1p
 
         gap = running - x
         grown = scalar.maximum(running, x) + log1p(exp(-abs(gap)))
