@@ -160,7 +160,10 @@ complex_ = Row(
         lambda t, y, a, b: complex_(t, zeros_like(t)),
         lambda t, y, a, b: complex_(zeros_like(t), t),
     ),
-    (lambda ct, a, b: real(ct), lambda ct, a, b: neg(imag(ct))),
+    (
+        lambda ct, a, b: convert(real(ct), type_of(a).dtype),
+        lambda ct, a, b: convert(neg(imag(ct)), type_of(b).dtype),
+    ),
     _make_complex, lambda dtype, *_: complex_dtype(dtype),
 )  # fmt: skip
 
@@ -277,14 +280,31 @@ def _sign(x: Any) -> Any:
     return signed
 
 
-sign = Row("sign", np.sign, _NUMBERS, (None,), (), _sign)
+def _sign_slope(t: Traced, y: Traced, x: Traced) -> Traced:
+    """The part of t across x, divided by |x|; of real numbers, none. 0 at 0."""
+    if not is_complex(type_of(x).dtype):
+        return None
+    along = add(mul(real(y), real(t)), mul(imag(y), imag(t)))
+    size = abs_(x)
+    safe = select(eq(size, 0), full_like(size, 1), size)
+    re, im = (div(sub(part(t), mul(part(y), along)), safe) for part in (real, imag))
+    zero = zeros_like(size)
+    nowhere = eq(size, 0)
+    return complex_(select(nowhere, zero, re), select(nowhere, zero, im))
+
+
+sign = Row("sign", np.sign, _NUMBERS, (_sign_slope,), (), _sign)
 floor = Row("floor", np.floor, _FLOAT, (None,), (), scalar.floor)
 ceil = Row("ceil", np.ceil, _FLOAT, (None,), (), scalar.ceil)
 trunc = Row("trunc", np.trunc, _FLOAT, (None,), (), scalar.trunc)
 round_even = Row("round_even", np.rint, _FLOAT, (None,), (), scalar.round_even)
+def _round_away_value(x: Any) -> Any:
+    below = np.floor(np.abs(x))
+    return np.copysign(below + (np.abs(x) - below >= 0.5), x)
+
+
 round_away = Row(
-    "round_away", lambda x: np.copysign(np.floor(np.abs(x) + (np.abs(x) % 1 >= 0.5) - np.abs(x) % 1), x),
-    _FLOAT, (None,), (),
+    "round_away", _round_away_value, _FLOAT, (None,), (),
     lambda x: scalar.copysign(_round_half_up(abs(x)), x),
 )  # fmt: skip
 

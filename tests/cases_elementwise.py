@@ -1,0 +1,125 @@
+"""Rows of the elementwise ops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cases import Case, Input, shapes
+
+from jitml.ir.dtypes import FROM_SHORT_NAME
+from jitml.ir.op import Op
+from jitml.ops import elementwise as e
+from jitml.ops.kinds import Row
+
+_SHAPE = (2, 3)
+
+# Where each unary op is looked at: (low, high).
+_UNARY: dict[str, tuple[float, float]] = {
+    "neg": (-9, 9), "real": (-2, 2), "imag": (-2, 2), "conj": (-2, 2),
+    "exp": (-3, 3), "exp2": (-3, 3), "expm1": (-2, 2), "log": (0.2, 4), "log1p": (-0.7, 3),
+    "sqrt": (0.2, 4), "rsqrt": (0.2, 4), "cbrt": (0.2, 4), "logistic": (-4, 4),
+    "sin": (-4, 4), "cos": (-4, 4), "tan": (-1.2, 1.2), "asin": (-0.8, 0.8), "acos": (-0.8, 0.8),
+    "atan": (-0.8, 0.8), "sinh": (-2, 2), "cosh": (-2, 2), "tanh": (-1.2, 1.2), "asinh": (-0.8, 0.8),
+    "acosh": (1.2, 4), "atanh": (-0.8, 0.8), "erf": (-2, 2), "erfc": (-2, 2), "erf_inv": (-0.8, 0.8),
+    "lgamma": (0.5, 5), "abs": (0.2, 9), "sign": (0.2, 9),
+    "floor": (0.1, 0.9), "ceil": (0.1, 0.9), "trunc": (0.1, 0.9), "round_even": (0.6, 0.9),
+    "round_away": (0.6, 0.9), "is_finite": (-9, 9), "not": (-9, 9), "population_count": (-9, 9),
+    "count_leading_zeros": (-9, 9),
+}  # fmt: skip
+
+_BINARY: dict[str, tuple[float, float]] = {
+    "add": (-9, 9), "sub": (-9, 9), "mul": (-9, 9), "div": (1, 9), "zero_times": (0.1, 2),
+    "complex": (-2, 2), "pow": (0.5, 2), "atan2": (0.5, 2), "max": (-9, 9), "min": (-9, 9),
+    "eq": (-2, 2), "ne": (-2, 2), "lt": (-2, 2), "le": (-2, 2), "gt": (-2, 2), "ge": (-2, 2),
+    "and": (-9, 9), "or": (-9, 9), "xor": (-9, 9), "shift_left": (0, 9),
+    "shift_right_logical": (0, 9), "shift_right_arithmetic": (0, 9),
+}  # fmt: skip
+
+
+def row(name: str) -> Row:
+    found = Op.registry[name]
+    assert isinstance(found, Row)
+    return found
+
+
+def _unary(name: str, low: float, high: float) -> Case:
+    op = row(name)
+    second = name != "lgamma"  # its slope, digamma, has no derivative
+    return Case(
+        name, op, shapes(_SHAPE, low=low, high=high), op.kinds, tolerance=1e-5, second=second
+    )
+
+
+def _binary(name: str, low: float, high: float) -> list[Case]:
+    op = row(name)
+    each: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = [
+        (name, _SHAPE, _SHAPE),
+        (f"{name}, scalar left", (), _SHAPE),
+        (f"{name}, scalar right", _SHAPE, ()),
+        (f"{name}, 0-d", (), ()),
+        (f"{name}, empty", (0, 3), ()),
+    ]
+    return [
+        Case(label, op, shapes(a, b, low=low, high=high), op.kinds, tolerance=1e-5)
+        for label, a, b in each
+    ]
+
+
+def _convert(source: str, target: str) -> Case:
+    dtype = FROM_SHORT_NAME[target]
+    inputs = (Input(_SHAPE, -3, 3, dtype=source),)
+    narrow = {source, target} & {"f16", "bf16", "f32", "c64"}
+    kinds = "" if narrow else "fc"
+    return Case(
+        f"convert {source} to {target}",
+        lambda x: e.convert(x, dtype),
+        inputs,
+        derivative_kinds=kinds,
+    )
+
+
+def _bitcast(source: str, target: str) -> Case:
+    dtype = FROM_SHORT_NAME[target]
+    inputs = (Input(_SHAPE, -3, 3, dtype=source),)
+    return Case(
+        f"bitcast {source} to {target}",
+        lambda x: e.bitcast(x, dtype),
+        inputs,
+        derivative_kinds="",
+    )
+
+
+def _power(exponent: int) -> Case:
+    inputs = shapes(_SHAPE, low=0.5, high=2)
+    kinds = "fc" if exponent < 0 else "iufc"
+    return Case(f"integer_pow {exponent}", lambda x: e.integer_pow(x, exponent), inputs, kinds)
+
+
+def _select(*each: tuple[int, ...]) -> Case:
+    condition, x, y = each
+    inputs = (Input(condition, dtype="bool"), *shapes(x, y))
+    return Case(f"select {condition} {x} {y}", e.select, inputs)
+
+
+_ALL = [*FROM_SHORT_NAME]
+
+CASES: list[Case] = [
+    *(_unary(name, *domain) for name, domain in _UNARY.items()),
+    *(case for name, domain in _BINARY.items() for case in _binary(name, *domain)),
+    Case("digamma", e.digamma, shapes(_SHAPE, low=0.5, high=5), "f", derivative_kinds=""),
+    Case("nextafter", e.nextafter, shapes(_SHAPE, _SHAPE), "f", derivative_kinds=""),
+    Case("rem", e.rem, (Input(_SHAPE, 5.1, 5.9), Input(_SHAPE, 2, 2.5)), "iuf"),
+    Case("stop_gradient", lambda x: e.mul(x, e.stop_gradient(x)), shapes(_SHAPE), "iufc", ""),
+    *(_convert(a, b) for a in _ALL for b in _ALL if a != b),
+    *(
+        _bitcast(a, b)
+        for a, b in [("f32", "i32"), ("u32", "f32"), ("f64", "u64"), ("i64", "f64"), ("u8", "i8")]
+        + [("f16", "u16"), ("i16", "bf16"), ("f16", "bf16"), ("f32", "f32")]
+    ),
+    *map(_power, (-2, -1, 0, 2, 3, 5)),
+    _select(_SHAPE, _SHAPE, _SHAPE),
+    _select((), _SHAPE, _SHAPE),
+    _select(_SHAPE, (), _SHAPE),
+    _select(_SHAPE, (), ()),
+    _select((), (), ()),
+]

@@ -1,0 +1,224 @@
+"""Every op against its one meaning: what each row of `cases` says of an op, checked for all of its rules."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import Case, all_cases
+from oracle import (
+    evaluating_by_value,
+    is_inexact,
+    linear_graph,
+    record,
+    run,
+    run_batch,
+    run_jvp,
+    run_transpose,
+    to_array,
+    to_numpy,
+)
+
+from jitml.ir.dtypes import DType, is_inexact as is_inexact_dtype
+from jitml.ir.text import format_graph, parse_graph
+from jitml.ir.verify import verify
+from jitml.trace.core import type_of
+
+CASES = all_cases()
+STEP = 1e-6
+
+
+@pytest.fixture(autouse=True)
+def _by_value() -> Iterator[None]:
+    with evaluating_by_value(), np.errstate(all="ignore"):
+        yield
+
+
+def each_case(name: str = "case") -> Any:
+    return pytest.mark.parametrize(name, CASES, ids=lambda case: case.name)
+
+
+@each_case()
+def test_infer_agrees_with_value(case: Case) -> None:
+    """In every dtype; `run` compares dtype and shape of every equation's result with what `infer` says."""
+    for dtype in case.dtypes():
+        graph = verify(record(case.apply, case.types(dtype)))
+        outputs = run(graph, list(map(to_array, case.samples(dtype))))
+        for output, atom in zip(outputs, graph.outputs, strict=True):
+            assert (type_of(output).dtype, type_of(output).shape) == (
+                atom.type.dtype,
+                atom.type.shape,
+            )
+
+
+@each_case()
+def test_text_round_trips(case: Case) -> None:
+    for dtype in case.dtypes():
+        graph = record(case.apply, case.types(dtype))
+        assert parse_graph(str(graph)) == graph
+        assert format_graph(parse_graph(str(graph)), sources=False) == format_graph(graph, False)
+
+
+def active_inputs(case: Case, dtype: DType) -> list[bool]:
+    return [is_inexact_dtype(t.dtype) for t in case.types(dtype)]
+
+
+def differentiable(case: Case) -> list[tuple[DType, list[bool]]]:
+    pairs = [(dtype, active_inputs(case, dtype)) for dtype in case.derivative_dtypes()]
+    return [pair for pair in pairs if any(pair[1])]
+
+
+def directions(case: Case, dtype: DType, seed: int) -> list[Any]:
+    """A random tangent for each active input, None for the others."""
+    random = np.random.default_rng(seed)
+
+    def one(type_: Any) -> Any:
+        numbers = random.normal(size=type_.shape)
+        if type_.dtype.kind == "c":
+            numbers = numbers + 1j * random.normal(size=type_.shape)
+        return numbers.astype(type_.dtype)
+
+    active = active_inputs(case, dtype)
+    return [one(t) if on else None for t, on in zip(case.types(dtype), active, strict=True)]
+
+
+def moved(xs: list[Any], ts: list[Any], step: float) -> list[Any]:
+    return [to_array(x if t is None else x + step * t) for x, t in zip(xs, ts, strict=True)]
+
+
+def arrays(xs: list[Any]) -> list[Any]:
+    return [None if x is None else to_array(x) for x in xs]
+
+
+def dense(outputs: list[Any], slopes: list[Any]) -> list[Any]:
+    """Tangents as NumPy arrays, of the outputs that can have one."""
+    pairs = [(y, t) for y, t in zip(outputs, slopes, strict=True) if is_inexact(y)]
+    return [np.zeros_like(to_numpy(y)) if t is None else to_numpy(t) for y, t in pairs]
+
+
+@each_case()
+def test_jvp_agrees_with_differences(case: Case) -> None:
+    for dtype, _ in differentiable(case):
+        graph = record(case.apply, case.types(dtype))
+        xs, ts = case.samples(dtype), directions(case, dtype, 1)
+        outputs, slopes = run_jvp(graph, arrays(xs), arrays(ts))
+        above, below = (run(graph, moved(xs, ts, step)) for step in (STEP, -STEP))
+        pairs = [(a, b) for a, b in zip(above, below, strict=True) if is_inexact(a)]
+        expected = [(to_numpy(a) - to_numpy(b)) / (2 * STEP) for a, b in pairs]
+        compare(dense(outputs, slopes), expected, case.tolerance)
+
+
+def compare(found: list[Any], expected: list[Any], tolerance: float) -> None:
+    for a, b in zip(found, expected, strict=True):
+        scale = max(1.0, float(np.max(np.abs(b), initial=0)))
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale)
+
+
+@each_case()
+def test_second_derivative_agrees_with_differences(case: Case) -> None:
+    for dtype, active in differentiable(case):
+        if not case.second:
+            continue
+        xs, ts = case.samples(dtype), directions(case, dtype, 1)
+        us = directions(case, dtype, 2)
+        graph = record(case.apply, case.types(dtype))
+
+        def slope(*inputs: Any, graph: Any = graph, active: Any = active) -> list[Any]:
+            primals, given = inputs[: len(active)], iter(inputs[len(active) :])
+            tangents = [next(given) if on else None for on in active]
+            outputs, slopes = run_jvp(graph, primals, tangents)
+            return [t for y, t in zip(outputs, slopes, strict=True) if t is not None]
+
+        fixed = [t for t in ts if t is not None]
+        types = [type_of(to_array(x)) for x in [*xs, *fixed]]
+        first = record(slope, types)
+        still = [None] * len(fixed)
+        outputs, slopes = run_jvp(first, arrays([*xs, *fixed]), arrays([*us, *still]))
+        above, below = (
+            run(first, [*moved(xs, us, step), *arrays(fixed)]) for step in (STEP, -STEP)
+        )
+        pairs = zip(above, below, strict=True)
+        expected = [(to_numpy(a) - to_numpy(b)) / (2 * STEP) for a, b in pairs]
+        compare(dense(outputs, slopes), expected, case.tolerance * 10)
+
+
+@each_case()
+def test_transpose_is_the_adjoint(case: Case) -> None:
+    """⟨J u, v⟩ = ⟨u, Jᵀ v⟩, with ⟨a, b⟩ = Re Σ a · b."""
+    for dtype, active in differentiable(case):
+        graph = record(case.apply, case.types(dtype))
+        xs, us = case.samples(dtype), directions(case, dtype, 3)
+        traced = linear_graph(graph, arrays(xs), active)
+        given = [u for u in us if u is not None]
+        outputs = run(traced.graph, [*arrays(given), *traced.captures])
+        random = np.random.default_rng(4)
+        cts = [as_direction(y, random) for y in outputs]
+        backs = run_transpose(traced, len(given), arrays(cts))
+        left = sum(dot(to_numpy(y), ct) for y, ct in zip(outputs, cts, strict=True))
+        right = sum(
+            dot(u, to_numpy(b)) for u, b in zip(given, backs, strict=True) if b is not None
+        )
+        assert left == pytest.approx(right, rel=1e-9, abs=1e-9)
+
+
+def as_direction(output: Any, random: np.random.Generator) -> Any:
+    type_ = type_of(output)
+    numbers = random.normal(size=type_.shape)
+    imaginary = 1j * random.normal(size=type_.shape) if type_.dtype.kind == "c" else 0
+    return np.asarray(numbers + imaginary).astype(type_.dtype)
+
+
+def dot(a: Any, b: Any) -> float:
+    return float(np.sum(np.asarray(a) * b).real)
+
+
+@each_case()
+def test_tangents_have_their_primals_dtype(case: Case) -> None:
+    """In the narrow dtypes as well; `run_jvp` compares."""
+    for dtype in case.dtypes():
+        if not any(active_inputs(case, dtype)) or not case.derivative_dtypes():
+            continue
+        graph = record(case.apply, case.types(dtype))
+        xs, ts = case.samples(dtype), directions(case, dtype, 5)
+        outputs, _ = run_jvp(graph, arrays(xs), arrays(ts))
+        active = active_inputs(case, dtype)
+        traced = linear_graph(graph, arrays(xs), active)
+        cts = [to_array(np.ones(t.shape, t.dtype)) for t in traced.graph.output_types]
+        assert len(run_transpose(traced, sum(active), cts)) == sum(active)
+        assert len(outputs) == len(graph.outputs)
+
+
+@each_case()
+def test_batch_is_a_loop(case: Case) -> None:
+    """For every choice of batched inputs, with the batch axis first and last."""
+    size = 2
+    dtype = case.dtypes()[-1]
+    graph = record(case.apply, case.types(dtype))
+    samples = [case.samples(dtype, seed) for seed in range(size)]
+    choices = list(itertools.product((False, True), repeat=len(case.inputs)))
+    for chosen, last in itertools.product(choices[1:][-7:], (False, True)):
+        axes = [x.ndim * last if on else None for x, on in zip(samples[0], chosen, strict=True)]
+        inputs = [
+            samples[0][k] if axis is None else np.stack([s[k] for s in samples], axis)
+            for k, axis in enumerate(axes)
+        ]
+        outputs, out_axes = run_batch(graph, size, arrays(inputs), axes)
+        for lane in range(size):
+            own = [
+                samples[0][k] if axis is None else samples[lane][k] for k, axis in enumerate(axes)
+            ]
+            expected = run(graph, arrays(own))
+            for out, axis, want in zip(outputs, out_axes, expected, strict=True):
+                found = to_numpy(out) if axis is None else np.take(to_numpy(out), lane, axis)
+                compare_lane(found, to_numpy(want))
+
+
+def compare_lane(found: Any, expected: Any) -> None:
+    assert found.dtype == expected.dtype
+    if is_inexact_dtype(found.dtype):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    else:
+        np.testing.assert_array_equal(found, expected)
