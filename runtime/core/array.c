@@ -81,7 +81,7 @@ int array_size(int dtype, int dimensions, const int64_t *shape, int64_t *size)
         empty |= shape[i] == 0;
     }
     overflow |= __builtin_mul_overflow(count, dtype_rows[dtype].item_bytes, &bytes);
-    if (overflow && !empty) {
+    if (overflow) { /* even if empty: NumPy could not show it */
         PyErr_SetString(PyExc_MemoryError, "the array is larger than the address space");
         return -1;
     }

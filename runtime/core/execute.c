@@ -199,8 +199,7 @@ static int run_steps(Run *run)
             if (leave)
                 enter_python(run);
             failed = PyErr_Occurred() || run_host(run) < 0;
-            run->stop = 0; /* a Ctrl-C that the function has dealt with */
-            if (leave)
+            if (leave && !failed)
                 leave_python(run);
         } else if (run->step->kind == STEP_COPY) {
             if (run->operands[0] != run->operands[1])
@@ -213,7 +212,7 @@ static int run_steps(Run *run)
         if (failed)
             break;
     }
-    if (leave)
+    if (run->native)
         enter_python(run);
     if (run->stop)
         atomic_store(&run->stopped, true);

@@ -9,6 +9,9 @@
  * ticket, then writes the job, then opens it: a late worker of the launch before either takes its
  * index before the closing, and then it read its own job, or fails to take one.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* pthread_setname_np */
+#endif
 #include "core.h"
 
 #include <pthread.h>
@@ -155,6 +158,9 @@ static void start_workers(int threads)
         if (pthread_create(&thread, &attributes, worker_main,
                            (void *)(intptr_t)(started_workers + 1)))
             break;
+#ifdef __linux__
+        pthread_setname_np(thread, "jitml-worker");
+#endif
         started_workers++;
     }
     pthread_attr_destroy(&attributes);

@@ -6,6 +6,7 @@ Must not know what an operator means.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any, SupportsIndex
@@ -189,6 +190,10 @@ def empty(spec: ArraySpec) -> Array:
     spec = ArraySpec(find_row(spec.dtype).dtype, spec.shape, spec.weak)
     if min(spec.shape, default=0) < 0:
         raise ValueError(f"shape {spec.shape} has a negative size")
+    if prod(max(1, extent) for extent in spec.shape) * spec.dtype.itemsize > sys.maxsize:
+        raise MemoryError("the array is larger than the address space")
+    if len(spec.shape) > MAX_DIMENSIONS:
+        raise ValueError(f"arrays have at most {MAX_DIMENSIONS} dimensions")
     data = memory.allocate(spec.size_bytes).view(spec.dtype).reshape(spec.shape)
     return wrap(data, spec, owned=True)
 

@@ -195,15 +195,24 @@ class _KernelRun:
 
     def run_beside(self) -> None:
         """Run on a thread of its own while this one, the main thread, listens for Ctrl-C."""
-        thread = threading.Thread(target=self.run, daemon=True)
-        thread.start()
-        try:
-            while thread.is_alive():
-                thread.join(0.05)
-        except BaseException:
-            self.stop.value = 1
-            thread.join()
-            raise
+        finished = threading.Event()
+
+        def run() -> None:
+            try:
+                self.run()
+            finally:
+                finished.set()
+
+        threading.Thread(target=run, daemon=True).start()
+        interrupt: BaseException | None = None
+        while not finished.is_set():  # the buffers must stay until the kernel has left them
+            try:
+                finished.wait(0.05)
+            except BaseException as error:
+                self.stop.value = 1
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
     def _run_chunk(self, begin: int, end: int) -> None:
         stop = ctypes.addressof(self.stop)

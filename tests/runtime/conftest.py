@@ -1,0 +1,108 @@
+"""Fixtures: both executors, loaded kernels, processes of their own."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from jitml_runtime import Code, load_object
+
+HERE = Path(__file__).parent
+EXECUTORS = {"native": "jitml_runtime._core", "python": "jitml_runtime.reference"}
+
+
+def _load_programs() -> ModuleType:
+    found = importlib.util.spec_from_file_location("programs", HERE / "programs.py")
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules["programs"] = module
+    found.loader.exec_module(module)
+    return module
+
+
+programs_module = _load_programs()
+
+
+@pytest.fixture(params=list(EXECUTORS))
+def executor(request: pytest.FixtureRequest) -> str:
+    """Name of the executor under test."""
+    try:
+        importlib.import_module(EXECUTORS[request.param])
+    except ImportError:
+        pytest.skip("the C core is not built")
+    return str(request.param)
+
+
+@pytest.fixture
+def runtime(executor: str) -> Iterator[Any]:
+    """Module of the executor under test; its threads and operators are put back."""
+    module = importlib.import_module(EXECUTORS[executor])
+    threads = module.get_num_threads()
+    yield module
+    module.set_num_threads(threads)
+
+
+@pytest.fixture
+def programs() -> ModuleType:
+    """Plans and kernels."""
+    return programs_module
+
+
+@pytest.fixture(scope="session")
+def object_code() -> bytes:
+    """Object code of all test kernels."""
+    code: bytes = programs_module.compile_text(programs_module.KERNELS)
+    return code
+
+
+@pytest.fixture(scope="session")
+def code(object_code: bytes) -> Code:
+    """Loaded test kernels."""
+    return load_object(object_code)
+
+
+@pytest.fixture
+def bind(runtime: Any, code: Code) -> Callable[..., Any]:
+    """Make an executable of a plan."""
+
+    def bound(plan: Any, functions: Any = ()) -> Any:
+        return programs_module.bind(runtime, code, plan, functions)
+
+    return bound
+
+
+@pytest.fixture
+def run_script(
+    executor: str, object_code: bytes, tmp_path: Path
+) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Run a script in a process of its own; it finds `runtime`, `code` and `programs`."""
+    path = tmp_path / "kernels.o"
+    path.write_bytes(object_code)
+    opening = (
+        "import sys, os, time, threading, signal, pathlib\n"
+        "import numpy as np, programs\n"
+        "import jitml_runtime as runtime\n"
+        f"code = runtime.load_object(pathlib.Path({str(path)!r}).read_bytes())\n"
+    )
+
+    def run(script: str) -> subprocess.CompletedProcess[str]:
+        places = os.pathsep.join([str(HERE), *sys.path])
+        environment = {**os.environ, "JITML_RUNTIME": executor, "PYTHONPATH": places}
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-c", opening + script],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run

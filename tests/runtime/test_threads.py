@@ -1,0 +1,268 @@
+"""Threads, signals, forks: each script in a process of its own, so that nothing can hang us."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from jitml_runtime import threads
+
+Script = Callable[[str], "subprocess.CompletedProcess[str]"]
+posix = pytest.mark.skipif(os.name != "posix", reason="signals and fork")
+
+
+def passed(result: subprocess.CompletedProcess[str]) -> None:
+    assert (result.returncode, result.stderr) == (0, ""), result.stderr
+
+
+def test_no_thread_starts_before_the_first_parallel_kernel(run_script: Script) -> None:
+    passed(
+        run_script(
+            "def tasks():\n"
+            "    folder = pathlib.Path('/proc/self/task')\n"
+            "    return [(task / 'comm').read_text().strip() for task in folder.iterdir()]\n"
+            "runtime.set_num_threads(3)\n"
+            "programs.bind(runtime, code, programs.add_one_plan(8)).run(\n"
+            "    [runtime.from_numpy(np.zeros(8, 'f4'))])\n"
+            "assert 'jitml-worker' not in tasks()\n"
+            "programs.bind(runtime, code, programs.work_plan(100, 1, 10)).run([])\n"
+            "time.sleep(0.1)\n"
+            "assert tasks().count('jitml-worker') == (2 if runtime.EXECUTOR == 'native' else 0)\n"
+        )
+    )
+
+
+@posix
+def test_forked_children_and_their_parents_go_on(run_script: Script) -> None:
+    passed(
+        run_script(
+            "runtime.set_num_threads(3)\n"
+            "program = programs.bind(runtime, code, programs.work_plan(3000, 10, 50))\n"
+            "expected = np.arange(3000) // 10 * 10\n"
+            "def use():\n"
+            "    for _ in range(5):\n"
+            "        assert np.array_equal(np.asarray(program.run([])[0]), expected)\n"
+            "use()\n"
+            "for _ in range(15):\n"
+            "    child = os.fork()\n"
+            "    if child == 0:\n"
+            "        use()\n"
+            "        os._exit(0)\n"
+            "    use()\n"
+            "    assert os.waitpid(child, 0)[1] == 0\n"
+        )
+    )
+
+
+@posix
+def test_forks_while_other_threads_compute(run_script: Script) -> None:
+    passed(
+        run_script(
+            "import warnings\n"
+            "warnings.simplefilter('ignore', DeprecationWarning)  # fork with threads, 3.12\n"
+            "runtime.set_num_threads(2)\n"
+            "program = programs.bind(runtime, code, programs.work_plan(3000, 10, 50))\n"
+            "ending = False\n"
+            "def use(): assert np.asarray(program.run([])[0])[2999] == 2990\n"
+            "def loop():\n"
+            "    while not ending: use()\n"
+            "workers = [threading.Thread(target=loop) for _ in range(2)]\n"
+            "for worker in workers: worker.start()\n"
+            "for _ in range(10):\n"
+            "    child = os.fork()\n"
+            "    if child == 0:\n"
+            "        use()\n"
+            "        os._exit(0)\n"
+            "    assert os.waitpid(child, 0)[1] == 0\n"
+            "ending = True\n"
+            "for worker in workers: worker.join()\n"
+        )
+    )
+
+
+def test_concurrent_callers_get_right_bits(run_script: Script) -> None:
+    passed(
+        run_script(
+            "runtime.set_num_threads(2)\n"
+            "size = 40_000\n"
+            "plans = [programs.add_three_plan(size, 1000), programs.add_three_plan(size)]\n"
+            "made = [programs.bind(runtime, code, plan) for plan in plans]\n"
+            "bad = []\n"
+            "def use(seed):\n"
+            "    source = np.arange(seed, seed + size, dtype=np.float32)\n"
+            "    array = runtime.from_numpy(source)\n"
+            "    for turn in range(60):\n"
+            "        (result,) = made[(seed + turn) % 2].run([array])\n"
+            "        if not np.array_equal(np.asarray(result), source + 3): bad.append(seed)\n"
+            "workers = [threading.Thread(target=use, args=(i,)) for i in range(8)]\n"
+            "for worker in workers: worker.start()\n"
+            "for worker in workers: worker.join()\n"
+            "assert not bad\n"
+        )
+    )
+
+
+INTERRUPT = """
+threading.Timer(0.15, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+begin = time.monotonic()
+try:
+    program.run([])
+except KeyboardInterrupt:
+    late = time.monotonic() - begin - 0.15
+    assert late < 0.2, late
+else:
+    raise AssertionError('not interrupted')
+"""
+
+
+@posix
+@pytest.mark.parametrize(("count", "chunks"), [(1, 1), (2, 1), (3, 40)])
+def test_interrupts_end_endless_kernels(run_script: Script, chunks: int, count: int) -> None:
+    passed(
+        run_script(
+            f"runtime.set_num_threads({count})\n"
+            f"program = programs.bind(runtime, code, programs.endless_plan({chunks}))\n"
+            + INTERRUPT
+            * 2
+            + "ready = programs.bind(runtime, code, programs.work_plan(300, 10, 5))\n"
+            "assert np.asarray(ready.run([])[0])[299] == 290\n"
+            "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+        )
+    )
+
+
+@posix
+def test_interrupts_end_long_sequences_of_chunks(run_script: Script) -> None:
+    passed(
+        run_script(
+            "runtime.set_num_threads(2)\n"
+            "program = programs.bind(runtime, code, programs.work_plan(10**6, 10, 10**6))\n"
+            + INTERRUPT
+        )
+    )
+
+
+@posix
+def test_other_signals_are_handled_meanwhile(run_script: Script) -> None:
+    passed(
+        run_script(
+            "class Late(Exception): pass\n"
+            "def handler(*_): raise Late\n"
+            "signal.signal(signal.SIGALRM, handler)\n"
+            "program = programs.bind(runtime, code, programs.work_plan(10**6, 10, 10**5))\n"
+            "for threads_used in (1, 2):\n"
+            "    runtime.set_num_threads(threads_used)\n"
+            "    signal.setitimer(signal.ITIMER_REAL, 0.2)\n"
+            "    begin = time.monotonic()\n"
+            "    try: program.run([])\n"
+            "    except Late: assert time.monotonic() - begin < 0.5\n"
+            "    else: raise AssertionError('not handled')\n"
+        )
+    )
+
+
+@posix
+def test_handlers_that_do_not_raise_let_the_work_go_on(run_script: Script) -> None:
+    passed(
+        run_script(
+            "seen = []\n"
+            "signal.signal(signal.SIGINT, lambda *_: seen.append(1))\n"
+            "runtime.set_num_threads(2)\n"
+            "program = programs.bind(runtime, code, programs.work_plan(4000, 10, 10**5))\n"
+            "threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
+            "(result,) = program.run([])\n"
+            "time.sleep(0.2)\n"
+            "assert np.asarray(result)[3999] == 3990 and seen == [1]\n"
+        )
+    )
+
+
+def test_other_threads_run_meanwhile(run_script: Script) -> None:
+    passed(
+        run_script(
+            "program = programs.bind(runtime, code, programs.work_plan(4000, 10, 2 * 10**5))\n"
+            "worker = threading.Thread(target=program.run, args=([],))\n"
+            "worker.start()\n"
+            "count = 0\n"
+            "while worker.is_alive():\n"
+            "    time.sleep(0.005)\n"
+            "    count += 1\n"
+            "assert count > 10, count\n"
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"), [("3", 3), ("", None), ("0", None), ("many", None), ("9999", None)]
+)
+def test_default_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch, asked: str, expected: int | None
+) -> None:
+    monkeypatch.delenv("JITML_NUM_THREADS", raising=False)
+    default = threads.default_thread_count()
+    assert 1 <= default <= (os.cpu_count() or 1)
+    monkeypatch.setenv("JITML_NUM_THREADS", asked)
+    if asked and expected is None:
+        with pytest.warns(RuntimeWarning, match="JITML_NUM_THREADS=.* is ignored"):
+            assert threads.default_thread_count() == default
+    else:
+        assert threads.default_thread_count() == (expected or default)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"/sys/fs/cgroup/cpu.max": "150000 100000\n"}, 2),
+        ({"/sys/fs/cgroup/cpu.max": "max 100000\n"}, threads.MAX_THREADS),
+        (
+            {
+                "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "400000\n",
+                "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            4,
+        ),
+        ({"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n"}, threads.MAX_THREADS),
+        ({}, threads.MAX_THREADS),
+    ],
+)
+def test_quotas_of_control_groups(
+    monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int
+) -> None:
+    monkeypatch.setattr(threads, "_read", lambda path: files.get(path, ""))
+    assert threads._quota_cpus() == expected
+
+
+@pytest.mark.parametrize("asked", ["python", "native", "neither"])
+def test_the_executor_can_be_chosen(asked: str) -> None:
+    script = "import jitml_runtime as r; print(r.EXECUTOR, r.Array.__module__)"
+    environment: dict[str, Any] = {
+        **os.environ,
+        "JITML_RUNTIME": asked,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60
+    )
+    if asked == "neither":
+        assert "expected 'native' or 'python'" in result.stderr
+    else:
+        assert result.stdout.split() == [asked, "jitml_runtime"]
+
+
+def test_a_missing_core_warns_once_and_is_replaced() -> None:
+    script = (
+        "import sys, warnings\n"
+        "sys.modules['jitml_runtime._core'] = None\n"
+        "with warnings.catch_warnings(record=True) as seen:\n"
+        "    warnings.simplefilter('always')\n"
+        "    import jitml_runtime as r, jitml_runtime\n"
+        "assert r.EXECUTOR == 'python' and len(seen) == 1, seen\n"
+        "assert 'pure-Python executor' in str(seen[0].message)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment.pop("JITML_RUNTIME", None)
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
