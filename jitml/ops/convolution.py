@@ -384,6 +384,11 @@ def conv_general_dilated(
         for steps in (lhs_dilation, rhs_dilation)
     )
     if isinstance(padding, str):
+        if any(step != 1 for step in x_steps):
+            raise ArgumentError(
+                f"conv_general_dilated: padding {padding!r} with lhs_dilation={x_steps}",
+                hint="give pairs (low, high): a word has no one meaning for a dilated array",
+            )
         lengths = [x.shape[axis] for axis in numbers.lhs_spec[2:]]
         sizes = [w.shape[axis] for axis in numbers.rhs_spec[2:]]
         spans = [dilated(size, step) for size, step in zip(sizes, w_steps, strict=True)]

@@ -284,15 +284,14 @@ def padded(x: Any, fill: Any, config: Sequence[tuple[int, int, int]]) -> Any:
     lengths = [dilated(n, interior + 1) for n, interior in zip(x.shape, interiors, strict=True)]
     wide = np.full(lengths, fill, x.dtype)
     wide[tuple(slice(None, None, interior + 1) for interior in interiors)] = x
-    wide = np.pad(
-        wide, [(max(low, 0), max(high, 0)) for low, high, _ in config], constant_values=fill
-    )
+    margins = [(max(low, 0), max(high, 0)) for low, high, _ in config]
+    wide = np.pad(wide, margins, constant_values=fill) if x.ndim else wide
     crops = zip(wide.shape, config, strict=True)
     return wide[tuple(slice(max(-low, 0), n - max(-high, 0)) for n, (low, high, _) in crops)]
 
 
 def window_piece(x: Any, offset: Sequence[int], axes: Sequence[WindowAxis]) -> Any:
-    """The elements at `offset` in each window of a padded NumPy array whose last axes are `axes`."""
+    """The elements at `offset` in each window of a padded NumPy array; `axes` are its last axes."""
     cuts = []
     for k, axis in zip(offset, axes, strict=True):
         start = k * axis.dilation

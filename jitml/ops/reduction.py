@@ -249,7 +249,7 @@ class _Extreme(Fold):
         """The mean of the tangents of all elements that equal the extreme."""
         (x,), (t,) = primals, tangents
         out = bind1(self, x)
-        if t is None:
+        if t is None or 0 in type_of(x).shape:
             return [out], [None]
         chosen = eq(x, spread(out, type_of(x).shape, self.axes))
         total = reduce_sum(select(chosen, t, zeros_like(t)), self.axes)
