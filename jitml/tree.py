@@ -114,18 +114,18 @@ def transpose(outer_treedef: Structure, inner_treedef: Structure | None, pytree:
 
 def broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None) -> Any:
     """A tree like `full_tree`, each leaf of `prefix_tree` repeated over the subtree in its place."""
-    return structure(full_tree, is_leaf).unflatten(broadcast_leaves(prefix_tree, full_tree, is_leaf))
+    return structure(full_tree).unflatten(broadcast_leaves(prefix_tree, full_tree, is_leaf))
 
 
 def broadcast_leaves(
     prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None, name: str = "the full tree"
 ) -> list[Any]:
-    """The leaves of `broadcast(prefix_tree, full_tree)`."""
+    """The leaves of `broadcast(prefix_tree, full_tree)`; `is_leaf` is asked of the prefix."""
     values, shape = flatten(prefix_tree, is_leaf)
     subtrees = shape.flatten_up_to(full_tree, name)
     repeated: list[Any] = []
     for value, subtree in zip(values, subtrees, strict=True):
-        repeated += [value] * len(leaves(subtree, is_leaf))
+        repeated += [value] * len(leaves(subtree))
     return repeated
 
 
@@ -170,9 +170,7 @@ def map_with_path(
     """As `map`, with the path of each leaf as first argument of `f`."""
     pairs, shape = flatten_with_path(tree, is_leaf, is_leaf_takes_path)
     others = [shape.flatten_up_to(r, f"tree {i}") for i, r in enumerate(rest, start=2)]
-    return shape.unflatten(
-        [f(path, x, *xs) for (path, x), *xs in zip(pairs, *others, strict=True)]
-    )
+    return shape.unflatten([f(path, x, *xs) for (path, x), *xs in zip(pairs, *others, strict=True)])
 
 
 def keystr(keys: Iterable[Any], *, simple: bool = False, separator: str = "") -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from jitml.ir.errors import ArgumentError, TreeError
@@ -53,7 +54,7 @@ class Key:
         self._entry = entry
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and bool(other._entry == self._entry)  # type: ignore[attr-defined]
+        return type(other) is type(self) and bool(other._entry == self._entry)
 
     def __hash__(self) -> int:
         return hash((type(self), self._entry))
@@ -137,9 +138,25 @@ def _sorted_keys(x: dict[Any, Any]) -> list[Any]:
         ) from None
 
 
+# How to bring a dict's values into the order of its sorted keys, by its keys as they stand.
+_ORDERS: dict[tuple[Any, ...], itemgetter[Any]] = {}
+_MOST_ORDERS = 4096
+
+
+def _order(x: dict[Any, Any], keys: tuple[Any, ...]) -> itemgetter[Any]:
+    position = {key: index for index, key in enumerate(keys)}
+    if len(_ORDERS) >= _MOST_ORDERS:
+        _ORDERS.clear()
+    getter = _ORDERS[keys] = itemgetter(*[position[key] for key in _sorted_keys(x)])
+    return getter
+
+
 def _flatten_dict(x: dict[Any, Any]) -> tuple[Iterable[Any], Any]:
-    keys = _sorted_keys(x) if len(x) > 1 else list(x)
-    return [x[k] for k in keys], tuple(keys)
+    keys = tuple(x)
+    if len(keys) < 2:
+        return tuple(x.values()), keys
+    ordered = _ORDERS.get(keys) or _order(x, keys)
+    return ordered(tuple(x.values())), ordered(keys)
 
 
 def _flatten_ordered(x: dict[Any, Any]) -> tuple[Iterable[Any], Any]:
@@ -286,7 +303,7 @@ def register_pytree_with_keys_class(cls: type[T]) -> type[T]:
 
 def register_static(cls: type[T]) -> type[T]:
     """Class decorator: values of the class are static data without leaves (they need == and hash)."""
-    register_pytree_node(cls, lambda x: ((), x), lambda x, children: x)  # type: ignore[arg-type, return-value]
+    register_pytree_node(cls, lambda x: ((), x), lambda x, children: x)
     return cls
 
 

@@ -79,9 +79,7 @@ class Structure:
 LEAF = Structure(None, 1)
 
 
-def flatten(
-    tree: Any, is_leaf: Callable[[Any], bool] | None = None
-) -> tuple[list[Any], Structure]:
+def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], Structure]:
     """The leaves of `tree` in order, and its structure."""
     leaves: list[Any] = []
     spec = _flatten(tree, leaves) if is_leaf is None else _flatten_until(tree, leaves, is_leaf)
@@ -107,10 +105,17 @@ def _flatten(tree: Any, leaves: list[Any]) -> Spec:
     if kind is None:
         leaves.append(tree)
         return None
-    children, aux = kind.flatten(tree)
+    given, aux = kind.flatten(tree)
+    children = given if type(given) is tuple else tuple(given)
+    nodes = NODES
+    for child in children:
+        if nodes[type(child)] is not None:
+            break
+    else:
+        leaves.extend(children)
+        return (kind, aux, (None,) * len(children))
     # list.append returns None, which is how a leaf is written in a spec.
     add: Callable[[Any], Any] = leaves.append
-    nodes = NODES
     specs = [add(c) if nodes[type(c)] is None else _flatten(c, leaves) for c in children]
     return (kind, aux, tuple(specs))
 
@@ -142,7 +147,7 @@ def _flatten_up_to(spec: Spec, tree: Any, found: list[Any]) -> bool:
     children = list(given)
     if len(children) != len(wanted) or aux != given_aux:
         return False
-    return all([_flatten_up_to(w, c, found) for w, c in zip(wanted, children, strict=True)])
+    return all(_flatten_up_to(w, c, found) for w, c in zip(wanted, children, strict=True))
 
 
 def _count(spec: Spec) -> int:
@@ -204,4 +209,3 @@ def _mismatch(spec: Spec, tree: Any, path: str) -> Iterator[str]:
 def mismatch(structure: Structure, tree: Any, name: str = "tree") -> list[str]:
     """Every place where `structure` is not a prefix of `tree`, in words, the path first."""
     return list(_mismatch(structure.spec, tree, name))
-

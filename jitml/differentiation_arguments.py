@@ -1,0 +1,212 @@
+"""What derivatives take and give: the chosen arguments, tangents and cotangents, and the checks on all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jitml.ir.dtypes import is_complex, is_float, is_inexact
+from jitml.ir.errors import DifferentiationError, JitmlError, ShapeError
+from jitml.ir.source import user_source
+from jitml.ir.types import ArrayType
+from jitml.recording import Recorded, argument_names, record
+from jitml.trace.core import check_supported, type_of
+from jitml.transforms.values import as_value, float0_zeros, is_array_like, is_float0, retyped, zeros
+from jitml.tree import flatten_with_path, keystr
+from jitml.tree_structure import Structure
+
+Argnums = Any  # an integer or a sequence of integers
+
+
+def failure(kind: type[JitmlError], message: str, hint: str = "") -> JitmlError:
+    """An error of `kind` at the user's line."""
+    return kind(message, hint=hint, source=user_source())
+
+
+class Chosen(NamedTuple):
+    """The arguments that are differentiated: their leaves as values, and how to put them back."""
+
+    positions: tuple[int, ...]
+    is_single: bool
+    values: list[Any]
+    paths: list[str]
+    structure: Structure
+
+    def unflatten(self, leaves: Sequence[Any]) -> Any:
+        """Leaves in the form of the chosen arguments: one tree for an integer `argnums`, else a tuple."""
+        trees = self.structure.unflatten(leaves)
+        return trees[0] if self.is_single else trees
+
+    def record(
+        self, fun: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any], has_aux: bool
+    ) -> Recorded:
+        """Run `fun` with tracers in place of the chosen arguments; the others pass as they are."""
+
+        def call(*tracers: Any) -> Any:
+            given = list(args)
+            for position, tree in zip(
+                self.positions, self.structure.unflatten(tracers), strict=True
+            ):
+                given[position] = tree
+            return fun(*given, **kwargs)
+
+        return record(call, self.values, getattr(fun, "__name__", ""), self.paths, has_aux)
+
+
+def choose_arguments(
+    name: str, fun: Callable[..., Any], argnums: Argnums, args: Sequence[Any]
+) -> Chosen:
+    """Find the arguments `argnums` among `args`."""
+    is_single = not isinstance(argnums, (tuple, list))
+    numbers = (argnums,) if is_single else tuple(argnums)
+    for number in numbers:
+        if not -len(args) <= number < len(args):
+            raise failure(
+                DifferentiationError,
+                f"{name}: argnums={argnums} needs more positional arguments than the {len(args)} given",
+                "pass the differentiated arguments by position",
+            )
+    positions = tuple([n % len(args) for n in numbers])
+    called = argument_names(fun, len(args))
+    pairs, structure = flatten_with_path(tuple([args[p] for p in positions]))
+    paths = [f"{called[positions[path[0].idx]]}{keystr(path[1:])}" for path, _ in pairs]
+    values = [
+        as_value(x, f"{name}: the argument {path}")
+        for path, (_, x) in zip(paths, pairs, strict=True)
+    ]
+    return Chosen(positions, is_single, values, paths, structure)
+
+
+def check_callable(name: str, fun: Any) -> None:
+    """Raise unless `fun` can be called."""
+    if not callable(fun):
+        raise failure(DifferentiationError, f"{name} takes a function, not a {type(fun).__name__}")
+
+
+def with_captures(flags: tuple[bool, ...], recorded: Recorded) -> tuple[bool, ...]:
+    """Flags for all inputs of the recorded graph: what it captured is not differentiated."""
+    return flags + (False,) * (len(recorded.graph.inputs) - len(flags))
+
+
+def fill(types: Sequence[ArrayType], has: Sequence[bool], found: Sequence[Any]) -> list[Any]:
+    """Found tangents, with zeros where they are symbolic and float0 for integers."""
+    remaining = iter(found)
+    filled = []
+    for type_, is_there in zip(types, has, strict=True):
+        if is_there:
+            filled.append(retyped(next(remaining), type_))
+        else:
+            smooth = is_inexact(type_.dtype)
+            filled.append(zeros(type_) if smooth else float0_zeros(type_.shape))
+    return filled
+
+
+def fill_inputs(types: Sequence[ArrayType], has: Sequence[bool], found: Sequence[Any]) -> list[Any]:
+    """As `fill`, where `has` speaks of the inputs of inexact dtype alone."""
+    smooth = iter(has)
+    return fill(types, [is_inexact(t.dtype) and next(smooth) for t in types], found)
+
+
+def as_tangent(type_: ArrayType, x: Any, what: str) -> Any | None:
+    """`x` as a tangent or cotangent of `type_`; None for that of an integer."""
+    if not is_inexact(type_.dtype):
+        if not is_float0(x):
+            raise failure(
+                DifferentiationError,
+                f"{what} of an integer or boolean value of type {type_} must have dtype float0",
+                "use np.zeros(shape, jitml.float0)",
+            )
+        return None
+    if is_float0(x):
+        raise failure(DifferentiationError, f"{what} of a value of type {type_} has dtype float0")
+    value = as_value(x, what)
+    given = type_of(value)
+    if given.shape != type_.shape:
+        raise failure(
+            ShapeError, f"{what} has type {given}, but the value that it belongs to has {type_}"
+        )
+    widens = given.weak and not (is_complex(given.dtype) and is_float(type_.dtype))
+    if given.dtype != type_.dtype and not widens:
+        raise failure(
+            DifferentiationError,
+            f"{what} has type {given}, but the value that it belongs to has {type_}",
+            f"convert it with .astype({type_.dtype.name!r})",
+        )
+    return retyped(value, type_)
+
+
+def described_type(x: Any) -> ArrayType:
+    """The type of an array, or of anything that has a shape and a dtype."""
+    if is_array_like(x):
+        return type_of(as_value(x))
+    if hasattr(x, "shape") and hasattr(x, "dtype"):
+        return ArrayType(check_supported(np.dtype(x.dtype)), tuple(x.shape))
+    return type_of(as_value(x, "an argument of linear_transpose"))
+
+
+# ---- what can be differentiated -------------------------------------------------------------------
+
+
+def check_input(name: str, path: str, type_: ArrayType, holomorphic: bool, allow_int: bool) -> None:
+    if holomorphic and not is_complex(type_.dtype):
+        raise failure(
+            DifferentiationError,
+            f"{name}: holomorphic=True needs complex arguments, but {path} is {type_}",
+            "convert the argument with .astype('complex64')",
+        )
+    if not is_inexact(type_.dtype) and not allow_int:
+        raise failure(
+            DifferentiationError,
+            f"{name}: the argument {path} is {type_}; only floats and complex numbers have gradients",
+            "convert it with .astype('float32'), choose other argnums, or set allow_int=True",
+        )
+
+
+def check_scalar(name: str, recorded: Recorded, holomorphic: bool) -> None:
+    if recorded.structure.spec is not None:
+        raise failure(
+            DifferentiationError,
+            f"{name}: the function must return one number, but it returned the tree {recorded.structure}",
+            "return extra results beside the number, with has_aux=True",
+        )
+    (type_,) = recorded.graph.output_types
+    if type_.shape:
+        raise failure(
+            DifferentiationError,
+            f"{name}: gradients are of functions that return one number; this one returned {type_}",
+            "reduce the result with .sum() or .mean(), or use jacrev or vjp",
+        )
+    check_output(name, type_, holomorphic)
+
+
+def check_output(name: str, type_: ArrayType, holomorphic: bool) -> None:
+    """Raise unless a result of `type_` can be differentiated by `name`."""
+    if holomorphic:
+        if not is_complex(type_.dtype):
+            raise failure(
+                DifferentiationError,
+                f"{name}: holomorphic=True needs a complex result, but the function returned {type_}",
+            )
+    elif is_complex(type_.dtype):
+        raise failure(
+            DifferentiationError,
+            f"{name}: the function must return a real number, but it returned {type_}",
+            "pass holomorphic=True if the function is, or use vjp",
+        )
+    elif not is_float(type_.dtype):
+        raise failure(
+            DifferentiationError,
+            f"{name}: the function returned {type_}; integers and booleans have no derivative",
+            "return a float",
+        )
+
+
+def check_reduce_axes(reduce_axes: Sequence[Any]) -> None:
+    if reduce_axes:
+        raise failure(
+            DifferentiationError,
+            "reduce_axes is not supported",
+            "sum over the mapped axis with lax.psum in the function itself",
+        )

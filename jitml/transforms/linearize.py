@@ -1,0 +1,64 @@
+"""Linearization: the part of the derivative that works on tangents, for primal values that are known already."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from jitml.ir.errors import InternalError
+from jitml.ir.graph import Atom, Graph, Var
+from jitml.trace.core import Trace, Tracer
+from jitml.transforms.dce import live_eqns
+from jitml.transforms.jvp import push_forward, tangent_name
+
+
+class Linearized(NamedTuple):
+    """`graph` takes residuals, then tangents, and returns the tangents of the outputs that have one.
+
+    The residuals are variables of the primal graph: `residuals` numbers them in its order of definition.
+    Equations of `graph` that depend on residuals alone are not linear in them (they hold slopes).
+    """
+
+    graph: Graph
+    residuals: tuple[int, ...]
+    has_tangent: tuple[bool, ...]
+
+
+@functools.lru_cache(maxsize=1024)
+def linearize(graph: Graph, has_tangent: tuple[bool, ...]) -> Linearized:
+    """The derivative of `graph` as a graph from known values and tangents to tangents.
+
+    Rules that compute a primal value again find the known variable instead: nothing is computed twice.
+
+    Before: `graph f(%x) { %y = exp %x; return %y }`
+    After:  `graph f.linear(%y, %x_t) { %t = mul %x_t, %y; return %t }`
+    """
+    trace = Trace(f"{graph.name}.linear")
+    # The first of several equal equations is the one that is found.
+    trace.known = {(e.op, e.inputs): e.outputs for e in reversed(graph.eqns)}
+    with trace.recording():
+        primals = [Tracer(trace, v) for v in graph.inputs]
+        tangents = [
+            trace.input(v.type, tangent_name(v.name)) if has else None
+            for v, has in zip(graph.inputs, has_tangent, strict=True)
+        ]
+        _, output_tangents = push_forward(graph, primals, tangents)
+        outputs = [trace.lift(t) for t in output_tangents if t is not None]
+    return _close(graph, trace, outputs, tuple(t is not None for t in output_tangents))
+
+
+def _close(
+    graph: Graph, trace: Trace, outputs: Sequence[Atom], has_tangent: tuple[bool, ...]
+) -> Linearized:
+    """Make what the recorded equations read of the primal graph into inputs."""
+    captured = trace.finish(()).captures
+    if captured:
+        raise InternalError(f"a jvp rule used arrays from outside the graph: {captured}")
+    eqns = live_eqns(trace.eqns, outputs)
+    used: set[Any] = {a for eqn in eqns for a in eqn.inputs} | set(outputs)
+    variables = list(graph.variables())
+    residuals = tuple(number for number, var in enumerate(variables) if var in used)
+    inputs: list[Var] = [variables[n] for n in residuals] + trace.inputs
+    linear = Graph(trace.name, tuple(inputs), tuple(eqns), tuple(outputs))
+    return Linearized(linear, residuals, has_tangent)
