@@ -33,9 +33,8 @@ import functools
 from typing import NamedTuple
 
 from jitml.codegen.gemm_driver import (
-    A_COLUMNS,
     A_DIRECT,
-    A_ROWS,
+    A_PACKED,
     B_DIRECT,
     B_IN_UNIT,
     B_PACKED,
@@ -55,8 +54,8 @@ from jitml.codegen.target import Target
 
 # Blocking, measured by benchmarks/gemm.py: a panel of B stays in the first-level cache, a block
 # of A in the second.
-_BLOCK_DEPTH_BYTES = 1024
-_BLOCK_ROWS = 128
+_BLOCK_DEPTH = 256
+_BLOCK_ROWS = 140
 _BLOCK_COLUMNS = 2048
 _HELD_COLUMNS = 512
 _EPILOGUE_COLUMNS = 256
@@ -64,6 +63,11 @@ _EPILOGUE_COLUMNS = 256
 _SPLIT_WORK = 1 << 20
 _CHUNK_WORK = 1 << 19
 _LINE = 64
+# From these extents on it pays to pack both operands.
+_PACK_ROWS = 64
+_PACK_COLUMNS = 192
+# Units wanted of a product that is split.
+_UNITS = 4
 
 
 class GemmKernels(NamedTuple):
@@ -126,7 +130,7 @@ def gemm_kernels(operand: str, accumulate: str, result: str, target: Target) -> 
     types = resolve_types(operand, accumulate, result, target)
     functions = [*tile_functions(types.tile), *pack_functions(types), pack_b(types), gemm(types)]
     declarations = sorted(set().union(*(f.declarations for f in functions)))
-    zeros = types.tile.columns * types.tile.itemsize
+    zeros = types.tile.b_row
     bits = 8 * target.vector_bytes
     attributes = f'nounwind "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}"'
     parts = [
@@ -154,42 +158,43 @@ class _Planner:
         self.tile = types.tile
         self.columns, self.depth = shape.n * types.parts, shape.k * types.parts
         self.c_mode = C_DIRECT if types.plain_result else C_HELD
-        self.block_depth = _BLOCK_DEPTH_BYTES // self.tile.itemsize
+        self.block_depth = _BLOCK_DEPTH
+        self.a_mode = A_PACKED if self._packs_a() else A_DIRECT
         self._choose_blocks()
-        self._choose_operands()
+        self.b_mode = self._choose_b()
+
+    def _packs_a(self) -> bool:
+        """Whether A cannot be read in place, or is read so often that packing it pays."""
+        s, types = self.shape, self.types
+        if not types.plain_operand or (types.pairs and s.a_column != 1):
+            return True
+        return s.m >= _PACK_ROWS and self.columns >= _PACK_COLUMNS
 
     def _choose_blocks(self) -> None:
-        rows, width = self.tile.rows, self.tile.columns
+        m, width = self.shape.m, self.tile.columns
+        height = self.tile.rows if self.a_mode == A_DIRECT else self.tile.panel_rows
+        row_blocks = _divide_up(m, _BLOCK_ROWS)
         limit = _HELD_COLUMNS if self.c_mode == C_HELD else _BLOCK_COLUMNS
-        self.block_rows = min(_round_up(self.shape.m, rows), _BLOCK_ROWS // rows * rows)
-        self.block_columns = min(_round_up(self.columns, width), limit)
-        work = self.shape.m * self.columns * max(1, self.depth)
-        if self.shape.batch == 1 and work > _SPLIT_WORK:
-            # At least eight units where there are enough tiles: the rows split first.
-            while self._units() < 8 and self.block_rows > 4 * rows:
-                self.block_rows = _round_up(_divide_up(self.block_rows, 2), rows)
-            while self._units() < 8 and self.block_columns > 4 * width:
-                self.block_columns = _round_up(_divide_up(self.block_columns, 2), width)
+        column_blocks = _divide_up(self.columns, limit)
+        if self.shape.batch == 1 and m * self.columns * self.depth > _SPLIT_WORK:
+            wanted = _divide_up(_UNITS, column_blocks)
+            row_blocks = max(row_blocks, min(wanted, m // (4 * height)), 1)
+            wanted = _divide_up(_UNITS, row_blocks)
+            column_blocks = max(column_blocks, min(wanted, self.columns // (8 * width)), 1)
+        self.block_rows = _round_up(_divide_up(m, row_blocks), height)
+        self.block_columns = _round_up(_divide_up(self.columns, column_blocks), width)
+
+    def _choose_b(self) -> int:
+        """B is packed beforehand where several units share it."""
+        s, types = self.shape, self.types
+        in_place = types.plain_operand and not types.pairs and s.b_column == 1
+        if self.a_mode == A_DIRECT and in_place:
+            return B_DIRECT
+        return B_PACKED if self.block_rows < s.m else B_IN_UNIT
 
     def _units(self) -> int:
-        return (
-            self.shape.batch
-            * _divide_up(self.shape.m, self.block_rows)
-            * _divide_up(self.columns, self.block_columns)
-        )
-
-    def _choose_operands(self) -> None:
-        s, types = self.shape, self.types
-        in_place = types.plain_operand and not types.pairs
-        reuse = _divide_up(s.m, self.block_rows)
-        self.b_mode = B_DIRECT if in_place and s.b_column == 1 else B_IN_UNIT
-        if reuse > 1 or (self.b_mode == B_DIRECT and s.m > 64 and self.columns > 256):
-            self.b_mode = B_PACKED
-        readable = types.plain_operand and (not types.pairs or s.a_column == 1)
-        self.a_mode = A_DIRECT
-        if not readable or (self.columns > 512 and s.m > 2 * self.tile.rows):
-            by_columns = s.a_row == 1 and s.a_column != 1 and not types.pairs
-            self.a_mode = A_COLUMNS if by_columns else A_ROWS
+        row_blocks = _divide_up(self.shape.m, self.block_rows)
+        return self.shape.batch * row_blocks * _divide_up(self.columns, self.block_columns)
 
     def steps(self) -> list[GemmStep]:
         b: str | Temp = "b"
@@ -204,7 +209,7 @@ class _Planner:
         return 1 if self.shape.b_batch == 0 else self.shape.batch
 
     def _panel_bytes(self) -> int:
-        return self.depth * self.tile.columns * self.tile.itemsize
+        return self.depth * self.tile.b_row
 
     def _packed_batch(self) -> int:
         return _divide_up(self.columns, self.tile.columns) * self._panel_bytes()
@@ -229,8 +234,7 @@ class _Planner:
     def _gemm_step(self, b: str | Temp) -> GemmStep:
         s, tile, size = self.shape, self.tile, self.types.operand_bytes
         a_row, a_step, a_bytes = self._tile_strides_of_a()
-        panel_row = tile.columns * tile.itemsize
-        b_bytes = min(self.depth, self.block_depth) * panel_row
+        b_bytes = min(self.depth, self.block_depth) * tile.b_row
         held_columns = self.block_columns if self.c_mode == C_HELD else tile.columns
         c_bytes = held_columns * tile.itemsize * self.block_rows
         own = self.epilogue.sizes if self.epilogue else ()
@@ -283,12 +287,8 @@ class _Planner:
         if self.a_mode == A_DIRECT:
             step = size if self.types.pairs else self.shape.a_column * size
             return self.shape.a_row * self.types.operand_bytes, step, 0
-        # One cache line more than needed, so that rows do not fall into the same sets.
-        if self.a_mode == A_ROWS:
-            row = min(self.depth, self.block_depth) * size + _LINE
-            return row, size, row * self.block_rows
-        step = self.block_rows * size + _LINE
-        return size, step, step * min(self.depth, self.block_depth)
+        tiles = self.block_rows // self.tile.panel_rows
+        return size, self.tile.a_row, tiles * self.tile.a_row * min(self.depth, self.block_depth)
 
 
 def _divide_up(a: int, b: int) -> int:

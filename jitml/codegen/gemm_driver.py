@@ -9,14 +9,13 @@ of C is one chain over k whatever the blocks. How sizes are chosen is not known 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 from jitml.codegen.gemm_function import ABI, SCRATCH_OFFSET, STOPPED, Function, smaller
 from jitml.codegen.gemm_types import GemmTypes
 from jitml.scalar.value import Value, select
 
-A_DIRECT, A_ROWS, A_COLUMNS = 0, 1, 2
+A_DIRECT, A_PACKED = 0, 1
 B_DIRECT, B_PACKED, B_IN_UNIT = 0, 1, 2
 C_DIRECT, C_HELD = 0, 1
 NO_EPILOGUE = -1
@@ -82,7 +81,7 @@ def pack_b(types: GemmTypes) -> Function:
     s = _load_sizes(f, sizes, PackSizes._fields)
     b, packed = f.load_pointer(buffers, 0), f.load_pointer(buffers, 1)
     width = types.tile.columns // types.parts
-    row_bytes = f.integer(types.tile.columns * types.tile.itemsize * types.parts)
+    row_bytes = f.integer(types.tile.b_row * types.parts)
 
     def unit(index: Value, _: list[Value]) -> list[Value]:
         f.leave_if_stopped(fault)
@@ -157,23 +156,36 @@ class _Driver:
         self.is_first = k == 0
         self.is_last = k + s["block_depth"] >= s["depth"]
         start = f.offset(self.a_unit, self._elements(k) * s["a_step"])
-        depth = self._elements(self.depth)
-        by_rows = (s["tile_a_row"], start, s["a_row"], s["a_step"], self.rows, depth)
-        by_columns = (s["tile_a_step"], start, s["a_step"], s["a_row"], depth, self.rows)
-        for mode, arguments in ((A_ROWS, by_rows), (A_COLUMNS, by_columns)):
-            call = partial(f.call, "pack_a", (self.scratch, *arguments))
-            f.if_(s["a_mode"] == mode, call)
-        self.a_block = select(s["a_mode"] == A_DIRECT, start, self.scratch)
+        is_packed = s["a_mode"] == A_PACKED
+        f.if_(is_packed, lambda: self._pack_a(start))
+        self.a_block = select(is_packed, self.scratch, start)
         f.loop(f.integer(0), self.columns, self.tile.columns, [], self._panel)
         return []
+
+    def _pack_a(self, start: Value) -> None:
+        """Copy the block of A, each tile's rows side by side for each k."""
+        f, s, tile = self.function, self.s, self.tile
+        to_row = f.integer(tile.a_row * self.types.parts)
+        packed_tile = self.depth * tile.a_row
+
+        def pack(row: Value, _: list[Value]) -> list[Value]:
+            to = f.offset(self.scratch, row / tile.panel_rows * packed_tile)
+            at = f.offset(start, row * s["a_row"])
+            rows = smaller(self.rows - row, f.integer(tile.panel_rows))
+            depth = self._elements(self.depth)
+            f.call("pack_a", (to, to_row, at, s["a_step"], s["a_row"], depth, rows))
+            return []
+
+        f.loop(f.integer(0), self.rows, tile.panel_rows, [], pack)
 
     def _panel(self, j: Value, _: list[Value]) -> list[Value]:
         f, s, tile = self.function, self.s, self.tile
         width = smaller(self.columns - j, f.integer(tile.columns))
         is_partial = width % tile.lanes != 0
         b, b_row = self._panel_of_b(j, width, is_partial)
+        b_next = f.offset(b, select(s["b_mode"] == B_PACKED, s["depth"] * b_row, 0))
         result = f.offset(self.c_unit, self._elements(j) * self.types.result_bytes)
-        hold_row = tile.columns * tile.itemsize
+        hold_row = tile.b_row
         hold_at = s["scratch_c"] + select(
             s["c_mode"] == C_HELD, j * s["block_rows"] * tile.itemsize, 0
         )
@@ -184,25 +196,32 @@ class _Driver:
         zeros = Value(f, "ptr", 1, "@zeros")
         c_in = select(self.is_first, zeros, c_out)
         c_in_row = select(self.is_first, f.integer(0), c_out_row)
-        arguments = (
-            self.a_block, s["tile_a_row"], s["tile_a_step"], b, b_row, self.depth,
-            c_in, c_in_row, c_out, c_out_row, self.rows,
-        )  # fmt: skip
-        f.if_(width > tile.lanes, lambda: f.call("column2", arguments))
-        f.if_(width <= tile.lanes, lambda: f.call("column1", arguments))
+        self._column((b, b_row, b_next), (c_in, c_in_row, c_out, c_out_row), width)
         element = f.integer(tile.itemsize * self.types.parts)
         store = (
             result, s["c_row"], hold, f.integer(hold_row), element, self.rows,
             self._elements(width),
         )  # fmt: skip
-        f.if_(is_held & self.is_last, lambda: f.call("unpack", store))
+        f.if_(is_held & self.is_last, lambda: f.call("store_rows", store))
         f.if_(self.has_epilogue & self.is_last, lambda: self._epilogue(j + tile.columns))
         return []
+
+    def _column(self, b: Sequence[Value], c: Sequence[Value], width: Value) -> None:
+        """Multiply the block of A with a panel of B."""
+        f, s = self.function, self.s
+        start, b_row, b_next = b
+        strides = (s["tile_a_row"], s["tile_a_step"])
+        strided = (self.a_block, *strides, start, b_row, self.depth, *c, self.rows)
+        packed = (self.a_block, start, self.depth, *c, self.rows, width, b_next)
+        is_packed, is_wide = s["a_mode"] == A_PACKED, width > self.tile.lanes
+        f.if_(is_packed, lambda: f.call("column_packed", packed))
+        f.if_(~is_packed & is_wide, lambda: f.call("column2", strided))
+        f.if_(~is_packed & ~is_wide, lambda: f.call("column1", strided))
 
     def _panel_of_b(self, j: Value, width: Value, is_partial: Value) -> tuple[Value, Value]:
         """Pointer and row stride of a panel of B; packs it if it must be and is not yet."""
         f, s, tile = self.function, self.s, self.tile
-        panel_row = tile.columns * tile.itemsize
+        panel_row = tile.b_row
         column = self.column + j
         in_place = f.offset(
             f.offset(self.b_matrix, self._elements(self.k) * s["b_row"]),

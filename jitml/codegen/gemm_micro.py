@@ -1,35 +1,43 @@
-"""Micro-kernels of the matrix product: one tile of C in registers, one ordered chain over k per
-element.
+"""Micro-kernels of the matrix product: one tile of C in registers, one ordered chain over k per element.
 
-In: pointers into A, B and C with run-time byte strides. Out: LLVM functions
-`micro<vectors>x<rows>` for each number of rows of a tile, and `column<vectors>`, which runs them
-down a column of tiles. Reading and writing C go through separate pointers: the first K-block
-reads a row of zeros with stride 0. Nothing here knows where the operands come from (arrays or
-packed panels).
+In: pointers into A, B and C with byte strides. Out: LLVM functions: `micro<vectors>x<rows>`, tiles with operands of any strides;
+`panel`, the large tile over packed operands; `column<vectors>` and `column_packed`, which run tiles down the rows of C.
+Reading and writing C go through separate pointers: the first K-block reads a row of zeros with stride 0. Nothing
+here knows where the operands come from.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from jitml.codegen.gemm_function import Function
+from jitml.codegen.gemm_function import Function, smaller
 from jitml.scalar.value import BITS, FLOATS, Value, fma
 
 # a, its row and k strides, b, its k stride, the number of k, then c read and c written, each with
 # its row stride.
 _MICRO = ("ptr", "i64", "i64", "ptr", "i64", "i64", "ptr", "i64", "ptr", "i64")
 COLUMN = (*_MICRO, "i64")
-# The rows left below the full tiles are fewer than 8: their binary digits say which kernels run.
-_TAILS = (4, 2, 1)
+# The same for packed a and b, whose strides are known, then what of b to fetch ahead, per k.
+_PANEL = ("ptr", "ptr", "i64", "ptr", "i64", "ptr", "i64", "ptr", "i64")
+# Packed a and b, the number of k, c read and written, rows, width, and the next panel of b.
+COLUMN_PACKED = ("ptr", "ptr", "i64", "ptr", "i64", "ptr", "i64", "i64", "i64", "ptr")
+_TAILS = (8, 4, 2, 1)
+_BLOCK = 8  # rows and columns of the blocks that packing moves at once
+_AHEAD_BYTES = 1024
 
 
 class Tile(NamedTuple):
-    """The largest register tile: `rows` × `vectors` vectors of `lanes` numbers."""
+    """Register tiles of numbers of type `compute`, `vectors` vectors of `lanes` wide.
+
+    `rows` is the height for operands of any strides, `panel_rows` the one for packed operands.
+    """
 
     compute: str
     lanes: int
     rows: int
+    panel_rows: int
     vectors: int = 2
 
     @property
@@ -44,12 +52,29 @@ class Tile(NamedTuple):
     def vector_bytes(self) -> int:
         return self.lanes * self.itemsize
 
+    @property
+    def block(self) -> int:
+        """Lanes of the vectors that packing uses."""
+        return min(self.lanes, _BLOCK)
+
+    @property
+    def a_row(self) -> int:
+        """Bytes of one k of packed A: the rows of a tile, with room for whole blocks."""
+        return -(-self.panel_rows // _BLOCK) * _BLOCK * self.itemsize
+
+    @property
+    def b_row(self) -> int:
+        """Bytes of one k of packed B."""
+        return self.columns * self.itemsize
+
 
 def tile_functions(tile: Tile) -> list[Function]:
     """All micro-kernels of a tile and the columns that call them."""
     widths = range(1, tile.vectors + 1)
-    micros = [_micro(tile, v, rows) for v in widths for rows in (tile.rows, *_TAILS)]
-    return micros + [_column(tile, v) for v in widths]
+    heights = sorted({tile.rows, *(h for h in _TAILS if h < max(tile.rows, tile.panel_rows))})
+    micros = [_micro(tile, v, rows) for v in widths for rows in heights]
+    columns = [_column(tile, v, heights) for v in widths]
+    return [*micros, _panel(tile), *columns, _column_packed(tile)]
 
 
 def multiply_add(a: Value, b: Value, c: Value) -> Value:
@@ -57,44 +82,95 @@ def multiply_add(a: Value, b: Value, c: Value) -> Value:
     return fma(a, b, c) if a.type in FLOATS else a * b + c
 
 
-def _load_vectors(f: Function, tile: Tile, place: Value, vectors: int) -> list[Value]:
-    steps = (f.integer(tile.vector_bytes * v) for v in range(vectors))
-    return [f.load(f.offset(place, step), tile.compute, tile.lanes) for step in steps]
+def _tile_places(
+    f: Function, tile: Tile, c: Value, stride: Value, shape: tuple[int, int]
+) -> list[Value]:
+    """Addresses of the vectors of a tile of C, row by row."""
+    rows, vectors = shape
+    return [
+        f.offset(f.offset(c, stride * row), f.integer(tile.vector_bytes * v))
+        for row in range(rows)
+        for v in range(vectors)
+    ]
+
+
+def _accumulate(
+    f: Function, tile: Tile, a: Sequence[Value], b: Sequence[Value], sums: Sequence[Value]
+) -> list[Value]:
+    """Add one k: the numbers at addresses `a` times the vectors at addresses `b`."""
+    row_b = [f.load(place, tile.compute, tile.lanes) for place in b]
+    after = []
+    for row, place in enumerate(a):
+        value = f.splat(f.load(place, tile.compute), tile.lanes)
+        row_sums = sums[row * len(b) : (row + 1) * len(b)]
+        after += [multiply_add(value, x, y) for x, y in zip(row_b, row_sums, strict=True)]
+    return after
+
+
+def _vectors(f: Function, tile: Tile, place: Value, vectors: int) -> list[Value]:
+    return [f.offset(place, f.integer(tile.vector_bytes * v)) for v in range(vectors)]
 
 
 def _micro(tile: Tile, vectors: int, rows: int) -> Function:
     """c_out[rows, vectors] = c_in + Σ_k a[row, k] · b[k, vector], in the order of k."""
     f = Function(f"micro{vectors}x{rows}", _MICRO)
     a, a_row, a_step, b, b_step, count, c_in, c_in_row, c_out, c_out_row = f.parameters
+    shape = (rows, vectors)
     sums = [
-        value
-        for row in range(rows)
-        for value in _load_vectors(f, tile, f.offset(c_in, c_in_row * row), vectors)
+        f.load(place, tile.compute, tile.lanes)
+        for place in _tile_places(f, tile, c_in, c_in_row, shape)
     ]
     # Left to itself, strength reduction would chain the additions of one row to the next.
     starts = [f.opaque(f.offset(a, a_row * row)) for row in range(rows)]
 
     def step(_: Value, state: list[Value]) -> list[Value]:
         b_now, along, *sums_now = state
-        row_b = _load_vectors(f, tile, b_now, vectors)
-        after = []
-        for row in range(rows):
-            value = f.splat(f.load(f.offset(starts[row], along), tile.compute), tile.lanes)
-            after += [
-                multiply_add(value, row_b[v], sums_now[row * vectors + v]) for v in range(vectors)
-            ]
+        places = [f.offset(start, along) for start in starts]
+        after = _accumulate(f, tile, places, _vectors(f, tile, b_now, vectors), sums_now)
         return [f.offset(b_now, b_step), along + a_step, *after]
 
     state = f.loop(f.integer(0), count, 1, [b, f.integer(0), *sums], step)
-    for index, value in enumerate(state[2:]):
-        row, v = divmod(index, vectors)
-        place = f.offset(f.offset(c_out, c_out_row * row), f.integer(tile.vector_bytes * v))
+    places = _tile_places(f, tile, c_out, c_out_row, shape)
+    for place, value in zip(places, state[2:], strict=True):
         f.store(place, value, tile.compute)
     return f
 
 
-def _column(tile: Tile, vectors: int) -> Function:
-    """Run full tiles down `rows` rows, then smaller ones for the rest."""
+def _panel(tile: Tile) -> Function:
+    """The large tile over packed operands, fetching ahead.
+
+    A's next tile follows this one in memory; B's next panel is fetched bit by bit, a share in
+    each tile; so is the tile of C below this one.
+    """
+    f = Function("panel", _PANEL)
+    a, b, count, c_in, c_in_row, c_out, c_out_row, b_next, b_next_step = f.parameters
+    shape = (tile.panel_rows, tile.vectors)
+    sums = [
+        f.load(place, tile.compute, tile.lanes)
+        for place in _tile_places(f, tile, c_in, c_in_row, shape)
+    ]
+    below = f.offset(c_out, c_out_row * tile.panel_rows)
+    for place in _tile_places(f, tile, below, c_out_row, shape):
+        f.prefetch(place, 1, to_write=True)
+
+    def step(_: Value, state: list[Value]) -> list[Value]:
+        a_now, b_now, next_now, *sums_now = state
+        f.prefetch(f.offset(a_now, f.integer(_AHEAD_BYTES)), 1)
+        f.prefetch(next_now, 2)
+        places = [f.offset(a_now, f.integer(tile.itemsize * row)) for row in range(shape[0])]
+        after = _accumulate(f, tile, places, _vectors(f, tile, b_now, tile.vectors), sums_now)
+        moved = (f.offset(a_now, f.integer(tile.a_row)), f.offset(b_now, f.integer(tile.b_row)))
+        return [*moved, f.offset(next_now, b_next_step), *after]
+
+    state = f.loop(f.integer(0), count, 1, [a, b, b_next, *sums], step)
+    places = _tile_places(f, tile, c_out, c_out_row, shape)
+    for place, value in zip(places, state[3:], strict=True):
+        f.store(place, value, tile.compute)
+    return f
+
+
+def _column(tile: Tile, vectors: int, heights: Sequence[int]) -> Function:
+    """Run tiles of the full height down `rows` rows, then smaller ones for the rest."""
     f = Function(f"column{vectors}", COLUMN)
     a, a_row, a_step, b, b_step, count, c_in, c_in_row, c_out, c_out_row, rows = f.parameters
 
@@ -103,10 +179,10 @@ def _column(tile: Tile, vectors: int) -> Function:
             f.offset(start, row * stride)
             for start, stride in ((a, a_row), (c_in, c_in_row), (c_out, c_out_row))
         )
-        f.call(
-            f"micro{vectors}x{height}",
-            (a_now, a_row, a_step, b, b_step, count, in_now, c_in_row, out_now, c_out_row),
-        )
+        arguments = (
+            a_now, a_row, a_step, b, b_step, count, in_now, c_in_row, out_now, c_out_row,
+        )  # fmt: skip
+        f.call(f"micro{vectors}x{height}", arguments)
 
     def full(row: Value, _: list[Value]) -> list[Value]:
         call(tile.rows, row)
@@ -114,7 +190,37 @@ def _column(tile: Tile, vectors: int) -> Function:
 
     rest = rows % tile.rows
     f.loop(f.integer(0), rows - rest, tile.rows, [], full)
-    for height in _TAILS:
+    # The rest is below 8: its binary digits say which smaller kernels run.
+    for height in (h for h in heights if h < tile.rows):
         before = rows - rest + (rest & (8 - 2 * height))
         f.if_((rest & height) != 0, partial(call, height, before))
+    return f
+
+
+def _column_packed(tile: Tile) -> Function:
+    """Run the large tile down the rows; what is too low or too narrow for it goes the general way."""
+    f = Function("column_packed", COLUMN_PACKED)
+    a, b, count, c_in, c_in_row, c_out, c_out_row, rows, width, b_next = f.parameters
+    is_wide = width > tile.lanes * (tile.vectors - 1)
+    a_tile = count * tile.a_row
+    share = f.integer(tile.b_row * tile.panel_rows) / rows
+
+    def body(row: Value, _: list[Value]) -> list[Value]:
+        number = row / tile.panel_rows
+        height = smaller(rows - row, f.integer(tile.panel_rows))
+        a_now = f.offset(a, number * a_tile)
+        in_now, out_now = f.offset(c_in, row * c_in_row), f.offset(c_out, row * c_out_row)
+        c = (in_now, c_in_row, out_now, c_out_row)
+        ahead = f.offset(b_next, number * share * count)
+        strided = (
+            a_now, f.integer(tile.itemsize), f.integer(tile.a_row), b, f.integer(tile.b_row),
+            count, *c, height,
+        )  # fmt: skip
+        is_full = is_wide & (height == tile.panel_rows)
+        f.if_(is_full, lambda: f.call("panel", (a_now, b, count, *c, ahead, share)))
+        f.if_(is_wide & ~is_full, lambda: f.call("column2", strided))
+        f.if_(~is_wide, lambda: f.call("column1", strided))
+        return []
+
+    f.loop(f.integer(0), rows, tile.panel_rows, [], body)
     return f

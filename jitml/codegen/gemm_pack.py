@@ -1,7 +1,7 @@
 """Moving blocks of matrices between arrays and panels.
 
 In: source and destination pointers, byte strides and extents. Out: LLVM functions that copy,
-widen, transpose and pad (`pack_a`, `pack_panel`), or narrow and store (`unpack`). Packing never
+widen, transpose and pad (`pack_a`, `pack_panel`), or narrow and store (`store_rows`). Packing never
 changes a number's value; the packed B of a complex product has each row twice, as (re, im) and as
 (-im, re). Nothing here knows blocks or threads.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from jitml.codegen.gemm_function import Function
+from jitml.codegen.gemm_function import Function, smaller
 from jitml.codegen.gemm_types import GemmTypes
 from jitml.scalar.value import Value, convert, select
 
@@ -22,27 +22,35 @@ _Move = Callable[[Function, Value, Value, int], None]
 
 
 def pack_functions(types: GemmTypes) -> list[Function]:
-    """The three copies with the helpers that they call."""
-    wide = types.tile.itemsize * types.parts
-    widen, narrow = partial(_widen, types), partial(_narrow, types)
-    unpack_sizes = (types.result_bytes, wide)
+    """`pack_a`, `pack_panel` and `store_rows` with what they call."""
+    size, wide = types.operand_bytes // types.parts, types.tile.itemsize
+    widen = partial(_widen, types)
+    results = (types.result_bytes, wide * types.parts)
     functions = [
         _clear(types),
-        _copy_each("store_each", types, narrow, unpack_sizes),
-        _copy_rows("unpack", types, narrow, unpack_sizes, "store_each"),
-        *_copies("copy", types, widen, (wide, types.operand_bytes)),
-        _pack("pack_a", types, "copy"),
+        *_copies("store", types, partial(_narrow, types), results, types.parts),
+        *_copies("copy", types, widen, (wide, size), 1),
+        _copy_transposed(types),
+        _pack(types),
     ]
     if not types.pairs:
-        return [*functions, _copy_transposed(types), _pack("pack_panel", types, "copy")]
-    turn = partial(_turn, types)
-    turned = _copies("turn", types, turn, (wide, types.operand_bytes))
-    return [*functions, *turned, _pack("pack_panel", types, "turn")]
+        return [*functions, _pack_b(types)]
+    pair = 2 * size
+    return [
+        *functions,
+        _copy_each("split_each", partial(_split, types), (wide, pair), 2),
+        *_copies("turn", types, partial(_turn, types), (2 * wide, pair), 2),
+        _pack_pairs(types),
+        _pack_b(types),
+    ]
 
 
-def _copies(prefix: str, types: GemmTypes, move: _Move, sizes: tuple[int, int]) -> list[Function]:
-    each = _copy_each(f"{prefix}_each", types, move, sizes)
-    return [each, _copy_rows(f"{prefix}_rows", types, move, sizes, each.name)]
+def _copies(
+    prefix: str, types: GemmTypes, move: _Move, sizes: tuple[int, int], parts: int
+) -> list[Function]:
+    lanes = types.tile.block
+    each = _copy_each(f"{prefix}_each", move, sizes, parts)
+    return [each, _copy_rows(f"{prefix}_rows", move, sizes, (lanes, parts), each.name)]
 
 
 def _widen(types: GemmTypes, f: Function, to: Value, at: Value, lanes: int) -> None:
@@ -63,8 +71,16 @@ def _turn(types: GemmTypes, f: Function, to: Value, at: Value, lanes: int) -> No
     swapped = f.shuffle(value, value, [lane ^ 1 for lane in range(lanes)])
     even = ", ".join(f"i1 {'false' if lane % 2 else 'true'}" for lane in range(lanes))
     turned = select(Value(f, "i1", lanes, f"<{even}>"), -swapped, swapped)
-    panel_row = f.integer(types.tile.columns * types.tile.itemsize)
+    panel_row = f.integer(types.tile.b_row)
     f.store(f.offset(to, panel_row), turned, types.compute)
+
+
+def _split(types: GemmTypes, f: Function, to: Value, at: Value, lanes: int) -> None:
+    """The parts of one complex number, in two rows of a panel of A."""
+    value = convert(f.load(at, types.operand, lanes), types.compute)
+    for part in range(lanes):
+        place = f.offset(to, f.integer(part * types.tile.a_row))
+        f.store(place, f.extract(value, part), types.compute)
 
 
 def _clear(types: GemmTypes) -> Function:
@@ -81,8 +97,8 @@ def _clear(types: GemmTypes) -> Function:
     return f
 
 
-def _copy_each(name: str, types: GemmTypes, move: _Move, sizes: tuple[int, int]) -> Function:
-    """Element by element, with any strides; `sizes`: of a destination's and a source's element."""
+def _copy_each(name: str, move: _Move, sizes: tuple[int, int], parts: int) -> Function:
+    """Element by element; `sizes`: of a destination's element and of the source's."""
     f = Function(name, COPY)
     to, to_row, at, at_row, at_column, rows, columns = f.parameters
 
@@ -90,8 +106,7 @@ def _copy_each(name: str, types: GemmTypes, move: _Move, sizes: tuple[int, int])
         to_now, at_now = f.offset(to, i * to_row), f.offset(at, i * at_row)
 
         def column(j: Value, _: list[Value]) -> list[Value]:
-            place = f.offset(at_now, j * at_column)
-            move(f, f.offset(to_now, j * sizes[0]), place, types.parts)
+            move(f, f.offset(to_now, j * sizes[0]), f.offset(at_now, j * at_column), parts)
             return []
 
         f.loop(f.integer(0), columns, 1, [], column)
@@ -102,24 +117,23 @@ def _copy_each(name: str, types: GemmTypes, move: _Move, sizes: tuple[int, int])
 
 
 def _copy_rows(
-    name: str, types: GemmTypes, move: _Move, sizes: tuple[int, int], rest_name: str
+    name: str, move: _Move, sizes: tuple[int, int], group: tuple[int, int], rest_name: str
 ) -> Function:
     """Rows of consecutive elements, a vector at a time, then what is left of all rows."""
     f = Function(name, COPY)
     to, to_row, at, at_row, at_column, rows, columns = f.parameters
-    step = types.tile.lanes // types.parts
-    rest = columns % step
+    lanes, parts = group
+    rest = columns % (lanes // parts)
     full = columns - rest
 
     def row(i: Value, _: list[Value]) -> list[Value]:
         to_now, at_now = f.offset(to, i * to_row), f.offset(at, i * at_row)
 
         def column(j: Value, _: list[Value]) -> list[Value]:
-            place = f.offset(at_now, j * sizes[1])
-            move(f, f.offset(to_now, j * sizes[0]), place, types.tile.lanes)
+            move(f, f.offset(to_now, j * sizes[0]), f.offset(at_now, j * sizes[1]), lanes)
             return []
 
-        f.loop(f.integer(0), full, step, [], column)
+        f.loop(f.integer(0), full, lanes // parts, [], column)
         return []
 
     f.loop(f.integer(0), rows, 1, [], row)
@@ -130,37 +144,32 @@ def _copy_rows(
 
 
 def _copy_transposed(types: GemmTypes) -> Function:
-    """The source is consecutive along rows: square blocks turn in registers."""
+    """The source is consecutive along rows: square blocks turn in registers.
+
+    Where fewer columns are left than a block has, the last one is repeated; panels are wide
+    enough for that.
+    """
     f = Function("copy_transposed", COPY)
     to, to_row, at, at_row, at_column, rows, columns = f.parameters
-    lanes, size = types.tile.lanes, types.tile.itemsize
-    full_rows, full_columns = rows - rows % lanes, columns - columns % lanes
-
-    def block(i: Value, j: Value) -> None:
-        start = f.offset(f.offset(at, i * at_row), j * at_column)
-        places = [f.offset(start, at_column * lane) for lane in range(lanes)]
-        loaded = [f.load(place, types.operand, lanes) for place in places]
-        turned = _transpose(f, [convert(value, types.compute) for value in loaded])
-        target = f.offset(f.offset(to, i * to_row), j * size)
-        for lane, value in enumerate(turned):
-            f.store(f.offset(target, to_row * lane), value, types.compute)
+    lanes, size = types.tile.block, types.tile.itemsize
+    full = rows - rows % lanes
 
     def row(i: Value, _: list[Value]) -> list[Value]:
         def column(j: Value, _: list[Value]) -> list[Value]:
-            block(i, j)
+            start, last = f.offset(at, i * at_row), columns - 1
+            places = [f.offset(start, smaller(j + lane, last) * at_column) for lane in range(lanes)]
+            loaded = [convert(f.load(p, types.operand, lanes), types.compute) for p in places]
+            target = f.offset(f.offset(to, i * to_row), j * size)
+            for lane, value in enumerate(_transpose(f, loaded)):
+                f.store(f.offset(target, to_row * lane), value, types.compute)
             return []
 
-        f.loop(f.integer(0), full_columns, lanes, [], column)
+        f.loop(f.integer(0), columns, lanes, [], column)
         return []
 
-    def rest(i: Value, j: Value, height: Value, width: Value) -> None:
-        to_rest = f.offset(f.offset(to, i * to_row), j * size)
-        at_rest = f.offset(f.offset(at, i * at_row), j * at_column)
-        f.call("copy_each", (to_rest, to_row, at_rest, at_row, at_column, height, width))
-
-    f.loop(f.integer(0), full_rows, lanes, [], row)
-    rest(full_rows, f.integer(0), rows - full_rows, columns)
-    rest(f.integer(0), full_columns, full_rows, columns - full_columns)
+    f.loop(f.integer(0), full, lanes, [], row)
+    to_rest, at_rest = f.offset(to, full * to_row), f.offset(at, full * at_row)
+    f.call("copy_each", (to_rest, to_row, at_rest, at_row, at_column, rows - full, columns))
     return f
 
 
@@ -181,19 +190,42 @@ def _transpose(f: Function, rows: list[Value]) -> list[Value]:
     return rows
 
 
-def _pack(name: str, types: GemmTypes, prefix: str) -> Function:
-    """Choose the copy that suits the source's strides; zeros pad a panel that is too narrow."""
-    f = Function(name, COPY)
-    to, to_row, _, at_row, at_column, rows, columns = f.parameters
-    if name == "pack_panel":
-        narrow = columns < types.tile.columns // types.parts
-        f.if_(narrow, lambda: f.call("clear", (to, rows * to_row)))
-    along_rows = at_column == types.operand_bytes
-    f.if_(along_rows, lambda: f.call(f"{prefix}_rows", f.parameters))
-    scattered = ~along_rows
-    if not types.pairs and types.tile.lanes > 1:
-        along_columns = scattered & (at_row == types.operand_bytes)
+def _pack(types: GemmTypes) -> Function:
+    """Numbers (not pairs): choose the copy that suits the source's strides."""
+    f = Function("pack_a" if not types.pairs else "pack_numbers", COPY)
+    _, _, _, at_row, at_column, _, _ = f.parameters
+    size = types.operand_bytes // types.parts
+    along_rows = at_column == size
+    f.if_(along_rows, lambda: f.call("copy_rows", f.parameters))
+    along_columns = ~along_rows & (at_row == size)
+    if types.tile.lanes > 1:
         f.if_(along_columns, lambda: f.call("copy_transposed", f.parameters))
-        scattered = scattered & ~along_columns
-    f.if_(scattered, lambda: f.call(f"{prefix}_each", f.parameters))
+    f.if_(~(along_rows | along_columns), lambda: f.call("copy_each", f.parameters))
+    return f
+
+
+def _pack_pairs(types: GemmTypes) -> Function:
+    """Pack complex A: pairs that follow each other along k are as many numbers."""
+    f = Function("pack_a", COPY)
+    to, to_row, at, at_row, at_column, rows, columns = f.parameters
+    is_dense = at_row == types.operand_bytes
+    part = f.integer(types.operand_bytes // 2)
+    numbers = (to, to_row >> 1, at, part, at_column, rows * 2, columns)
+    f.if_(is_dense, lambda: f.call("pack_numbers", numbers))
+    f.if_(~is_dense, lambda: f.call("split_each", f.parameters))
+    return f
+
+
+def _pack_b(types: GemmTypes) -> Function:
+    """Pack a panel of B; a panel that is too narrow is filled up with zeros."""
+    f = Function("pack_panel", COPY)
+    to, to_row, _, _, at_column, rows, columns = f.parameters
+    narrow = columns < types.tile.columns // types.parts
+    f.if_(narrow, lambda: f.call("clear", (to, rows * to_row)))
+    if not types.pairs:
+        f.call("pack_a", f.parameters)
+        return f
+    along_rows = at_column == types.operand_bytes
+    f.if_(along_rows, lambda: f.call("turn_rows", f.parameters))
+    f.if_(~along_rows, lambda: f.call("turn_each", f.parameters))
     return f

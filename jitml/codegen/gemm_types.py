@@ -81,8 +81,17 @@ def resolve_types(operand: str, accumulate: str, result: str, target: Target) ->
     if compute.startswith("f") or BITS[result] <= BITS[accumulate]:
         accumulate = compute
     lanes = target.lanes(BITS[compute] // 8)
-    rows = 8 if target.vector_bytes >= 64 or not target.triple.startswith("x86_64") else 6
-    return GemmTypes(operand, accumulate, result, all(pairs), Tile(compute, lanes, rows))
+    rows, panel_rows = _heights(target)
+    return GemmTypes(
+        operand, accumulate, result, all(pairs), Tile(compute, lanes, rows, panel_rows)
+    )
+
+
+def _heights(target: Target) -> tuple[int, int]:
+    """Rows of the tiles: as many as registers allow (32 of them, or 16)."""
+    if target.triple.startswith("x86_64") and target.vector_bytes < 64:
+        return 6, 6
+    return 8, 14
 
 
 def _compute(accumulate: str) -> str:
