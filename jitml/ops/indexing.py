@@ -86,7 +86,8 @@ class Slices(NamedTuple):
 
     def value_starts(self, shape: Sequence[int], indices: Any) -> tuple[list[Any], Any]:
         """The same in NumPy, for all rows of `indices` at once."""
-        rows = np.minimum(indices, np.iinfo(np.int64).max).astype(np.int64)
+        top = min(np.iinfo(np.int64).max, np.iinfo(indices.dtype).max)
+        rows = np.minimum(indices, indices.dtype.type(top)).astype(np.int64)
         batch_shape = rows.shape[:-1]
         starts: list[Any] = [np.zeros(batch_shape, np.int64) for _ in shape]
         inside = np.ones(batch_shape, bool)
