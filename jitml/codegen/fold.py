@@ -1,0 +1,269 @@
+"""The loops of reductions, whose order is fixed by the number of elements alone.
+
+Element r goes to accumulator r mod 64 (each starts at the identity, in which every combination is exact); the
+accumulators are combined by halves: j with j + 32, then j + 16, … The order is the same along vector lanes, across
+memory, unrolled and in the scalar rest, so bits depend on none of these. Reductions with `lanes` None (the blocks of a
+long one) have an accumulator for each element and are halved from the next power of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jitml.codegen.build import Reduce
+from jitml.codegen.kernel import Axis, Node
+from jitml.scalar.complex import Complex
+from jitml.scalar.value import BITS, Value
+
+if TYPE_CHECKING:
+    from jitml.codegen.emit import KernelEmitter
+
+LANES = 64
+UNROLLED_COST = 400  # instructions; a short reduction is unrolled if it stays below
+
+State = list[Value]
+
+
+def fold(kernel: KernelEmitter, node: Node) -> State:
+    """Write the reduction `node` at the current position; the scalars of its state."""
+    return _Fold(kernel, node).run()
+
+
+class _Fold:
+    def __init__(self, kernel: KernelEmitter, node: Node) -> None:
+        self.kernel = kernel
+        self.emit = kernel.emit
+        self.spec: Reduce = node.data
+        scalars = sum(2 if t in ("c64", "c128") else 1 for t in self.spec.types)
+        self.elements = node.operands[:scalars]
+        self.types = [n.type for n in self.elements]
+        self.cost = sum(n.cost for n in self.elements)
+        varies = kernel.vector is not None and kernel.vector in node.axes
+        self.lanes = kernel.lanes if varies else 1
+
+    def run(self) -> State:
+        axis = self.spec.axis
+        if axis is None:
+            self.kernel.prepare(self.elements)
+            return [self.kernel.value(n) for n in self.elements]
+        self.kernel.prepare(self.elements)
+        is_short = axis.extent <= 16 and axis.extent * self.cost <= UNROLLED_COST
+        if is_short and self.spec.limit is None and axis is not self.kernel.vector:
+            state = self._unrolled(axis)
+        elif axis is self.kernel.vector and self.kernel.width > 1 and self.spec.lanes is not None:
+            state = self._along_lanes(axis)
+        else:
+            state = self._across_memory(axis)
+        self.kernel.loop_done(axis)
+        return state
+
+    # ---- state ---------------------------------------------------------------------------------
+
+    def identity(self, lanes: int) -> State:
+        numbers: list[Any] = []
+        for number in self.spec.identity:
+            is_pair = isinstance(number, complex)
+            numbers.extend((number.real, number.imag) if is_pair else (number,))
+        return [self.emit.constant(t, n, lanes) for t, n in zip(self.types, numbers, strict=True)]
+
+    def combine(self, a: State, b: State) -> State:
+        """The op's own rule, for states whose complex entries are pairs of scalars."""
+        combined = self.spec.op.combine(self._grouped(a), self._grouped(b))
+        flat: State = []
+        for value in combined:
+            flat.extend((value.re, value.im) if isinstance(value, Complex) else (value,))
+        return flat
+
+    def _grouped(self, state: State) -> tuple[Any, ...]:
+        grouped: list[Any] = []
+        scalars = iter(state)
+        for type_ in self.spec.types:
+            first = next(scalars)
+            grouped.append(Complex(first, next(scalars)) if type_ in ("c64", "c128") else first)
+        return tuple(grouped)
+
+    def element(self) -> State:
+        self.kernel.prepare(self.elements)
+        values = [self.kernel.value(n) for n in self.elements]
+        lanes = max([self.lanes, *(v.lanes for v in values)])
+        return [self.emit.splat(v, lanes) for v in values]
+
+    def extent(self, axis: Axis) -> Value:
+        size = self.kernel.size(axis.extent)
+        if self.spec.limit is None:
+            return size
+        from jitml.scalar.value import select
+
+        limit = self.kernel.index_value(self.spec.limit)
+        return select(limit < size, limit, size)
+
+    # ---- along the lanes of vectors ---------------------------------------------------------------
+
+    def _along_lanes(self, axis: Axis) -> State:
+        """64 accumulators as vectors; the rest below 64 elements goes through memory, element by element."""
+        width = self.kernel.width
+        count = LANES // width
+        parts = len(self.types)
+        extent = self.extent(axis)
+        whole = extent - (extent & (LANES - 1))
+        flat = [v for _ in range(count) for v in self.identity(width)]
+
+        def step(index: Value, state: list[Value]) -> Sequence[Value]:
+            after: list[Value] = []
+            for k in range(count):
+                with self.kernel.at(axis, index + k * width, width):
+                    old = state[k * parts : (k + 1) * parts]
+                    after.extend(self.combine(old, self._splat(self.element(), width)))
+            return after
+
+        with self.kernel.scope():
+            flat = self.emit.loop(self.kernel.number(0), whole, LANES, flat, step)
+        if axis.extent % LANES or self.spec.limit is not None:
+            flat = self._rest(axis, whole, extent, flat)
+        vectors = [flat[k * parts : (k + 1) * parts] for k in range(count)]
+        while len(vectors) > 1:
+            half = len(vectors) // 2
+            vectors = [self.combine(a, b) for a, b in zip(vectors, vectors[half:], strict=False)]
+        return self._halve_lanes(vectors[0])
+
+    def _splat(self, state: State, lanes: int) -> State:
+        return [self.emit.splat(v, lanes) for v in state]
+
+    def _rest(self, axis: Axis, lower: Value, upper: Value, flat: list[Value]) -> list[Value]:
+        parts, width = len(self.types), self.kernel.width
+        memory = [self.kernel.stack(LANES * _size_bytes(t)) for t in self.types]
+        places = [
+            self.emit.address(memory[k % parts], self.kernel.number(k // parts * width), t)
+            for k, t in enumerate(self.types * (LANES // width))
+        ]
+        for place, value, type_ in zip(places, flat, self.types * (LANES // width), strict=True):
+            self._put(place, value, type_)
+
+        def step(index: Value, _: list[Value]) -> Sequence[Value]:
+            with self.kernel.at(axis, index, 1):
+                lane = index - lower
+                at = [self.emit.address(m, lane, _stored(t)) for m, t in zip(memory, self.types, strict=True)]
+                old = [self._get(p, t, 1) for p, t in zip(at, self.types, strict=True)]
+                for place, value, type_ in zip(at, self.combine(old, self.element()), self.types, strict=True):
+                    self._put(place, value, type_)
+            return []
+
+        with self.kernel.scope():
+            self.emit.loop(lower, upper, 1, [], step)
+        return [
+            self._get(place, type_, width)
+            for place, type_ in zip(places, self.types * (LANES // width), strict=True)
+        ]
+
+    def _halve_lanes(self, state: State) -> State:
+        lanes = state[0].lanes
+        while lanes > 1:
+            lanes //= 2
+            low = [self.emit.shuffle(v, v, range(lanes)) for v in state]
+            high = [self.emit.shuffle(v, v, range(lanes, 2 * lanes)) for v in state]
+            state = self.combine(low, high)
+        return state
+
+    # ---- across memory, and unrolled -------------------------------------------------------------------
+
+    def _across_memory(self, axis: Axis) -> State:
+        """Accumulators in memory, each of as many lanes as the loop around has."""
+        count = _power_of_two(axis.extent)
+        if self.spec.lanes is not None:
+            count = min(LANES, count)
+        memory = [self._memory(count, t) for t in self.types]
+        extent = self.extent(axis)
+
+        def start(index: Value, _: list[Value]) -> Sequence[Value]:
+            self._write(memory, index, self.identity(self.lanes))
+            return []
+
+        def step(index: Value, _: list[Value]) -> Sequence[Value]:
+            with self.kernel.at(axis, index, None):
+                # All accumulators are there from the start on, so a power of two serves as the modulus.
+                slot = index & (count - 1) if count < axis.extent else index
+                old = self._read(memory, slot)
+                self._write(memory, slot, self.combine(old, self._splat(self.element(), self.lanes)))
+            return []
+
+        zero = self.kernel.number(0)
+        with self.kernel.scope():
+            self.emit.loop(zero, self._count(count), 1, [], start)
+        with self.kernel.scope():
+            self.emit.loop(zero, extent, 1, [], step)
+        self._halve_memory(memory, count)
+        return self._read(memory, zero)
+
+    def _count(self, count: int) -> Value:
+        return self.kernel.size(count) if self.spec.lanes is None else self.kernel.number(count)
+
+    def _halve_memory(self, memory: list[Value], count: int) -> None:
+        """Combine the two halves until one accumulator is left."""
+        levels = count.bit_length() - 1
+        total = self._count(count)
+
+        def level(number: Value, _: list[Value]) -> Sequence[Value]:
+            half = total >> (number + 1)
+
+            def pair(index: Value, _: list[Value]) -> Sequence[Value]:
+                both = self.combine(self._read(memory, index), self._read(memory, index + half))
+                self._write(memory, index, both)
+                return []
+
+            self.emit.loop(self.kernel.number(0), half, 1, [], pair)
+            return []
+
+        limit = self.kernel.size(levels) if self.spec.lanes is None else self.kernel.number(levels)
+        with self.kernel.scope():
+            self.emit.loop(self.kernel.number(0), limit, 1, [], level)
+
+    def _memory(self, count: int, type_: str) -> Value:
+        size = count * self.lanes * _size_bytes(type_)
+        return self.kernel.scratch(size) if self.spec.lanes is None else self.kernel.stack(size)
+
+    def _read(self, memory: list[Value], slot: Value) -> State:
+        return [
+            self._get(self._slot(m, slot, t), t, self.lanes)
+            for m, t in zip(memory, self.types, strict=True)
+        ]
+
+    def _write(self, memory: list[Value], slot: Value, state: State) -> None:
+        for m, value, type_ in zip(memory, state, self.types, strict=True):
+            self._put(self._slot(m, slot, type_), value, type_)
+
+    def _slot(self, memory: Value, slot: Value, type_: str) -> Value:
+        return self.emit.address(memory, slot * self.lanes, _stored(type_))
+
+    def _put(self, place: Value, value: Value, type_: str) -> None:
+        self.emit.store(place, value, _stored(type_))
+
+    def _get(self, place: Value, type_: str, lanes: int) -> Value:
+        return self.emit.load(place, _stored(type_), lanes)
+
+    def _unrolled(self, axis: Axis) -> State:
+        states = []
+        for number in range(axis.extent):
+            with self.kernel.scope(), self.kernel.at(axis, self.kernel.number(number), None):
+                states.append(self.element())
+        half = _power_of_two(axis.extent)
+        while half > 1:
+            half //= 2
+            states = [
+                self.combine(a, states[j + half]) if j + half < len(states) else a
+                for j, a in enumerate(states[:half])
+            ]
+        return states[0]
+
+
+def _power_of_two(n: int) -> int:
+    """The least power of two that is not below `n`."""
+    return 1 << (n - 1).bit_length()
+
+
+def _stored(type_: str) -> str:
+    return "bool" if type_ == "i1" else type_
+
+
+def _size_bytes(type_: str) -> int:
+    return max(1, BITS[type_] // 8)

@@ -1,0 +1,389 @@
+"""The kernel IR: one loop nest whose body is a graph of scalar instructions.
+
+A `Kernel` has loop axes and `Node`s: constants, indices, loads, scalar instructions, checks and reductions. Lowering
+rules run once with a `KernelBuilder` as their scalar builder; equal nodes are one node, so common subexpressions and
+loop invariants fall out. Backends (`emit`) read kernels; nothing here knows LLVM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jitml.scalar.value import Number, Value
+
+
+class Axis:
+    """A loop axis. `merged` means that an inner axis has taken it in: it has become part of that axis' extent."""
+
+    __slots__ = ("extent", "merged", "number")
+
+    def __init__(self, extent: int, number: int) -> None:
+        self.extent = extent
+        self.number = number
+        self.merged = False
+
+    def __repr__(self) -> str:
+        return f"axis{self.number}<{self.extent}>"
+
+
+class Node:
+    """One value of a kernel: instruction `name` over `operands`, with whatever else tells it apart in `data`.
+
+    `axes` are the loop axes that it depends on; `cost` is the number of instructions below it.
+    """
+
+    __slots__ = ("axes", "cost", "data", "name", "number", "operands", "type")
+
+    def __init__(
+        self,
+        name: str,
+        type_: str,
+        operands: tuple[Node, ...],
+        data: Any,
+        axes: frozenset[Axis],
+        number: int,
+    ) -> None:
+        self.name = name
+        self.type = type_
+        self.operands = operands
+        self.data = data
+        self.axes = axes
+        self.number = number
+        self.cost = (_COSTS.get(name, 1)) + sum(x.cost for x in operands)
+
+    def __repr__(self) -> str:
+        return f"{self.name}:{self.type}#{self.number}"
+
+
+_COSTS = {"constant": 0, "size": 0, "index": 0, "load": 1, "div": 6, "sqrt": 6, "reduce": 40, "state": 0}
+
+
+class Index:
+    """An index expression: Σ coefficient·axis + constant + Σ coefficient·(value known at run time)."""
+
+    __slots__ = ("builder", "constant", "key", "terms", "values")
+
+    def __init__(
+        self,
+        builder: KernelBuilder,
+        terms: tuple[tuple[Axis, int], ...],
+        constant: int = 0,
+        values: tuple[tuple[Node, int], ...] = (),
+    ) -> None:
+        self.builder = builder
+        self.terms = terms
+        self.constant = constant
+        self.values = values
+        self.key = (
+            tuple((axis.number, c) for axis, c in terms),
+            constant,
+            tuple((node.number, c) for node, c in values),
+        )
+
+    def coefficient(self, axis: Axis) -> int:
+        return next((c for a, c in self.terms if a is axis), 0)
+
+    @property
+    def axes(self) -> frozenset[Axis]:
+        found = {axis for axis, _ in self.terms}
+        return frozenset(found.union(*(node.axes for node, _ in self.values)))
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        return tuple(node for node, _ in self.values)
+
+    def bounds(self) -> tuple[int, int] | None:
+        """The least and greatest value, where they are known before the run."""
+        if self.values:
+            return None
+        ends = [c * (axis.extent - 1) for axis, c in self.terms]
+        return (
+            self.constant + sum(e for e in ends if e < 0),
+            self.constant + sum(e for e in ends if e > 0),
+        )
+
+    def __add__(self, other: Index | int) -> Index:
+        if isinstance(other, int):
+            return Index(self.builder, self.terms, self.constant + other, self.values)
+        return Index(
+            self.builder,
+            _sum_terms(self.terms, other.terms, lambda axis: axis.number),
+            self.constant + other.constant,
+            _sum_terms(self.values, other.values, lambda node: node.number),
+        )
+
+    __radd__ = __add__
+
+    def __mul__(self, factor: int) -> Index:
+        if factor == 0:
+            return Index(self.builder, ())
+        terms = tuple((axis, c * factor) for axis, c in self.terms)
+        values = tuple((node, c * factor) for node, c in self.values)
+        return Index(self.builder, terms, self.constant * factor, values)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> Index:
+        return self * -1
+
+    def __sub__(self, other: Index | int) -> Index:
+        return self + (-other)
+
+    def __rsub__(self, other: int) -> Index:
+        return -self + other
+
+    def __floordiv__(self, divisor: int) -> Index:
+        return self._divide(divisor)[0]
+
+    def __mod__(self, divisor: int) -> Index:
+        return self._divide(divisor)[1]
+
+    def _divide(self, divisor: int) -> tuple[Index, Index]:
+        """Quotient and remainder of a non-negative index; by terms where they separate, else at run time."""
+        whole, rest = [], []
+        for axis, c in self.terms:
+            (whole if c % divisor == 0 else rest).append((axis, c))
+        offset = self.constant % divisor
+        remainder = Index(self.builder, tuple(rest), offset)
+        bounds = remainder.bounds()
+        if not self.values and bounds is not None and bounds[0] >= 0 and bounds[1] < divisor:
+            quotient = tuple((axis, c // divisor) for axis, c in whole)
+            return Index(self.builder, quotient, self.constant // divisor), remainder
+        self.builder.ask_for_split(self, divisor)
+        value = self.value()
+        c = self.builder.constant("i64", divisor)
+        return self.builder.index_of(value / c), self.builder.index_of(value % c)
+
+    def clamp(self, low: int, high: int) -> Index:
+        """This index, brought into [low, high]."""
+        bounds = self.bounds()
+        if bounds is not None and low <= bounds[0] and bounds[1] <= high:
+            return self
+        from jitml.scalar.value import select
+
+        value, least, most = self.value(), self.builder.size(low), self.builder.size(high)
+        value = select(value < least, least, value)
+        return self.builder.index_of(select(value > most, most, value))
+
+    def value(self) -> Value:
+        """The index as an i64 scalar value."""
+        if not self.terms and not self.constant and len(self.values) == 1 and self.values[0][1] == 1:
+            return Value(self.builder, "i64", 1, self.values[0][0])
+        if not self.terms and not self.values:
+            return self.builder.size(self.constant)
+        node = self.builder.node("index", "i64", self.nodes, self, self.key, self.axes)
+        return Value(self.builder, "i64", 1, node)
+
+    def _compare(self, name: str, other: int | Index) -> Value:
+        difference = self - other
+        bounds = difference.bounds()
+        if bounds is not None:
+            low, high = bounds
+            always, never = {
+                "lt": (high < 0, low >= 0),
+                "le": (high <= 0, low > 0),
+                "gt": (low > 0, high <= 0),
+                "ge": (low >= 0, high < 0),
+                "eq": (low == high == 0, low > 0 or high < 0),
+                "ne": (low > 0 or high < 0, low == high == 0),
+            }[name]
+            if always or never:
+                return self.builder.constant("i1", always)
+        right = self.builder.size(other) if isinstance(other, int) else other.value()
+        return self.builder.instruction(name, "i1", 1, (self.value(), right))
+
+    def __lt__(self, other: int | Index) -> Value:
+        return self._compare("lt", other)
+
+    def __le__(self, other: int | Index) -> Value:
+        return self._compare("le", other)
+
+    def __gt__(self, other: int | Index) -> Value:
+        return self._compare("gt", other)
+
+    def __ge__(self, other: int | Index) -> Value:
+        return self._compare("ge", other)
+
+    def __eq__(self, other: object) -> Value:  # type: ignore[override]
+        assert isinstance(other, (int, Index))
+        return self._compare("eq", other)
+
+    def __ne__(self, other: object) -> Value:  # type: ignore[override]
+        assert isinstance(other, (int, Index))
+        return self._compare("ne", other)
+
+    __hash__ = object.__hash__
+
+
+def _sum_terms(a: Any, b: Any, order: Any) -> Any:
+    if not a or not b:
+        return a or b
+    total: dict[Any, int] = dict(a)
+    for key, c in b:
+        total[key] = total.get(key, 0) + c
+    return tuple(sorted(((k, c) for k, c in total.items() if c), key=lambda term: order(term[0])))
+
+
+class OpaqueDivision(Exception):
+    """An index could only be divided at run time, where that is refused."""
+
+
+class SplitAxis(Exception):
+    """An index must be divided: the loop over `axis` is to become two, the inner one of extent `inner`."""
+
+    def __init__(self, axis: Axis, inner: int) -> None:
+        super().__init__(axis, inner)
+        self.axis = axis
+        self.inner = inner
+
+
+class KernelBuilder:
+    """Builds the nodes of one kernel; the scalar builder that lowering rules write with."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[Any, Node] = {}
+        self._axes = 0
+        self.splittable: set[Axis] = set()
+        self.indices: list[Index] = []
+        self.refuse_division = False
+
+    def axis(self, extent: int) -> Axis:
+        self._axes += 1
+        return Axis(extent, self._axes)
+
+    def ask_for_split(self, index: Index, divisor: int) -> None:
+        """Raise SplitAxis if splitting a loop axis makes the division of `index` one by terms."""
+        for axis, c in index.terms:
+            if c < divisor and divisor % c == 0 and axis in self.splittable:
+                inner = divisor // c
+                if inner < axis.extent and axis.extent % inner == 0:
+                    raise SplitAxis(axis, inner)
+        if self.refuse_division:
+            raise OpaqueDivision
+
+    def node(
+        self,
+        name: str,
+        type_: str,
+        operands: tuple[Node, ...] = (),
+        data: Any = None,
+        key: Any = None,
+        axes: frozenset[Axis] = frozenset(),
+        bound: frozenset[Axis] = frozenset(),
+    ) -> Node:
+        """The node with these fields; an equal one made before is the same node.
+
+        It depends on `axes` and on those of its operands, less the ones that it has `bound` (a reduction's).
+        """
+        identity = (name, type_, tuple(x.number for x in operands), key)
+        found = self._nodes.get(identity)
+        if found is None:
+            axes = axes.union(*(x.axes for x in operands)) - bound
+            found = Node(name, type_, operands, data, axes, len(self._nodes))
+            self._nodes[identity] = found
+            if isinstance(data, Index):
+                self.indices.append(data)
+        return found
+
+    def constant(self, type_: str, number: Number, lanes: int = 1) -> Value:
+        node = self.node("constant", type_, (), number, (type(number) is bool, repr(number)))
+        return Value(self, type_, 1, node, number)
+
+    def size(self, number: int) -> Value:
+        """An integer that depends on sizes: passed to the kernel at run time, not part of its code."""
+        return Value(self, "i64", 1, self.node("size", "i64", (), number, number))
+
+    def splat(self, value: Value, lanes: int) -> Value:
+        return value
+
+    def index_of(self, value: Value) -> Index:
+        from jitml.scalar.value import convert
+
+        return Index(self, (), 0, ((convert(value, "i64").ref, 1),))
+
+    def instruction(self, name: str, type_: str, lanes: int, operands: tuple[Value, ...]) -> Value:
+        simple = _fold(name, operands)
+        if simple is not None:
+            return simple
+        node = self.node(name, type_, tuple(x.ref for x in operands))
+        return Value(self, type_, 1, node)
+
+    def lookup(self, table: Sequence[float], index: Value, type_: str) -> Value:
+        numbers = tuple(table)
+        return Value(self, type_, 1, self.node("lookup", type_, (index.ref,), numbers, numbers))
+
+
+def _fold(name: str, operands: tuple[Value, ...]) -> Value | None:
+    """Conditions that are known while the kernel is built."""
+    first = operands[0]
+    if first.type != "i1":
+        return None
+    if name == "select" and first.number is not None:
+        return operands[1] if first.number else operands[2]
+    if name in ("and", "or"):
+        for known, other in (operands, operands[::-1]):
+            if known.number is not None:
+                return other if bool(known.number) is (name == "and") else known
+    if name == "xor" and first.number is not None and operands[1].number is not None:
+        return first.builder.constant("i1", bool(first.number) != bool(operands[1].number))
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """Root of a kernel: `nodes` (two for a complex value) go to element `index` of output operand `operand`.
+
+    An update (of a scatter) happens only where `where` holds and stores `combine(old, new)`; updates run in order.
+    """
+
+    operand: int
+    storage: str
+    nodes: tuple[Node, ...]
+    index: Index
+    where: Node | None = None
+    combine: Callable[[Any, Any], Any] | None = None
+
+    @property
+    def roots(self) -> tuple[Node, ...]:
+        """Every node that the store needs."""
+        return (*self.nodes, *self.index.nodes, *(() if self.where is None else (self.where,)))
+
+
+@dataclass(eq=False)
+class Kernel:
+    """A loop nest: `outer` axes in order, each unit of which runs the reductions and the loop over `inner` axes.
+
+    `operands` gives the storage type of each buffer, inputs first; `sites` describe the checks.
+    """
+
+    outer: list[Axis]
+    inner: list[Axis]
+    operands: tuple[str, ...]
+    stores: list[Store]
+    sites: tuple[Any, ...] = ()
+
+    def live_outer(self) -> list[Axis]:
+        return [axis for axis in self.outer if not axis.merged and axis.extent != 1]
+
+    def nodes(self) -> list[Node]:
+        """All nodes that the stores need, operands before users."""
+        ordered: list[Node] = []
+        seen: set[int] = set()
+        for store in self.stores:
+            for root in store.roots:
+                ordered.extend(_post_order(root, seen))
+        return ordered
+
+
+def _post_order(root: Node, seen: set[int]) -> Iterator[Node]:
+    stack: list[tuple[Node, bool]] = [(root, False)]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            yield node
+        elif node.number not in seen:
+            seen.add(node.number)
+            stack.append((node, True))
+            stack.extend((x, False) for x in reversed(node.operands))

@@ -1,0 +1,256 @@
+"""Lay out the fused groups of a graph as a `Plan`: buffers, kernels, instructions.
+
+Comes in: a graph and its groups. Goes out: a `Program`: the plan for the runtime, the texts of the kernels that it
+names, and for each instruction the equations whose checks can fail.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from jitml.codegen.build import Site, strided_view
+from jitml.codegen.emit import KernelText, emit_kernel
+from jitml.codegen.fuse import Fused, Group
+from jitml.codegen.gemm import GemmShape, Temp, gemm_kernels, gemm_steps
+from jitml.codegen.special import cumulative_kernel, sort_kernel
+from jitml.codegen.target import Target
+from jitml.ir.dtypes import short_name
+from jitml.ir.errors import InternalError
+from jitml.ir.graph import Atom, Eqn, Graph, Var
+from jitml.ir.source import Source
+from jitml.ir.types import ArrayType
+from jitml.ops.contraction import DotGeneral
+from jitml.ops.cumulative import Cumulative
+from jitml.ops.scatter import Scatter
+from jitml.ops.sort import Sort
+from jitml_runtime import ArraySpec, Buffer, Copy, Instruction, Plan, Step
+
+MATRIX_LEVEL, LEVEL = 2, 1  # codegen levels: register-tiled kernels need the better allocator
+
+
+@dataclass(frozen=True)
+class KernelCode:
+    """A kernel's text, the name of its function there, and the codegen level it wants."""
+
+    text: str
+    function: str
+    level: int
+
+
+@dataclass(frozen=True)
+class Program:
+    """Everything that is needed to run a graph."""
+
+    plan: Plan
+    kernels: tuple[KernelCode, ...]
+    sites: tuple[tuple[Site, ...], ...]  # per instruction
+    sources: tuple[tuple[Source, ...], ...]  # the user lines of each instruction
+
+
+def make_plan(graph: Graph, fused: Fused, target: Target) -> Program:
+    """The plan of a fused graph, with kernels for `target`."""
+    return _Planner(graph, fused, target).program()
+
+
+class _Planner:
+    def __init__(self, graph: Graph, fused: Fused, target: Target) -> None:
+        self.graph = graph
+        self.fused = fused
+        self.target = target
+        self.buffers: list[Buffer] = []
+        self.numbers: dict[Var, int] = {}
+        self.steps: list[Step] = []
+        self.sites: list[tuple[Site, ...]] = []
+        self.sources: list[tuple[Source, ...]] = []
+        self.kernels: dict[KernelCode, int] = {}
+        self.temps: list[_Temp] = []
+
+    def program(self) -> Program:
+        forward, duplicates = self._outputs()
+        for number, var in enumerate(self.graph.inputs):
+            self._add_buffer(var, Buffer("input", number, 0, var.type.size_bytes))
+        for number, atom in enumerate(self.graph.outputs):
+            if isinstance(atom, Var) and forward[number] is None and duplicates[number] is None:
+                self._add_buffer(atom, Buffer("output", number, 0, atom.type.size_bytes))
+        for group in self.fused.groups:
+            self._add_group(group)
+        arena_bytes = self._place_temps()
+        plan = Plan(
+            tuple(_spec(t) for t in self.graph.input_types),
+            tuple(_spec(t) for t in self.graph.output_types),
+            tuple(self.buffers),
+            tuple(self.steps),
+            arena_bytes,
+            forward=tuple(forward),
+            duplicates=tuple(duplicates),
+        )
+        return Program(plan, tuple(self.kernels), tuple(self.sites), tuple(self.sources))
+
+    def _outputs(self) -> tuple[list[int | None], list[int | None]]:
+        """Which outputs are arguments passed through, and which repeat an earlier output."""
+        arguments = {var: number for number, var in enumerate(self.graph.inputs)}
+        first: dict[Atom, int] = {}
+        forward: list[int | None] = []
+        duplicates: list[int | None] = []
+        for number, atom in enumerate(self.graph.outputs):
+            forward.append(arguments.get(atom) if isinstance(atom, Var) else None)
+            earlier = first.setdefault(atom, number)
+            is_repeat = earlier != number and forward[number] is None
+            duplicates.append(earlier if is_repeat else None)
+        return forward, duplicates
+
+    def _add_buffer(self, var: Var, buffer: Buffer) -> int:
+        self.numbers[var] = len(self.buffers)
+        self.buffers.append(buffer)
+        return self.numbers[var]
+
+    def number(self, var: Var) -> int:
+        """The buffer of `var`; a new temporary one at its first use."""
+        if var not in self.numbers:
+            self.numbers[var] = self._add_temp(var.type.size_bytes)
+        number = self.numbers[var]
+        self._touch(number)
+        return number
+
+    def _add_temp(self, size_bytes: int) -> int:
+        number = len(self.buffers)
+        self.buffers.append(Buffer("temp", 0, 0, size_bytes))
+        self.temps.append(_Temp(number, size_bytes, len(self.steps), len(self.steps)))
+        return number
+
+    def _touch(self, number: int) -> None:
+        for temp in reversed(self.temps):
+            if temp.number == number:
+                temp.last = len(self.steps)
+                return
+
+    # ---- groups ------------------------------------------------------------------------------
+
+    def _add_group(self, group: Group) -> None:
+        eqn = group.special
+        if all(v.type.size == 0 for v in group.roots):
+            for var in group.roots:
+                self.number(var)
+            return
+        if eqn is not None and isinstance(eqn.op, DotGeneral):
+            self._add_product(eqn)
+        elif eqn is not None and isinstance(eqn.op, Cumulative):
+            self._add_kernel(eqn, cumulative_kernel(eqn, self.target))
+        elif eqn is not None and isinstance(eqn.op, Sort):
+            self._add_kernel(eqn, sort_kernel(eqn, self.target))
+        else:
+            if eqn is not None:
+                self._copy_operand(eqn)
+            self._add_nest(group)
+
+    def _copy_operand(self, eqn: Eqn) -> None:
+        """A scatter starts from its operand."""
+        if not isinstance(eqn.op, Scatter):
+            raise InternalError(f"no kernel for {eqn.op.name}")
+        source, target = eqn.inputs[0], eqn.outputs[0]
+        assert isinstance(source, Var)
+        self._add_step(Copy(self.number(source), self.number(target), eqn.op.name), (), (eqn.source,))
+
+    def _add_step(self, step: Step, sites: tuple[Site, ...], sources: tuple[Source, ...]) -> None:
+        self.steps.append(step)
+        self.sites.append(sites)
+        self.sources.append(sources)
+
+    def _add_nest(self, group: Group) -> None:
+        assert group.built is not None
+        if group.special is not None and group.special.inputs[2].type.size == 0:
+            return
+        kernel, reads, writes = group.built.kernel, group.built.reads, group.built.writes
+        code = emit_kernel(kernel, self.target)
+        sites = tuple(kernel.sites)
+        eqns = [self.fused.definitions[v] for v in writes]
+        self._add_instruction(code, [*reads, *writes], sites, eqns)
+
+    def _add_kernel(self, eqn: Eqn, code: KernelText) -> None:
+        operands = [a for a in eqn.inputs if isinstance(a, Var)]
+        self._add_instruction(code, [*operands, *eqn.outputs], (), [eqn])
+
+    def _add_instruction(
+        self, code: KernelText, variables: list[Var], sites: tuple[Site, ...], eqns: list[Eqn]
+    ) -> None:
+        kernel = self._kernel(KernelCode(code.text, "kernel", LEVEL))
+        numbers = tuple(self.number(v) for v in variables)
+        label = " ".join(dict.fromkeys(e.op.name for e in eqns))
+        step = Instruction(
+            kernel, numbers, code.sizes, code.extent, code.grain, code.scratch_bytes, label
+        )
+        self._add_step(step, sites, tuple(e.source for e in eqns))
+
+    def _kernel(self, code: KernelCode) -> int:
+        return self.kernels.setdefault(code, len(self.kernels))
+
+    def _add_product(self, eqn: Eqn) -> None:
+        """A product of batched matrices, read through strides."""
+        op = eqn.op
+        assert isinstance(op, DotGeneral)
+        (x, x_strides), (y, y_strides) = (self._view(a) for a in eqn.inputs)
+        (batch, m, k), n = eqn.inputs[0].type.shape, eqn.inputs[1].type.shape[2]
+        shape = GemmShape(batch, m, n, k, *x_strides, *y_strides, m * n, n)
+        types = (eqn.inputs[0].type.dtype, op.accumulator(eqn.inputs[0].type.dtype))
+        operand, accumulate = (short_name(t) for t in types)
+        result = short_name(eqn.outputs[0].type.dtype)
+        kernels = gemm_kernels(operand, accumulate, result, self.target)
+        known = {"a": self.number(x), "b": self.number(y), "c": self.number(eqn.outputs[0])}
+        for step in gemm_steps(shape, kernels):
+            for name in step.buffers:
+                if isinstance(name, Temp) and name.name not in known:
+                    known[name.name] = self._add_temp(name.size_bytes)
+            names = [name.name if isinstance(name, Temp) else name for name in step.buffers]
+            numbers = tuple(known[name] for name in names)
+            for number in numbers:
+                self._touch(number)
+            kernel = self._kernel(KernelCode(kernels.text, step.function, MATRIX_LEVEL))
+            instruction = Instruction(
+                kernel, numbers, tuple(step.sizes), step.extent, step.grain, step.scratch_bytes, op.name
+            )
+            self._add_step(instruction, (), (eqn.source,))
+
+    def _view(self, atom: Atom) -> tuple[Var, tuple[int, ...]]:
+        assert isinstance(atom, Var)
+        if atom in self.fused.buffers:
+            strides = [math.prod(atom.type.shape[i + 1 :]) for i in range(atom.type.ndim)]
+            return atom, tuple(strides)
+        view = strided_view(self.fused.definitions, self.fused.buffers, atom)
+        assert view is not None
+        return view[0], view[2]
+
+    # ---- temporary memory -------------------------------------------------------------------------
+
+    def _place_temps(self) -> int:
+        """Offsets in the arena: the lowest gap that is free while the buffer lives, largest buffers first."""
+        placed: list[_Temp] = []
+        end = 0
+        for temp in sorted(self.temps, key=lambda t: -t.size_bytes):
+            offset = 0
+            size = (temp.size_bytes + 63) // 64 * 64
+            beside = [p for p in placed if p.first <= temp.last and temp.first <= p.last]
+            for other in sorted(beside, key=lambda p: p.offset):
+                if offset + size <= other.offset:
+                    break
+                offset = max(offset, other.offset + (other.size_bytes + 63) // 64 * 64)
+            temp.offset = offset
+            placed.append(temp)
+            end = max(end, offset + size)
+            self.buffers[temp.number] = Buffer("temp", 0, offset, temp.size_bytes)
+        return end
+
+
+@dataclass
+class _Temp:
+    """A temporary buffer and the steps between which it lives."""
+
+    number: int
+    size_bytes: int
+    first: int
+    last: int
+    offset: int = 0
+
+
+def _spec(type_: ArrayType) -> ArraySpec:
+    return ArraySpec(type_.dtype, type_.shape, type_.weak)
