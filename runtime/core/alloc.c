@@ -43,14 +43,29 @@ static int class_of(size_t size_bytes, size_t *capacity)
     return (bits - SMALLEST_CLASS_BITS) * STEPS_PER_DOUBLING + (int)steps;
 }
 
+/* The machine's memory, or what the control group leaves of it. */
+static size_t memory_granted(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    size_t memory = pages > 0 && page_bytes > 0 ? (size_t)pages * (size_t)page_bytes : 0;
+    FILE *file = fopen("/sys/fs/cgroup/memory.max", "r");
+    size_t quota;
+    if (file) {
+        if (fscanf(file, "%zu", &quota) == 1 && quota < memory)
+            memory = quota;
+        fclose(file);
+    }
+    return memory;
+}
+
 static size_t cache_limit(void)
 {
     static size_t limit;
     if (!limit) {
         limit = (size_t)256 << 20;
-        long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-        if (pages > 0 && page_bytes > 0 && (size_t)pages / 8 * (size_t)page_bytes > limit)
-            limit = (size_t)pages / 8 * (size_t)page_bytes;
+        size_t memory = memory_granted();
+        if (memory / 8 > limit)
+            limit = memory / 8;
     }
     return limit;
 }

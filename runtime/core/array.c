@@ -59,11 +59,11 @@ int shape_from_tuple(PyObject *tuple, int64_t *shape)
     return (int)dimensions;
 }
 
-PyObject *shape_to_tuple(const Array *array)
+PyObject *shape_to_tuple(int dimensions, const int64_t *shape)
 {
-    PyObject *tuple = PyTuple_New(array->dimensions);
-    for (int i = 0; tuple && i < array->dimensions; i++) {
-        PyObject *extent = PyLong_FromLongLong(array->shape[i]);
+    PyObject *tuple = PyTuple_New(dimensions);
+    for (int i = 0; tuple && i < dimensions; i++) {
+        PyObject *extent = PyLong_FromLongLong(shape[i]);
         if (!extent)
             Py_CLEAR(tuple);
         else
@@ -200,7 +200,7 @@ void *array_data(Array *array)
 static PyObject *get_shape(Array *self, void *unused)
 {
     (void)unused;
-    return shape_to_tuple(self);
+    return shape_to_tuple(self->dimensions, self->shape);
 }
 
 static PyObject *get_dtype(Array *self, void *unused)
@@ -281,7 +281,7 @@ static PyObject *array_reduce(Array *self, PyObject *unused)
     void *data = array_data(self);
     if (!data)
         return NULL;
-    PyObject *shape = shape_to_tuple(self);
+    PyObject *shape = shape_to_tuple(self->dimensions, self->shape);
     if (!shape)
         return NULL;
     return Py_BuildValue("O(NNNO)", rebuild_function,

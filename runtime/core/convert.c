@@ -60,14 +60,12 @@ static PyType_Slot window_slots[] = {
 PyObject *numpy_view(int dtype, int dimensions, const int64_t *shape, void *data, Array *array,
                      Storage *storage, bool writable)
 {
-    PyObject *extents = PyTuple_New(dimensions);
+    PyObject *extents = shape_to_tuple(dimensions, shape);
     int64_t size;
     if (!extents || array_size(dtype, dimensions, shape, &size) < 0) {
         Py_XDECREF(extents);
         return NULL;
     }
-    for (int i = 0; i < dimensions; i++)
-        PyTuple_SET_ITEM(extents, i, PyLong_FromLongLong(shape[i]));
     Window *window = PyObject_Malloc(sizeof *window);
     if (!window) {
         Py_DECREF(extents);

@@ -97,7 +97,7 @@ int array_size(int dtype, int dimensions, const int64_t *shape, int64_t *size);
 void array_delete(Array *array);
 int dtype_code(PyObject *dtype); /* -1 with TypeError set */
 int shape_from_tuple(PyObject *tuple, int64_t *shape); /* dimensions, or -1 with an error set */
-PyObject *shape_to_tuple(const Array *array);
+PyObject *shape_to_tuple(int dimensions, const int64_t *shape);
 int array_setup(PyObject *module);
 
 /* ---- convert.c ---------------------------------------------------------------------------- */
@@ -140,16 +140,15 @@ void pool_after_fork(void);
 /* A stretch of native work without Python. While it lasts in the main thread, Ctrl-C sets *stop. */
 typedef struct {
     PyThreadState *thread;
-    volatile int32_t *stop;
-    volatile int32_t *outer_stop;
+    volatile int32_t *stop; /* non-zero: the work is to be given up */
+    volatile int32_t own_stop;
+    int32_t outer_stop;
     int64_t next_poll_ns;
-    bool watching;
 } Native;
 
-void native_begin(Native *native, volatile int32_t *stop);
-void native_end(Native *native);
-/* True if the stretch is to be given up; then native_end is to be called and an error is set. */
-bool native_poll(Native *native);
+void native_begin(Native *native);
+bool native_end(Native *native);  /* whether it was stopped */
+void native_poll(Native *native); /* let signals be handled; if that raises, stops the work */
 int interrupt_setup(void);
 
 /* ---- plan.c ------------------------------------------------------------------------------- */

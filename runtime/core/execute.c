@@ -27,7 +27,7 @@ typedef struct {
     int threads;
     bool native;     /* Python is not held */
     Native stretch;
-    volatile int32_t stop;
+    volatile int32_t *stop;
     const Step *step;
     atomic_flag fault_lock;
     Fault fault;     /* the smallest of the current step */
@@ -60,13 +60,13 @@ static void run_chunk(void *context, int64_t index, int worker)
 {
     Run *run = context;
     const Step *step = run->step;
-    if (run->stop) {
+    if (*run->stop) {
         atomic_store(&run->stopped, true);
         return;
     }
     int64_t begin = index * step->grain;
     int64_t end = step->extent - begin > step->grain ? begin + step->grain : step->extent;
-    Fault fault = {INT64_MAX, INT64_MAX, 0, &run->stop,
+    Fault fault = {INT64_MAX, INT64_MAX, 0, run->stop,
                    run->scratch + (size_t)worker * run->tables->scratch_bytes};
     int32_t code = step->kernel(run->operands, step->sizes, begin, end, &fault);
     if (code)
@@ -93,8 +93,9 @@ static void run_kernel(Run *run)
         return;
     }
     int64_t count = (step->extent - 1) / step->grain + 1;
-    PoolResult result = run->native && run->threads > 1
-        ? pool_run(run_chunk, poll_run, run, count, run->threads) : POOL_BUSY;
+    int threads = count < run->threads ? (int)count : run->threads;
+    PoolResult result = run->native && threads > 1
+        ? pool_run(run_chunk, poll_run, run, count, threads) : POOL_BUSY;
     if (result == POOL_BUSY)
         for (int64_t index = 0; index < count; index++)
             run_chunk(run, index, 0);
@@ -152,13 +153,15 @@ static void gather_operands(Run *run)
 
 static void leave_python(Run *run)
 {
-    native_begin(&run->stretch, &run->stop);
+    native_begin(&run->stretch);
+    run->stop = run->stretch.stop;
     run->native = true;
 }
 
 static void enter_python(Run *run)
 {
-    native_end(&run->stretch);
+    if (native_end(&run->stretch))
+        atomic_store(&run->stopped, true);
     run->native = false;
 }
 
@@ -198,7 +201,8 @@ static int run_steps(Run *run)
         if (run->step->kind == STEP_HOST) {
             if (leave)
                 enter_python(run);
-            failed = PyErr_Occurred() || run_host(run) < 0;
+            failed = PyErr_Occurred() || atomic_load(&run->stopped) || run_host(run) < 0;
+            run->stop = &run->stretch.own_stop;
             if (leave && !failed)
                 leave_python(run);
         } else if (run->step->kind == STEP_COPY) {
@@ -208,14 +212,12 @@ static int run_steps(Run *run)
         } else {
             run_kernel(run);
         }
-        failed |= run->failed || run->stop || atomic_load(&run->stopped);
+        failed |= run->failed || *run->stop || atomic_load(&run->stopped);
         if (failed)
             break;
     }
     if (run->native)
         enter_python(run);
-    if (run->stop)
-        atomic_store(&run->stopped, true);
     return failed ? raise_failure(run, number) : 0;
 }
 
@@ -224,16 +226,15 @@ static int run_steps(Run *run)
 static int wrong_argument(const Tables *tables, int number, PyObject *given)
 {
     const Spec *spec = &tables->inputs[number];
-    PyObject *expected = PyTuple_New(spec->dimensions), *shape = NULL;
-    for (int i = 0; expected && i < spec->dimensions; i++)
-        PyTuple_SET_ITEM(expected, i, PyLong_FromLongLong(spec->shape[i]));
+    const Array *array = (const Array *)given;
+    PyObject *expected = shape_to_tuple(spec->dimensions, spec->shape), *shape = NULL;
     if (!ARRAY_CHECK(given))
         PyErr_Format(PyExc_TypeError, "argument %d must be an Array, not %.100s", number,
                      Py_TYPE(given)->tp_name);
-    else if (expected && (shape = shape_to_tuple((Array *)given)))
+    else if (expected && (shape = shape_to_tuple(array->dimensions, array->shape)))
         PyErr_Format(PyExc_TypeError,
                      "argument %d has type %S%R, but the program was compiled for %S%R", number,
-                     dtype_rows[((Array *)given)->dtype].dtype, shape,
+                     dtype_rows[array->dtype].dtype, shape,
                      dtype_rows[spec->dtype].dtype, expected);
     Py_XDECREF(shape);
     Py_XDECREF(expected);
@@ -386,7 +387,8 @@ static PyObject *execute(Executable *self, PyObject *const *given, Py_ssize_t co
     run.block = NULL;
     run.threads = self->tables.has_parallel ? pool_threads() : 1;
     run.native = run.failed = false;
-    run.stop = 0;
+    run.stretch.own_stop = 0;
+    run.stop = &run.stretch.own_stop;
     atomic_flag_clear(&run.fault_lock);
     atomic_init(&run.stopped, false);
     if (prepare_memory(&run, local) < 0)

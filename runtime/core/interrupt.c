@@ -17,7 +17,7 @@
 
 #define POLL_INTERVAL_NS 50000000
 
-static volatile int32_t *volatile current_stop; /* of the innermost native work; main thread */
+static volatile int32_t main_stop; /* for native work of the main thread; set by the handler */
 static struct sigaction previous;
 static int installed; /* nesting depth; main thread only */
 static PyObject *get_signal, *default_handler, *interrupt_number;
@@ -43,9 +43,7 @@ static bool is_main_thread(void)
 
 static void on_interrupt(int number, siginfo_t *info, void *machine)
 {
-    volatile int32_t *stop = current_stop;
-    if (stop)
-        *stop = 1;
+    main_stop = 1; /* static: the handler may run in a thread that outlives the work */
     if (previous.sa_flags & SA_SIGINFO)
         previous.sa_sigaction(number, info, machine);
     else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN)
@@ -84,40 +82,42 @@ static void uninstall(void)
         sigaction(SIGINT, &previous, NULL);
 }
 
-void native_begin(Native *native, volatile int32_t *stop)
+void native_begin(Native *native)
 {
-    native->stop = stop;
-    native->watching = is_main_thread() && raises_interrupt();
-    if (native->watching) {
-        native->outer_stop = current_stop;
-        current_stop = stop;
+    native->own_stop = 0;
+    native->stop = &native->own_stop;
+    if (is_main_thread() && raises_interrupt()) {
+        native->outer_stop = main_stop;
+        native->stop = &main_stop;
+        main_stop = 0;
         install();
     }
     native->next_poll_ns = now_ns() + POLL_INTERVAL_NS;
     native->thread = PyEval_SaveThread();
 }
 
-void native_end(Native *native)
+bool native_end(Native *native)
 {
     PyEval_RestoreThread(native->thread);
-    if (native->watching) {
+    bool stopped = *native->stop;
+    if (native->stop == &main_stop) {
         uninstall();
-        current_stop = native->outer_stop;
+        main_stop = native->outer_stop;
     }
+    return stopped;
 }
 
-bool native_poll(Native *native)
+void native_poll(Native *native)
 {
     int64_t now = now_ns();
     if (!*native->stop && now < native->next_poll_ns)
-        return false;
+        return;
     PyEval_RestoreThread(native->thread);
     bool failed = PyErr_Occurred() || PyErr_CheckSignals() < 0;
     native->thread = PyEval_SaveThread();
     native->next_poll_ns = now_ns() + POLL_INTERVAL_NS;
     if (failed)
         *native->stop = 1;
-    return failed;
 }
 
 int interrupt_setup(void)

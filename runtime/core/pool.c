@@ -9,9 +9,6 @@
  * ticket, then writes the job, then opens it: a late worker of the launch before either takes its
  * index before the closing, and then it read its own job, or fails to take one.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* pthread_setname_np */
-#endif
 #include "core.h"
 
 #include <pthread.h>

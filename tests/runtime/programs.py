@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ NAMES = ("add_one", "check_sign", "wait_for_stop", "work", "fail_silently")
 
 def compile_text(text: str) -> bytes:
     """Return the object code of LLVM text."""
-    import llvmlite.binding as llvm
+    llvm: Any = import_module("llvmlite.binding")
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()

@@ -167,7 +167,7 @@ def test_python_numbers_are_numpys(runtime: Any, convert: Any) -> None:
         array = runtime.from_numpy(source)
         try:
             expected = convert(source)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, DeprecationWarning) as error:
             with pytest.raises(type(error)) as raised:
                 convert(array)
             assert str(raised.value) == str(error)
@@ -210,7 +210,7 @@ def test_deleted_arrays_say_so(runtime: Any) -> None:
         assert repr(array) == str(array) == "<deleted Array>"
         readers = [
             runtime.to_numpy, runtime.data_pointer, copy.copy, pickle.dumps, np.asarray, bool,
-            runtime.from_dlpack, lambda x: runtime.share(x, (size, 1), False),
+            runtime.from_dlpack, lambda x: runtime.share(x, (x.size, 1), False),
         ]  # fmt: skip
         for read in readers:
             with pytest.raises(RuntimeError, match="deleted"):
@@ -314,7 +314,7 @@ def test_buffer_protocol(executor: str, runtime: Any, dtype: Any) -> None:
     for shape in SHAPES:
         array = runtime.from_numpy(sample(dtype, shape))
         if str(dtype) == "bfloat16":
-            with pytest.raises(BufferError, match="numpy.asarray"):
+            with pytest.raises(BufferError, match=r"numpy\.asarray"):
                 memoryview(array)
             continue
         view = memoryview(array)

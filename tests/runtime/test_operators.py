@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-BINARY = {
+BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "add": operator.add,
     "subtract": operator.sub,
     "multiply": operator.mul,
@@ -25,7 +25,7 @@ BINARY = {
     "left_shift": operator.lshift,
     "right_shift": operator.rshift,
 }
-COMPARISONS = {
+COMPARISONS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "less": (operator.lt, "greater"),
     "less_equal": (operator.le, "greater_equal"),
     "equal": (operator.eq, "equal"),
@@ -33,7 +33,7 @@ COMPARISONS = {
     "greater": (operator.gt, "less"),
     "greater_equal": (operator.ge, "less_equal"),
 }
-UNARY = {
+UNARY: dict[str, Callable[[Any], Any]] = {
     "negative": operator.neg,
     "positive": operator.pos,
     "absolute": abs,
@@ -93,7 +93,8 @@ def test_numpy_operands_leave_the_work_to_us(installed: Any, name: str) -> None:
 def test_comparisons(installed: Any, name: str) -> None:
     compare, mirrored = COMPARISONS[name]
     array = installed.from_numpy(np.ones(2))
-    assert compare(array, 3) == (name, array, 3)[:1] + (array, 3)
+    forward = compare(array, 3)
+    assert forward[0] == name and forward[1] is array and forward[2] == 3
     for other in (3, np.ones(2)):
         result = compare(other, array)
         assert result[0] == mirrored and result[1] is array and result[2] is other
