@@ -59,9 +59,10 @@ def _binary(name: str, low: float, high: float) -> list[Case]:
         (f"{name}, 0-d", (), ()),
         (f"{name}, empty", (0, 3), ()),
     ]
+    chosen = each if name in ("add", "div", "max", "lt") else each[:1]
     return [
         Case(label, op, shapes(a, b, low=low, high=high), op.kinds, tolerance=1e-5)
-        for label, a, b in each
+        for label, a, b in chosen
     ]
 
 
@@ -101,7 +102,13 @@ def _select(*each: tuple[int, ...]) -> Case:
     return Case(f"select {condition} {x} {y}", e.select, inputs)
 
 
-_ALL = [*FROM_SHORT_NAME]
+# Of each dtype to and from f32 and c128, and among the narrow ones.
+_CONVERSIONS = [
+    (a, b)
+    for a in FROM_SHORT_NAME
+    for b in FROM_SHORT_NAME
+    if a != b and ({a, b} & {"f32", "c128"} or {a, b} <= {"bool", "i8", "u8", "f16", "bf16"})
+]
 
 CASES: list[Case] = [
     *(_unary(name, *domain) for name, domain in _UNARY.items()),
@@ -110,7 +117,7 @@ CASES: list[Case] = [
     Case("nextafter", e.nextafter, shapes(_SHAPE, _SHAPE), "f", derivative_kinds=""),
     Case("rem", e.rem, (Input(_SHAPE, 5.1, 5.9), Input(_SHAPE, 2, 2.5)), "iuf"),
     Case("stop_gradient", lambda x: e.mul(x, e.stop_gradient(x)), shapes(_SHAPE), "iufc", ""),
-    *(_convert(a, b) for a in _ALL for b in _ALL if a != b),
+    *(_convert(a, b) for a, b in _CONVERSIONS),
     *(
         _bitcast(a, b)
         for a, b in [("f32", "i32"), ("u32", "f32"), ("f64", "u64"), ("i64", "f64"), ("u8", "i8")]

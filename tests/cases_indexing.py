@@ -100,7 +100,8 @@ def _unique_product(mode: str, rows: Sequence[int]) -> Case:
 _KINDS = ("set", "add", "mul", "min", "max")
 
 CASES: list[Case] = [
-    *(_gather(name, mode) for name in FORMS for mode in ("raise", "clip", "fill")),
+    *(_gather(name, mode) for name in FORMS for mode in ("raise", "fill")),
+    *(_gather(name, "clip") for name in ("points", "blocks", "along")),
     *(_gather("take", "promise_in_bounds", d) for d in ("i8", "i16", "i64", "u8", "u32", "u64")),
     *(_gather("take", "fill", d) for d in ("i8", "i64")),
     *(_gather("blocks", "clip", d) for d in ("u8", "u64")),
@@ -109,10 +110,11 @@ CASES: list[Case] = [
     _gather("take", "fill", fill=7, kinds="iufc"),
     _gather("take", "fill", fill=True),
     _gather("take", "fill", fill=1 - 2j, kinds="c"),
-    *(_scatter(name, kind, "raise") for name in FORMS for kind in _KINDS),
+    *(_scatter(name, kind, "raise") for name in FORMS for kind in ("set", "add")),
+    *(_scatter(name, kind, "raise") for name in ("take", "blocks", "along") for kind in _KINDS[2:]),
     *(_scatter(name, kind, "drop") for name in ("points", "blocks", "along") for kind in _KINDS),
-    *(_scatter(name, "set", "clip") for name in FORMS),
-    *(_scatter("rows", kind, "clip") for kind in _KINDS[1:]),
+    *(_scatter("rows", kind, "clip") for kind in _KINDS),
+    *(_scatter(name, "set", "clip") for name in ("points", "blocks", "along")),
     *(_scatter("take", "add", "promise_in_bounds", d) for d in ("i8", "i64", "u16", "u64")),
     _unique_product("raise", [2, 0, 3]),
     _unique_product("drop", [2, -1, 7, 1]),

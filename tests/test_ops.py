@@ -22,13 +22,15 @@ from oracle import (
     to_numpy,
 )
 
-from jitml.ir.dtypes import DType, is_inexact as is_inexact_dtype
+from jitml.ir.dtypes import FROM_SHORT_NAME, DType, kind
+from jitml.ir.dtypes import is_inexact as is_inexact_dtype
 from jitml.ir.text import format_graph, parse_graph
 from jitml.ir.verify import verify
 from jitml.trace.core import type_of
 
 CASES = all_cases()
 STEP = 1e-6
+NARROW = {"f": FROM_SHORT_NAME["bf16"], "c": FROM_SHORT_NAME["c64"]}
 
 
 @pytest.fixture(autouse=True)
@@ -71,10 +73,10 @@ def test_infer_agrees_with_value(case: Case) -> None:
 
 @each_case
 def test_text_round_trips(case: Case) -> None:
-    for dtype in case.dtypes():
-        graph = record(case.apply, case.types(dtype))
-        assert parse_graph(str(graph)) == graph
-        assert format_graph(parse_graph(str(graph)), sources=False) == format_graph(graph, False)
+    graph = record(case.apply, case.types(case.dtypes()[-1]))
+    parsed = parse_graph(str(graph))
+    assert parsed == graph
+    assert format_graph(parsed, sources=False) == format_graph(graph, sources=False)
 
 
 def directions(case: Case, dtype: DType, seed: int) -> list[Any]:
@@ -187,8 +189,8 @@ def dot(a: Any, b: Any) -> float:
 
 @each_differentiable
 def test_tangents_have_their_primals_dtype(case: Case) -> None:
-    """In the narrow dtypes as well; `run_jvp` compares."""
-    for dtype in case.dtypes():
+    """In the narrow dtypes as well; `run_jvp` and `run_transpose` compare."""
+    for dtype in {NARROW.get(kind(dtype), dtype) for dtype in case.dtypes()}:
         if not any(active_inputs(case, dtype)):
             continue
         graph = record(case.apply, case.types(dtype))
