@@ -11,7 +11,7 @@ from jitml.ir.graph import Eqn, Graph
 from jitml.ir.types import ArrayType
 from jitml.ops.movement import broadcast_in_dim, move_axis
 from jitml.trace.core import trace_graph, type_of, using_source
-from jitml.transforms.inline import replay
+from jitml.transforms.inline import name_value, replay
 
 
 class Batched(NamedTuple):
@@ -61,6 +61,8 @@ def batch_values(
         else:
             outputs, output_axes = _apply_rule(eqn, size, inputs, input_axes)
             along.update(zip(eqn.outputs, output_axes, strict=True))
+            for var, x in zip(eqn.outputs, outputs, strict=True):
+                name_value(x, var.name)
         known.update(zip(eqn.outputs, outputs, strict=True))
     return [known.get(a, a) for a in graph.outputs], [along.get(a) for a in graph.outputs]
 

@@ -27,6 +27,11 @@ def replay(eqn: Eqn, inputs: Sequence[Any]) -> list[Any]:
     with using_source(eqn.source):
         outputs = bind(eqn.op, *inputs)
     for old, new in zip(eqn.outputs, outputs, strict=True):
-        if old.name and isinstance(new, Tracer) and isinstance(new.atom, Var) and not new.atom.name:
-            new.atom.name = old.name
+        name_value(new, old.name)
     return outputs
+
+
+def name_value(x: Any, name: str) -> None:
+    """Call the variable behind `x` so, unless it has a name."""
+    if name and isinstance(x, Tracer) and isinstance(x.atom, Var) and not x.atom.name:
+        x.atom.name = name

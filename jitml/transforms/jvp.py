@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from jitml.ir.errors import TransformError
 from jitml.ir.graph import Eqn, Graph
 from jitml.trace.core import trace_graph, using_source
-from jitml.transforms.inline import replay
+from jitml.transforms.inline import name_value, replay
 
 
 class Jvp(NamedTuple):
@@ -62,6 +62,9 @@ def push_forward(
         else:
             outputs, output_slopes = _apply_rule(eqn, inputs, moving)
             slopes.update(zip(eqn.outputs, output_slopes, strict=True))
+            for var, x, t in zip(eqn.outputs, outputs, output_slopes, strict=True):
+                name_value(x, var.name)
+                name_value(t, tangent_name(var.name))
         values.update(zip(eqn.outputs, outputs, strict=True))
     outputs = [values.get(a, a) for a in graph.outputs]
     return outputs, [slopes.get(a) for a in graph.outputs]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import cmath
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jitml.ir.errors import DifferentiationError
-from jitml.ir.graph import Eqn, Graph, Var
+from jitml.ir.graph import Eqn, Graph, Literal, Var
 from jitml.ir.op import Undefined
 from jitml.ops.elementwise import add, convert, div, zero_times
-from jitml.ops.kinds import fit, full_of
-from jitml.trace.core import trace_graph, type_of, using_source
-from jitml.transforms.inline import replay
+from jitml.ops.kinds import fit
+from jitml.trace.core import trace_graph, using_source
+from jitml.transforms.inline import name_value, replay
 from jitml.transforms.strong_zeros import strong_zeros
 
 # Ops that are linear in each of two inputs, but not in both at once.
@@ -101,7 +102,8 @@ class _Backward:
         if ct is None or atom not in self.moving:
             return
         before = self.cotangents.get(atom)
-        self.cotangents[atom] = ct if before is None else add(before, ct)
+        total = self.cotangents[atom] = ct if before is None else add(before, ct)
+        name_value(total, f"{atom.name}_ct" if atom.name else "")
 
     def final(self, var: Var) -> Any | None:
         """The cotangent of an input, with the input's own weak flag."""
@@ -126,11 +128,19 @@ class _Backward:
     ) -> Sequence[Any | None]:
         op = eqn.op
         _check_linear(eqn, inputs)
-        if op.name in ("mul", "div") and not self.strong.isdisjoint(eqn.outputs):
+        if _may_be_infinite(eqn) and not self.strong.isdisjoint(eqn.outputs):
             return _strong_product(op.name, cotangents[0], inputs)
         if getattr(op, "takes_transforms", False):
             return op.transpose(cotangents, inputs, transpose)  # type: ignore[call-arg]
         return op.transpose(cotangents, inputs)
+
+
+def _may_be_infinite(eqn: Eqn) -> bool:
+    """Whether the equation scales by a factor that can be infinite or NaN (a literal of 0.5 cannot)."""
+    if eqn.op.name not in ("mul", "div"):
+        return False
+    literals = [a.value for a in eqn.inputs if isinstance(a, Literal)]
+    return not (literals and all(cmath.isfinite(x) and x != 0 for x in literals))
 
 
 def _check_linear(eqn: Eqn, inputs: Sequence[Any]) -> None:
@@ -150,6 +160,6 @@ def _strong_product(name: str, ct: Any, inputs: Sequence[Any]) -> list[Any | Non
     x, y = inputs
     linear, factor = (x, y) if isinstance(x, Undefined) else (y, x)
     if name == "div":
-        factor = div(full_of(type_of(factor), 1), factor)
+        factor = div(1, factor)
     result = fit(zero_times(ct, factor), linear.type.shape)
     return [result, None] if linear is x else [None, result]

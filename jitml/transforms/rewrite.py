@@ -1,0 +1,169 @@
+"""Rewrite rules: a pattern of equations and the smaller expression that has the same value.
+
+Most rules are pairs of Python expressions, traced once per kind of dtype. Rules over ops with parameters are
+functions. Every rule carries what is needed to test it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jitml.ir.dtypes import BOOL, COMPLEX64, FLOAT32, INT32, kind
+from jitml.ir.graph import Atom, Eqn, Graph, Literal, Var
+from jitml.ir.op import Op
+from jitml.ir.types import ArrayType
+from jitml.trace.core import Trace, Tracer, bind, literal, trace_graph
+from jitml.transforms.dce import live_eqns
+
+
+class Match(NamedTuple):
+    """An equation about to be recorded: its op and inputs, and the means to look at what defines these."""
+
+    op: Op
+    inputs: tuple[Tracer | Literal, ...]
+    trace: Trace
+    definitions: dict[Var, Eqn]
+
+    def definition(self, x: Tracer | Literal) -> Match | None:
+        """The equation that defines `x`; None for inputs and literals."""
+        atom = x.atom if isinstance(x, Tracer) else x
+        eqn = self.definitions.get(atom) if isinstance(atom, Var) else None
+        if eqn is None:
+            return None
+        inputs = tuple([self.handle(a) for a in eqn.inputs])
+        return Match(eqn.op, inputs, self.trace, self.definitions)
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of dtype that the variables behind the inputs can have."""
+        found = {kind(x.type.dtype) for x in self.inputs}
+        return found | {"f"} if "c" in found else found
+
+    def handle(self, atom: Atom) -> Tracer | Literal:
+        return atom if isinstance(atom, Literal) else Tracer(self.trace, atom)
+
+
+class Rule(NamedTuple):
+    """`apply` gives what an equation of one of the ops `roots` can be replaced by, or None.
+
+    `examples` are (types, function) pairs: functions that record an equation to which the rule applies. A rule
+    that is not `is_exact` changes bits, and runs under fast_math alone.
+    """
+
+    name: str
+    roots: tuple[str, ...]
+    apply: Callable[[Match], Any | None]
+    examples: tuple[tuple[tuple[ArrayType, ...], Callable[..., Any]], ...]
+    is_exact: bool = True
+
+
+_MODELS = {"b": BOOL, "i": INT32, "u": np.dtype(np.uint32), "f": FLOAT32, "c": COMPLEX64}
+_COMMUTATIVE = frozenset({"add", "mul", "and", "or", "xor"})
+
+
+def pair(
+    name: str, sides: Callable[..., tuple[Any, Any]], kinds: str, is_exact: bool = True
+) -> Rule:
+    """The rule that replaces the first of two traced expressions by the second, for dtypes of these kinds.
+
+    A parameter named `condition` stands for a boolean, the others for values of one dtype.
+    """
+    patterns = {kinds[0]: _traced_pair(name, sides, kinds[0])}
+
+    def pattern(letter: str) -> _Pattern:
+        # Traced when first asked for, as most kinds never are.
+        if letter not in patterns:
+            patterns[letter] = _traced_pair(name, sides, letter)
+        return patterns[letter]
+
+    def apply(match: Match) -> Any | None:
+        for letter in [k for k in kinds if k in match.kinds]:
+            bound = pattern(letter).match(match)
+            if bound is not None:
+                return pattern(letter).replacement(bound)
+        return None
+
+    left = functools.partial(_left, sides)
+    examples = tuple([(_types(sides, letter), left) for letter in kinds])
+    return Rule(name, (patterns[kinds[0]].root.op.name,), apply, examples, is_exact)
+
+
+def _left(sides: Callable[..., tuple[Any, Any]], *arguments: Any) -> Any:
+    return sides(*arguments)[0]
+
+
+def _types(sides: Callable[..., Any], letter: str) -> tuple[ArrayType, ...]:
+    """Types of the variables of a pair, for dtypes of one kind."""
+    code = sides.__code__
+    names = code.co_varnames[: code.co_argcount]
+    return tuple([ArrayType(BOOL if n == "condition" else _MODELS[letter], (2,)) for n in names])
+
+
+def _traced_pair(name: str, sides: Callable[..., tuple[Any, Any]], letter: str) -> _Pattern:
+    return _Pattern(trace_graph(sides, _types(sides, letter), name).graph)
+
+
+class _Pattern:
+    """A traced pair of expressions over variables of one kind of dtype."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.definitions = {v: eqn for eqn in graph.eqns for v in eqn.outputs}
+        left = graph.outputs[0]
+        assert isinstance(left, Var)
+        self.root = self.definitions[left]
+        self.right = live_eqns(graph.eqns, graph.outputs[1:])
+
+    def match(self, match: Match) -> dict[Var, Any] | None:
+        """What the pattern's variables stand for in `match`, or None if it does not fit."""
+        bound: dict[Var, Any] = {}
+        return bound if self._match_eqn(self.root, match, bound) else None
+
+    def _match_eqn(self, eqn: Eqn, match: Match, bound: dict[Var, Any]) -> bool:
+        if eqn.op != match.op or len(eqn.inputs) != len(match.inputs):
+            return False
+        orders: list[Sequence[Any]] = [match.inputs]
+        if eqn.op.name in _COMMUTATIVE:
+            orders.append(match.inputs[::-1])
+        for inputs in orders:
+            trial = dict(bound)
+            if all(
+                self._match_atom(a, x, match, trial)
+                for a, x in zip(eqn.inputs, inputs, strict=True)
+            ):
+                bound.update(trial)
+                return True
+        return False
+
+    def _match_atom(self, atom: Atom, x: Any, match: Match, bound: dict[Var, Any]) -> bool:
+        if isinstance(atom, Literal):
+            return isinstance(x, Literal) and repr(x.value) == repr(atom.value)
+        if atom in self.definitions:
+            inner = match.definition(x)
+            return inner is not None and self._match_eqn(self.definitions[atom], inner, bound)
+        if kind(x.type.dtype) != kind(atom.type.dtype):
+            return False
+        before = bound.setdefault(atom, x)
+        return _atom(before) == _atom(x)
+
+    def replacement(self, bound: dict[Var, Any]) -> Any:
+        """Record the right side for these variables; its literals take on the dtypes at hand."""
+        known: dict[Any, Any] = dict(bound)
+        dtype = list(bound.values())[-1].type.dtype
+
+        def read(atom: Atom) -> Any:
+            if isinstance(atom, Literal):
+                return literal(atom.value, ArrayType(dtype, ()))
+            return known[atom]
+
+        for eqn in self.right:
+            known.update(zip(eqn.outputs, bind(eqn.op, *map(read, eqn.inputs)), strict=True))
+        return read(self.graph.outputs[1])
+
+
+def _atom(x: Any) -> Atom:
+    return x if isinstance(x, Literal) else x.atom

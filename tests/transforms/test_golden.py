@@ -1,0 +1,53 @@
+"""Each pass on small graphs, against text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import golden
+import pytest
+
+import jitml.ops.contraction
+import jitml.ops.movement
+import jitml.ops.reduction  # noqa: F401  (ops register themselves for the parser)
+from jitml.ir.graph import Graph
+from jitml.transforms.batch import batch
+from jitml.transforms.cse import cse
+from jitml.transforms.dce import dce
+from jitml.transforms.jvp import jvp
+from jitml.transforms.linearize import linearize
+from jitml.transforms.partial_eval import partial_eval
+from jitml.transforms.simplify import simplify
+from jitml.transforms.transpose import transpose
+
+Graphs = tuple[Graph, ...]
+APPLY: dict[str, Callable[..., Graphs]] = {
+    "batch": lambda g, size, axes: (batch(g, size, axes).graph,),
+    "cse": lambda g: (cse(g),),
+    "dce": lambda g: (dce(g),),
+    "jvp": lambda g, has_tangent: (jvp(g, has_tangent).graph,),
+    "linearize": lambda g, has_tangent: (linearize(g, has_tangent).graph,),
+    "partial_eval": lambda g, known: partial_eval(g, known)[:2],
+    "simplify": lambda g: (simplify(g),),
+    "transpose": lambda g, linear: (transpose(g, linear).graph,),
+}
+CASES = [(name, path) for name in APPLY for path in golden.cases(name)]
+
+
+@pytest.mark.parametrize(("name", "path"), CASES, ids=lambda x: getattr(x, "stem", x))
+def test_golden(name: str, path: Path, update_golden: bool) -> None:
+    golden.check(path, APPLY[name], update_golden)
+
+
+def test_a_file_without_its_second_part_fails(tmp_path: Path) -> None:
+    path = tmp_path / "case.ir"
+    path.write_text("graph f(%x: f32[]) {\n  return %x\n}\n")
+    with pytest.raises(AssertionError):
+        golden.check(path, APPLY["dce"], update=False)
+
+
+def test_the_folder_has_no_other_passes() -> None:
+    named: set[Any] = {p.name for p in golden.FOLDER.iterdir() if p.is_dir()}
+    assert set(APPLY) <= named
