@@ -9,6 +9,7 @@ knows no GEMM.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -234,8 +235,7 @@ def dot_general(
     `dimension_numbers` is `((contract of x, of y), (batch of x, of y))`. Bools give whether any
     product is true.
     """
-    (x_contract, y_contract), (x_batch, y_batch) = dimension_numbers
-    numbers = (_axes(x_contract), _axes(y_contract)), (_axes(x_batch), _axes(y_batch))
+    numbers = _dimension_numbers(dimension_numbers)
     dtype, preferred = type_of(x).dtype, preferred_element_type
     if is_bool(dtype) and type_of(y).dtype == BOOL and preferred in (None, BOOL):
         count = dot_general(convert(x, INT32), convert(y, INT32), numbers, precision)
@@ -247,5 +247,16 @@ def dot_general(
     return bind1(DotGeneral(numbers, check_precision(precision), preferred), x, y)
 
 
-def _axes(axes: Sequence[int]) -> Axes:
-    return tuple(int(a) for a in axes)
+def _dimension_numbers(given: Any) -> DotDimensionNumbers:
+    """Nested sequences of integers as nested tuples."""
+    try:
+        (x_contract, y_contract), (x_batch, y_batch) = (map(tuple, pair) for pair in given)
+        x_contract, y_contract, x_batch, y_batch = (
+            tuple(map(operator.index, axes)) for axes in (x_contract, y_contract, x_batch, y_batch)
+        )
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"dot_general: dimension_numbers={given!r}",
+            hint="give ((contracted axes of x, of y), (batch axes of x, of y))",
+        ) from None
+    return (x_contract, y_contract), (x_batch, y_batch)

@@ -82,14 +82,7 @@ class ConvGeneralDilated(Op):
 
     def _check(self, x: ArrayType, w: ArrayType) -> None:
         name, groups = self.name, self.feature_group_count
-        if x.ndim != w.ndim or x.ndim < 2:
-            raise ShapeError(
-                f"{name}: {x} and a kernel {w}",
-                hint="both need a batch or output, a feature and the same number of spatial axes",
-            )
-        for spec in self.dimension_numbers:
-            if sorted(spec) != list(range(x.ndim)):
-                raise ArgumentError(f"{name}: {tuple(spec)} is no order of {x.ndim} axes")
+        _check_ranks(x, w, self.dimension_numbers)
         check_window(
             name, x.ndim - 2, window_strides=self.window_strides, padding=self.padding,
             lhs_dilation=self.lhs_dilation, rhs_dilation=self.rhs_dilation,
@@ -294,6 +287,18 @@ class ConvGeneralDilated(Op):
         return ConvGeneralDilated(**{**self.parameters(), "feature_group_count": count})
 
 
+def _check_ranks(x: ArrayType, w: ArrayType, numbers: ConvDimensionNumbers) -> None:
+    name = ConvGeneralDilated.name
+    if x.ndim != w.ndim or x.ndim < 2:
+        raise ShapeError(
+            f"{name}: an array {x} and a kernel {w} do not have the same number of spatial axes",
+            hint="the array is batch, feature, space…, the kernel output, input, space…",
+        )
+    for spec in numbers:
+        if sorted(spec) != list(range(x.ndim)):
+            raise ArgumentError(f"{name}: {tuple(spec)} is no order of {x.ndim} axes")
+
+
 def _named(spec: Axes, names: Sequence[str]) -> list[str]:
     """The names of an array's axes in order, where `spec` says at which axis each name is."""
     by_axis = dict(zip(spec, names, strict=True))
@@ -377,23 +382,13 @@ def conv_general_dilated(
     """`lhs` convolved with the kernel `rhs`; parameters and meaning are JAX's."""
     x, w = type_of(lhs), type_of(rhs)
     numbers = conv_dimension_numbers(x.ndim, dimension_numbers)
-    rank = x.ndim - 2
+    _check_ranks(x, w, numbers)
     strides = tuple(map(int, window_strides))
     x_steps, w_steps = (
-        (1,) * rank if steps is None else tuple(map(int, steps))
+        (1,) * (x.ndim - 2) if steps is None else tuple(map(int, steps))
         for steps in (lhs_dilation, rhs_dilation)
     )
-    if isinstance(padding, str):
-        if any(step != 1 for step in x_steps):
-            raise ArgumentError(
-                f"conv_general_dilated: padding {padding!r} with lhs_dilation={x_steps}",
-                hint="give pairs (low, high): a word has no one meaning for a dilated array",
-            )
-        lengths = [x.shape[axis] for axis in numbers.lhs_spec[2:]]
-        sizes = [w.shape[axis] for axis in numbers.rhs_spec[2:]]
-        spans = [dilated(size, step) for size, step in zip(sizes, w_steps, strict=True)]
-        padding = padding_pairs(padding, lengths, spans, strides)
-    pairs = padding_pairs(padding, (), (), ())
+    pairs = _padding_pairs(padding, x, w, numbers, (strides, x_steps, w_steps))
     groups, preferred = int(feature_group_count), preferred_element_type
     if batch_group_count != 1:
         lhs, groups = _batch_groups(lhs, w, numbers, groups, int(batch_group_count))
@@ -405,6 +400,29 @@ def conv_general_dilated(
         strides, pairs, x_steps, w_steps, numbers, groups, check_precision(precision), preferred
     )
     return bind1(op, lhs, rhs)
+
+
+def _padding_pairs(
+    padding: str | Sequence[Sequence[int]],
+    x: ArrayType,
+    w: ArrayType,
+    numbers: ConvDimensionNumbers,
+    steps: tuple[Axes, Axes, Axes],
+) -> Pairs:
+    """Pairs (low, high) from the padding that a user gave; `steps`: strides and both dilations."""
+    strides, x_steps, w_steps = steps
+    name, spatial = ConvGeneralDilated.name, numbers.lhs_spec[2:]
+    check_window(
+        name, len(spatial), window_strides=strides, lhs_dilation=x_steps, rhs_dilation=w_steps
+    )
+    if isinstance(padding, str) and any(step != 1 for step in x_steps):
+        raise ArgumentError(
+            f"{name}: padding {padding!r} with lhs_dilation={x_steps}",
+            hint="give pairs (low, high): a word has no one meaning for a dilated array",
+        )
+    kernel = zip(numbers.rhs_spec[2:], w_steps, strict=True)
+    spans = [dilated(w.shape[axis], step) for axis, step in kernel]
+    return padding_pairs(padding, [x.shape[axis] for axis in spatial], spans, strides)
 
 
 def _batch_groups(

@@ -1,0 +1,1 @@
+"""Tests of single ops beyond what follows from their rows in `cases`."""
