@@ -35,6 +35,7 @@ from jitml_runtime import Array
 class _State(threading.local):
     trace: Trace | None = None
     source: Source | None = None
+    origins: dict[int, tuple[Any, Any]] | None = None
 
 
 _STATE = _State()
@@ -280,6 +281,23 @@ def _leaked(tracer: Tracer) -> UnexpectedTracerError:
         hint="a traced function must return its results; do not keep them in globals, attributes or caches",
         source=user_source(3),
     )
+
+
+@contextmanager
+def collecting_origins() -> Iterator[dict[int, tuple[Any, Any]]]:
+    """Inside, arrays made from users' NumPy arrays are told: id of the array → (array, what it was made from)."""
+    before = _STATE.origins
+    _STATE.origins = {}
+    try:
+        yield _STATE.origins
+    finally:
+        _STATE.origins = before
+
+
+def note_origin(array: Any, original: Any) -> None:
+    """Tell whoever collects them that `array` was made from a user's NumPy array `original`."""
+    if _STATE.origins is not None:
+        _STATE.origins[id(array)] = (array, original)
 
 
 def current_trace() -> Trace | None:

@@ -14,7 +14,14 @@ from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import convert
 from jitml.ops.kinds import full_of
-from jitml.trace.core import Tracer, array_type, check_supported, current_trace, literal
+from jitml.trace.core import (
+    Tracer,
+    array_type,
+    check_supported,
+    current_trace,
+    literal,
+    note_origin,
+)
 
 # The dtype of tangents of integers and booleans: no information at all.
 float0 = np.dtype([("float0", np.void, 0)])
@@ -35,7 +42,9 @@ def as_value(x: Any, what: str = "argument") -> Any:
         return literal_value(x)
     if isinstance(x, (np.ndarray, np.generic)):
         check_supported(x.dtype.newbyteorder("="))
-        return from_numpy(np.asarray(x, dtype=x.dtype.newbyteorder("=")))
+        array = from_numpy(np.asarray(x, dtype=x.dtype.newbyteorder("=")))
+        note_origin(array, x)
+        return array
     if isinstance(x, _NUMBERS):
         return literal_value(literal(x))
     if hasattr(x, "__jax_array__"):

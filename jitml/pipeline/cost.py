@@ -1,0 +1,34 @@
+"""What a graph costs: floating-point operations and bytes, counted from its equations."""
+
+from __future__ import annotations
+
+import math
+
+from jitml.ir.dtypes import is_complex
+from jitml.ir.graph import Eqn, Graph, Var
+from jitml.ops.contraction import DotGeneral
+from jitml.ops.kinds import Elementwise, Reduction
+
+
+def flop_count(graph: Graph) -> float:
+    """Arithmetic operations: two for each multiply-add of a product, one for each element elsewhere."""
+    return float(sum(_eqn_flops(eqn) for eqn in graph.eqns))
+
+
+def _eqn_flops(eqn: Eqn) -> int:
+    op = eqn.op
+    if isinstance(op, DotGeneral):
+        x = eqn.inputs[0].type
+        _, _, contract = op.canonical(x, eqn.inputs[1].type)[0]
+        depth = math.prod(x.shape[a] for a in contract)
+        return 2 * depth * eqn.outputs[0].type.size * (4 if is_complex(x.dtype) else 1)
+    if isinstance(op, Elementwise):
+        return eqn.outputs[0].type.size
+    return eqn.inputs[0].type.size if isinstance(op, Reduction) else 0
+
+
+def bytes_accessed(graph: Graph) -> float:
+    """Bytes of the graph's inputs and outputs: the least that a run must move."""
+    inputs = sum(v.type.size_bytes for v in graph.inputs)
+    outputs = {a: a.type.size_bytes for a in graph.outputs if isinstance(a, Var)}
+    return float(inputs + sum(outputs.values()))
