@@ -66,6 +66,9 @@ _LINE = 64
 # From these extents on it pays to pack both operands.
 _PACK_ROWS = 64
 _PACK_COLUMNS = 192
+# Panels and rows of B that packing takes at once.
+_PACK_GROUP = 16
+_PACK_BLOCK = 16
 # Units wanted of a product that is split.
 _UNITS = 4
 
@@ -216,19 +219,23 @@ class _Planner:
 
     def _pack_step(self, packed: Temp) -> GemmStep:
         s, size = self.shape, self.types.operand_bytes
-        panels = _divide_up(self.columns, self.tile.columns)
+        width = self.tile.columns // self.types.parts
+        # Rows that are consecutive are read along, a few at a time; columns are read as a whole.
+        along = s.b_column == 1
+        group = width * (_PACK_GROUP if along else 1)
         sizes = PackSizes(
-            panels=panels,
+            groups=_divide_up(s.n, group),
+            group_columns=group,
+            block_rows=_PACK_BLOCK if along else max(1, s.k),
             columns=s.n,
             rows=s.k,
             b_batch=s.b_batch * size,
             b_row=s.b_row * size,
             b_column=s.b_column * size,
             packed_batch=self._packed_batch(),
-            packed_panel=self._panel_bytes(),
         )
-        extent = panels * self._packed_matrices()
-        grain = max(1, (1 << 16) // max(1, self.depth * self.tile.columns))
+        extent = sizes.groups * self._packed_matrices()
+        grain = max(1, (1 << 16) // max(1, s.k * group))
         return GemmStep("pack_b", ("b", packed), tuple(sizes), extent, grain, 0)
 
     def _gemm_step(self, b: str | Temp) -> GemmStep:

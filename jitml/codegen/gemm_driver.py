@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from jitml.codegen.gemm_function import ABI, SCRATCH_OFFSET, STOPPED, Function, smaller
+from jitml.codegen.gemm_micro import STRIDES
 from jitml.codegen.gemm_types import GemmTypes
 from jitml.scalar.value import Value, select
 
@@ -58,16 +59,17 @@ class GemmSizes(NamedTuple):
 
 
 class PackSizes(NamedTuple):
-    """The `sizes` of the kernel `pack_b`, whose units are the panels of each matrix."""
+    """The `sizes` of the kernel `pack_b`, whose units are groups of panels of each matrix."""
 
-    panels: int
+    groups: int
+    group_columns: int
+    block_rows: int  # read of all panels of a group before the next rows are
     columns: int
     rows: int
     b_batch: int
     b_row: int
     b_column: int
     packed_batch: int
-    packed_panel: int
 
 
 # What precedes the epilogue's own sizes in the array it gets.
@@ -76,21 +78,37 @@ EPILOGUE_HEADER = 4
 
 def pack_b(types: GemmTypes) -> Function:
     """Kernel over buffers (b, packed): panels of B, each of all rows and one tile's columns."""
-    f = Function("pack_b", ABI, "i32")
+    f = Function("pack_b", ABI, "i32", cold=True)
     buffers, sizes, begin, end, fault = f.parameters
     s = _load_sizes(f, sizes, PackSizes._fields)
     b, packed = f.load_pointer(buffers, 0), f.load_pointer(buffers, 1)
     width = types.tile.columns // types.parts
-    row_bytes = f.integer(types.tile.b_row * types.parts)
+    to_row = f.integer(types.tile.b_row * types.parts)
 
     def unit(index: Value, _: list[Value]) -> list[Value]:
         f.leave_if_stopped(fault)
-        batch, panel = index / s["panels"], index % s["panels"]
-        to = f.offset(f.offset(packed, batch * s["packed_batch"]), panel * s["packed_panel"])
-        first = panel * width
-        at = f.offset(f.offset(b, batch * s["b_batch"]), first * s["b_column"])
-        columns = smaller(s["columns"] - first, f.integer(width))
-        f.call("pack_panel", (to, row_bytes, at, s["b_row"], s["b_column"], s["rows"], columns))
+        batch, first = index / s["groups"], index % s["groups"] * s["group_columns"]
+        to_matrix = f.offset(packed, batch * s["packed_batch"])
+        matrix = f.offset(b, batch * s["b_batch"])
+        last = smaller(first + s["group_columns"], s["columns"])
+
+        def block(row: Value, _: list[Value]) -> list[Value]:
+            rows = smaller(s["rows"] - row, s["block_rows"])
+            to_block = f.offset(to_matrix, row * to_row)
+            at_block = f.offset(matrix, row * s["b_row"])
+
+            def panel(column: Value, _: list[Value]) -> list[Value]:
+                # A panel takes the bytes of its columns of all rows.
+                to = f.offset(to_block, column * s["rows"] * (types.tile.itemsize * types.parts**2))
+                at = f.offset(at_block, column * s["b_column"])
+                columns = smaller(s["columns"] - column, f.integer(width))
+                f.call("pack_panel", (to, to_row, at, s["b_row"], s["b_column"], rows, columns))
+                return []
+
+            f.loop(first, last, width, [], panel)
+            return []
+
+        f.loop(f.integer(0), s["rows"], s["block_rows"], [], block)
         return []
 
     f.loop(begin, end, 1, [], unit)
@@ -113,13 +131,14 @@ class _Driver:
     def __init__(self, types: GemmTypes) -> None:
         self.types = types
         self.tile = types.tile
-        self.function = f = Function("gemm", ABI, "i32")
+        self.function = f = Function("gemm", ABI, "i32", cold=True)
         self.buffers, self.sizes, begin, end, self.fault = f.parameters
         self.s = _load_sizes(f, self.sizes, GemmSizes._fields)
         self.a, self.b, self.c = (f.load_pointer(self.buffers, i) for i in range(3))
         self.scratch = f.load_pointer(self.fault, SCRATCH_OFFSET // 8)
         self.status = f.effect("alloca i32, align 4", "ptr")
         f.line(f"store i32 0, ptr {self.status.ref}, align 4")
+        self.strides = f.effect(f"alloca [{len(STRIDES)} x i64], align 8", "ptr")
         self.has_epilogue = self.s["epilogue_sizes"] >= 0
         f.if_(self.has_epilogue, self._copy_epilogue_sizes)
         f.loop(begin, end, 1, [], self._unit)
@@ -210,13 +229,15 @@ class _Driver:
         """Multiply the block of A with a panel of B."""
         f, s = self.function, self.s
         start, b_row, b_next = b
-        strides = (s["tile_a_row"], s["tile_a_step"])
-        strided = (self.a_block, *strides, start, b_row, self.depth, *c, self.rows)
-        packed = (self.a_block, start, self.depth, *c, self.rows, width, b_next)
+        c_in, c_in_row, c_out, c_out_row = c
+        strides = (s["tile_a_row"], s["tile_a_step"], b_row, c_in_row, c_out_row)
+        for index, stride in enumerate(strides):
+            f.store_integer(self.strides, index, stride)
+        common = (self.a_block, start, self.depth, c_in, c_out, self.strides, self.rows)
         is_packed, is_wide = s["a_mode"] == A_PACKED, width > self.tile.lanes
-        f.if_(is_packed, lambda: f.call("column_packed", packed))
-        f.if_(~is_packed & is_wide, lambda: f.call("column2", strided))
-        f.if_(~is_packed & ~is_wide, lambda: f.call("column1", strided))
+        f.if_(is_packed, lambda: f.call("column_packed", (*common, width, b_next)))
+        f.if_(~is_packed & is_wide, lambda: f.call("column2", common))
+        f.if_(~is_packed & ~is_wide, lambda: f.call("column1", common))
 
     def _panel_of_b(self, j: Value, width: Value, is_partial: Value) -> tuple[Value, Value]:
         """Pointer and row stride of a panel of B; packs it if it must be and is not yet."""

@@ -18,11 +18,17 @@ STOPPED = 2
 
 
 class Function(Emitter):
-    """An `Emitter` with parameters, a name and a return type."""
+    """An `Emitter` with parameters, a name and a return type.
 
-    def __init__(self, name: str, parameters: Sequence[str], returns: str = "void") -> None:
+    A `cold` function only calls others in loops: it is compiled quickly rather than well.
+    """
+
+    def __init__(
+        self, name: str, parameters: Sequence[str], returns: str = "void", cold: bool = False
+    ) -> None:
         super().__init__()
         self.name = name
+        self.cold = cold
         self.returns = returns
         self.parameters = [Value(self, t, 1, f"%p{i}") for i, t in enumerate(parameters)]
 
@@ -83,6 +89,7 @@ class Function(Emitter):
 
     def text(self, attributes: str) -> str:
         """The whole function; kernels of the ABI are visible, all else is internal."""
+        attributes += " optnone noinline" if self.cold else ""
         linkage = "internal void" if self.returns == "void" else self.returns
         parameters = _typed(self.parameters)
         ending = [] if self.returns != "void" else ["  ret void"]

@@ -15,14 +15,14 @@ from typing import NamedTuple
 from jitml.codegen.gemm_function import Function, smaller
 from jitml.scalar.value import BITS, FLOATS, Value, fma
 
-# a, its row and k strides, b, its k stride, the number of k, then c read and c written, each with
-# its row stride.
-_MICRO = ("ptr", "i64", "i64", "ptr", "i64", "i64", "ptr", "i64", "ptr", "i64")
-COLUMN = (*_MICRO, "i64")
-# The same for packed a and b, whose strides are known, then what of b to fetch ahead, per k.
-_PANEL = ("ptr", "ptr", "i64", "ptr", "i64", "ptr", "i64", "ptr", "i64")
-# Packed a and b, the number of k, c read and written, rows, width, and the next panel of b.
-COLUMN_PACKED = ("ptr", "ptr", "i64", "ptr", "i64", "ptr", "i64", "i64", "i64", "ptr")
+# a, b, the number of k, c read and c written, and the strides: few enough to stay in registers.
+_MICRO = ("ptr", "ptr", "i64", "ptr", "ptr", "ptr")
+COLUMN = (*_MICRO, "i64")  # … and rows
+# What the strides are, in an array: of a along rows and k, of b along k, of the rows of c.
+STRIDES = ("a_row", "a_step", "b_step", "c_in_row", "c_out_row")
+# … and, where a and b are packed, what of b to fetch ahead, and how much of it per k.
+_PANEL = (*_MICRO, "ptr", "i64")
+COLUMN_PACKED = (*COLUMN, "i64", "ptr")  # … and width, and the next panel of b
 _TAILS = (8, 4, 2, 1)
 _BLOCK = 8  # rows and columns of the blocks that packing moves at once
 _AHEAD_BYTES = 1024
@@ -77,6 +77,11 @@ def tile_functions(tile: Tile) -> list[Function]:
     return [*micros, _panel(tile), *columns, _column_packed(tile)]
 
 
+def load_strides(f: Function, strides: Value) -> list[Value]:
+    """The elements of the array of strides."""
+    return [f.load_integer(strides, index) for index in range(len(STRIDES))]
+
+
 def multiply_add(a: Value, b: Value, c: Value) -> Value:
     """One link of the chain: a fused multiply-add, or a wrapping one for integers."""
     return fma(a, b, c) if a.type in FLOATS else a * b + c
@@ -114,7 +119,8 @@ def _vectors(f: Function, tile: Tile, place: Value, vectors: int) -> list[Value]
 def _micro(tile: Tile, vectors: int, rows: int) -> Function:
     """c_out[rows, vectors] = c_in + Σ_k a[row, k] · b[k, vector], in the order of k."""
     f = Function(f"micro{vectors}x{rows}", _MICRO)
-    a, a_row, a_step, b, b_step, count, c_in, c_in_row, c_out, c_out_row = f.parameters
+    a, b, count, c_in, c_out, strides = f.parameters
+    a_row, a_step, b_step, c_in_row, c_out_row = load_strides(f, strides)
     shape = (rows, vectors)
     sums = [
         f.load(place, tile.compute, tile.lanes)
@@ -143,7 +149,8 @@ def _panel(tile: Tile) -> Function:
     each tile; so is the tile of C below this one.
     """
     f = Function("panel", _PANEL)
-    a, b, count, c_in, c_in_row, c_out, c_out_row, b_next, b_next_step = f.parameters
+    a, b, count, c_in, c_out, strides, b_next, b_next_step = f.parameters
+    _, _, _, c_in_row, c_out_row = load_strides(f, strides)
     shape = (tile.panel_rows, tile.vectors)
     sums = [
         f.load(place, tile.compute, tile.lanes)
@@ -171,18 +178,16 @@ def _panel(tile: Tile) -> Function:
 
 def _column(tile: Tile, vectors: int, heights: Sequence[int]) -> Function:
     """Run tiles of the full height down `rows` rows, then smaller ones for the rest."""
-    f = Function(f"column{vectors}", COLUMN)
-    a, a_row, a_step, b, b_step, count, c_in, c_in_row, c_out, c_out_row, rows = f.parameters
+    f = Function(f"column{vectors}", COLUMN, cold=True)
+    a, b, count, c_in, c_out, strides, rows = f.parameters
+    a_row, _, _, c_in_row, c_out_row = load_strides(f, strides)
 
     def call(height: int, row: Value) -> None:
         a_now, in_now, out_now = (
             f.offset(start, row * stride)
             for start, stride in ((a, a_row), (c_in, c_in_row), (c_out, c_out_row))
         )
-        arguments = (
-            a_now, a_row, a_step, b, b_step, count, in_now, c_in_row, out_now, c_out_row,
-        )  # fmt: skip
-        f.call(f"micro{vectors}x{height}", arguments)
+        f.call(f"micro{vectors}x{height}", (a_now, b, count, in_now, out_now, strides))
 
     def full(row: Value, _: list[Value]) -> list[Value]:
         call(tile.rows, row)
@@ -199,28 +204,23 @@ def _column(tile: Tile, vectors: int, heights: Sequence[int]) -> Function:
 
 def _column_packed(tile: Tile) -> Function:
     """Run the large tile down the rows; what is too low or too narrow for it goes the general way."""
-    f = Function("column_packed", COLUMN_PACKED)
-    a, b, count, c_in, c_in_row, c_out, c_out_row, rows, width, b_next = f.parameters
+    f = Function("column_packed", COLUMN_PACKED, cold=True)
+    a, b, count, c_in, c_out, strides, rows, width, b_next = f.parameters
+    _, _, _, c_in_row, c_out_row = load_strides(f, strides)
     is_wide = width > tile.lanes * (tile.vectors - 1)
     a_tile = count * tile.a_row
     share = f.integer(tile.b_row * tile.panel_rows) / rows
 
-    def body(row: Value, _: list[Value]) -> list[Value]:
-        number = row / tile.panel_rows
+    def body(row: Value, state: list[Value]) -> list[Value]:
+        a_now, in_now, out_now, ahead = state
         height = smaller(rows - row, f.integer(tile.panel_rows))
-        a_now = f.offset(a, number * a_tile)
-        in_now, out_now = f.offset(c_in, row * c_in_row), f.offset(c_out, row * c_out_row)
-        c = (in_now, c_in_row, out_now, c_out_row)
-        ahead = f.offset(b_next, number * share * count)
-        strided = (
-            a_now, f.integer(tile.itemsize), f.integer(tile.a_row), b, f.integer(tile.b_row),
-            count, *c, height,
-        )  # fmt: skip
+        arguments = (a_now, b, count, in_now, out_now, strides)
         is_full = is_wide & (height == tile.panel_rows)
-        f.if_(is_full, lambda: f.call("panel", (a_now, b, count, *c, ahead, share)))
-        f.if_(is_wide & ~is_full, lambda: f.call("column2", strided))
-        f.if_(~is_wide, lambda: f.call("column1", strided))
-        return []
+        f.if_(is_full, lambda: f.call("panel", (*arguments, ahead, share)))
+        f.if_(is_wide & ~is_full, lambda: f.call("column2", (*arguments, height)))
+        f.if_(~is_wide, lambda: f.call("column1", (*arguments, height)))
+        steps = (a_tile, c_in_row * tile.panel_rows, c_out_row * tile.panel_rows, share * count)
+        return [f.offset(place, step) for place, step in zip(state, steps, strict=True)]
 
-    f.loop(f.integer(0), rows, tile.panel_rows, [], body)
+    f.loop(f.integer(0), rows, tile.panel_rows, [a, c_in, c_out, b_next], body)
     return f

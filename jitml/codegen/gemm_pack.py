@@ -192,7 +192,7 @@ def _transpose(f: Function, rows: list[Value]) -> list[Value]:
 
 def _pack(types: GemmTypes) -> Function:
     """Numbers (not pairs): choose the copy that suits the source's strides."""
-    f = Function("pack_a" if not types.pairs else "pack_numbers", COPY)
+    f = Function("pack_a" if not types.pairs else "pack_numbers", COPY, cold=True)
     _, _, _, at_row, at_column, _, _ = f.parameters
     size = types.operand_bytes // types.parts
     along_rows = at_column == size
@@ -206,7 +206,7 @@ def _pack(types: GemmTypes) -> Function:
 
 def _pack_pairs(types: GemmTypes) -> Function:
     """Pack complex A: pairs that follow each other along k are as many numbers."""
-    f = Function("pack_a", COPY)
+    f = Function("pack_a", COPY, cold=True)
     to, to_row, at, at_row, at_column, rows, columns = f.parameters
     is_dense = at_row == types.operand_bytes
     part = f.integer(types.operand_bytes // 2)
@@ -218,7 +218,7 @@ def _pack_pairs(types: GemmTypes) -> Function:
 
 def _pack_b(types: GemmTypes) -> Function:
     """Pack a panel of B; a panel that is too narrow is filled up with zeros."""
-    f = Function("pack_panel", COPY)
+    f = Function("pack_panel", COPY, cold=True)
     to, to_row, _, _, at_column, rows, columns = f.parameters
     narrow = columns < types.tile.columns // types.parts
     f.if_(narrow, lambda: f.call("clear", (to, rows * to_row)))
