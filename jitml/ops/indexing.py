@@ -73,13 +73,14 @@ class Slices(NamedTuple):
             position = read(1, [*batch, k])
             inside = in_bounds(position, limit)
             if self.mode == "raise":
-                read.check(inside, scalar.convert(position, "i64"))
-            if self.mode in ("fill", "drop") or limit < 0:
+                # Later reads happen only where the check holds, so the position need not be clamped.
+                read.check(inside, position)
+            elif self.mode in ("fill", "drop") or limit < 0:
                 tests.append(inside)
-                starts[axis] = read.index(position)
             else:
-                # Clamped after a failed check too: the kernel goes on to find the first failure.
                 starts[axis] = clamped_index(read, position, limit)
+                continue
+            starts[axis] = read.index(position)
         for axis, along in zip(self.batching, self.indices_batching, strict=True):
             starts[axis] = batch[along]
         return starts, reduce(operator.and_, tests) if tests else None

@@ -305,7 +305,7 @@ def choose(condition: Any, x: Any, y: Any) -> Any:
         return select(condition, x, y)
     from jitml.scalar import complex as scalar_complex
 
-    return scalar_complex.select(condition, x, y)
+    return scalar_complex.choose(condition, x, y)
 
 
 def same_dtype(dtype: DType, *_: DType) -> DType:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -294,7 +294,7 @@ class Concatenate(Movement):
 
     def _parts(self, read: Any) -> list[tuple[int, int, int]]:
         """(input, start, limit) of the inputs that are not empty along the axis (of the first, if all are)."""
-        sizes = [read.type(k).shape[self.axis] for k in range(read.count)]
+        sizes = [type_.shape[self.axis] for type_ in _input_types(read)]
         ends = list(itertools.accumulate(sizes))
         parts = [(k, ends[k] - n, ends[k]) for k, n in enumerate(sizes)]
         return [part for part in parts if part[1] < part[2]] or parts[:1]
@@ -329,6 +329,15 @@ class Concatenate(Movement):
     ) -> tuple[Sequence[Traced], Sequence[int | None]]:
         parts = [batch_to_front(size, x, a) for x, a in zip(inputs, axes, strict=True)]
         return [concatenate(parts, self.axis + 1)], [0]
+
+
+def _input_types(read: Any) -> Iterator[ArrayType]:
+    """The types of all inputs; a reader knows no input beyond the last."""
+    for k in itertools.count():
+        try:
+            yield read.type(k)
+        except IndexError:
+            return
 
 
 def concatenate(xs: Sequence[Traced], axis: int) -> Traced:
