@@ -30,6 +30,8 @@ _KINDS = {
     "reduce_sum": "iufc", "reduce_prod": "iufc", "reduce_max": "biuf", "reduce_min": "biuf",
     "reduce_and": "biu", "reduce_or": "biu", "reduce_xor": "biu",
 }  # fmt: skip
+_NUMERIC = ("reduce_sum", "reduce_prod", "reduce_max", "reduce_min")
+_BITWISE = ("reduce_and", "reduce_or", "reduce_xor")
 _CUMULATIVE: dict[str, tuple[Callable[..., Any], str]] = {
     "cumsum": (c.cumsum, "iufc"),
     "cumprod": (c.cumprod, "iufc"),
@@ -54,8 +56,10 @@ def _fold(name: str, shape: tuple[int, ...], axes: tuple[int, ...]) -> Case:
 
 
 def _folds() -> list[Case]:
-    rows = [_fold(name, _SHAPE, axes) for name in _FOLDS for axes in _AXES]
-    rows += [_fold(name, shape, (0,)) for name in _FOLDS for shape in ((0, 2), (2, 0), (1, 2))]
+    rows = [_fold(name, _SHAPE, axes) for name in _NUMERIC for axes in _AXES]
+    rows += [_fold(name, shape, (0,)) for name in _NUMERIC for shape in ((0, 2), (2, 0), (1, 2))]
+    rows += [_fold(name, _SHAPE, axes) for name in _BITWISE for axes in ((1,), (0, 2))]
+    rows += [_fold(name, (0, 2), (0,)) for name in _BITWISE]
     rows += [
         Case("reduce_prod of zeros", _applied(r.reduce_prod, (0,)), (_ZEROS,), "fc"),
         Case("reduce_prod of all zeros", _applied(r.reduce_prod, (0, 1)), (_ZEROS,), "f"),
@@ -73,11 +77,16 @@ def _folds() -> list[Case]:
 def _cumulative() -> list[Case]:
     rows = []
     for name, (function, kinds) in _CUMULATIVE.items():
-        for shape, axis in ((_SHAPE, 0), (_SHAPE, 2), ((5,), 0), ((2, 1), 1), ((0, 2), 0)):
-            for reverse in (False, True):
-                row = f"{name} axis {axis} of {shape}{' reversed' * reverse}"
-                inputs = shapes(shape, distinct=True)
-                rows.append(Case(row, _applied(function, axis, reverse), inputs, kinds))
+        for shape, axis, reverse in (
+            (_SHAPE, 0, False),
+            (_SHAPE, 2, True),
+            ((5,), 0, False),
+            ((2, 1), 1, False),
+            ((0, 2), 0, True),
+        ):
+            row = f"{name} axis {axis} of {shape}{' reversed' * reverse}"
+            inputs = shapes(shape, distinct=True)
+            rows.append(Case(row, _applied(function, axis, reverse), inputs, kinds))
     rows += [
         Case("cumprod of zeros", _applied(c.cumprod, 1), (_ZEROS,), "fc"),
         Case("cumprod of zeros reversed", _applied(c.cumprod, 0, True), (_ZEROS,), "f"),
@@ -149,6 +158,7 @@ CASES = [
     *_folds(),
     *_cumulative(),
     *_sorting(),
-    *[_window(kind, name) for kind in _WINDOW_KINDS for name in _WINDOWS],
+    *[_window(kind, name) for kind in ("sum", "max", "min", "prod") for name in _WINDOWS],
+    *[_window(kind, name) for kind in ("and", "or") for name in ("padded", "dilated", "empty")],
     *_random_bits(),
 ]

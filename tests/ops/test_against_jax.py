@@ -145,7 +145,8 @@ def test_dimension_numbers_in_letters(words: tuple[str, str, str]) -> None:
     kernel = {"O": 2, "I": 3, "H": 2, "W": 3}
     x = random.normal(size=[sizes[c] for c in words[0]]).astype(np.float32)
     w = random.normal(size=[kernel[c] for c in words[1]]).astype(np.float32)
-    given: dict[str, Any] = {"window_strides": (1, 2), "padding": "SAME", "dimension_numbers": words}
+    given: dict[str, Any] = {"window_strides": (1, 2), "padding": "SAME"}
+    given["dimension_numbers"] = words
     expected = jax.lax.conv_general_dilated(x, w, **given)
     agree(evaluate(lambda x, w: conv_general_dilated(x, w, **given), x, w), [expected])
 
