@@ -7,6 +7,7 @@ from jitml.scalar.arithmetic import (
     bits_of,
     by_type,
     clamp,
+    fast_two_sum,
     flip_sign,
     format_of,
     is_single,
@@ -55,11 +56,11 @@ def exp(x: Value) -> Value:
     return scale_by_power_of_two((r + tail) + 1.0, n)
 
 
-def exp_of_pair(high: Value, low: Value) -> Value:
-    """exp(high + low) within 1 ulp, `low` being small beside `high`; saturates."""
-    clamped = clamp(high, by_type(high, -105.0, -747.0), by_type(high, 90.0, 711.0))
+def exp_as_pair(high: Value, low: Value) -> tuple[Value, Value, Value]:
+    """exp(high + low) = (m + rest)·2ⁿ: the bits of n, m and rest. Saturates; |low| ≪ 1."""
+    clamped = clamp(high, by_type(high, -105.0, -747.0), by_type(high, 170.0, 1400.0))
     n, r, tail = _reduce(clamped, select(clamped == high, low, 0.0))
-    return scale_by_power_of_two((r + tail) + 1.0, n)
+    return (n, *fast_two_sum(1.0, r + tail))
 
 
 def exp2(x: Value) -> Value:

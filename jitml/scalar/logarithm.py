@@ -36,9 +36,11 @@ _LOG10_E_F32 = (0.4342944920063019, -1.0103050052231683e-08)
 _LOG10_E_F64 = (0.4342944819032518, 1.098319650216765e-17)
 _LOG10_2_F32 = (0.301025390625, 4.605039066518657e-06)
 _LOG10_2_F64 = (0.30102999566395283, 2.8363394551044964e-14)
-# Above the first, squares are not taken; below the second, the function is its argument. (f32, f64)
+# Above the first, squares are not taken; below the second, odd functions are their
+# argument, and below the third log1p is. (f32, f64)
 _LARGE = (2.0**30, 2.0**60)
 _TINY = (2.0**-14, 2.0**-29)
+_TINIEST = (2.0**-30, 2.0**-60)
 
 
 def split_exponent(x: Value) -> tuple[Value, Value, Value]:
@@ -124,8 +126,14 @@ def _log_of_sum(u: Value, c: Value, shift: Value | float = 0.0) -> Value:
 def log1p(x: Value) -> Value:
     """log(1 + x) within 1.5 ulp, from the exact sum 1 + x."""
     u, c = two_sum(x.like(1.0), x)
-    result = _finish(u, _log_of_sum(u, c))
-    return select(abs(x) < by_type(x, 2.0**-30, 2.0**-60), x, result)
+    return select(abs(x) < by_type(x, *_TINIEST), x, _finish(u, _log_of_sum(u, c)))
+
+
+def log1p_pair(high: Value, low: Value) -> Value:
+    """log(1 + high + low)."""
+    u, c = two_sum(high.like(1.0), high)
+    result = _finish(u, _log_of_sum(u, c + low))
+    return select(abs(high) < by_type(high, *_TINIEST), high, result)
 
 
 def _log_of_large(x: Value, head: Value, rest: Value) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 from jitml.scalar.arithmetic import (
     Pair,
@@ -16,10 +17,12 @@ from jitml.scalar.arithmetic import (
     polynomial,
     power_of_two,
     round_with_bits,
+    scale_by_power_of_two,
     sign_bit,
     two_product,
 )
-from jitml.scalar.exponential import LN2_F64, exp_of_pair
+from jitml.scalar.complex import Complex
+from jitml.scalar.exponential import LN2_F64, exp_as_pair
 from jitml.scalar.logarithm import split_exponent
 from jitml.scalar.value import FLOATS, Value, bitcast, convert, fma, select, sqrt, trunc
 
@@ -42,8 +45,11 @@ _LOG_FAR = (
 _TWO_THIRDS_LOW = 3.700743415417188e-17  # 2/3 less its f64
 
 
+T = TypeVar("T", Value, Complex)
+
+
 def rsqrt(x: Value) -> Value:
-    """1/√x within 1 ulp."""
+    """1/√x within 1.5 ulp."""
     return 1.0 / sqrt(x)
 
 
@@ -109,7 +115,8 @@ def _pow_double(size: Value, y: Value) -> Value:
     """size^y for f64 operands, finite size > 0: exp of y·log(size) as a pair."""
     high, low = _log_pair(size)
     product, rest = two_product(high, y)
-    return exp_of_pair(product, fma(low, y, rest))
+    n, mantissa, _ = exp_as_pair(product, fma(low, y, rest))
+    return scale_by_power_of_two(mantissa, n)
 
 
 def _log_pair(x: Value) -> Pair:
@@ -141,12 +148,13 @@ def _atanh_argument(mantissa: Value) -> Pair:
     return s, fma(-s, below_low, fma(-s, below, f)) * inverse
 
 
-def integer_pow(x: Value, n: int) -> Value:
-    """xⁿ by repeated squaring; a negative n (floats only) inverts the power of |n|."""
+def integer_pow(x: T, n: int) -> T:
+    """xⁿ by repeated squaring; a negative n (not for integers) inverts the power of |n|."""
     if n < 0:
-        assert x.type in FLOATS, "a negative power of an integer is not an integer"
+        part = x.re if isinstance(x, Complex) else x
+        assert part.type in FLOATS, "a negative power of an integer is not an integer"
         return 1.0 / integer_pow(x, -n)
-    result: Value | None = None
+    result: T | None = None
     while n:
         if n & 1:
             result = x if result is None else result * x

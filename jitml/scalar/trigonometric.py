@@ -66,18 +66,20 @@ def _odd(r: Value, single: tuple[float, ...], double: tuple[float, ...]) -> Valu
     return fma(r * z, polynomial(z, single if is_single(r) else double), r)
 
 
-def _sin_of(r: Value) -> Value:
+def sin_of(r: Value) -> Value:
+    """Sine for |r| ≤ π/4."""
     return _odd(r, _SIN_F32, _SIN_F64)
 
 
-def _cos_of(r: Value) -> Value:
+def cos_of(r: Value) -> Value:
+    """Cosine for |r| ≤ π/4."""
     z = r * r
     return fma(z * z, polynomial(z, _COS_F32 if is_single(r) else _COS_F64), fma(z, -0.5, 1.0))
 
 
 def _in_quadrant(r: Value, quadrant: Value) -> Value:
     """sin(r + quadrant·π/2); the quadrant is in the lowest two bits."""
-    value = select((quadrant & 1) == 0, _sin_of(r), _cos_of(r))
+    value = select((quadrant & 1) == 0, sin_of(r), cos_of(r))
     return flip_sign(value, (quadrant >> 1) << (format_of(r).width - 1))
 
 
