@@ -18,7 +18,7 @@
 #define CLASS_COUNT ((48 - SMALLEST_CLASS_BITS) * STEPS_PER_DOUBLING)
 #define MAX_BLOCK ((size_t)1 << 46)
 #define MAP_FROM ((size_t)256 << 10) /* larger blocks come from mmap and go back by munmap */
-#define HUGE_PAGES_FROM ((size_t)8 << 20)
+#define HUGE_PAGES_FROM ((size_t)4 << 20)
 
 typedef struct FreeBlock {
     struct FreeBlock *next;

@@ -301,6 +301,7 @@ static PyMethodDef array_methods[] = {
     {"__deepcopy__", (PyCFunction)array_copy, METH_O, NULL},
     {"__reduce__", (PyCFunction)array_reduce, METH_NOARGS, NULL},
     {"__complex__", array_dunder_complex, METH_NOARGS, NULL},
+    {"__format__", array_dunder_format, METH_O, NULL},
     {"__array__", (PyCFunction)(void (*)(void))array_dunder_array,
      METH_VARARGS | METH_KEYWORDS, NULL},
     {"__dlpack__", (PyCFunction)(void (*)(void))array_dunder_dlpack,

@@ -122,6 +122,7 @@ PyObject *array_from_dlpack(PyObject *module, PyObject *source);
 extern PyType_Slot operator_slots[]; /* ends with {0, NULL} */
 PyObject *set_operators(PyObject *module, PyObject *table);
 PyObject *array_dunder_complex(PyObject *self, PyObject *unused);
+PyObject *array_dunder_format(PyObject *self, PyObject *format);
 int operators_setup(void);
 
 /* ---- pool.c ------------------------------------------------------------------------------- */
@@ -137,7 +138,7 @@ void pool_after_fork(void);
 
 /* ---- interrupt.c -------------------------------------------------------------------------- */
 
-/* A stretch of native work without Python. While it lasts in the main thread, Ctrl-C sets *stop. */
+/* A stretch of native work without Python. If watched, in the main thread, Ctrl-C sets *stop. */
 typedef struct {
     PyThreadState *thread;
     volatile int32_t *stop; /* non-zero: the work is to be given up */
@@ -146,10 +147,11 @@ typedef struct {
     int64_t next_poll_ns;
 } Native;
 
-void native_begin(Native *native);
+void native_begin(Native *native, bool watch);
 bool native_end(Native *native);  /* whether it was stopped */
 void native_poll(Native *native); /* let signals be handled; if that raises, stops the work */
 int interrupt_setup(void);
+void interrupt_after_fork(void);
 
 /* ---- plan.c ------------------------------------------------------------------------------- */
 

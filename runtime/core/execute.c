@@ -153,7 +153,7 @@ static void gather_operands(Run *run)
 
 static void leave_python(Run *run)
 {
-    native_begin(&run->stretch);
+    native_begin(&run->stretch, run->tables->is_long);
     run->stop = run->stretch.stop;
     run->native = true;
 }

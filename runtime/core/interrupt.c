@@ -21,6 +21,7 @@ static volatile int32_t main_stop; /* for native work of the main thread; set by
 static struct sigaction previous;
 static int installed; /* nesting depth; main thread only */
 static PyObject *get_signal, *default_handler, *interrupt_number;
+static _Thread_local int thread_kind; /* 0 until asked; then 1 for the main thread, else -1 */
 #ifndef __linux__
 static unsigned long main_thread;
 #endif
@@ -34,10 +35,22 @@ static int64_t now_ns(void)
 
 static bool is_main_thread(void)
 {
+    if (!thread_kind) {
 #ifdef __linux__
-    return syscall(SYS_gettid) == getpid();
+        thread_kind = syscall(SYS_gettid) == getpid() ? 1 : -1;
 #else
-    return PyThread_get_thread_ident() == main_thread;
+        thread_kind = PyThread_get_thread_ident() == main_thread ? 1 : -1;
+#endif
+    }
+    return thread_kind > 0;
+}
+
+/* The thread that forked is the child's main thread. */
+void interrupt_after_fork(void)
+{
+    thread_kind = 0;
+#ifndef __linux__
+    main_thread = PyThread_get_thread_ident();
 #endif
 }
 
@@ -68,8 +81,9 @@ static void install(void)
     memset(&action, 0, sizeof action);
     action.sa_sigaction = on_interrupt;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    sigaction(SIGINT, NULL, &previous);
-    sigaction(SIGINT, &action, NULL);
+    if (!previous.sa_handler) /* the first time; a signal may come before the next line is done */
+        sigaction(SIGINT, NULL, &previous);
+    sigaction(SIGINT, &action, &previous);
 }
 
 static void uninstall(void)
@@ -77,16 +91,16 @@ static void uninstall(void)
     if (--installed)
         return;
     struct sigaction now;
-    sigaction(SIGINT, NULL, &now);
-    if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == on_interrupt)
-        sigaction(SIGINT, &previous, NULL);
+    sigaction(SIGINT, &previous, &now);
+    if (!(now.sa_flags & SA_SIGINFO) || now.sa_sigaction != on_interrupt)
+        sigaction(SIGINT, &now, NULL); /* somebody has installed another one meanwhile */
 }
 
-void native_begin(Native *native)
+void native_begin(Native *native, bool watch)
 {
     native->own_stop = 0;
     native->stop = &native->own_stop;
-    if (is_main_thread() && raises_interrupt()) {
+    if (watch && is_main_thread() && raises_interrupt()) {
         native->outer_stop = main_stop;
         native->stop = &main_stop;
         main_stop = 0;

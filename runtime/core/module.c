@@ -156,6 +156,7 @@ static void after_fork_in_child(void)
 {
     block_after_fork();
     pool_after_fork();
+    interrupt_after_fork();
 }
 
 PyMODINIT_FUNC PyInit__core(void)

@@ -178,6 +178,17 @@ PyObject *array_dunder_complex(PyObject *self, PyObject *unused)
     return through_numpy(self, to_complex);
 }
 
+/* With a format only numbers make sense: NumPy formats arrays without axes, and refuses others. */
+PyObject *array_dunder_format(PyObject *self, PyObject *format)
+{
+    if (PyUnicode_Check(format) && PyUnicode_GET_LENGTH(format) == 0)
+        return PyObject_Str(self);
+    PyObject *view = array_to_numpy((Array *)self);
+    PyObject *text = view ? PyObject_Format(view, format) : NULL;
+    Py_XDECREF(view);
+    return text;
+}
+
 PyType_Slot operator_slots[] = {
     {Py_nb_add, slot_add}, {Py_nb_subtract, slot_subtract}, {Py_nb_multiply, slot_multiply},
     {Py_nb_true_divide, slot_divide}, {Py_nb_floor_divide, slot_floor_divide},

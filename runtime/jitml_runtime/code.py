@@ -12,6 +12,7 @@ import mmap
 import platform
 import struct
 import sys
+from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _RELOCATION = struct.Struct("<QQq")
 _SYMBOL_TABLE, _RELOCATIONS_WITH_ADDEND, _NO_BITS, _RELOCATIONS = 2, 4, 8, 9
+_UNWIND = 0x70000001
 _WRITE, _ALLOCATE, _EXECUTE = 1, 2, 4
 _R_64, _R_PC32, _R_PLT32 = 1, 2, 4
 _R_GOT = (9, 41, 42)  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX
@@ -87,7 +89,7 @@ class _Loader:
         self.places: list[int | None] = [None] * len(self.sections)
         self.ranges: list[tuple[int, int, int]] = []  # begin, end, protection
         self.got_slots: dict[int, int] = {}
-        self.symbol_section = self._find_symbols()
+        self.symbols = self._read_symbols()
 
     def load(self) -> Code:
         relocations = self._read_relocations()
@@ -114,35 +116,31 @@ class _Loader:
         entry_size, count = struct.unpack_from("<HH", data, 58)
         if entry_size != _SECTION.size or table + count * entry_size > len(data):
             raise LoadError("damaged object file: the section table is cut off")
-        sections = [_Section(*_SECTION.unpack_from(data, table + i * 64)) for i in range(count)]
+        entries = _SECTION.iter_unpack(data[table : table + count * entry_size])
+        sections = list(map(_Section._make, entries))
         for section in sections:
             if section.type != _NO_BITS and section.offset + section.size > len(data):
                 raise LoadError("damaged object file: a section is cut off")
-            if section.flags & _ALLOCATE and section.alignment > _MAX_ALIGNMENT:
+            if section.alignment > _MAX_ALIGNMENT:
                 raise LoadError(f"section alignment {section.alignment} is not supported")
         return sections
 
     def _bytes(self, section: _Section) -> bytes:
         return self.data[section.offset : section.offset + section.size]
 
-    def _find_symbols(self) -> _Section:
+    def _read_symbols(self) -> list[tuple[str, int, int, int]]:
+        """Return name, section, value and info of every symbol."""
         tables = [section for section in self.sections if section.type == _SYMBOL_TABLE]
         if len(tables) != 1:
             raise LoadError("damaged object file: it must have one symbol table")
-        return tables[0]
-
-    def _symbol(self, number: int) -> tuple[str, int, int, int]:
-        """Return name, section, value and info of a symbol."""
-        table = self.symbol_section
-        if number >= table.size // _SYMBOL.size:
-            raise LoadError(f"damaged object file: there is no symbol {number}")
-        at = table.offset + number * _SYMBOL.size
-        name, info, _, section, value, _ = _SYMBOL.unpack_from(self.data, at)
-        names = self._bytes(self.sections[table.link])
-        return names[name : names.index(b"\0", name)].decode(), section, value, info
+        names = self._bytes(self.sections[tables[0].link])
+        return [
+            (names[name : names.index(b"\0", name)].decode(), section, value, info)
+            for name, info, _, section, value, _ in _SYMBOL.iter_unpack(self._bytes(tables[0]))
+        ]
 
     def _address(self, number: int) -> int:
-        name, section, value, _ = self._symbol(number)
+        name, section, value, _ = self.symbols[number]
         if section == _ABSOLUTE:
             return value
         place = self.places[section] if 0 < section < len(self.places) else None
@@ -157,12 +155,12 @@ class _Loader:
         for section in self.sections:
             if section.type not in (_RELOCATIONS, _RELOCATIONS_WITH_ADDEND):
                 continue
-            if not self.sections[section.info].flags & _ALLOCATE:
+            if not _is_kept(self.sections[section.info]):
                 continue
             if section.type == _RELOCATIONS:
                 raise LoadError("relocations without addends are not supported")
-            for at in range(section.offset, section.offset + section.size, _RELOCATION.size):
-                found.append((section.info, _RELOCATION.unpack_from(self.data, at)))
+            entries = _RELOCATION.iter_unpack(self._bytes(section))
+            found.extend((section.info, entry) for entry in entries)
         return found
 
     def _place(self, relocations: list[tuple[int, tuple[int, int, int]]]) -> int:
@@ -170,11 +168,15 @@ class _Loader:
         for _, (_, info, _) in relocations:
             if info & 0xFFFFFFFF in _R_GOT:
                 self.got_slots.setdefault(info >> 32, 8 * len(self.got_slots))
-        begin = position = 8 * len(self.got_slots)
-        begin = 0
+        begin, position = 0, 8 * len(self.got_slots)
+        kept = [
+            (number, section, _protection(section.flags))
+            for number, section in enumerate(self.sections)
+            if _is_kept(section)
+        ]
         for protection in (mmap.PROT_READ, mmap.PROT_READ | mmap.PROT_EXEC, None):
-            for number, section in enumerate(self.sections):
-                if section.flags & _ALLOCATE and _protection(section.flags) == protection:
+            for number, section, own in kept:
+                if own == protection:
                     alignment = max(1, section.alignment)
                     position = -(-position // alignment) * alignment
                     self.places[number] = position
@@ -201,17 +203,21 @@ class _Loader:
             struct.pack_into("<Q", self.memory, slot, value)
             value = self.base + slot
         elif kind not in (_R_PC32, _R_PLT32):
-            name = self._symbol(symbol)[0]
+            name = self.symbols[symbol][0]
             raise LoadError(f"relocation type {kind} (symbol {name!r}) is not supported")
         struct.pack_into("<i", self.memory, at, value + addend - (self.base + at))
 
     def _exports(self) -> dict[str, int]:
         exports = {}
-        for number in range(1, self.symbol_section.size // _SYMBOL.size):
-            name, section, _, info = self._symbol(number)
+        for number, (name, section, _, info) in enumerate(self.symbols):
             if info >> 4 and section and name:  # global or weak, and defined
                 exports[name] = self._address(number)
         return exports
+
+
+def _is_kept(section: _Section) -> bool:
+    """Whether a section is needed at run time; unwinding tables, which nobody reads, are not."""
+    return bool(section.flags & _ALLOCATE) and section.type != _UNWIND
 
 
 def _protection(flags: int) -> int | None:
@@ -223,9 +229,15 @@ def _protection(flags: int) -> int | None:
     return None if flags & _WRITE else mmap.PROT_READ
 
 
+@cache
+def _mprotect() -> Any:
+    function = ctypes.CDLL(None, use_errno=True).mprotect
+    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return function
+
+
 def _protect(address: int, size: int, protection: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(size), protection):
+    if _mprotect()(address, size, protection):
         raise LoadError(f"mprotect failed with error {ctypes.get_errno()}")
 
 

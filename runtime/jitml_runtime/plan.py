@@ -123,6 +123,8 @@ def check_plan(plan: Plan, kernels: int, functions: int) -> None:
 
 
 def _problems(plan: Plan, kernels: int, functions: int) -> Iterator[str]:
+    if plan.arena_bytes < 0:
+        yield f"the arena has {plan.arena_bytes} bytes"
     for spec in plan.inputs + plan.outputs:
         if min(spec.shape, default=0) < 0:
             yield f"shape {spec.shape} has a negative size"

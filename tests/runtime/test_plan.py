@@ -13,6 +13,7 @@ from jitml_runtime import ArraySpec, Buffer, Copy, HostCall, check_plan
 KIND = ArraySpec(np.dtype(np.float32), (8,))
 HOST = HostCall(0, (0,), (1,), (KIND,), (KIND,), "host")
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "negative arena": ({"arena_bytes": -64}, "the arena has -64 bytes"),
     "negative shape": ({"inputs": (replace(KIND, shape=(-1,)),)}, "negative size"),
     "unknown kind": ({"buffers": (Buffer("heap", 0, 0, 32),) * 2}, "unknown kind"),  # type: ignore[arg-type]
     "no such input": ({"buffers": (Buffer("input", 1, 0, 32),) * 2}, "there is no input 1"),

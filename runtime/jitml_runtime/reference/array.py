@@ -169,6 +169,9 @@ class Array:
             return str(installed(self))
         return "<deleted Array>" if self._data is None else str(to_numpy(self))
 
+    def __format__(self, format_spec: str) -> str:
+        return format(to_numpy(self), format_spec) if format_spec else str(self)
+
 
 # ---- making arrays ----
 
