@@ -151,7 +151,7 @@ class _Loader:
         return self.base + place + value
 
     def _read_relocations(self) -> list[tuple[int, tuple[int, int, int]]]:
-        found = []
+        found: list[tuple[int, tuple[int, int, int]]] = []
         for section in self.sections:
             if section.type not in (_RELOCATIONS, _RELOCATIONS_WITH_ADDEND):
                 continue

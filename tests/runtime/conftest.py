@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
 from jitml_runtime import Code, load_object
 
 HERE = Path(__file__).parent

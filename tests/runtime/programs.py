@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+
 from jitml_runtime import ArraySpec, Buffer, Code, Instruction, Plan
 
 _SIGNATURE = "(ptr %buffers, ptr %sizes, i64 %begin, i64 %end, ptr %fault)"

@@ -10,9 +10,10 @@ import sys
 import weakref
 from typing import Any
 
-import jitml_runtime
 import numpy as np
 import pytest
+
+import jitml_runtime
 from jitml_runtime import ArraySpec
 from jitml_runtime.dtypes import ROWS
 

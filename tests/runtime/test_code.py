@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
 from jitml_runtime import LoadError, load_object
 from jitml_runtime.code import has_own_loader, load_with_llvmlite
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from jitml_runtime.dtypes import ROWS
 
 DTYPES = [row.dtype for row in ROWS]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from jitml_runtime import Buffer, Copy, HostCall, KernelFault, Plan
 
 Bind = Callable[..., Any]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from jitml_runtime import ArraySpec, Buffer, Copy, HostCall, check_plan
 
 KIND = ArraySpec(np.dtype(np.float32), (8,))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from jitml_runtime import threads
 
 Script = Callable[[str], "subprocess.CompletedProcess[str]"]
