@@ -1,7 +1,10 @@
-"""Options of the test suite."""
+"""Options and fixtures of the test suite."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import numpy as np
 import pytest
 
 
@@ -16,3 +19,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def update_golden(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture
+def by_value() -> Iterator[None]:
+    """Run ops and derived graphs by the ops' NumPy meaning: for tests of transforms, not of backends."""
+    from oracle import evaluating_by_value
+
+    from jitml.transforms import execute
+
+    before = list(execute._EXECUTOR)
+    execute.set_executor(execute.interpret)
+    with evaluating_by_value(), np.errstate(all="ignore"):
+        yield
+    execute._EXECUTOR[:] = before

@@ -41,6 +41,8 @@ class Match(NamedTuple):
     def kinds(self) -> set[str]:
         """The kinds of dtype that the variables behind the inputs can have."""
         found = {kind(x.type.dtype) for x in self.inputs}
+        if self.op.name == "complex":
+            return found | {"c"}
         return found | {"f"} if "c" in found else found
 
     def handle(self, atom: Atom) -> Tracer | Literal:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from jitml.ir.graph import Graph, Literal, Var
+from collections.abc import Sequence
+
+from jitml.ir.graph import Atom, Eqn, Graph, Var
 from jitml.ops.kinds import Elementwise
 
 # Movement ops whose transposes move elements too, and sum none.
@@ -17,12 +19,17 @@ def strong_zeros(graph: Graph, linear: set[Var]) -> set[Var]:
     """
     strong: set[Var] = set()
     for eqn in reversed(graph.eqns):
-        op = eqn.op
-        if op.name != "select":
-            if strong.isdisjoint(eqn.outputs):
-                continue
-            if not isinstance(op, Elementwise) and op.name not in _PASSED_THROUGH:
-                continue
-        operands = eqn.inputs[1:] if op.name == "select" else eqn.inputs
-        strong.update(a for a in operands if not isinstance(a, Literal) and a in linear)
+        strong.update(a for a in _strong_operands(eqn, strong) if a in linear)
     return strong
+
+
+def _strong_operands(eqn: Eqn, strong: set[Var]) -> Sequence[Atom]:
+    """The inputs of an equation to which it sends strong zeros, or passes them on."""
+    op = eqn.op
+    if op.name == "select":
+        return eqn.inputs[1:]
+    passes = isinstance(op, Elementwise) or op.name in _PASSED_THROUGH
+    if passes and not strong.isdisjoint(eqn.outputs):
+        return eqn.inputs
+    # The factor beside a strong zero, in the derivative of a gradient.
+    return eqn.inputs[1:] if op.name == "zero_times" else ()
