@@ -54,7 +54,7 @@ from jitml.codegen.target import Target
 
 # Blocking, measured by benchmarks/gemm.py: a panel of B stays in the first-level cache, a block
 # of A in the second.
-_BLOCK_DEPTH = 256
+_BLOCK_DEPTH = 288
 _BLOCK_ROWS = 140
 _BLOCK_COLUMNS = 2048
 _HELD_COLUMNS = 512
@@ -65,7 +65,7 @@ _CHUNK_WORK = 1 << 19
 _LINE = 64
 # From these extents on it pays to pack both operands.
 _PACK_ROWS = 64
-_PACK_COLUMNS = 192
+_PACK_PANELS = 6
 # Panels and rows of B that packing takes at once.
 _PACK_GROUP = 16
 _PACK_BLOCK = 16
@@ -161,7 +161,8 @@ class _Planner:
         self.tile = types.tile
         self.columns, self.depth = shape.n * types.parts, shape.k * types.parts
         self.c_mode = C_DIRECT if types.plain_result else C_HELD
-        self.block_depth = _BLOCK_DEPTH
+        depth_blocks = max(1, _divide_up(self.depth, _BLOCK_DEPTH))
+        self.block_depth = max(_round_up(_divide_up(self.depth, depth_blocks), 4), 4)
         self.a_mode = A_PACKED if self._packs_a() else A_DIRECT
         self._choose_blocks()
         self.b_mode = self._choose_b()
@@ -171,7 +172,7 @@ class _Planner:
         s, types = self.shape, self.types
         if not types.plain_operand or (types.pairs and s.a_column != 1):
             return True
-        return s.m >= _PACK_ROWS and self.columns >= _PACK_COLUMNS
+        return s.m >= _PACK_ROWS and self.columns >= _PACK_PANELS * self.tile.columns
 
     def _choose_blocks(self) -> None:
         m, width = self.shape.m, self.tile.columns

@@ -162,7 +162,9 @@ def _panel(tile: Tile) -> Function:
 
     def step(_: Value, state: list[Value]) -> list[Value]:
         a_now, b_now, next_now, *sums_now = state
-        f.prefetch(f.offset(a_now, f.integer(_AHEAD_BYTES)), 1)
+        ahead = f.integer(_AHEAD_BYTES)
+        for place in (a_now, *_vectors(f, tile, b_now, tile.vectors)):
+            f.prefetch(f.offset(place, ahead), 1)
         f.prefetch(next_now, 2)
         places = [f.offset(a_now, f.integer(tile.itemsize * row)) for row in range(shape[0])]
         after = _accumulate(f, tile, places, _vectors(f, tile, b_now, tile.vectors), sums_now)
