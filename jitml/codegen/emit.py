@@ -13,8 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from jitml.codegen.build import Load, Reduce
-from jitml.codegen.kernel import Axis, Index, Kernel, Node, Store
+from jitml.codegen.kernel import Axis, Index, Kernel, Load, Node, Store
 from jitml.codegen.llvm import STORAGE_BITS, Emitter, llvm_type, suffix
 from jitml.codegen.target import Target
 from jitml.scalar.complex import Complex
@@ -97,7 +96,7 @@ class KernelEmitter:
         reduced = [
             n.data.axis
             for n in self.nodes
-            if n.name == "reduce" and n.data.axis is not None and n.data.lanes is not None
+            if n.name == "reduce" and n.data.axis is not None and n.data.runs_along_lanes
         ]
         inner = [a for a in self.kernel.inner if not a.merged and a.extent != 1]
         # The extent of a reduction must be the same in all lanes.
@@ -195,6 +194,7 @@ class KernelEmitter:
                 self._vector_loop(vector, self.number(0), self.size(vector.extent), self._unit)
             return []
 
+        self.prepare(self._roots())
         with self._scope():
             self.emit.loop(begin, end, 1, [], unit)
         return count, inner * (vector.extent if vector is not None else 1)

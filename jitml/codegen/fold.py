@@ -1,9 +1,10 @@
 """The loops of reductions, whose order is fixed by the number of elements alone.
 
-Element r goes to accumulator r mod 64 (each starts at the identity, in which every combination is exact); the
-accumulators are combined by halves: j with j + 32, then j + 16, … The order is the same along vector lanes, across
-memory, unrolled and in the scalar rest, so bits depend on none of these. Reductions with `lanes` None (the blocks of a
-long one) have an accumulator for each element and are halved from the next power of two.
+Element r goes to accumulator r mod 64 (or the next power of two of a shorter run); accumulators start at the identity
+and are combined by halves: j with j + 32, then j + 16, … The order is the same along vector lanes, across memory,
+unrolled and in the scalar rest, so bits depend on none of these. Lanes have accumulators to spare, so that form is only
+for folds in which a combination with the identity changes nothing. Reductions with `lanes` None (the blocks of a long
+one) have an accumulator for each element.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from jitml.codegen.build import Reduce
-from jitml.codegen.kernel import Axis, Node
+from jitml.codegen.kernel import Axis, Node, Reduce
 from jitml.scalar.complex import Complex
 from jitml.scalar.value import BITS, Value
 
@@ -51,7 +51,7 @@ class _Fold:
         is_short = axis.extent <= 16 and axis.extent * self.cost <= UNROLLED_COST
         if is_short and self.spec.limit is None and axis is not self.kernel.vector:
             state = self._unrolled(axis)
-        elif axis is self.kernel.vector and self.kernel.width > 1 and self.spec.lanes is not None:
+        elif axis is self.kernel.vector and self.kernel.width > 1 and self.spec.runs_along_lanes:
             state = self._along_lanes(axis)
         else:
             state = self._across_memory(axis)
@@ -242,17 +242,14 @@ class _Fold:
         return self.emit.load(place, _stored(type_), lanes)
 
     def _unrolled(self, axis: Axis) -> State:
-        states = []
+        half = _power_of_two(axis.extent)
+        states = [self.identity(self.lanes) for _ in range(half)]
         for number in range(axis.extent):
             with self.kernel.scope(), self.kernel.at(axis, self.kernel.number(number), None):
-                states.append(self.element())
-        half = _power_of_two(axis.extent)
+                states[number] = self.combine(states[number], self._splat(self.element(), self.lanes))
         while half > 1:
             half //= 2
-            states = [
-                self.combine(a, states[j + half]) if j + half < len(states) else a
-                for j, a in enumerate(states[:half])
-            ]
+            states = [self.combine(a, b) for a, b in zip(states, states[half:], strict=False)]
         return states[0]
 
 

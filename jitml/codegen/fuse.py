@@ -10,13 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from jitml.codegen.build import (
-    Built,
-    NeedsBuffer,
-    build_kernel,
-    build_scatter,
-    strided_view,
-)
+from jitml.codegen.build import Built, build_kernel, build_scatter, strided_view
+from jitml.codegen.element import NeedsBuffer
 from jitml.codegen.expand import Combine, Partial
 from jitml.ir.graph import Eqn, Graph, Var
 from jitml.ops.contraction import DotGeneral

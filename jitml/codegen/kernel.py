@@ -51,12 +51,13 @@ class Node:
         self.data = data
         self.axes = axes
         self.number = number
-        self.cost = (_COSTS.get(name, 1)) + sum(x.cost for x in operands)
+        self.cost = min(_COSTS.get(name, 1) + sum(x.cost for x in operands), _MOST)
 
     def __repr__(self) -> str:
         return f"{self.name}:{self.type}#{self.number}"
 
 
+_MOST = 1 << 20
 _COSTS = {"constant": 0, "size": 0, "index": 0, "load": 1, "div": 6, "sqrt": 6, "reduce": 40, "state": 0}
 
 
@@ -249,6 +250,14 @@ class KernelBuilder:
         self.indices: list[Index] = []
         self.refuse_division = False
 
+    @property
+    def node_count(self) -> int:
+        return len(self._nodes)
+
+    def nodes(self, name: str) -> list[Node]:
+        """All nodes made so far that are called `name`."""
+        return [node for node in self._nodes.values() if node.name == name]
+
     def axis(self, extent: int) -> Axis:
         self._axes += 1
         return Axis(extent, self._axes)
@@ -256,7 +265,7 @@ class KernelBuilder:
     def ask_for_split(self, index: Index, divisor: int) -> None:
         """Raise SplitAxis if splitting a loop axis makes the division of `index` one by terms."""
         for axis, c in index.terms:
-            if c < divisor and divisor % c == 0 and axis in self.splittable:
+            if 0 < c < divisor and divisor % c == 0 and axis in self.splittable:
                 inner = divisor // c
                 if inner < axis.extent and axis.extent % inner == 0:
                     raise SplitAxis(axis, inner)
@@ -329,6 +338,49 @@ def _fold(name: str, operands: tuple[Value, ...]) -> Value | None:
     if name == "xor" and first.number is not None and operands[1].number is not None:
         return first.builder.constant("i1", bool(first.number) != bool(operands[1].number))
     return None
+
+
+@dataclass(frozen=True, eq=False)
+class Load:
+    """Read element `index` of operand `operand`, which stores `storage`."""
+
+    operand: int
+    storage: str
+    index: Index
+    is_part: bool = False  # of a complex pair: the other part lies beside it
+
+
+@dataclass(frozen=True, eq=False)
+class Reduce:
+    """Fold the element nodes over `axes` (one, once the axes are collapsed) with `op`, which has a `combine` rule."""
+
+    op: Any
+    axes: tuple[Axis, ...]
+    types: tuple[str, ...]
+    identity: tuple[Number | complex, ...]
+    limit: Index | None = None  # where the extent differs between units (the last block of a long reduction)
+    lanes: int | None = 64  # accumulators; None: one for each element
+
+    @property
+    def runs_along_lanes(self) -> bool:
+        """Whether vectors may hold its accumulators. A complex product with the identity may make 0·inf."""
+        return self.lanes is not None and not any(t in ("c64", "c128") for t in self.types)
+
+    @property
+    def live_axes(self) -> list[Axis]:
+        return [a for a in self.axes if not a.merged and a.extent != 1]
+
+    @property
+    def axis(self) -> Axis | None:
+        """The loop axis; None if there is but one element."""
+        return next(iter(self.live_axes), None)
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """A check: which equation makes it, told to the user if it fails."""
+
+    eqn: Any
 
 
 @dataclass(frozen=True, eq=False)

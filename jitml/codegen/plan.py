@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from jitml.codegen.build import Site, strided_view
+from jitml.codegen.build import strided_view
 from jitml.codegen.emit import KernelText, emit_kernel
 from jitml.codegen.fuse import Fused, Group
 from jitml.codegen.gemm import GemmShape, Temp, gemm_kernels, gemm_steps
+from jitml.codegen.kernel import Site
 from jitml.codegen.special import cumulative_kernel, sort_kernel
 from jitml.codegen.target import Target
 from jitml.ir.dtypes import short_name
