@@ -137,7 +137,7 @@ static PyMethodDef functions[] = {
     {"data_pointer", data_pointer, METH_O, "The address of an Array's first element."},
     {"share", share, METH_VARARGS,
      "share(array, shape, weak): an Array over the same memory with another shape."},
-    {"set_operators", set_operators, METH_O, "Install functions for Array's operators by name."},
+    {"set_operators", set_operators, METH_O, "Install functions for Array's operators by name; the result is those they replace."},
     {"memory_stats", (PyCFunction)(void (*)(void))memory_stats, METH_VARARGS | METH_KEYWORDS,
      "memory_stats(reset_peak=False): what the allocator holds, in bytes and counts."},
     {"release_cache", release_cache, METH_NOARGS,

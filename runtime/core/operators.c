@@ -211,21 +211,26 @@ PyObject *set_operators(PyObject *module, PyObject *table)
         PyErr_SetString(PyExc_TypeError, "set_operators needs a dict of functions by name");
         return NULL;
     }
-    PyObject *key, *value;
-    for (Py_ssize_t at = 0; PyDict_Next(table, &at, &key, &value);) {
+    PyObject *key, *value, *before = PyDict_New();
+    for (Py_ssize_t at = 0; before && PyDict_Next(table, &at, &key, &value);) {
         int found = -1;
         for (int number = 0; number < OPERATOR_COUNT && PyUnicode_Check(key); number++)
             if (PyUnicode_CompareWithASCIIString(key, names[number]) == 0)
                 found = number;
         if (found < 0 || !(value == Py_None || PyCallable_Check(value))) {
             PyErr_Format(PyExc_ValueError, "%R: %R is no operator and function", key, value);
-            return NULL;
+            Py_CLEAR(before);
+            break;
         }
         PyObject *old = functions[found];
+        if (PyDict_SetItem(before, key, old ? old : Py_None) < 0) {
+            Py_CLEAR(before);
+            break;
+        }
         functions[found] = value == Py_None ? NULL : Py_NewRef(value);
-        Py_XDECREF(old);
+        Py_XDECREF(old); /* not the last reference: `before` holds one */
     }
-    Py_RETURN_NONE;
+    return before;
 }
 
 int operators_setup(void)

@@ -17,6 +17,37 @@ import pytest
 from jitml_runtime import Code, load_object
 
 HERE = Path(__file__).parent
+OPERATORS = [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "floor_divide",
+    "remainder",
+    "divmod",
+    "power",
+    "matmul",
+    "bitwise_and",
+    "bitwise_or",
+    "bitwise_xor",
+    "left_shift",
+    "right_shift",
+    "less",
+    "less_equal",
+    "equal",
+    "not_equal",
+    "greater",
+    "greater_equal",
+    "negative",
+    "positive",
+    "absolute",
+    "invert",
+    "getitem",
+    "contains",
+    "iter",
+    "repr",
+    "str",
+]
 EXECUTORS = {"native": "jitml_runtime._core", "python": "jitml_runtime.reference"}
 
 
@@ -44,10 +75,12 @@ def executor(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def runtime(executor: str) -> Iterator[Any]:
-    """Module of the executor under test; its threads and operators are put back."""
+    """Module of the executor under test, without operators; they and its threads come back."""
     module = importlib.import_module(EXECUTORS[executor])
     threads = module.get_num_threads()
+    operators = module.set_operators(dict.fromkeys(OPERATORS))
     yield module
+    module.set_operators(operators)
     module.set_num_threads(threads)
 
 

@@ -185,9 +185,9 @@ def test_length_hash_and_text(runtime: Any) -> None:
     with pytest.raises(TypeError, match="unhashable"):
         hash(array)
     assert repr(array) == "A" + repr(np.asarray(array))[1:]
-    assert str(array) == f"{array}" == str(np.asarray(array))
+    assert str(array) == str(np.asarray(array))
     assert f"{runtime.from_numpy(np.float32(1.5)):.3f}" == "1.500"
-    with pytest.raises(TypeError, match="format"):
+    with pytest.raises(TypeError):
         f"{array:.3f}"
 
 

@@ -107,44 +107,32 @@ def test_concurrent_callers_get_right_bits(run_script: Script) -> None:
     )
 
 
-INTERRUPT = """
-threading.Timer(0.15, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-begin = time.monotonic()
-try:
-    program.run([])
-except KeyboardInterrupt:
-    late = time.monotonic() - begin - 0.15
-    assert late < 0.2, late
-else:
-    raise AssertionError('not interrupted')
+INTERRUPTS = """
+def interrupt(plan):
+    program = programs.bind(runtime, code, plan)
+    threading.Timer(0.15, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    begin = time.monotonic()
+    try:
+        program.run([])
+    except KeyboardInterrupt:
+        late = time.monotonic() - begin - 0.15
+        assert late < 0.2, late
+    else:
+        raise AssertionError('not interrupted')
+
+for count, chunks in ((1, 1), (2, 1), (3, 40)):
+    runtime.set_num_threads(count)
+    interrupt(programs.endless_plan(chunks))
+interrupt(programs.work_plan(10**6, 10, 10**6))
+ready = programs.bind(runtime, code, programs.work_plan(300, 10, 5))
+assert np.asarray(ready.run([])[0])[299] == 290
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 """
 
 
 @posix
-@pytest.mark.parametrize(("count", "chunks"), [(1, 1), (2, 1), (3, 40)])
-def test_interrupts_end_endless_kernels(run_script: Script, chunks: int, count: int) -> None:
-    passed(
-        run_script(
-            f"runtime.set_num_threads({count})\n"
-            f"program = programs.bind(runtime, code, programs.endless_plan({chunks}))\n"
-            + INTERRUPT
-            * 2
-            + "ready = programs.bind(runtime, code, programs.work_plan(300, 10, 5))\n"
-            "assert np.asarray(ready.run([])[0])[299] == 290\n"
-            "assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
-        )
-    )
-
-
-@posix
-def test_interrupts_end_long_sequences_of_chunks(run_script: Script) -> None:
-    passed(
-        run_script(
-            "runtime.set_num_threads(2)\n"
-            "program = programs.bind(runtime, code, programs.work_plan(10**6, 10, 10**6))\n"
-            + INTERRUPT
-        )
-    )
+def test_interrupts_end_endless_kernels_and_long_sequences(run_script: Script) -> None:
+    passed(run_script(INTERRUPTS))
 
 
 @posix

@@ -299,17 +299,25 @@ _NAMES = {*_BINARY, *_COMPARISONS, *_UNARY, "repr", "str"}
 _operators: dict[str, Callable[..., Any]] = {}
 
 
-def set_operators(table: Mapping[str, Callable[..., Any] | None]) -> None:
-    """Install functions for Array's operators by name; None takes one away."""
+def set_operators(
+    table: Mapping[str, Callable[..., Any] | None],
+) -> dict[str, Callable[..., Any] | None]:
+    """Install functions for Array's operators by name; the result is those they replace.
+
+    None takes an operator away.
+    """
+    before: dict[str, Callable[..., Any] | None] = {}
     if not isinstance(table, dict):
         raise TypeError("set_operators needs a dict of functions by name")
     for name, function in table.items():
         if name not in _NAMES or not (function is None or callable(function)):
             raise ValueError(f"{name!r}: {function!r} is no operator and function")
+        before[name] = _operators.get(name)
         if function is None:
             _operators.pop(name, None)
         else:
             _operators[name] = function
+    return before
 
 
 def _forward(name: str) -> Callable[[Any, Any], Any]:
