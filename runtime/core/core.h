@@ -196,8 +196,8 @@ typedef struct {
     int64_t *aliases;    /* per output: the donated argument, or -1 */
     int64_t *forward;    /* per output: the argument passed on, or -1 */
     int64_t *duplicates; /* per output: the earlier output, or -1 */
-    char *constants;
-    size_t constant_bytes, arena_bytes, scratch_bytes;
+    Storage *constants; /* NULL if there are none */
+    size_t arena_bytes, scratch_bytes;
     int input_count, output_count, slot_count, step_count, most_buffers;
     bool has_parallel, has_host, has_aliases, is_long;
 } Tables;

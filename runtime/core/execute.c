@@ -105,6 +105,20 @@ static void run_kernel(Run *run)
 
 /* ---- host calls ---- */
 
+/* The array whose memory a slot is, or NULL. A donated argument's memory is a result's by now. */
+static Array *slot_owner(const Run *run, const Slot *slot)
+{
+    if (slot->place == FROM_OUTPUT)
+        return (Array *)PyTuple_GET_ITEM(run->results, (Py_ssize_t)slot->index);
+    if (slot->place != FROM_INPUT)
+        return NULL;
+    Array *argument = run->arguments[slot->index];
+    for (int i = 0; !argument->data && i < run->tables->output_count; i++)
+        if (run->tables->aliases[i] == (int64_t)slot->index)
+            argument = (Array *)PyTuple_GET_ITEM(run->results, i);
+    return argument;
+}
+
 static PyObject *host_views(Run *run, int from, int to, bool writable)
 {
     const Step *step = run->step;
@@ -112,14 +126,11 @@ static PyObject *host_views(Run *run, int from, int to, bool writable)
     for (int i = from; views && i < to; i++) {
         const Slot *slot = &run->tables->slots[step->buffers[i]];
         const Spec *spec = &step->specs[i];
-        Array *owner = NULL;
-        if (slot->place == FROM_INPUT)
-            owner = run->arguments[slot->index];
-        if (slot->place == FROM_OUTPUT)
-            owner = (Array *)PyTuple_GET_ITEM(run->results, (Py_ssize_t)slot->index);
+        Storage *block = slot->place == FROM_ARENA      ? run->block
+                         : slot->place == FROM_CONSTANT ? run->tables->constants
+                                                        : NULL;
         PyObject *view = numpy_view(spec->dtype, spec->dimensions, spec->shape,
-                                    run->operands[i], owner,
-                                    slot->place == FROM_ARENA ? run->block : NULL, writable);
+                                    run->operands[i], slot_owner(run, slot), block, writable);
         if (!view)
             Py_CLEAR(views);
         else
@@ -320,6 +331,7 @@ static int make_results(Run *run)
 static void point_at(Run *run, Place place)
 {
     const Tables *tables = run->tables;
+    char *constants = tables->constants ? tables->constants->data : run->arena; /* or all empty */
     for (int i = 0; i < tables->slot_count; i++) {
         const Slot *slot = &tables->slots[i];
         if (slot->place != place)
@@ -332,7 +344,7 @@ static void point_at(Run *run, Place place)
         else if (place == FROM_ARENA)
             run->pointers[i] = run->arena + slot->index;
         else
-            run->pointers[i] = tables->constants + slot->index;
+            run->pointers[i] = constants + slot->index;
     }
 }
 

@@ -110,15 +110,11 @@ static int read_constants(Tables *tables, PyObject *plan, size_t **starts)
         (*starts)[i] = total;
         total += ALIGN_UP(PyBytes_GET_SIZE(constant));
     }
-    if (!PyErr_Occurred() && total) {
-        tables->constants = block_acquire(total);
-        tables->constant_bytes = total;
-        if (!tables->constants)
-            PyErr_NoMemory();
-    }
+    if (!PyErr_Occurred() && total)
+        tables->constants = storage_new(total);
     for (Py_ssize_t i = 0; tables->constants && !PyErr_Occurred() && i < count; i++) {
         PyObject *constant = PyTuple_GET_ITEM(constants, i);
-        memcpy(tables->constants + (*starts)[i], PyBytes_AS_STRING(constant),
+        memcpy((char *)tables->constants->data + (*starts)[i], PyBytes_AS_STRING(constant),
                (size_t)PyBytes_GET_SIZE(constant));
     }
     Py_XDECREF(constants);
@@ -354,7 +350,6 @@ void tables_clear(Tables *tables)
     PyMem_Free(tables->aliases);
     PyMem_Free(tables->forward);
     PyMem_Free(tables->duplicates);
-    if (tables->constants)
-        block_release(tables->constants, tables->constant_bytes);
+    storage_drop(tables->constants);
     memset(tables, 0, sizeof *tables);
 }

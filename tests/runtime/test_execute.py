@@ -213,6 +213,32 @@ def test_views_kept_by_host_calls_stay_valid(
     assert all(view[size - 1] == size for view in kept)
 
 
+def test_kept_views_of_constants_and_donated_arguments_stay_valid(
+    runtime: Any, programs: ModuleType, bind: Bind
+) -> None:
+    size = 3000
+    kind = programs.spec(np.float32, size)
+    plan = replace(
+        donating(programs, size),
+        instructions=(HostCall(0, (0, 2), (1,), (kind, kind), (kind,), "keep"),),
+        constants=(np.full(size, 7, np.float32).tobytes(),),
+    )
+    plan = replace(plan, buffers=(*plan.buffers, Buffer("constant", 0, 0, 4 * size)))
+    kept: list[Any] = []
+
+    def keep(inputs: Any, outputs: Any) -> None:
+        outputs[0][...] = inputs[0] + inputs[1]
+        kept.extend(inputs)
+
+    executable = bind(plan, [keep])
+    (result,) = executable.run([ramp(runtime, size)])
+    assert np.array_equal(np.asarray(result), np.arange(size, dtype=np.float32) + 7)
+    del executable, result
+    gc.collect()
+    fresh = [runtime.from_numpy(np.zeros(size, np.float32)) for _ in range(8)]
+    assert kept[0][5] in (5, 12) and kept[1][5] == 7 and len(fresh) == 8
+
+
 def test_host_calls_may_run_programs(runtime: Any, programs: ModuleType, bind: Bind) -> None:
     inner = bind(programs.add_one_plan(300_000, 1000))
 
