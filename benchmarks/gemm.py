@@ -2,8 +2,8 @@
 
     python benchmarks/gemm.py [f32 f64] [nn nt tn tt] [16 64 1024 …]
 
-Run it with OPENBLAS_NUM_THREADS=1. Each figure is of the lower quartile of the times; the last column is our speed
-over that of the best of the others.
+Run it with OPENBLAS_NUM_THREADS=1. Each figure is of the lower quartile of the times; the last
+column is our speed over that of the best of the others.
 """
 
 from __future__ import annotations
@@ -87,8 +87,9 @@ def peers(a: Any, b: Any, repeat: int) -> dict[str, tuple[Callable[[], Any], int
 def own(a: Any, b: Any, dtype: str, repeat: int, code: Code) -> Callable[[], None]:
     """Our product, `repeat` times in one call (the batch repeats the operands by strides of 0)."""
     size = a.shape[0]
-    strides = [s // a.itemsize for s in (*a.strides, *b.strides)]
-    shape = GemmShape(repeat, size, size, size, 0, *strides[:2], 0, *strides[2:], 0, size)
+    a_row, a_column, b_row, b_column = (s // a.itemsize for s in (*a.strides, *b.strides))
+    extents = (repeat, size, size, size)
+    shape = GemmShape(*extents, 0, a_row, a_column, 0, b_row, b_column, 0, size)
     steps = gemm_steps(shape, gemm_kernels(dtype, dtype, dtype, host()))
     memory: dict[Any, Any] = {"a": a, "b": b, "c": np.empty(a.shape, a.dtype)}
     calls: list[tuple[Any, ...]] = []

@@ -1,9 +1,10 @@
-"""Micro-kernels of the matrix product: one tile of C in registers, one ordered chain over k per element.
+"""Micro-kernels of the matrix product: a tile of C in registers, one ordered chain over k each.
 
-In: pointers into A, B and C with byte strides. Out: LLVM functions: `micro<vectors>x<rows>`, tiles with operands of any strides;
-`panel`, the large tile over packed operands; `column<vectors>` and `column_packed`, which run tiles down the rows of C.
-Reading and writing C go through separate pointers: the first K-block reads a row of zeros with stride 0. Nothing
-here knows where the operands come from.
+In: pointers into A, B and C with byte strides. Out: LLVM functions: `micro<vectors>x<rows>`, tiles
+with operands of any strides; `panel`, the large tile over packed operands; `column<vectors>` and
+`column_packed`, which run tiles down the rows of C. Reading and writing C go through separate
+pointers: the first K-block reads a row of zeros with stride 0. Nothing here knows where the
+operands come from.
 """
 
 from __future__ import annotations
@@ -205,7 +206,7 @@ def _column(tile: Tile, vectors: int, heights: Sequence[int]) -> Function:
 
 
 def _column_packed(tile: Tile) -> Function:
-    """Run the large tile down the rows; what is too low or too narrow for it goes the general way."""
+    """Run the large tile down the rows; what is too low or too narrow goes the general way."""
     f = Function("column_packed", COLUMN_PACKED, cold=True)
     a, b, count, c_in, c_out, strides, rows, width, b_next = f.parameters
     _, _, _, c_in_row, c_out_row = load_strides(f, strides)
