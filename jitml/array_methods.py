@@ -1,0 +1,307 @@
+"""The operators and methods of arrays: the same functions for arrays at hand and for tracers.
+
+In: the functions of `jitml.numpy`. Out: slots of the runtime's Array and attributes of Tracer,
+set when imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from jitml import printing
+from jitml.ir.errors import JitmlError
+from jitml.numpy import (
+    arithmetic,
+    elementwise,
+    linear_algebra,
+    logic,
+    manipulation,
+    reductions,
+    search,
+    statistics,
+)
+from jitml.numpy.at import IndexUpdater
+from jitml.numpy.indexing import getitem, take
+from jitml.numpy.operands import as_dtype, fail, is_number, settle
+from jitml.trace.core import Tracer
+from jitml_runtime import Array as ConcreteArray
+from jitml_runtime import set_operators
+
+_BINARY: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
+    "add": ("add", arithmetic.add),
+    "subtract": ("sub", arithmetic.subtract),
+    "multiply": ("mul", arithmetic.multiply),
+    "divide": ("truediv", arithmetic.divide),
+    "floor_divide": ("floordiv", arithmetic.floor_divide),
+    "remainder": ("mod", arithmetic.remainder),
+    "divmod": ("divmod", arithmetic.divmod),
+    "power": ("pow", arithmetic.power),
+    "matmul": ("matmul", linear_algebra.matmul),
+    "bitwise_and": ("and", logic.bitwise_and),
+    "bitwise_or": ("or", logic.bitwise_or),
+    "bitwise_xor": ("xor", logic.bitwise_xor),
+    "left_shift": ("lshift", logic.left_shift),
+    "right_shift": ("rshift", logic.right_shift),
+}
+_COMPARISON: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
+    "less": ("lt", logic.less),
+    "less_equal": ("le", logic.less_equal),
+    "equal": ("eq", logic.equal),
+    "not_equal": ("ne", logic.not_equal),
+    "greater": ("gt", logic.greater),
+    "greater_equal": ("ge", logic.greater_equal),
+}
+_UNARY: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "negative": ("neg", elementwise.negative),
+    "positive": ("pos", elementwise.positive),
+    "absolute": ("abs", elementwise.absolute),
+    "invert": ("invert", logic.invert),
+}
+
+
+def _is_operand(x: Any) -> bool:
+    """Whether an operator takes `x`; anything else may know what to do with an array itself."""
+    if isinstance(x, (ConcreteArray, Tracer, np.ndarray, np.generic)) or is_number(x):
+        return True
+    return hasattr(x, "__jax_array__")
+
+
+def _operator(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def apply(x: Any, y: Any) -> Any:
+        if not (_is_operand(x) and _is_operand(y)):
+            return NotImplemented
+        return function(x, y)
+
+    return apply
+
+
+def _reflected(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda x, y: apply(y, x)
+
+
+# ---- what has no function of its own --------------------------------------------------------
+
+
+def _iterate(x: Any) -> Iterator[Any]:
+    if not x.shape:
+        raise TypeError("iteration over a 0-d array")
+    return iter(manipulation.unstack(x))
+
+
+def _contains(x: Any, value: Any) -> bool:
+    return bool(reductions.any(logic.equal(x, value)))
+
+
+def _setitem(x: Any, index: Any, value: Any) -> None:
+    raise TypeError(
+        "arrays never change, so x[index] = value is not possible; use x = x.at[index].set(value)"
+    )
+
+
+def _item(x: Any, *args: int) -> Any:
+    """The one element, or the element at a position, as a Python number."""
+    return (
+        np.asarray(x).astype(np.float32).item(*args) if _is_bfloat(x) else np.asarray(x).item(*args)
+    )
+
+
+def _is_bfloat(x: Any) -> bool:
+    return bool(x.dtype.name == "bfloat16")
+
+
+def _tolist(x: Any) -> Any:
+    """The elements as nested lists of Python numbers."""
+    return (np.asarray(x).astype(np.float32) if _is_bfloat(x) else np.asarray(x)).tolist()
+
+
+def _tobytes(x: Any, order: str = "C") -> bytes:
+    """The bytes of the elements in row-major order."""
+    return np.asarray(x).tobytes(order)  # type: ignore[arg-type]
+
+
+def _reshape(x: Any, *args: Any, order: str = "C", copy: bool | None = None) -> Any:
+    """`reshape(x, shape)`; sizes may also be given one by one."""
+    return manipulation.reshape(x, args[0] if len(args) == 1 else args, order)
+
+
+def _transpose(x: Any, *args: Any) -> Any:
+    """`transpose(x, axes)`; axes may also be given one by one."""
+    axes = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
+    return manipulation.transpose(x, axes if axes else None)
+
+
+def _flatten(x: Any, order: str = "C") -> Any:
+    """All elements in one dimension."""
+    return manipulation.ravel(x, order)
+
+
+def _view(x: Any, dtype: Any = None) -> Any:
+    """The bits as another dtype."""
+    from jitml.lax.conversion import bitcast_last_axis
+
+    return settle(x) if dtype is None else bitcast_last_axis(x, as_dtype(dtype))
+
+
+def _astype(x: Any, dtype: Any, copy: bool = False, device: object = None) -> Any:
+    """The array converted to a dtype."""
+    return elementwise.astype(x, dtype)
+
+
+def _copy(x: Any, order: str = "K") -> Any:
+    """The array itself, for arrays never change."""
+    return settle(x)
+
+
+def _block_until_ready(x: Any) -> Any:
+    """The array, once it is computed."""
+    return x
+
+
+def _devices(x: Any) -> set[Any]:
+    """The devices that hold the array."""
+    return {"cpu"}
+
+
+def _to_device(x: Any, device: Any, *, stream: Any = None) -> Any:
+    """The array on a device."""
+    if str(getattr(device, "platform", device)).split(":")[0] != "cpu":
+        fail(JitmlError, f"there is no device {device!r}", "arrays are on 'cpu'")
+    return x
+
+
+def _is_ready(x: Any) -> bool:
+    """Whether the array is computed."""
+    return True
+
+
+def _mT(x: Any) -> Any:
+    """The last two axes exchanged."""
+    return manipulation.matrix_transpose(x)
+
+
+def _namespace(x: Any, *, api_version: str | None = None) -> Any:
+    """The module of the array API standard."""
+    import jitml.numpy
+
+    return jitml.numpy
+
+
+def _sort(x: Any, axis: int = -1, **options: Any) -> Any:
+    """The elements in order."""
+    return search.sort(x, axis, **options)
+
+
+def _clip(x: Any, min: Any = None, max: Any = None) -> Any:
+    """The elements kept between two bounds."""
+    return arithmetic.clip(x, min, max)
+
+
+_PROPERTIES: dict[str, Callable[[Any], Any]] = {
+    "T": manipulation.transpose,
+    "mT": _mT,
+    "real": elementwise.real,
+    "imag": elementwise.imag,
+    "at": IndexUpdater,
+    "device": lambda x: "cpu",
+}
+_METHODS: dict[str, Callable[..., Any]] = {
+    "__array_namespace__": _namespace,
+    "all": reductions.all,
+    "any": reductions.any,
+    "argmax": reductions.argmax,
+    "argmin": reductions.argmin,
+    "argpartition": search.argpartition,
+    "argsort": search.argsort,
+    "astype": _astype,
+    "block_until_ready": _block_until_ready,
+    "clip": _clip,
+    "compress": lambda x, condition, axis=None: search.compress(condition, x, axis),
+    "conj": elementwise.conj,
+    "conjugate": elementwise.conj,
+    "copy": _copy,
+    "cumprod": reductions.cumprod,
+    "cumsum": reductions.cumsum,
+    "devices": _devices,
+    "diagonal": manipulation.diagonal,
+    "dot": linear_algebra.dot,
+    "flatten": _flatten,
+    "is_ready": _is_ready,
+    "item": _item,
+    "max": reductions.max,
+    "mean": statistics.mean,
+    "min": reductions.min,
+    "nonzero": search.nonzero,
+    "prod": reductions.prod,
+    "ptp": reductions.ptp,
+    "ravel": manipulation.ravel,
+    "repeat": manipulation.repeat,
+    "reshape": _reshape,
+    "round": elementwise.round,
+    "searchsorted": search.searchsorted,
+    "sort": _sort,
+    "squeeze": manipulation.squeeze,
+    "std": statistics.std,
+    "sum": reductions.sum,
+    "swapaxes": manipulation.swapaxes,
+    "take": take,
+    "to_device": _to_device,
+    "tobytes": _tobytes,
+    "tolist": _tolist,
+    "trace": manipulation.trace,
+    "transpose": _transpose,
+    "var": statistics.var,
+    "view": _view,
+}
+
+
+def _round_builtin(x: Any, ndigits: int | None = None) -> Any:
+    return elementwise.round(x, 0 if ndigits is None else ndigits)
+
+
+def _install_shared() -> None:
+    for class_ in (ConcreteArray, Tracer):
+        for name, getter in _PROPERTIES.items():
+            setattr(class_, name, property(getter, doc=getter.__doc__))
+        for name, method in _METHODS.items():
+            setattr(class_, name, method)
+        class_.__round__ = _round_builtin
+
+
+def _install_on_array() -> None:
+    table: dict[str, Callable[..., Any]] = {
+        name: _operator(function) for name, (_, function) in {**_BINARY, **_COMPARISON}.items()
+    }
+    table |= {name: function for name, (_, function) in _UNARY.items()}
+    table |= {
+        "getitem": getitem,
+        "contains": _contains,
+        "iter": _iterate,
+        "repr": printing.array_repr,
+        "str": printing.array_str,
+    }
+    set_operators(table)
+    ConcreteArray.__format__ = printing.array_format
+
+
+def _install_on_tracer() -> None:
+    target: Any = Tracer
+    for slot, function in _BINARY.values():
+        apply = _operator(function)
+        setattr(target, f"__{slot}__", apply)
+        setattr(target, f"__r{slot}__", _reflected(apply))
+    for slot, function in _COMPARISON.values():
+        setattr(target, f"__{slot}__", _operator(function))
+    for slot, unary in _UNARY.values():
+        setattr(target, f"__{slot}__", unary)
+    target.__getitem__ = getitem
+    target.__setitem__ = _setitem
+    target.__iter__ = _iterate
+    target.__contains__ = _contains
+
+
+_install_shared()
+_install_on_array()
+_install_on_tracer()

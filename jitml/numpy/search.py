@@ -1,0 +1,572 @@
+"""Sorting and searching.
+
+Results whose size depends on the data (nonzero, unique, …) need data at hand, or `size=` to
+make the size static.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jitml.ir import dtypes
+from jitml.ir.errors import ArgumentError, ConcretizationTypeError, TracerError
+from jitml.numpy.creation import asarray, full
+from jitml.numpy.elementwise import isnan, kind
+from jitml.numpy.indexing import take
+from jitml.numpy.logic import truth, where
+from jitml.numpy.manipulation import (
+    broadcast_to,
+    concatenate,
+    flip,
+    moveaxis,
+    ravel,
+    reshape,
+    take_slice,
+)
+from jitml.numpy.operands import as_axis, cast, fail, operand, promoted, settle
+from jitml.numpy.reductions import cumsum
+from jitml.numpy.reductions import sum as _sum
+from jitml.ops import elementwise as ew
+from jitml.ops import movement as mv
+from jitml.ops.sort import sort as _sort
+from jitml.trace.core import DEFAULT_DTYPES, type_of
+from jitml.typing import Array, ArrayLike
+
+
+def _line(name: str, a: ArrayLike, axis: int | None) -> tuple[Any, int]:
+    """The operand and the axis to go along: the raveled operand without one."""
+    x = operand(a, name)
+    if axis is None:
+        return operand(ravel(settle(x))), 0
+    return x, as_axis(axis, type_of(x).ndim, name)
+
+
+def sort(
+    a: ArrayLike,
+    axis: int | None = -1,
+    *,
+    kind: None = None,
+    order: None = None,
+    stable: bool = True,
+    descending: bool = False,
+) -> Array:
+    """The elements in ascending (or descending) order along an axis; NaN comes last.
+
+    >>> import jitml.numpy as jnp
+    >>> print(sort(jnp.array([3, 1, 2])))
+    [1 2 3]
+    """
+    x, where_ = _line("sort", a, axis)
+    (ordered,) = _sort([x], where_, bool(stable))
+    return settle(mv.reverse(ordered, (where_,)) if descending else ordered)
+
+
+def argsort(
+    a: ArrayLike,
+    axis: int | None = -1,
+    *,
+    kind: None = None,
+    order: None = None,
+    stable: bool = True,
+    descending: bool = False,
+) -> Array:
+    """Where each element of the sorted array stands in `a`; equal elements keep their order.
+
+    >>> import jitml.numpy as jnp
+    >>> print(argsort(jnp.array([3, 1, 2])))
+    [1 2 0]
+    """
+    x, where_ = _line("argsort", a, axis)
+    place = mv.iota(DEFAULT_DTYPES.of(int), type_of(x).shape, where_)
+    if not descending:
+        return settle(_sort([x, place], where_, bool(stable), 1)[1])
+    # Sorted from the end and turned round, so that equal elements keep their order.
+    turned = _sort([mv.reverse(v, (where_,)) for v in (x, place)], where_, True, 1)[1]
+    return settle(mv.reverse(turned, (where_,)))
+
+
+def sort_complex(a: ArrayLike) -> Array:
+    """The elements as complex numbers, by real part and then imaginary part.
+
+    >>> import jitml.numpy as jnp
+    >>> print(sort_complex(jnp.array([2.0, 1.0])))
+    [1.+0.j 2.+0.j]
+    """
+    x = operand(sort(a))
+    return settle(cast(x, dtypes.complex_dtype(type_of(x).dtype)))
+
+
+def lexsort(keys: Any, axis: int = -1) -> Array:
+    """The order by several keys, of which the last counts first.
+
+    >>> import jitml.numpy as jnp
+    >>> print(lexsort((jnp.array([1, 0, 1]), jnp.array([0, 1, 0]))))
+    [0 2 1]
+    """
+    columns = [operand(k, "lexsort") for k in keys]
+    if not columns:
+        fail(ArgumentError, "lexsort: needs at least one key")
+    shape = type_of(columns[0]).shape
+    where_ = as_axis(axis, len(shape), "lexsort") if shape else 0
+    if not shape:
+        return settle(operand(0))
+    place = mv.iota(DEFAULT_DTYPES.of(int), shape, where_)
+    return settle(_sort([*reversed(columns), place], where_, True, len(columns))[-1])
+
+
+def partition(a: ArrayLike, kth: int, axis: int = -1) -> Array:
+    """The `kth` element in its sorted place, smaller ones before it, greater ones behind.
+
+    >>> import jitml.numpy as jnp
+    >>> print(partition(jnp.array([3, 1, 2]), 1))
+    [1 2 3]
+    """
+    _check_kth("partition", a, kth, axis)
+    return sort(a, axis)
+
+
+def argpartition(a: ArrayLike, kth: int, axis: int = -1) -> Array:
+    """Where the elements of the partitioned array stand in `a`.
+
+    >>> import jitml.numpy as jnp
+    >>> print(argpartition(jnp.array([3, 1, 2]), 1))
+    [1 2 0]
+    """
+    _check_kth("argpartition", a, kth, axis)
+    return argsort(a, axis)
+
+
+def _check_kth(name: str, a: ArrayLike, kth: int, axis: int) -> None:
+    x, where_ = _line(name, a, axis)
+    as_axis(kth, type_of(x).shape[where_], f"{name}: kth as an index")
+
+
+# ---- searching ------------------------------------------------------------------------------
+
+
+def searchsorted(
+    a: ArrayLike,
+    v: ArrayLike,
+    side: str = "left",
+    sorter: ArrayLike | None = None,
+    *,
+    method: str = "scan",
+) -> Array:
+    """Where `v` would have to be put into the sorted vector `a` to keep it sorted.
+
+    >>> import jitml.numpy as jnp
+    >>> print(searchsorted(jnp.array([1, 2, 3]), 2))
+    1
+    """
+    if side not in ("left", "right"):
+        fail(ArgumentError, f"searchsorted: side {side!r} is not known", "it is 'left' or 'right'")
+    x, wanted = promoted("searchsorted", a, v)
+    if type_of(x).ndim != 1:
+        fail(ArgumentError, f"searchsorted: `a` must have one dimension, got {type_of(x)}")
+    if sorter is not None:
+        x = operand(take(settle(x), sorter))
+    return settle(_bisected(x, wanted, side == "left"))
+
+
+def _bisected(x: Any, wanted: Any, left: bool) -> Any:
+    """Binary search, all values at once: a step for each bit of the length."""
+    length, shape = type_of(x).shape[0], type_of(wanted).shape
+    dtype = DEFAULT_DTYPES.of(int)
+    low = operand(full(shape, 0, dtype))
+    if not length:
+        return low
+    step = 1 << (length.bit_length() - 1)
+    while step:
+        tried = ew.add(low, step)
+        inside = ew.le(tried, length)
+        element = take(settle(x), settle(ew.sub(tried, 1)), mode="clip")
+        passed = _comes_before(operand(element), wanted, left)
+        low = ew.select(ew.and_(inside, passed), tried, low)
+        step >>= 1
+    return low
+
+
+def _comes_before(x: Any, y: Any, strictly: bool) -> Any:
+    """Whether x stands before y in sorted order, where NaN comes last."""
+    if kind(x) == "c":
+        fail(ArgumentError, "searchsorted: complex numbers are not supported")
+    if kind(x) != "f":
+        return (ew.lt if strictly else ew.le)(x, y)
+    if strictly:
+        return ew.or_(ew.lt(x, y), ew.and_(ew.ne(y, y), ew.eq(x, x)))
+    return ew.or_(ew.le(x, y), ew.ne(y, y))
+
+
+def digitize(x: ArrayLike, bins: ArrayLike, right: bool = False, *, method: str = "scan") -> Array:
+    """In which of the bins with these edges, ascending or descending, each value lies.
+
+    >>> import jitml.numpy as jnp
+    >>> print(digitize(jnp.array([0.5, 1.5]), jnp.array([0.0, 1.0])))
+    [1 2]
+    """
+    edges = operand(bins, "digitize")
+    if type_of(edges).ndim != 1:
+        fail(ArgumentError, f"digitize: bins must have one dimension, got {type_of(edges)}")
+    side, other = ("left", "right") if right else ("right", "left")
+    count = type_of(edges).shape[0]
+    ascending = searchsorted(edges, x, side)
+    if count < 2:
+        return ascending
+    descending = count - searchsorted(flip(edges), x, other)
+    rising = ew.le(take(settle(edges), 0), take(settle(edges), -1))
+    return where(settle(rising), ascending, descending)
+
+
+# ---- where elements are ---------------------------------------------------------------------
+
+
+def _at_hand(name: str, x: Any) -> np.ndarray[Any, Any]:
+    """The values of an operand, which its result's size depends on."""
+    try:
+        return np.asarray(settle(x))
+    except TracerError:
+        fail(
+            ConcretizationTypeError,
+            f"{name}: the size of the result depends on {type_of(x)}, whose values are not known while tracing",
+            f"pass size= to {name}",
+        )
+
+
+def nonzero(a: ArrayLike, *, size: int | None = None, fill_value: Any = None) -> tuple[Array, ...]:
+    """The positions of the elements that are not 0, an array for each axis.
+
+    With `size` there are so many, the first ones, filled up with `fill_value` (0 by default).
+
+    >>> import jitml.numpy as jnp
+    >>> print(nonzero(jnp.array([0, 5, 0, 7]))[0])
+    [1 3]
+    """
+    x = operand(a, "nonzero")
+    if not type_of(x).ndim:
+        fail(ArgumentError, "nonzero: a 0-d array has no positions", "use atleast_1d")
+    dtype = DEFAULT_DTYPES.of(int)
+    if size is None:
+        return tuple(asarray(p.astype(dtype)) for p in np.nonzero(_at_hand("nonzero", x)))
+    return _first_nonzero(x, operator.index(size), fill_value)
+
+
+def _first_nonzero(x: Any, size: int, fill_value: Any) -> tuple[Array, ...]:
+    shape = type_of(x).shape
+    flags = ravel(settle(truth(x)))
+    dtype = DEFAULT_DTYPES.of(int)
+    ends = cumsum(flags, dtype=dtype)
+    number = settle(mv.iota(dtype, (size,), 0))
+    flat = searchsorted(ends, number, side="right")
+    count = _sum(flags, dtype=dtype)
+    there = settle(ew.lt(number, count))
+    fillers = fill_value if isinstance(fill_value, tuple) else (fill_value,) * len(shape)
+    positions = unravel_index(flat, shape)
+    return tuple(
+        where(there, p, 0 if f is None else f).astype(dtype)
+        for p, f in zip(positions, fillers, strict=True)
+    )
+
+
+def unravel_index(indices: ArrayLike, shape: Any) -> tuple[Array, ...]:
+    """The positions along each axis of linear positions in an array of `shape`.
+
+    >>> [int(i) for i in unravel_index(5, (2, 3))]
+    [1, 2]
+    """
+    from jitml.numpy.arithmetic import floor_divide, remainder
+    from jitml.numpy.operands import as_shape
+
+    sizes = as_shape(shape, "unravel_index")
+    rest, found = settle(operand(indices, "unravel_index")), []
+    for n in reversed(sizes):
+        found.append(remainder(rest, n) if n else rest)
+        rest = floor_divide(rest, n) if n else rest
+    return tuple(reversed(found))
+
+
+def ravel_multi_index(
+    multi_index: Sequence[ArrayLike], dims: Sequence[int], mode: str = "clip", order: str = "C"
+) -> Array:
+    """The linear positions of positions along each axis.
+
+    >>> print(ravel_multi_index((1, 2), (2, 3)))
+    5
+    """
+    from jitml.numpy.arithmetic import add, clip, multiply, remainder
+
+    if mode not in ("clip", "wrap"):
+        fail(
+            ArgumentError,
+            f"ravel_multi_index: mode {mode!r} is not known",
+            "it is 'clip' or 'wrap'",
+        )
+    pairs = list(zip(multi_index, dims, strict=True))
+    total: Any = 0
+    for position, n in pairs if order == "C" else reversed(pairs):
+        inside = clip(position, 0, n - 1) if mode == "clip" else remainder(position, n)
+        total = add(multiply(total, n), inside)
+    return settle(operand(total))
+
+
+def flatnonzero(a: ArrayLike, *, size: int | None = None, fill_value: Any = None) -> Array:
+    """The linear positions of the elements that are not 0.
+
+    >>> import jitml.numpy as jnp
+    >>> print(flatnonzero(jnp.array([[0, 5], [7, 0]])))
+    [1 2]
+    """
+    return nonzero(ravel(a), size=size, fill_value=fill_value)[0]
+
+
+def argwhere(a: ArrayLike, *, size: int | None = None, fill_value: Any = None) -> Array:
+    """The positions of the elements that are not 0, a row for each.
+
+    >>> import jitml.numpy as jnp
+    >>> print(argwhere(jnp.array([0, 5])))
+    [[1]]
+    """
+    from jitml.numpy.manipulation import stack
+
+    return stack(list(nonzero(a, size=size, fill_value=fill_value)), axis=1)
+
+
+def extract(
+    condition: ArrayLike, arr: ArrayLike, *, size: int | None = None, fill_value: Any = 0
+) -> Array:
+    """The elements for which the condition holds.
+
+    >>> import jitml.numpy as jnp
+    >>> print(extract(jnp.array([True, False]), jnp.array([1, 2])))
+    [1]
+    """
+    chosen = flatnonzero(condition, size=size, fill_value=shape_size(arr))
+    return take(ravel(arr), chosen, mode="fill", fill_value=fill_value)
+
+
+def shape_size(a: ArrayLike) -> int:
+    """How many elements an array has."""
+    return type_of(operand(a)).size
+
+
+def compress(
+    condition: ArrayLike, a: ArrayLike, axis: int | None = None, *, size: int | None = None
+) -> Array:
+    """The slices along an axis for which the condition holds.
+
+    >>> import jitml.numpy as jnp
+    >>> print(compress(jnp.array([True, False]), jnp.array([1, 2])))
+    [1]
+    """
+    return take(a, flatnonzero(condition, size=size), axis)
+
+
+# ---- sets -----------------------------------------------------------------------------------
+
+
+class UniqueResult(NamedTuple):
+    """The distinct values, where each first occurs, which one each element is, and how often each occurs."""
+
+    values: Array
+    indices: Array
+    inverse_indices: Array
+    counts: Array
+
+
+def unique(
+    ar: ArrayLike,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: int | None = None,
+    *,
+    equal_nan: bool = True,
+    size: int | None = None,
+    fill_value: Any = None,
+) -> Any:
+    """The distinct elements in ascending order; with `size` so many, filled up with `fill_value` (the smallest).
+
+    >>> import jitml.numpy as jnp
+    >>> print(unique(jnp.array([3, 1, 3])))
+    [1 3]
+    """
+    if axis is not None and type_of(operand(ar)).ndim != 1:
+        fail(ArgumentError, "unique: an axis of arrays of more dimensions is not supported")
+    result = _unique(ar, equal_nan, size, fill_value)
+    asked = (True, return_index, return_inverse, return_counts)
+    chosen = [part for part, wanted in zip(result, asked, strict=True) if wanted]
+    return chosen[0] if len(chosen) == 1 else tuple(chosen)
+
+
+def _unique(ar: ArrayLike, equal_nan: bool, size: int | None, fill_value: Any) -> UniqueResult:
+    x = ravel(ar)
+    length, dtype = type_of(x).shape[0], DEFAULT_DTYPES.of(int)
+    order = argsort(x)
+    ordered = take(x, order)
+    if not length:
+        nothing = settle(mv.iota(dtype, (0,), 0))
+        return UniqueResult(x, nothing, reshape(nothing, type_of(operand(ar)).shape), nothing)
+    left, right = take_slice(ordered, 0, 0, length - 1), take_slice(ordered, 0, 1, length)
+    differs = settle(ew.ne(left, right))
+    if equal_nan and kind(x) in "fc":
+        differs = settle(
+            ew.and_(differs, ew.not_(ew.and_(operand(isnan(left)), operand(isnan(right)))))
+        )
+    first = concatenate([full((1,), True), differs])
+    starts = nonzero(first, size=size, fill_value=length)[0]
+    numbers = cumsum(first, dtype=dtype) - 1
+    inverse = full((length,), 0, dtype).at[order].set(numbers, unique_indices=True)
+    ends = concatenate(
+        [take_slice(starts, 0, min(1, starts.shape[0]), starts.shape[0]), full((1,), length, dtype)]
+    )
+    there = starts < length
+    values = take(ordered, starts, mode="clip")
+    if size is not None:
+        filler = take_slice(ordered, 0, 0, 1) if fill_value is None else fill_value
+        values = where(there, values, cast(filler, x.dtype))
+    ends = take_slice(ends, 0, 0, starts.shape[0])
+    indices = take(order, starts, mode="clip")
+    if size is not None:
+        indices = where(there, indices, take_slice(order, 0, 0, 1))
+    shaped = reshape(inverse, type_of(operand(ar)).shape)
+    return UniqueResult(values, indices, shaped, ends - starts)
+
+
+def unique_all(x: ArrayLike, /, *, size: int | None = None, fill_value: Any = None) -> UniqueResult:
+    """The distinct elements, their first places, the number of each element's value, and counts.
+
+    >>> import jitml.numpy as jnp
+    >>> print(unique_all(jnp.array([3, 1, 3])).counts)
+    [1 2]
+    """
+    return _unique(x, False, size, fill_value)
+
+
+def unique_values(x: ArrayLike, /, *, size: int | None = None, fill_value: Any = None) -> Array:
+    """The distinct elements.
+
+    >>> import jitml.numpy as jnp
+    >>> print(unique_values(jnp.array([3, 1, 3])))
+    [1 3]
+    """
+    return _unique(x, False, size, fill_value).values
+
+
+def bincount(
+    x: ArrayLike, weights: ArrayLike | None = None, minlength: int = 0, *, length: int | None = None
+) -> Array:
+    """How often each integer from 0 on occurs; with weights, their sums.
+
+    >>> import jitml.numpy as jnp
+    >>> print(bincount(jnp.array([0, 2, 2])))
+    [1 0 2]
+    """
+    values = operand(x, "bincount")
+    if not dtypes.is_integer(type_of(values).dtype) or type_of(values).ndim != 1:
+        fail(ArgumentError, f"bincount: needs a vector of integers, got {type_of(values)}")
+    if length is None:
+        known = _at_hand("bincount", values)
+        length = max(int(known.max(initial=-1)) + 1, minlength)
+        if known.size and known.min() < 0:
+            fail(ArgumentError, f"bincount: {known.min()} is negative")
+    amounts = full((), 1, DEFAULT_DTYPES.of(int)) if weights is None else asarray(weights)
+    totals = full((length,), 0, amounts.dtype)
+    return totals.at[settle(values)].add(broadcast_to(amounts, type_of(values).shape), mode="drop")
+
+
+def histogram(
+    a: ArrayLike,
+    bins: Any = 10,
+    range: Sequence[ArrayLike] | None = None,
+    weights: ArrayLike | None = None,
+    density: bool | None = None,
+) -> tuple[Array, Array]:
+    """How many elements lie in each bin, and the edges of the bins.
+
+    >>> import jitml.numpy as jnp
+    >>> print(histogram(jnp.array([0.0, 1.0, 1.0]), 2)[0])
+    [1. 2.]
+    """
+    edges = histogram_bin_edges(a, bins, range, weights)
+    values = cast(operand(ravel(a)), edges.dtype)
+    count = edges.shape[0] - 1
+    place = searchsorted(edges, settle(values), side="right") - 1
+    place = where(settle(ew.eq(values, edges[-1])), count - 1, place)
+    amounts = (
+        full((), 1, edges.dtype) if weights is None else cast(operand(ravel(weights)), edges.dtype)
+    )
+    place = where(place < 0, count, place)
+    total = full((count,), 0, edges.dtype).at[place].add(settle(amounts), mode="drop")
+    if density:
+        widths = edges[1:] - edges[:-1]
+        total = total / widths / _sum(total)
+    return total, edges
+
+
+def histogram_bin_edges(
+    a: ArrayLike,
+    bins: Any = 10,
+    range: Sequence[ArrayLike] | None = None,
+    weights: ArrayLike | None = None,
+) -> Array:
+    """The edges of so many bins of equal width from the smallest to the greatest element, or the given edges.
+
+    >>> import jitml.numpy as jnp
+    >>> print(histogram_bin_edges(jnp.array([0.0, 1.0]), 2))
+    [0.  0.5 1. ]
+    """
+    from jitml.numpy.creation import linspace
+    from jitml.numpy.elementwise import floated
+    from jitml.numpy.reductions import max as _max
+    from jitml.numpy.reductions import min as _min
+
+    if isinstance(bins, str):
+        fail(
+            ArgumentError,
+            f"histogram: bins={bins!r} is not supported",
+            "give their number or edges",
+        )
+    if np.ndim(bins) == 1:
+        return settle(floated("histogram", asarray(bins)))
+    x = settle(floated("histogram", ravel(a)))
+    if range is not None:
+        low, high = (cast(end, x.dtype) for end in range)
+    elif not x.shape[0]:
+        low, high = 0.0, 1.0
+    else:
+        low, high = _min(x), _max(x)
+    same = settle(ew.eq(*promoted("histogram", low, high)))
+    low = where(same, settle(operand(low)) - 0.5, low)
+    high = where(same, settle(operand(high)) + 0.5, high)
+    return linspace(low, high, operator.index(bins) + 1).astype(x.dtype)
+
+
+def apply_along_axis(
+    func1d: Callable[..., Any], axis: int, arr: ArrayLike, *args: Any, **kwargs: Any
+) -> Array:
+    """`func1d` applied to each vector along an axis.
+
+    >>> import jitml.numpy as jnp
+    >>> print(apply_along_axis(jnp.sum, 1, jnp.ones((2, 3))))
+    [3. 3.]
+    """
+    from jitml.vectorization import vmap
+
+    x = operand(arr, "apply_along_axis")
+    rank = type_of(x).ndim
+    where_ = as_axis(axis, rank, "apply_along_axis")
+    lines = moveaxis(settle(x), where_, -1)
+
+    def function(line: Any) -> Any:
+        return asarray(func1d(line, *args, **kwargs))
+
+    for _ in range(rank - 1):
+        function = vmap(function)
+    result = function(lines)
+    extra = result.ndim - (rank - 1)
+    return moveaxis(
+        result, list(range(rank - 1, rank - 1 + extra)), list(range(where_, where_ + extra))
+    )
