@@ -1,7 +1,7 @@
 """Compile graphs and run them.
 
-`PASSES` is the pipeline. `compile_graph` takes a graph through it to a `Compiled`, which runs on arrays. Importing
-this module makes eager operations and derived graphs run on compiled kernels.
+`compile_graph` takes a graph through the passes to a `Compiled`, which runs on arrays. Importing this module makes
+eager operations and derived graphs run on compiled kernels.
 """
 
 from __future__ import annotations
@@ -9,44 +9,21 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from jitml.codegen.expand import expand
 from jitml.codegen.fuse import fuse
-from jitml.codegen.plan import KernelCode, Program, make_plan
+from jitml.codegen.plan import Program, make_plan
 from jitml.codegen.target import compile_object, host
-from jitml.ir.errors import OutOfBoundsError
+from jitml.ir.errors import JitmlError, OutOfBoundsError
 from jitml.ir.graph import Eqn, Graph, Literal, Var
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
-from jitml.ops.layout import BroadcastInDim
+from jitml.pipeline.passes import PASSES
 from jitml.trace.core import array_type, current_source, set_evaluator
-from jitml.transforms.cse import cse
-from jitml.transforms.dce import dce
 from jitml.transforms.execute import interpret, set_executor
+from jitml.transforms.runner import run_passes
 from jitml_runtime import Array, Code, Executable, KernelFault, load_object
-
-Pass = Callable[[Graph], Graph]
-
-
-def store_literals(graph: Graph) -> Graph:
-    """Give outputs that are literals an equation, since every output is stored by a kernel.
-
-    Before: `return 2.0:f32[]`. After: `%c = broadcast_in_dim 2.0:f32[]; return %c`.
-    """
-    added: dict[Literal, Eqn] = {}
-    for atom in graph.outputs:
-        if isinstance(atom, Literal) and atom not in added:
-            added[atom] = Eqn(BroadcastInDim((), ()), (atom,), (Var(atom.type),))
-    if not added:
-        return graph
-    outputs = tuple(added[a].outputs[0] if isinstance(a, Literal) else a for a in graph.outputs)
-    return Graph(graph.name, graph.inputs, (*graph.eqns, *added.values()), outputs)
-
-
-PASSES: tuple[Pass, ...] = (cse, dce, expand, store_literals, dce)
-
 
 class Statistics(threading.local):
     """What this thread has compiled: kernels, seconds."""
@@ -103,8 +80,7 @@ def _load(text: str, level: int) -> Code:
 
 def lower_graph(graph: Graph) -> Program:
     """The program of a graph, before machine code."""
-    for transform in PASSES:
-        graph = transform(graph)
+    graph = run_passes(graph, PASSES).graph
     return make_plan(graph, fuse(graph), host())
 
 
@@ -129,8 +105,6 @@ def _compiled_op(op: Op, inputs: tuple[ArrayType | Literal, ...]) -> Compiled:
 def evaluate(op: Op, inputs: Sequence[Any]) -> Sequence[Array]:
     """Run one op on arrays and literals, through a kernel compiled for their types."""
     key = tuple(x if isinstance(x, Literal) else array_type(x) for x in inputs)
-    from jitml.ir.errors import JitmlError
-
     try:
         compiled = _compiled_op(op, key)
         return compiled.run([x for x in inputs if not isinstance(x, Literal)])
@@ -158,5 +132,3 @@ def run_graph(graph: Graph, values: Sequence[Any]) -> Sequence[Any]:
 
 set_evaluator(evaluate)
 set_executor(run_graph)
-
-__all__ = ["PASSES", "STATISTICS", "Compiled", "KernelCode", "compile_graph", "lower_graph"]

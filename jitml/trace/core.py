@@ -53,13 +53,13 @@ class Tracer:
     `value` is the value at the level around the trace (an Array or an outer Tracer), or None if it is abstract.
     """
 
-    __slots__ = ("__weakref__", "atom", "trace", "value")
+    __slots__ = ("__weakref__", "atom", "owner", "value")
     __array_ufunc__ = None
     __array_priority__ = 1000
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, trace: Trace, atom: Atom, value: Any = None) -> None:
-        self.trace = trace
+        self.owner = trace
         self.atom = atom
         self.value = value
 
@@ -186,9 +186,9 @@ class Trace:
     def lift(self, x: Any) -> Atom:
         """The atom that stands for `x` here: outer tracers and arrays become captured inputs."""
         if isinstance(x, Tracer):
-            if x.trace is self:
+            if x.owner is self:
                 return x.atom
-            if not x.trace.is_open:
+            if not x.owner.is_open:
                 raise _leaked(x)
             return self._capture(x, x.type)
         if isinstance(x, Literal):
@@ -207,7 +207,7 @@ class Trace:
 
     def tracer(self, x: Any) -> Tracer:
         """`x` as a tracer of this trace."""
-        if isinstance(x, Tracer) and x.trace is self:
+        if isinstance(x, Tracer) and x.owner is self:
             return x
         atom = self.lift(x)
         return Tracer(self, atom, (atom if isinstance(atom, Literal) else x) if self.with_values else None)

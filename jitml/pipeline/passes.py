@@ -1,0 +1,29 @@
+"""The pipeline: the passes that a graph goes through before it is fused into kernels, in order."""
+
+from __future__ import annotations
+
+from jitml.codegen.expand import expand
+from jitml.ir.graph import Eqn, Graph, Literal, Var
+from jitml.ops.layout import BroadcastInDim
+from jitml.transforms.cse import cse
+from jitml.transforms.dce import dce
+from jitml.transforms.runner import Pass
+from jitml.transforms.simplify import simplify
+
+
+def store_literals(graph: Graph) -> Graph:
+    """Give outputs that are literals an equation, since every output is stored by a kernel.
+
+    Before: `return 2.0:f32[]`. After: `%c = broadcast_in_dim 2.0:f32[]; return %c`.
+    """
+    added: dict[Literal, Eqn] = {}
+    for atom in graph.outputs:
+        if isinstance(atom, Literal) and atom not in added:
+            added[atom] = Eqn(BroadcastInDim((), ()), (atom,), (Var(atom.type),))
+    if not added:
+        return graph
+    outputs = tuple(added[a].outputs[0] if isinstance(a, Literal) else a for a in graph.outputs)
+    return Graph(graph.name, graph.inputs, (*graph.eqns, *added.values()), outputs)
+
+
+PASSES: tuple[Pass, ...] = (dce, simplify, cse, expand, simplify, cse, dce, store_literals)
