@@ -87,6 +87,9 @@ def jacrev(
     return jacobian
 
 
+jacobian = jacrev
+
+
 def hessian(
     fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False
 ) -> Callable[..., Any]:

@@ -125,7 +125,7 @@ def _difference(
             if not _moves(x):
                 return x
             array = np.asarray(as_value(x))
-            return (array + np.asarray(t) * amount).astype(array.dtype)
+            return as_value((array + np.asarray(t) * amount).astype(array.dtype))
 
         return _inexact_leaves(f(*tree.map(move, args, tangents)))
 

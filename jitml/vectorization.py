@@ -180,7 +180,7 @@ def _result_path(structure: Structure, index: int) -> str:
 def _prefix_leaves(axes: Any, tree: Any, what: str, name: str) -> list[Any]:
     """The axis of each leaf of `tree`, where `axes` is a prefix of it (None counts as a leaf there)."""
     try:
-        return broadcast_leaves(axes, tree, lambda x: x is None, what)
+        return broadcast_leaves(axes, tree, lambda x: x is None, what.removeprefix("the "))
     except TreeError as error:
         raise _failure(
             TreeError,

@@ -192,7 +192,9 @@ def test_mismatches_name_the_path(first: Any, second: Any, message: str) -> None
 
 
 def test_errors() -> None:
-    with pytest.raises(TreeError, match="keys of a dict cannot be sorted: they are of types int, str"):
+    with pytest.raises(
+        TreeError, match="keys of a dict cannot be sorted: they are of types int, str"
+    ):
         tree.flatten({"a": 1, 2: 3})
     with pytest.raises(TreeError, match="2 leaves was given 3"):
         tree.unflatten(tree.structure([1, 2]), [1, 2, 3])

@@ -172,7 +172,9 @@ def _fills(op: BroadcastInDim) -> bool:
     return not op.dims
 
 
-@chain(Reshape, BroadcastInDim, ((_f32(),), lambda x: reshape(broadcast_in_dim(x, (6,), ()), (2, 3))))
+@chain(
+    Reshape, BroadcastInDim, ((_f32(),), lambda x: reshape(broadcast_in_dim(x, (6,), ()), (2, 3)))
+)
 def reshape_fill(outer: Reshape, inner: BroadcastInDim, x: Any) -> Any:
     return broadcast_in_dim(x, outer.shape, ()) if _fills(inner) else None
 

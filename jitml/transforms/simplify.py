@@ -66,8 +66,6 @@ class _SimplifyingTrace(Trace):
         return list(outputs)
 
 
-
-
 def _spread(x: Any, type_: ArrayType) -> Any:
     """A replacement that is 0-d, repeated to the shape of what it replaces."""
     return x if type_of(x).shape else broadcast_in_dim(x, type_.shape, ())

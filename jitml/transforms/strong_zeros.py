@@ -7,15 +7,26 @@ from collections.abc import Sequence
 from jitml.ir.graph import Atom, Eqn, Graph, Var
 from jitml.ops.kinds import Elementwise
 
-# Movement ops whose transposes move elements too, and sum none.
-_PASSED_THROUGH = frozenset({"reshape", "transpose", "reverse", "slice", "pad", "concatenate"})
+# Ops whose transposes move or add up elements, without a factor: sums of zeros are zeros.
+_PASSED_THROUGH = frozenset(
+    {
+        "broadcast_in_dim",
+        "concatenate",
+        "pad",
+        "reduce_sum",
+        "reshape",
+        "reverse",
+        "slice",
+        "transpose",
+    }
+)
 
 
 def strong_zeros(graph: Graph, linear: set[Var]) -> set[Var]:
     """The linear variables of a linear graph whose cotangent comes from a select.
 
-    It comes through elementwise linear ops and through ops that only move elements; contractions,
-    reductions and what is the transpose of a reduction (broadcast, gather) end it.
+    It comes through elementwise linear ops, through ops that only move elements and through sums;
+    contractions, cumulative folds, gathers and scatters end it.
     """
     strong: set[Var] = set()
     for eqn in reversed(graph.eqns):

@@ -88,9 +88,13 @@ def _pair_cases() -> list[Any]:
         for types, function in rule.examples:
             letter = kind(types[-1].dtype)
             for name, dtype in FROM_SHORT_NAME.items():
-                widened = "complex" in rule.name and dtype.itemsize == 2  # the parts of a c64 are f32
+                widened = (
+                    "complex" in rule.name and dtype.itemsize == 2
+                )  # the parts of a c64 are f32
                 if kind(dtype) == letter and not widened:
-                    cases.append(pytest.param(rule, types, function, dtype, id=f"{rule.name}-{name}"))
+                    cases.append(
+                        pytest.param(rule, types, function, dtype, id=f"{rule.name}-{name}")
+                    )
     return cases
 
 
