@@ -41,9 +41,10 @@ def reduce_by_half_pi(size: Value) -> Triple:
     shifted = fma(size, 2.0 / math.pi, layout.magic)
     n = shifted - layout.magic
     first = fma(n, -high, size)  # exact
-    second = fma(n, -middle, first)
-    lost = fma(n, -middle, first - second)
-    r, rest = fast_two_sum(second, fma(n, -low, lost))
+    # The next product may cancel against it, so both are carried in full.
+    product, product_low = two_product(n, middle)
+    second, lost = two_sum(first, -product)
+    r, rest = fast_two_sum(second, fma(n, -low, lost - product_low))
     r, rest, quadrant = rarely(
         size > by_type(size, 2.0**16, 2.0**26),
         lambda: _reduce_single(size) if is_single(size) else _reduce_double(size),

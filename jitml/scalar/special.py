@@ -55,12 +55,12 @@ _ERFCX_F64 = (
     2.9958398319209657e-07, -8.212724074726229e-07, 6.70051029062318e-08, 1.0472913115604464e-07,
     -1.2218326649163103e-08, -1.0176253117596781e-08,
 )  # fmt: skip
-# erf_inv(x)/x in w − 2.5 for w = −log(1 − x²) ≤ 5, minimax for the relative error: 2^-28.2 and
-# 2^-28.7.
-_NEAR_LEAD = (1.5014094114303589, -5.7924653740215604e-08)
+# erf_inv(x)/x for w = −log(1 − x²) ≤ 5, minimax for the relative error: in w − 1 for f32 (2^-28.1),
+# in w − 2.5 for f64 (2^-28.7). Constant terms named LEAD are in two parts.
+_NEAR_LEAD = (1.1273744106292725, -1.7361700299645122e-08)
 _NEAR_F32 = (
-    2.466403e-01, -4.1773366e-03, -1.2527622e-03, 2.1827604e-04, -4.950898e-06, -3.4306142e-06,
-    4.6340872e-07, 1.7167268e-08, -8.5903284e-09, 3.9729525e-10,
+    2.4783288e-01, 4.250717e-03, -2.3764356e-03, 1.0012782e-04, 3.830898e-05, -4.3404584e-06,
+    -5.983242e-07, 1.7037114e-07, -1.3749247e-08, 3.303911e-10,
 )  # fmt: skip
 _NEAR_F64 = (
     1.5014093535057051, 0.2466402876012037, -0.0041773393654569255, -0.0012527445973902287,
@@ -151,7 +151,7 @@ def erf_inv(x: Value) -> Value:
 
 def _guess_single(size: Value, w: Value, root: Value) -> Value:
     """erf_inv by polynomials whose constant term is carried in two parts."""
-    near, far = w - 2.5, root - 3.0
+    near, far = w - 1.0, root - 3.0
     near_rest = fma(near, polynomial(near, _NEAR_F32), _NEAR_LEAD[1])
     far_rest = fma(far, polynomial(far, _FAR_F32), _FAR_LEAD[1])
     inner = w < 5.0
@@ -166,4 +166,4 @@ def _newton(target: Value, guess: Value) -> Value:
     near = (guess - target) + _erf_tail(guess)
     excess = select(guess < 1.0, near, (1.0 - target) - complement)
     step = excess / (gauss * (2.0 / math.sqrt(math.pi)))
-    return guess - fma(step * step, guess, step)
+    return guess - fma(-step * step, guess, step)

@@ -95,12 +95,16 @@ def cos(x: Value) -> Value:
     return _in_quadrant(r, quadrant + 1)
 
 
-def tan(x: Value) -> Value:
-    """Tangent within 1.5 ulp at any argument; minimax polynomial on |r| ≤ π/4."""
-    r, rest, quadrant = reduce_by_half_pi(abs(x))
+def tan_of(r: Value, rest: Value) -> Value:
+    """tan(r + rest) for |r| ≤ π/4 and a tiny rest."""
     z = r * r
-    tail = fma(r * z, polynomial(z, _TAN_F32 if is_single(x) else _TAN_F64), fma(rest, z, rest))
-    tangent = r + tail
+    return r + fma(r * z, polynomial(z, _TAN_F32 if is_single(r) else _TAN_F64), fma(rest, z, rest))
+
+
+def tan(x: Value) -> Value:
+    """Tangent within 2 ulp at any argument; minimax polynomial on |r| ≤ π/4."""
+    r, rest, quadrant = reduce_by_half_pi(abs(x))
+    tangent = tan_of(r, rest)
     odd = (quadrant & 1) != 0
     result = select(odd, -1.0, tangent) / select(odd, tangent, 1.0)
     return flip_sign(result, sign_bit(x))
@@ -128,7 +132,7 @@ def asin(x: Value) -> Value:
 
 
 def acos(x: Value) -> Value:
-    """Arc cosine within 2 ulp; NaN outside [−1, 1]."""
+    """Arc cosine within 1.5 ulp; NaN outside [−1, 1]."""
     outer, s, t = _asin_parts(x)
     high, low = _half_pi(x)
     twice = s + s + (t + t)

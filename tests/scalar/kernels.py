@@ -77,8 +77,8 @@ class Kernel:
         return results[0] if len(results) == 1 else results
 
 
-def build(kernels: Sequence[Kernel]) -> None:
-    """Compile kernels together, as one module."""
+def build(kernels: Sequence[Kernel], level: int = 2) -> None:
+    """Compile kernels together, as one module, at a codegen level."""
     import llvmlite.binding as llvm
 
     texts, declarations = [], set[str]()
@@ -86,7 +86,7 @@ def build(kernels: Sequence[Kernel]) -> None:
         text, needed = kernel.body(f"k{k}")
         texts.append(text)
         declarations |= needed
-    code = compile_object("\n".join([*sorted(declarations), *texts]), host(), 2)
+    code = compile_object("\n".join([*sorted(declarations), *texts]), host(), level)
     machine = llvm.Target.from_default_triple().create_target_machine()
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
