@@ -12,7 +12,7 @@ from jitml.ops.scatter import ScatterDimensionNumbers, scatter
 
 
 class Form(NamedTuple):
-    """How indices pick slices: shapes of operand and indices, gather's parameters, shape of the result."""
+    """How indices pick slices: shapes of all arrays, gather's parameters."""
 
     operand: tuple[int, ...]
     indices: tuple[int, ...]
@@ -61,6 +61,7 @@ def _gather(name: str, mode: str, dtype: str = "i32", fill: Any = None, kinds: s
         lambda x, i: gather(x, i, form.numbers, form.sizes, mode, fill),
         (Input(form.operand), _indices(form, mode in ("clip", "fill"), dtype)),
         kinds or "biufc",
+        computes=False,
     )
 
 
@@ -78,6 +79,7 @@ def _scatter(name: str, kind: str, mode: str, dtype: str = "i32", unique: bool =
         ),
         kinds,
         "" if kind == "mul" and not unique else "fc",
+        computes=False,
     )
 
 

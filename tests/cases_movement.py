@@ -12,7 +12,7 @@ from jitml.ops import movement as m
 
 
 def _row(name: str, apply: Callable[..., Any], *each: Sequence[int], **options: Any) -> Case:
-    return Case(name, apply, shapes(*each), **options)
+    return Case(name, apply, shapes(*each), computes=False, **options)
 
 
 def _broadcast(shape: Sequence[int], out: Sequence[int], dims: Sequence[int]) -> Case:
@@ -60,6 +60,7 @@ def _dynamic_slice(
         f"dynamic_slice {shape} {sizes} {starts} {dtype}",
         lambda x, *at: m.dynamic_slice(x, at, sizes),
         (*shapes(shape), *_starts(starts, dtype)),
+        computes=False,
     )
 
 
@@ -70,6 +71,7 @@ def _dynamic_update(
         f"dynamic_update_slice {shape} {sizes} {starts} {dtype}",
         lambda x, update, *at: m.dynamic_update_slice(x, update, at),
         (*shapes(shape, sizes), *_starts(starts, dtype)),
+        computes=False,
     )
 
 
@@ -151,10 +153,12 @@ CASES: list[Case] = [
         "dynamic_slice moved",
         lambda x, i, j: m.dynamic_slice(x, (i, j), (2, 2)),
         (Input((4, 3)), _MOVED, _MOVED),
+        computes=False,
     ),
     Case(
         "dynamic_update_slice moved",
         lambda x, u, i, j: m.dynamic_update_slice(x, u, (i, j)),
         (Input((4, 3)), Input((2, 2)), _MOVED, _MOVED),
+        computes=False,
     ),
 ]

@@ -1,4 +1,5 @@
-"""The meaning of graphs by the ops' NumPy `value`, and transforms that apply one rule after the other.
+"""The meaning of graphs by the ops' NumPy `value`, and transforms that apply one rule after the
+other.
 
 The drivers here are as plain as can be, so that a test which fails points at an op's rule.
 """
@@ -106,7 +107,7 @@ def _shape_and_dtype(x: Any) -> tuple[Any, Any]:
 
 
 def linear_graph(graph: Graph, inputs: Sequence[Any], active: Sequence[bool]) -> core.Traced:
-    """The tangents' graph at `inputs`: from tangents of the active inputs to tangents of all outputs."""
+    """The graph from tangents of the active inputs to tangents of the outputs, at `inputs`."""
     types = [type_of(x) for x, on in zip(inputs, active, strict=True) if on]
 
     def tangents(*given: Any) -> list[Any]:

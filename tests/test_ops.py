@@ -1,4 +1,4 @@
-"""Every op against its one meaning: what each row of `cases` says of an op, checked for all of its rules."""
+"""Every op against its one meaning: all rules of the op in each row of `cases`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ each_with_inputs = each([case for case in CASES if case.inputs])
 
 @each_case
 def test_infer_agrees_with_value(case: Case) -> None:
-    """In every dtype; `run` compares dtype and shape of every equation's result with what `infer` says."""
+    """In every dtype; `run` compares the results of every equation with what `infer` says."""
     for dtype in case.dtypes():
         graph = verify(record(case.apply, case.types(dtype)))
         outputs = run(graph, list(map(to_array, case.samples(dtype))))
@@ -118,12 +118,11 @@ def test_jvp_agrees_with_differences(case: Case) -> None:
 
 
 def differences(above: list[Any], below: list[Any]) -> list[Any]:
-    """Difference quotients of the outputs that have derivatives; 0 where an output stays, even at NaN."""
+    """Difference quotients of the inexact outputs; 0 where an output stays, even at NaN."""
     pairs = [(to_numpy(a), to_numpy(b)) for a, b in zip(above, below, strict=True) if is_inexact(a)]
     stays = [(a == b) | (np.isnan(a) & np.isnan(b)) for a, b in pairs]
     return [
-        np.where(still, 0, (a - b) / (2 * STEP))
-        for (a, b), still in zip(pairs, stays, strict=True)
+        np.where(still, 0, (a - b) / (2 * STEP)) for (a, b), still in zip(pairs, stays, strict=True)
     ]
 
 
@@ -170,9 +169,7 @@ def test_transpose_is_the_adjoint(case: Case) -> None:
         cts = [as_direction(y, random) for y in outputs]
         backs = run_transpose(traced, len(given), arrays(cts))
         left = sum(dot(to_numpy(y), ct) for y, ct in zip(outputs, cts, strict=True))
-        right = sum(
-            dot(u, to_numpy(b)) for u, b in zip(given, backs, strict=True) if b is not None
-        )
+        right = sum(dot(u, to_numpy(b)) for u, b in zip(given, backs, strict=True) if b is not None)
         assert left == pytest.approx(right, rel=1e-9, abs=1e-9)
 
 

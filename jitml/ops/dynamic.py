@@ -1,4 +1,4 @@
-"""Slices at positions known only at run time. Start positions are clamped so that the slice lies in the array."""
+"""Slices at positions known only at run time, clamped so that the slice lies in the array."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def clamped_starts(shape: Sequence[int], sizes: Sequence[int], starts: Sequence[
 
 
 def lowered_starts(read: Any, shape: Sequence[int], sizes: Sequence[int], first: int) -> list[Any]:
-    """The clamped start positions, read from the inputs from number `first` on; None where it can only be 0."""
+    """The clamped start positions in the inputs from `first` on; None where only 0 can be."""
     return [
         None if n == k else clamped_index(read, read(first + axis, []), n - k)
         for axis, (n, k) in enumerate(zip(shape, sizes, strict=True))
@@ -104,7 +104,7 @@ class DynamicSlice(Movement):
         if all(a is None for a in start_axes):
             assert axis is not None
             sizes = insert(self.sizes, axis, size)
-            return [dynamic_slice(x, insert(tuple(starts), axis, _ZERO), sizes)], [axis]
+            return [dynamic_slice(x, [*starts[:axis], _ZERO, *starts[axis:]], sizes)], [axis]
         shape = without(type_of(x).shape, axis)
         moving, indices = start_vectors(size, shape, self.sizes, starts, start_axes)
         if indices is None:
@@ -119,7 +119,7 @@ _ZERO = literal(0, ArrayType(INT32, ()))
 
 @dataclass(frozen=True)
 class DynamicUpdateSlice(Movement):
-    """The first input with the second in place of a block, at the start positions that the other inputs give."""
+    """The first input with the second as a block in it, where the other inputs say."""
 
     name = "dynamic_update_slice"
 
@@ -208,7 +208,7 @@ def start_vectors(
     starts: Sequence[Traced],
     axes: Sequence[int | None],
 ) -> tuple[tuple[int, ...], Traced | None]:
-    """The axes that can move, and their clamped start positions as an array with a row per batch element."""
+    """The axes that can move, and their clamped start positions with a row per batch element."""
     moving = tuple(a for a, (n, k) in enumerate(zip(shape, sizes, strict=True)) if n != k)
     columns = []
     for axis in moving:
@@ -227,10 +227,10 @@ def bounded_start(start: Traced, limit: int) -> Traced:
 
 
 def dynamic_slice(x: Traced, starts: Sequence[Traced], sizes: Sequence[int]) -> Traced:
-    """The block of `sizes` of `x` at `starts` (0-d integers, one per axis), clamped to lie in `x`."""
+    """The block of `sizes` of `x` at `starts` (0-d integers), clamped to lie in `x`."""
     return bind1(DynamicSlice(integers(sizes)), x, *starts)
 
 
 def dynamic_update_slice(x: Traced, update: Traced, starts: Sequence[Traced]) -> Traced:
-    """`x` with `update` in place of a block at `starts` (0-d integers, one per axis), clamped to lie in `x`."""
+    """`x` with `update` as the block at `starts` (0-d integers), clamped to lie in `x`."""
     return bind1(DynamicUpdateSlice(), x, update, *starts)

@@ -434,7 +434,7 @@ shift_right_arithmetic = Row(
     _shifted(_shift_right_arithmetic, _sign_fill),
 )  # fmt: skip
 population_count = Row(
-    "population_count", np.bitwise_count, "iu", (None,), (),
+    "population_count", lambda x: np.bitwise_count(x.view(f"u{x.itemsize}")), "iu", (None,), (),
     lambda x: scalar.population_count(x),
 )  # fmt: skip
 
@@ -533,10 +533,10 @@ class Convert(Elementwise):
     def value(self, *arrays: Any) -> tuple[Any, ...]:
         x = np.asarray(arrays[0])
         with np.errstate(all="ignore"):
-            if kind(x.dtype) == "f" and kind(self.dtype) in "iu":
-                return (_saturated(x, self.dtype),)
             if is_complex(x.dtype) and not is_complex(self.dtype) and self.dtype != BOOL:
                 x = x.real
+            if kind(x.dtype) == "f" and kind(self.dtype) in "iu":
+                return (_saturated(x, self.dtype),)
             return (x.astype(self.dtype),)
 
     def lower(self, *values: Any) -> Any:

@@ -1,8 +1,9 @@
 """Gather: slices of an array at positions read from another array.
 
-Dimension numbers mean what JAX's mean. Start positions are raw here: negative ones are out of bounds. What happens to
-a slice that does not lie in the array is the `mode`: "raise" is a fault of the program, "clip" moves the slice, "fill"
-gives the fill value for all of it, and "promise_in_bounds" moves it too, without a meaning that one may rely on.
+Dimension numbers mean what JAX's mean. Start positions are raw here: negative ones are out of
+bounds. What happens to a slice that does not lie in the array is the `mode`: "raise" is a fault of
+the program, "clip" moves the slice, "fill" gives the fill value for all of it, and
+"promise_in_bounds" moves it too, without a meaning that one may rely on.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitml.ir.dtypes import DType, is_bool, is_complex, is_inexact, is_integer, kind
+from jitml.ir.dtypes import DType, is_bool, is_inexact, is_integer, kind
 from jitml.ir.errors import ArgumentError, AxisError, DTypeError, OutOfBoundsError, ShapeError
 from jitml.ir.op import Undefined
 from jitml.ir.text import PARAMETER_CLASSES, format_number, parse_number
@@ -28,11 +29,12 @@ from jitml.trace.core import bind1, convert_number
 
 
 class GatherDimensionNumbers(NamedTuple):
-    """Which axes are which in a gather, as in JAX. The last axis of the indices holds the start positions.
+    """Which axes are which in a gather, as in JAX. The last axis of the indices holds the start
+    positions.
 
-    `offset_dims`: axes of the output that run inside a slice. `collapsed_slice_dims`: axes of the operand that the
-    output lacks. `start_index_map`: axis of the operand for each start position. The batching axes of operand and
-    indices run together.
+    `offset_dims`: axes of the output that run inside a slice. `collapsed_slice_dims`: axes of the
+    operand that the output lacks. `start_index_map`: axis of the operand for each start position.
+    The batching axes of operand and indices run together.
     """
 
     offset_dims: tuple[int, ...]
@@ -46,11 +48,11 @@ PARAMETER_CLASSES["GatherDimensionNumbers"] = GatherDimensionNumbers
 GATHER_MODES = ("raise", "clip", "fill", "promise_in_bounds")
 
 
-# ---- what gather and scatter share -------------------------------------------------------------------
+# ---- what gather and scatter share ---------------------------------------------------------------
 
 
 class Slices(NamedTuple):
-    """Where slices start: the axes that start positions move, the axes that run along with the indices' axes."""
+    """Where slices start: axes that start positions move, axes that run along with the indices'."""
 
     moving: tuple[int, ...]
     batching: tuple[int, ...]
@@ -59,21 +61,21 @@ class Slices(NamedTuple):
     mode: str
 
     def limits(self, shape: Sequence[int]) -> list[int]:
-        """The last start position at which a slice lies in `shape` (−1: none does), per start position."""
+        """The last start position at which a slice lies in `shape` (−1: none does)."""
         return [shape[axis] - self.sizes[axis] for axis in self.moving]
 
     def lower_starts(
         self, read: Any, shape: Sequence[int], batch: Sequence[Any]
     ) -> tuple[list[Any], Value | None]:
-        """Per axis of the operand the position at which the slice for indices row `batch` starts, and whether
-        the slice lies in the operand (None: it does, by now)."""
+        """Per axis of the operand the position at which the slice for indices row `batch` starts,
+        and whether the slice lies in the operand (None: it does, by now)."""
         starts: list[Any] = [0] * len(shape)
         tests: list[Value] = []
         for k, (axis, limit) in enumerate(zip(self.moving, self.limits(shape), strict=True)):
             position = read(1, [*batch, k])
             inside = in_bounds(position, limit)
             if self.mode == "raise":
-                # Later reads happen only where the check holds, so the position need not be clamped.
+                # Later reads happen only where the check holds: no need to clamp.
                 read.check(inside, position)
             elif self.mode in ("fill", "drop") or limit < 0:
                 tests.append(inside)
@@ -104,7 +106,7 @@ class Slices(NamedTuple):
 def index_limit(value: Value, limit: int) -> int:
     """`limit`, or the largest number of the value's type if that is less."""
     bits = scalar.BITS[value.type] - (value.type in scalar.SIGNED)
-    return min(limit, 2**bits - 1)
+    return min(limit, (1 << bits) - 1)
 
 
 def in_bounds(value: Value, limit: int) -> Value:
@@ -130,20 +132,20 @@ def plus(a: Any, b: Any) -> Any:
 
 
 def check_index_array(name: str, indices: ArrayType, moving: Sequence[int]) -> None:
-    """Raise a named error unless `indices` is an integer array with one start position per moving axis."""
+    """Raise a named error unless `indices` has an integer start position per moving axis."""
     if not is_integer(indices.dtype):
         raise DTypeError(
             f"{name}: the indices are {indices}", hint="indices must be integers; use .astype(int)"
         )
     if not indices.ndim or indices.shape[-1] != len(moving):
         raise ShapeError(
-            f"{name}: the last axis of the indices {indices} must hold {len(moving)} start positions",
+            f"{name}: the last axis of indices {indices} must hold {len(moving)} positions",
             hint="one for each axis of the array that is indexed",
         )
 
 
 def check_sorted(name: str, label: str, axes: Sequence[int], ndim: int) -> None:
-    """Raise AxisError unless `axes` are in rising order and axes of an array with `ndim` dimensions."""
+    """Raise AxisError unless `axes` are axes of an array of `ndim` dimensions, in rising order."""
     check_axes(f"{name}: {label}", axes, ndim)
     if list(axes) != sorted(axes):
         raise AxisError(f"{name}: {label} {tuple(axes)} must be in rising order")
@@ -184,14 +186,16 @@ def up(axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(axis + 1 for axis in axes)
 
 
-# ---- gather ------------------------------------------------------------------------------------------
+# ---- gather --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Gather(Movement):
-    """Slices of `slice_sizes` of the first input, at the start positions along the last axis of the second.
+    """Slices of `slice_sizes` of the first input, at the start positions along the last axis of the
+    second.
 
-    `fill_value` is the number as text (equal text is equal bits), empty for the default of the dtype.
+    `fill_value` is the number as text (equal text is equal bits), empty for the default of the
+    dtype.
     """
 
     name = "gather"
@@ -225,8 +229,8 @@ class Gather(Movement):
         check_sorted(self.name, "offset_dims", numbers.offset_dims, rank)
         if len(numbers.offset_dims) != len(offsets):
             raise AxisError(
-                f"gather: offset_dims {numbers.offset_dims} must name one axis of the output for each "
-                f"of the {len(offsets)} axes of a slice"
+                f"gather: offset_dims {numbers.offset_dims} must name an axis of the output "
+                f"for each of the {len(offsets)} axes of a slice"
             )
         rows, inside = iter(indices.shape[:-1]), iter(offsets)
         shape = tuple(next(inside if a in numbers.offset_dims else rows) for a in range(rank))
@@ -247,7 +251,7 @@ class Gather(Movement):
             self.slice_sizes[a] != 1 for a in self.dimension_numbers.collapsed_slice_dims
         ) or any(self.slice_sizes[a] > 1 for a in self.dimension_numbers.operand_batching_dims):
             raise ShapeError(
-                f"gather: slice_sizes {self.slice_sizes} must be 1 along collapsed and batching axes"
+                f"gather: slice_sizes {self.slice_sizes} must be 1 along axes that slices lack"
             )
 
     def value(self, *arrays: Any) -> tuple[Any, ...]:
@@ -329,7 +333,7 @@ class Gather(Movement):
 
 
 def default_fill(dtype: DType) -> bool | int | float:
-    """What slices out of bounds are filled with: NaN, the least signed or the largest unsigned number, True."""
+    """What slices out of bounds are filled with, as in JAX: NaN, the integer farthest out, True."""
     if is_inexact(dtype):
         return float("nan")
     if is_bool(dtype):
@@ -347,15 +351,21 @@ def number_like(element: Any, number: bool | int | float | complex) -> Any:
     return type(element)(element.re.like(parts.real), element.im.like(parts.imag))
 
 
+_FILL_NUMBERS: dict[str, tuple[type, ...]] = {
+    "b": (bool,),
+    "i": (bool, int),
+    "u": (bool, int),
+    "f": (bool, int, float),
+    "c": (bool, int, float, complex),
+}
+
+
 def fill_text(fill_value: Any, dtype: DType) -> str:
     """The parameter that stands for `fill_value` (None: the default of the dtype)."""
     if fill_value is None:
         return ""
     number = fill_value.item() if isinstance(fill_value, np.generic) else fill_value
-    allowed = (
-        (bool,) if is_bool(dtype) else (bool, int) if is_integer(dtype) else (bool, int, float)
-    )
-    if not isinstance(number, (*allowed, complex) if is_complex(dtype) else allowed):
+    if not isinstance(number, _FILL_NUMBERS[kind(dtype)]):
         raise ArgumentError(
             f"gather: the fill value {fill_value!r} does not fit {dtype.name}",
             hint="give a Python number of the array's kind",

@@ -1,7 +1,8 @@
 """Movement ops that keep all elements: broadcast, reshape, transpose, reverse, iota.
 
-Each op moves elements and computes none, so it is linear and its `lower` is an index map. The functions below the
-ops leave the checks to `infer` and return their input where the op would change nothing.
+Each op moves elements and computes none, so it is linear and its `lower` is an index map. The
+functions below the ops leave the checks to `infer` and return their input where the op would change
+nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from jitml.ir.op import Undefined
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import Convert
 from jitml.ops.kinds import Movement, Traced
-from jitml.trace.core import bind1, type_of
+from jitml.trace.core import bind1, current_source, type_of
 
 
 def check_axes(name: str, axes: Sequence[int], ndim: int) -> None:
@@ -79,12 +80,12 @@ class LinearMovement(Movement):
         raise self._lacks("batch")
 
 
-# ---- broadcast ---------------------------------------------------------------------------------------
+# ---- broadcast -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class BroadcastInDim(LinearMovement):
-    """Axis i of the input becomes axis `dims[i]` of `shape`; an axis of length 1 and all new axes repeat."""
+    """Axis i of the input becomes axis `dims[i]` of `shape`, repeated where it has length 1."""
 
     name = "broadcast_in_dim"
     shape: tuple[int, ...]
@@ -133,7 +134,7 @@ class BroadcastInDim(LinearMovement):
 
 
 def broadcast_in_dim(x: Traced, shape: Sequence[int], dims: Sequence[int]) -> Traced:
-    """`x` with its axis i as axis `dims[i]` of `shape`, repeated along axes of length 1 and new axes."""
+    """`x` with its axis i as axis `dims[i]` of `shape`, repeated along the others."""
     shape, dims = integers(shape), integers(dims)
     if type_of(x).shape == shape and dims == tuple(range(len(shape))):
         return x
@@ -150,7 +151,7 @@ def shift(axes: Sequence[int], axis: int) -> tuple[int, ...]:
     return tuple(a + (a >= axis) for a in axes)
 
 
-# ---- reshape -----------------------------------------------------------------------------------------
+# ---- reshape -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class Reshape(LinearMovement):
         check_sizes(self.name, self.shape)
         if x.size != math.prod(self.shape):
             raise ShapeError(
-                f"reshape: {x} has {x.size} elements, shape {self.shape} has {math.prod(self.shape)}",
+                f"reshape: {x} has {x.size} elements, {self.shape} has {math.prod(self.shape)}",
                 hint="the product of the sizes must stay the same",
             )
         return (x.with_shape(self.shape),)
@@ -189,7 +190,8 @@ class Reshape(LinearMovement):
 
 
 def matching_axes(a: Sequence[int], b: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
-    """Smallest runs of axes of shapes `a` and `b` (of equal size, not 0) that hold the same elements.
+    """Smallest runs of axes of shapes `a` and `b` (of equal size, not 0) that hold the same
+    elements.
 
     Axes of length 1 belong to no run.
     """
@@ -241,6 +243,7 @@ def squeeze(x: Traced, axes: Sequence[int]) -> Traced:
         raise ShapeError(
             f"squeeze: not all of the axes {tuple(axes)} of {type_} have length 1",
             hint="index or reduce the longer axes instead",
+            source=current_source(),
         )
     return reshape(x, tuple(n for a, n in enumerate(type_.shape) if a not in axes))
 
@@ -254,7 +257,7 @@ def expand_dims(x: Traced, axes: Sequence[int]) -> Traced:
     return reshape(x, tuple(1 if a in axes else next(rest) for a in range(rank)))
 
 
-# ---- transpose, reverse ------------------------------------------------------------------------------
+# ---- transpose, reverse --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -347,7 +350,7 @@ def reverse(x: Traced, axes: Sequence[int]) -> Traced:
     return bind1(Reverse(axes), x) if axes else x
 
 
-# ---- iota --------------------------------------------------------------------------------------------
+# ---- iota ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

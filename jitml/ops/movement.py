@@ -1,4 +1,4 @@
-"""All movement ops in one place to import from; they are defined by subject in the modules named here."""
+"""All movement ops in one place to import from; they are defined by subject elsewhere."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Scatter: put updates into slices of an array, at positions read from another array.
 
-Updates are applied in row-major order of the updates, so that duplicates have one outcome: the last one set wins, and
-sums round in that order. Modes are as in `indexing`; "drop" leaves out an update whose slice does not lie in the array.
+Updates are applied in row-major order of the updates, so that duplicates have one outcome: the last
+one set wins, and sums round in that order. Modes are as in `indexing`; "drop" leaves out an update
+whose slice does not lie in the array.
 """
 
 from __future__ import annotations
@@ -31,18 +32,19 @@ from jitml.ops.indexing import (
     window_axes,
 )
 from jitml.ops.kinds import Traced, full_of, zeros_like
-from jitml.ops.layout import batch_to_front, integers, iota, move_axis, reshape
+from jitml.ops.layout import batch_to_front, check_axes, integers, iota, move_axis, reshape
 from jitml.scalar import value as scalar
 from jitml.scalar.value import Value
 from jitml.trace.core import bind1, type_of
 
 
 class ScatterDimensionNumbers(NamedTuple):
-    """Which axes are which in a scatter, as in JAX. The last axis of the indices holds the start positions.
+    """Which axes are which in a scatter, as in JAX. The last axis of the indices holds the start
+    positions.
 
-    `update_window_dims`: axes of the updates that run inside a slice. `inserted_window_dims`: axes of the operand that
-    the updates lack. `scatter_dims_to_operand_dims`: axis of the operand for each start position. The batching axes
-    of operand and indices run together.
+    `update_window_dims`: axes of the updates that run inside a slice. `inserted_window_dims`: axes
+    of the operand that the updates lack. `scatter_dims_to_operand_dims`: axis of the operand for
+    each start position. The batching axes of operand and indices run together.
     """
 
     update_window_dims: tuple[int, ...]
@@ -62,7 +64,8 @@ _UFUNCS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Scatter(Op):
-    """The first input with the updates (third input) put in or combined, at the start positions (second input).
+    """The first input with the updates (third input) put in or combined, at the start positions
+    (second input).
 
     `unique_indices` promises that no element is updated twice; only derivatives make use of it.
     """
@@ -97,11 +100,12 @@ class Scatter(Op):
         numbers = self.dimension_numbers
         check_index_array(self.name, indices, numbers.scatter_dims_to_operand_dims)
         check_sorted(self.name, "update_window_dims", numbers.update_window_dims, updates.ndim)
+        check_axes(f"{self.name}: axes that updates lack", self._removed, x.ndim)
         windows = len(numbers.update_window_dims)
         if windows + len(self._removed) != x.ndim or updates.ndim != indices.ndim - 1 + windows:
             raise ShapeError(
-                f"scatter: updates {updates} with windows along {numbers.update_window_dims} do not "
-                f"have the axes of indices {indices} and of slices of {x}"
+                f"scatter: updates {updates} with windows along {numbers.update_window_dims} "
+                f"do not have the axes of indices {indices} and of slices of {x}"
             )
         slices = self._slices(x.ndim, updates.shape)
         check_operand_axes(self.name, x, indices, numbers.inserted_window_dims, slices)
@@ -129,7 +133,7 @@ class Scatter(Op):
         rows = tuple(n for a, n in enumerate(updates.shape) if a not in windows)
         if rows != indices.shape[:-1]:
             raise ShapeError(
-                f"scatter: updates {updates} do not have one slice per row of the indices {indices}",
+                f"scatter: updates {updates} do not have a slice per row of indices {indices}",
                 hint=f"axes of the updates outside of {windows} must be {indices.shape[:-1]}",
             )
         sizes = self._sizes(x.ndim, updates.shape)
@@ -166,7 +170,7 @@ class Scatter(Op):
     def lower_target(
         self, read: Any, update_index: Sequence[Any]
     ) -> tuple[list[Any], Value | None]:
-        """Where in the operand the update at `update_index` goes, and whether it does (None: always)."""
+        """Where in the operand an update goes, and whether it does (None: always)."""
         x, updates = read.type(0), read.type(2)
         windows = self.dimension_numbers.update_window_dims
         batch = [i for a, i in enumerate(update_index) if a not in windows]
@@ -220,7 +224,7 @@ class Scatter(Op):
     def _extremum_tangent(
         self, primals: Sequence[Traced], out: Traced, dx: Traced, du: Traced
     ) -> Traced:
-        """The mean of the tangents of all that reached the extremum: the old element and updates."""
+        """The mean of the tangents of the old element and updates that are the extremum."""
         x, indices, updates = primals
         kept = or_(eq(x, out), ne(x, x))
         took = or_(eq(updates, self._gather(out, indices, updates)), ne(updates, updates))
@@ -307,6 +311,6 @@ def scatter(
     mode: str = "raise",
     unique_indices: bool = False,
 ) -> Traced:
-    """`x` with `updates` set, added, multiplied, or the smaller or larger taken, at the positions in `indices`."""
+    """`x` with `updates` set, added, … (the `kind`) at the start positions in `indices`."""
     numbers = ScatterDimensionNumbers(*map(integers, dimension_numbers))
     return bind1(Scatter(kind, numbers, mode, bool(unique_indices)), x, indices, updates)

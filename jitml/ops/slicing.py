@@ -1,7 +1,7 @@
 """Movement ops that leave out or add elements at fixed positions: slice, pad, concatenate, window.
 
-All are linear, and their `lower` are index maps. The functions beside the ops leave the checks to `infer` and
-return their input where the op would change nothing.
+All are linear, and their `lower` are index maps. The functions beside the ops leave the checks to
+`infer` and return their input where the op would change nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from jitml.ir.errors import ArgumentError, AxisError, DTypeError, ShapeError
+from jitml.ir.errors import ArgumentError, DTypeError, ShapeError
 from jitml.ir.op import Undefined
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import add, select
@@ -43,7 +43,7 @@ def check_lengths(name: str, type_: ArrayType, **lists: Sequence[Any]) -> None:
             )
 
 
-# ---- slice -------------------------------------------------------------------------------------------
+# ---- slice ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -117,12 +117,13 @@ def slice_(
     return bind1(Slice(start, limit, steps), x)
 
 
-# ---- pad ---------------------------------------------------------------------------------------------
+# ---- pad -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Pad(Movement):
-    """Per axis (low, high, interior): `interior` fill values between neighbours, then `low` before and `high` after.
+    """Per axis (low, high, interior): `interior` fill values between neighbours, then `low` before
+    and `high` after.
 
     Negative low and high crop. The fill value is the second input.
     """
@@ -220,7 +221,8 @@ class Pad(Movement):
         (x, fill), (axis, fill_axis) = inputs, axes
         if fill_axis is None:
             assert axis is not None
-            return [pad(x, fill, insert(self.config, axis, (0, 0, 0)))], [axis]
+            config = (*self.config[:axis], (0, 0, 0), *self.config[axis:])
+            return [pad(x, fill, config)], [axis]
         x = batch_to_front(size, x, axis)
         config = ((0, 0, 0), *self.config)
         out = pad(x, 0, config)
@@ -235,7 +237,7 @@ def dilated(size: int, interior: int) -> int:
 
 
 def pad_mask(shape: tuple[int, ...], config: Sequence[tuple[int, int, int]]) -> Traced:
-    """True where padding an array of `shape` gives an element of it, false where it gives the fill value."""
+    """True where padding an array of `shape` gives an element of it, false for fill values."""
     return pad(full_of(ArrayType(np.dtype(bool), shape), True), False, config)
 
 
@@ -245,7 +247,7 @@ def pad(x: Traced, value: Traced, config: Sequence[Sequence[int]]) -> Traced:
     return x if not any(map(any, plain)) else bind1(Pad(plain), *with_literals((x, value)))
 
 
-# ---- concatenate -------------------------------------------------------------------------------------
+# ---- concatenate ---------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -293,7 +295,7 @@ class Concatenate(Movement):
         return out
 
     def _parts(self, read: Any) -> list[tuple[int, int, int]]:
-        """(input, start, limit) of the inputs that are not empty along the axis (of the first, if all are)."""
+        """(input, start, limit) of the inputs that are not empty (of the first, if all are)."""
         sizes = [type_.shape[self.axis] for type_ in _input_types(read)]
         ends = list(itertools.accumulate(sizes))
         parts = [(k, ends[k] - n, ends[k]) for k, n in enumerate(sizes)]
@@ -345,15 +347,16 @@ def concatenate(xs: Sequence[Traced], axis: int) -> Traced:
     return xs[0] if len(xs) == 1 else bind1(Concatenate(operator.index(axis)), *xs)
 
 
-# ---- window ------------------------------------------------------------------------------------------
+# ---- window --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Window(LinearMovement):
     """All windows of an array: out[…o…, k…] = x[…, o · stride + k · dilation, …].
 
-    A windowed axis of length n keeps its place with (n − ((size − 1) · dilation + 1)) // stride + 1 window positions
-    (none if the window is longer); the offsets in the window are the last axes, in the order of `axes`.
+    A windowed axis of length n keeps its place, with (n − ((size − 1) · dilation + 1)) // stride + 1
+    positions of the window (none if it is longer than the axis). The offsets in the window are the
+    last axes, in the order of `axes`.
     """
 
     name = "window"
@@ -411,7 +414,7 @@ class Window(LinearMovement):
 
 
 def spread_piece(ct: Traced, axis: int, k: int, target: tuple[int, int, int]) -> Traced:
-    """Element k of the last axis of `ct`, its `axis` spread over the target (length, start, stride)."""
+    """Element k of the last axis of `ct`, `axis` spread over (length, start, stride)."""
     shape = type_of(ct).shape
     start = (0,) * (len(shape) - 1) + (k,)
     piece = reshape(slice_(ct, start, (*shape[:-1], k + 1)), shape[:-1])
