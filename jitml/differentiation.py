@@ -1,14 +1,16 @@
-"""Derivatives of Python functions: grad, vjp, jvp, linearize and their kin, with the signatures of JAX.
+"""Derivatives of Python functions: grad, vjp, jvp, linearize and their kin, with the signatures of
+JAX.
 
-A user's function and its arguments come in; the function runs once, on values; the graph that it recorded is
-linearized, transposed and executed. Knows nothing of kernels.
+A user's function and its arguments come in; the function runs once, on values; the graph that it
+recorded is linearized, transposed and executed. Knows nothing of kernels.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from jitml.differentiation_arguments import (
     Argnums,
@@ -39,7 +41,7 @@ from jitml.transforms.values import as_value, is_array_like
 from jitml.tree_structure import Structure, flatten
 from jitml.tree_util import Partial
 
-# ---- forward mode ---------------------------------------------------------------------------------
+# ---- forward mode --------------------------------------------------------------------------------
 
 
 def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = False) -> Any:
@@ -100,8 +102,13 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     return _with_aux((_result(recorded), Partial(push, tuple(residuals))), recorded, has_aux)
 
 
-class _Pushforward(NamedTuple):
-    """A linear map from tangents to tangents, once the residuals are given."""
+@dataclass(frozen=True, repr=False)
+class _LinearFunction:
+    """A derivative at known values: `graph` takes residuals, then tangents of `inputs`.
+
+    `has_tangent` says which `outputs` it returns; `structure` and `result` are those of arguments
+    and result. Equal for equal programs, so that a function which holds one can pass through jit.
+    """
 
     graph: Graph
     inputs: tuple[ArrayType, ...]
@@ -110,12 +117,17 @@ class _Pushforward(NamedTuple):
     structure: Structure
     result: Structure
 
+
+class _Pushforward(_LinearFunction):
+    """A linear map from tangents to tangents, once the residuals are given."""
+
     def __call__(self, residuals: tuple[Any, ...], *tangents: Any) -> Any:
         leaves, structure = flatten(tangents)
         if structure != self.structure:
             raise failure(
                 TreeError,
-                f"the linearized function takes tangents of structure {self.structure}, got {structure}",
+                f"the linearized function takes tangents of structure {self.structure}, "
+                f"got {structure}",
                 "a tangent has the structure of the argument that it belongs to",
             )
         given = [
@@ -126,13 +138,14 @@ class _Pushforward(NamedTuple):
         return self.result.unflatten(fill(self.outputs, self.has_tangent, found))
 
 
-# ---- reverse mode ---------------------------------------------------------------------------------
+# ---- reverse mode --------------------------------------------------------------------------------
 
 
 def vjp(
     fun: Callable[..., Any], *primals: Any, has_aux: bool = False, reduce_axes: Sequence[Any] = ()
 ) -> Any:
-    """The value of `fun(*primals)`, and the function that pulls cotangents of it back to the arguments.
+    """The value of `fun(*primals)`, and the function that pulls cotangents of it back to the
+    arguments.
 
     >>> y, f_vjp = vjp(lambda x: x * x, 3.0)
     >>> f_vjp(1.0)
@@ -155,15 +168,10 @@ def vjp(
     return _with_aux((_result(recorded), Partial(pull, tuple(residuals))), recorded, has_aux)
 
 
-class _Pullback(NamedTuple):
-    """A linear map's transpose, from cotangents of outputs to those of inputs, once the residuals are given."""
-
-    graph: Graph
-    inputs: tuple[ArrayType, ...]
-    outputs: tuple[ArrayType, ...]
-    has_tangent: tuple[bool, ...]
-    structure: Structure
-    result: Structure
+class _Pullback(_LinearFunction):
+    """A linear map's transpose, from cotangents of outputs to those of inputs, once the
+    residuals are given.
+    """
 
     def __call__(self, residuals: tuple[Any, ...], cotangent: Any) -> Any:
         leaves, structure = flatten(cotangent)
@@ -214,7 +222,8 @@ def value_and_grad(
     allow_int: bool = False,
     reduce_axes: Sequence[Any] = (),
 ) -> Callable[..., Any]:
-    """As `grad`, but gives the value of `fun` (with `has_aux`: value and what came beside) and the gradient.
+    """As `grad`, but gives the value of `fun` (with `has_aux`: value and what came beside) and the
+    gradient.
 
     >>> value_and_grad(lambda x: x * x)(3.0)
     (Array(9., dtype=float32, weak_type=True), Array(6., dtype=float32, weak_type=True))
@@ -270,7 +279,8 @@ def linear_transpose(
         if not is_inexact(type_.dtype):
             raise failure(
                 DifferentiationError,
-                f"linear_transpose: an argument is of type {type_}; integers and booleans have no transpose",
+                f"linear_transpose: an argument is of type {type_}; "
+                "integers and booleans have no transpose",
                 "close over it instead",
             )
     result: list[Structure] = []
@@ -319,7 +329,7 @@ def _stopped(leaf: Any) -> Any:
     return stop_gradient_op(value) if is_inexact(type_of(value).dtype) else value
 
 
-# ---- what was recorded ----------------------------------------------------------------------------
+# ---- what was recorded ---------------------------------------------------------------------------
 
 
 def _record_positional(

@@ -1,4 +1,6 @@
-"""What derivatives take and give: the chosen arguments, tangents and cotangents, and the checks on all of them."""
+"""What derivatives take and give: the chosen arguments, tangents and cotangents, and the checks
+on all of them.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Chosen(NamedTuple):
     structure: Structure
 
     def unflatten(self, leaves: Sequence[Any]) -> Any:
-        """Leaves in the form of the chosen arguments: one tree for an integer `argnums`, else a tuple."""
+        """Leaves in the form of the chosen arguments: one tree for an integer `argnums`, else a
+        tuple.
+        """
         trees = self.structure.unflatten(leaves)
         return trees[0] if self.is_single else trees
 
@@ -65,7 +69,8 @@ def choose_arguments(
         if not -len(args) <= number < len(args):
             raise failure(
                 DifferentiationError,
-                f"{name}: argnums={argnums} needs more positional arguments than the {len(args)} given",
+                f"{name}: argnums={argnums} needs more positional arguments than "
+                f"the {len(args)} given",
                 "pass the differentiated arguments by position",
             )
     positions = tuple([n % len(args) for n in numbers])
@@ -146,7 +151,7 @@ def described_type(x: Any) -> ArrayType:
     return type_of(as_value(x, "an argument of linear_transpose"))
 
 
-# ---- what can be differentiated -------------------------------------------------------------------
+# ---- what can be differentiated ------------------------------------------------------------------
 
 
 def check_input(name: str, path: str, type_: ArrayType, holomorphic: bool, allow_int: bool) -> None:
@@ -159,7 +164,8 @@ def check_input(name: str, path: str, type_: ArrayType, holomorphic: bool, allow
     if not is_inexact(type_.dtype) and not allow_int:
         raise failure(
             DifferentiationError,
-            f"{name}: the argument {path} is {type_}; only floats and complex numbers have gradients",
+            f"{name}: the argument {path} is {type_}; "
+            "only floats and complex numbers have gradients",
             "convert it with .astype('float32'), choose other argnums, or set allow_int=True",
         )
 
@@ -168,7 +174,8 @@ def check_scalar(name: str, recorded: Recorded, holomorphic: bool) -> None:
     if recorded.structure.spec is not None:
         raise failure(
             DifferentiationError,
-            f"{name}: the function must return one number, but it returned the tree {recorded.structure}",
+            f"{name}: the function must return one number, "
+            f"but it returned the tree {recorded.structure}",
             "return extra results beside the number, with has_aux=True",
         )
     (type_,) = recorded.graph.output_types
@@ -187,7 +194,8 @@ def check_output(name: str, type_: ArrayType, holomorphic: bool) -> None:
         if not is_complex(type_.dtype):
             raise failure(
                 DifferentiationError,
-                f"{name}: holomorphic=True needs a complex result, but the function returned {type_}",
+                f"{name}: holomorphic=True needs a complex result, "
+                f"but the function returned {type_}",
             )
     elif is_complex(type_.dtype):
         raise failure(

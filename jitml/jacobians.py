@@ -28,7 +28,8 @@ from jitml.transforms.values import zeros
 def jacfwd(
     fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False
 ) -> Callable[..., Any]:
-    """The function that gives the Jacobian of `fun` column by column, in forward mode: good for few inputs.
+    """The function that gives the Jacobian of `fun` column by column, in forward mode: good for few
+    inputs.
 
     >>> jacfwd(lambda x: x * x)(3.0)
     Array(6., dtype=float32, weak_type=True)
@@ -59,7 +60,8 @@ def jacrev(
     holomorphic: bool = False,
     allow_int: bool = False,
 ) -> Callable[..., Any]:
-    """The function that gives the Jacobian of `fun` row by row, in reverse mode: good for few outputs.
+    """The function that gives the Jacobian of `fun` row by row, in reverse mode: good for few
+    outputs.
 
     >>> jacrev(lambda x: x * x)(3.0)
     Array(6., dtype=float32, weak_type=True)
@@ -109,7 +111,9 @@ def hessian(
 def _assembled(
     rows: list[list[Any | None]], recorded: Recorded, chosen: Chosen, has_aux: bool
 ) -> Any:
-    """Blocks by output and input as a tree of results, each a tree of arguments; None is a block of zeros."""
+    """Blocks by output and input as a tree of results, each a tree of arguments; None is a block
+    of zeros.
+    """
     leaves = []
     inputs = [type_of(x) for x in chosen.values]
     for out, row in zip(recorded.graph.output_types, rows, strict=True):

@@ -16,9 +16,11 @@ from jitml.tree_structure import Structure, flatten
 
 
 class Recorded(NamedTuple):
-    """What a function did on values: `graph` returns the leaves of its result, whose values are `outputs`.
+    """What a function did on values: `graph` returns the leaves of its result, whose values are
+    `outputs`.
 
-    `captures` are the values of the graph's inputs after the arguments, `aux` what the function returned beside.
+    `captures` are the values of the graph's inputs after the arguments, `aux` what the function
+    returned beside.
     """
 
     graph: Graph
@@ -40,7 +42,9 @@ def record(
     names: Sequence[str] = (),
     has_aux: bool = False,
 ) -> Recorded:
-    """Run `function` on tracers of `values`; its result is a tree, or with `has_aux` a pair of tree and anything."""
+    """Run `function` on tracers of `values`; its result is a tree, or with `has_aux` a pair of
+    tree and anything.
+    """
     result = _Result(function, has_aux)
     traced = trace_graph(result, [type_of(x) for x in values], name, names, values)
     found = [

@@ -14,7 +14,8 @@ from jitml.ir.dtypes import is_complex, is_inexact, real_dtype
 from jitml.trace.core import type_of
 from jitml.transforms.values import as_value, float0_zeros
 
-# Relative tolerance and step by the size of a real number: differences lose about two thirds of the digits.
+# Relative tolerance and step by the size of a real number: differences lose about two thirds of the
+# digits.
 _TOLERANCES = {2: 5e-2, 4: 5e-3, 8: 1e-6}
 _STEPS = {2: 1e-1, 4: 5e-3, 8: 1e-5}
 
@@ -28,7 +29,8 @@ def check_grads(
     rtol: float | None = None,
     eps: float | None = None,
 ) -> None:
-    """Raise AssertionError unless the derivatives of `f` at `args` equal central differences, up to `order`.
+    """Raise AssertionError unless the derivatives of `f` at `args` equal central differences, up to
+    `order`.
 
     >>> check_grads(lambda x: x * x, (3.0,), order=2)
     """

@@ -1,4 +1,5 @@
-"""Trees: nested dicts, lists, tuples, named tuples, None and registered classes, with anything else as leaves.
+"""Trees: nested dicts, lists, tuples, named tuples, None and registered classes, with anything else
+as leaves.
 
 The public module `jitml.tree`, with the names of `jax.tree`.
 """
@@ -113,7 +114,9 @@ def transpose(outer_treedef: Structure, inner_treedef: Structure | None, pytree:
 
 
 def broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None) -> Any:
-    """A tree like `full_tree`, each leaf of `prefix_tree` repeated over the subtree in its place."""
+    """A tree like `full_tree`, each leaf of `prefix_tree` repeated over the subtree in its
+    place.
+    """
     return structure(full_tree).unflatten(broadcast_leaves(prefix_tree, full_tree, is_leaf))
 
 
@@ -174,7 +177,9 @@ def map_with_path(
 
 
 def keystr(keys: Iterable[Any], *, simple: bool = False, separator: str = "") -> str:
-    """A path as Python would write it: `['w'][0].bias`; `simple` gives `w/0/bias` with separator "/"."""
+    """A path as Python would write it: `['w'][0].bias`; `simple` gives `w/0/bias` with separator
+    "/".
+    """
     if not simple:
         return separator.join(str(key) for key in keys)
     return separator.join(key.simple if isinstance(key, Key) else str(key) for key in keys)

@@ -1,4 +1,5 @@
-"""Which Python types are containers (nodes of a tree), and how each is taken apart and put together.
+"""Which Python types are containers (nodes of a tree), and how each is taken apart and put
+together.
 
 Types come in by registration; every other type is a leaf. Knows nothing of arrays or of tracing.
 """
@@ -19,7 +20,8 @@ T = TypeVar("T")
 class NodeKind(NamedTuple):
     """How values of one container type are taken apart and put together.
 
-    `flatten(x) -> (children, static data)`, `unflatten(static data, children) -> x`, `keys(x) -> path entries`.
+    `flatten(x) -> (children, static data)`, `unflatten(static data, children) -> x`, `keys(x) ->
+    path entries`.
     """
 
     type: type
@@ -205,7 +207,9 @@ _BUILT_IN = (
 
 
 class _Nodes(dict[type, "NodeKind | None"]):
-    """Node kinds by type; a type not met before is a named tuple or a leaf (None), and remembered as such."""
+    """Node kinds by type; a type not met before is a named tuple or a leaf (None), and
+    remembered as such.
+    """
 
     def __missing__(self, type_: type) -> NodeKind | None:
         kind = None
@@ -272,7 +276,9 @@ def register_pytree_with_keys(
     unflatten_func: Callable[[Any, Any], T],
     flatten_func: Callable[[T], tuple[Iterable[Any], Hashable]] | None = None,
 ) -> None:
-    """As `register_pytree_node`, with `flatten_with_keys(x) -> ((key, child) pairs, static data)`."""
+    """As `register_pytree_node`, with `flatten_with_keys(x) -> ((key, child) pairs, static
+    data)`.
+    """
 
     def flatten_without_keys(x: T) -> tuple[Iterable[Any], Hashable]:
         pairs, aux = flatten_with_keys(x)
@@ -285,24 +291,27 @@ def register_pytree_with_keys(
 
 def register_pytree_node_class(cls: type[T]) -> type[T]:
     """Class decorator: make a class with `tree_flatten` and `tree_unflatten` a container."""
-    register_pytree_node(cls, lambda x: x.tree_flatten(), cls.tree_unflatten)  # type: ignore[attr-defined]
+    any_class: Any = cls
+    register_pytree_node(any_class, lambda x: x.tree_flatten(), any_class.tree_unflatten)
     return cls
 
 
 def register_pytree_with_keys_class(cls: type[T]) -> type[T]:
-    """Class decorator: make a class with `tree_flatten_with_keys` and `tree_unflatten` a container."""
-    flatten: Any = (lambda x: x.tree_flatten()) if hasattr(cls, "tree_flatten") else None
+    """Class decorator: make a class with `tree_flatten_with_keys` and `tree_unflatten` a
+    container.
+    """
+    any_class: Any = cls
+    flatten = (lambda x: x.tree_flatten()) if hasattr(cls, "tree_flatten") else None
     register_pytree_with_keys(
-        cls,
-        lambda x: x.tree_flatten_with_keys(),  # type: ignore[attr-defined]
-        cls.tree_unflatten,  # type: ignore[attr-defined]
-        flatten,
+        any_class, lambda x: x.tree_flatten_with_keys(), any_class.tree_unflatten, flatten
     )
     return cls
 
 
 def register_static(cls: type[T]) -> type[T]:
-    """Class decorator: values of the class are static data without leaves (they need == and hash)."""
+    """Class decorator: values of the class are static data without leaves (they need == and
+    hash).
+    """
     register_pytree_node(cls, lambda x: ((), x), lambda x, children: x)
     return cls
 
@@ -315,7 +324,8 @@ def register_dataclass(
 ) -> type[T]:
     """Make a dataclass a container of its `data_fields`; `meta_fields` are static data.
 
-    Without lists, fields made with `field(metadata={"static": True})` are static, and all others data.
+    Without lists, fields made with `field(metadata={"static": True})` are static, and all others
+    data.
     """
     data, meta = _dataclass_fields(nodetype, data_fields, meta_fields, drop_fields)
 
@@ -355,7 +365,7 @@ def _dataclass_fields(
         differing -= set(drop_fields)
         if differing:
             raise ArgumentError(
-                f"register_dataclass: data_fields and meta_fields of {nodetype.__name__} do not match "
-                f"its fields; differing: {', '.join(sorted(differing))}"
+                f"register_dataclass: data_fields and meta_fields of {nodetype.__name__} "
+                f"do not match its fields; differing: {', '.join(sorted(differing))}"
             )
     return tuple(data_fields), tuple(meta_fields)

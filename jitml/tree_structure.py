@@ -1,7 +1,8 @@
-"""`Structure`: the shape of a tree without its leaves. Trees go in, flat lists of leaves and structures come out.
+"""`Structure`: the shape of a tree without its leaves. Trees go in, flat lists of leaves and
+structures come out.
 
-Inside, a structure is nested tuples `(kind, static data, children)`, with None for a leaf: made, compared and hashed
-at the speed of tuples.
+Inside, a structure is nested tuples `(kind, static data, children)`, with None for a leaf: made,
+compared and hashed at the speed of tuples.
 """
 
 from __future__ import annotations
@@ -57,7 +58,9 @@ class Structure:
         return _unflatten(self.spec, iter(given))
 
     def flatten_up_to(self, tree: Any, name: str = "tree") -> list[Any]:
-        """The subtrees of `tree` where this structure has its leaves; `name` is how errors call `tree`."""
+        """The subtrees of `tree` where this structure has its leaves; `name` is how errors call
+        `tree`.
+        """
         found: list[Any] = []
         if not _flatten_up_to(self.spec, tree, found):
             raise TreeError("\n".join(_mismatch(self.spec, tree, name)))

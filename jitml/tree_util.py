@@ -118,7 +118,9 @@ def flatten_one_level(tree: Any) -> tuple[Iterable[Any], Any]:
 
 
 class Partial(functools.partial[Any]):
-    """A `functools.partial` that is a container: arguments are its children, the function is static."""
+    """A `functools.partial` that is a container: arguments are its children, the function is
+    static.
+    """
 
 
 def _flatten_partial(p: Partial) -> tuple[tuple[Any, Any], Any]:

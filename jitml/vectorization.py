@@ -1,6 +1,7 @@
 """`vmap`: a function of one example to the function of a stack of them, with the signature of JAX.
 
-The user's function is traced on the types of one example, the graph is batched, and the batched graph executed.
+The user's function is traced on the types of one example, the graph is batched, and the batched
+graph executed.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def vmap(
 ) -> Callable[..., Any]:
     """The function that applies `fun` to each element along an axis of its arguments, all at once.
 
-    `in_axes` tells the axis of each argument (an integer, None for an argument that all share, or a tree of these
-    that is a prefix of the arguments), `out_axes` the axis of the results.
+    `in_axes` tells the axis of each argument (an integer, None for an argument that all share, or a
+    tree of these that is a prefix of the arguments), `out_axes` the axis of the results.
 
     >>> import jitml.numpy as jnp
     >>> vmap(lambda row, x: row @ x, in_axes=(0, None))(jnp.ones((2, 3)), jnp.ones(3))
@@ -178,14 +179,17 @@ def _result_path(structure: Structure, index: int) -> str:
 
 
 def _prefix_leaves(axes: Any, tree: Any, what: str, name: str) -> list[Any]:
-    """The axis of each leaf of `tree`, where `axes` is a prefix of it (None counts as a leaf there)."""
+    """The axis of each leaf of `tree`, where `axes` is a prefix of it (None counts as a leaf
+    there).
+    """
     try:
         return broadcast_leaves(axes, tree, lambda x: x is None, what.removeprefix("the "))
     except TreeError as error:
         raise _failure(
             TreeError,
             f"vmap: {name}={axes} does not fit {what}: {error.message}",
-            f"{name} must be an integer, None, or a tree of these with the outer structure of {what}",
+            f"{name} must be an integer, None, or a tree of these with the outer structure of "
+            + what,
         ) from None
 
 

@@ -23,7 +23,9 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def by_value() -> Iterator[None]:
-    """Run ops and derived graphs by the ops' NumPy meaning: for tests of transforms, not of backends."""
+    """Run ops and derived graphs by the ops' NumPy meaning: for tests of transforms, not of
+    backends.
+    """
     from oracle import evaluating_by_value
 
     from jitml.transforms import execute

@@ -1,7 +1,7 @@
 """Golden files: `golden/<pass>/<case>.ir` has the text before, `---`, and the text after a pass.
 
-A first line `# {…}` holds the pass's arguments as a Python literal. A file without its second part fails, unless
---update-golden writes it.
+A first line `# {…}` holds the pass's arguments as a Python literal. A file without its second part
+fails, unless --update-golden writes it.
 """
 
 from __future__ import annotations

@@ -21,8 +21,24 @@ from jitml.ir.graph import Graph
 from jitml.ir.types import ArrayType
 from jitml.jacobians import hessian, jacfwd, jacrev
 from jitml.ops.elementwise import (
-    add, complex_, conj, convert, div, exp, gt, imag, log, lt, maximum, mul, neg, real, select,
-    sin, sqrt, sub,
+    add,
+    complex_,
+    conj,
+    convert,
+    div,
+    exp,
+    gt,
+    imag,
+    log,
+    lt,
+    maximum,
+    mul,
+    neg,
+    real,
+    select,
+    sin,
+    sqrt,
+    sub,
 )  # fmt: skip
 from jitml.ops.reduction import reduce_sum
 from jitml.test_util import check_grads
@@ -48,7 +64,7 @@ def numbers(x: Any) -> Any:
     return tree_map(np.asarray, x)
 
 
-# ---- results ----------------------------------------------------------------------------------------
+# ---- results -------------------------------------------------------------------------------------
 
 
 def test_python_numbers_stay_weak() -> None:
@@ -163,7 +179,7 @@ def test_stop_gradient() -> None:
     assert float(grad(lambda x: mul(x, stop_gradient({"k": x})["k"]))(3.0)) == 3.0
 
 
-# ---- integers ---------------------------------------------------------------------------------------
+# ---- integers ------------------------------------------------------------------------------------
 
 
 def test_integers_have_float0_tangents() -> None:
@@ -183,7 +199,7 @@ def test_no_derivative_passes_through_an_integer() -> None:
     assert float(grad(f)(np.float64(2.5))) == 2.0
 
 
-# ---- linear functions -------------------------------------------------------------------------------
+# ---- linear functions ----------------------------------------------------------------------------
 
 
 def test_linearize_and_vjp_return_containers_of_residuals() -> None:
@@ -233,7 +249,7 @@ def test_equal_programs_share_derived_graphs() -> None:
     assert (after.misses - before.misses, after.hits - before.hits) == (0, 3)
 
 
-# ---- complex ----------------------------------------------------------------------------------------
+# ---- complex -------------------------------------------------------------------------------------
 
 
 def test_complex_gradients_follow_the_convention_of_jax() -> None:
@@ -254,7 +270,7 @@ def test_complex_gradients_follow_the_convention_of_jax() -> None:
     check_grads(lambda x, y: cube(complex_(x, y)), (X, X[::-1].copy()), order=2)
 
 
-# ---- gradients of where -----------------------------------------------------------------------------
+# ---- gradients of where --------------------------------------------------------------------------
 
 
 def _safe_root(x: Any) -> Any:
@@ -313,7 +329,7 @@ def test_rectifier_at_its_corner() -> None:
     assert float(grad(lambda x: maximum(log(x), -100.0))(np.float64(0.0))) == 0.0
 
 
-# ---- nesting ----------------------------------------------------------------------------------------
+# ---- nesting -------------------------------------------------------------------------------------
 
 
 def test_closures_over_outer_tracers() -> None:
@@ -366,7 +382,7 @@ def test_higher_derivatives() -> None:
         np.testing.assert_allclose(float(f(np.float64(0.3))), np.sin(0.3 + n * np.pi / 2))
 
 
-# ---- Jacobians --------------------------------------------------------------------------------------
+# ---- Jacobians -----------------------------------------------------------------------------------
 
 
 def test_jacobians_of_trees() -> None:
@@ -396,7 +412,7 @@ def test_jacobian_of_empty_arrays() -> None:
     assert jacfwd(neg)(np.zeros((0, 2))).shape == (0, 2, 0, 2)
 
 
-# ---- numerical checks -------------------------------------------------------------------------------
+# ---- numerical checks ----------------------------------------------------------------------------
 
 
 def test_check_grads_accepts_right_and_rejects_wrong_derivatives() -> None:

@@ -1,5 +1,7 @@
 """What derivatives and vmap say when they cannot: the whole messages, with the user's line."""
 
+# ruff: noqa: E501  (messages stand here as users see them)
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -157,7 +159,7 @@ vmap: in_axes holds 0.5; axes are integers or None
 vmap: the argument x[0] is a str, not an array or a number
   hint: pass it by closure or functools.partial, or convert it with jitml.numpy.asarray
 """),
-    "vmap_bool": (lambda: vmap(lambda x: x if gt(x, 0.0) else x)(X), """
+    "vmap_bool": (lambda: vmap(lambda x: x if gt(x, 0.0) else sin(x))(X), """
 a Python truth value was asked of a value of type bool[], whose value is not known while tracing
   hint: use jitml.numpy.where or lax.cond, or make the deciding argument static (static_argnums)
 """),

@@ -15,14 +15,17 @@ from jitml.transforms.inline import name_value, replay
 
 
 class Batched(NamedTuple):
-    """`graph`, and for each of its outputs the axis along which results are stacked (None: one for all)."""
+    """`graph`, and for each of its outputs the axis along which results are stacked (None: one
+    for all).
+    """
 
     graph: Graph
     axes: tuple[int | None, ...]
 
 
 def batch(graph: Graph, size: int, axes: Sequence[int | None]) -> Batched:
-    """`graph` over `size` stacked inputs: input k has an extra axis at `axes[k]`, or is shared (None).
+    """`graph` over `size` stacked inputs: input k has an extra axis at `axes[k]`, or is shared
+    (None).
 
     Before: `graph f(%x: f32[3], %y: f32[3]) { %z = add %x, %y; return %z }`
     After:  `graph f.batch(%x: f32[8,3], %y: f32[8,3]) { %z: f32[8,3] = add %x, %y; return %z }`

@@ -8,7 +8,8 @@ from jitml.ir.graph import Atom, Eqn, Graph, Var
 
 
 def cse(graph: Graph) -> Graph:
-    """Compute equal equations once. Equal means the same op with the same parameters on the same inputs.
+    """Compute equal equations once. Equal means the same op with the same parameters on the same
+    inputs.
 
     Before: `graph f(%x) { %a = sin %x; %b = sin %x; %y = add %a, %b; return %y }`
     After:  `graph f(%x) { %a = sin %x; %y = add %a, %a; return %y }`

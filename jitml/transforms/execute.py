@@ -12,7 +12,9 @@ from jitml.transforms.values import as_value
 
 
 def execute(graph: Graph, values: Sequence[Any]) -> list[Any]:
-    """The outputs of `graph` for arrays or tracers `values`: recorded while tracing, else computed at once."""
+    """The outputs of `graph` for arrays or tracers `values`: recorded while tracing, else
+    computed at once.
+    """
     if current_trace() is not None or any(isinstance(x, Tracer) for x in values):
         outputs = inline(graph, values)
     elif graph.eqns:

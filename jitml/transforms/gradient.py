@@ -1,4 +1,6 @@
-"""The gradient of a scalar function as one graph, and Jacobians: linearization, transposition and batching together."""
+"""The gradient of a scalar function as one graph, and Jacobians: linearization, transposition
+and batching together.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from jitml.transforms.transpose import Transposed, pull_back, transpose
 
 
 class Gradient(NamedTuple):
-    """`graph` takes the values of the variables numbered `residuals`, and returns cotangents of inputs."""
+    """`graph` takes the values of the variables numbered `residuals`, and returns cotangents of
+    inputs.
+    """
 
     graph: Graph
     residuals: tuple[int, ...]
@@ -48,9 +52,11 @@ def gradient(graph: Graph, differentiated: tuple[bool, ...]) -> Gradient:
 
 
 class LinearMap(NamedTuple):
-    """A linearized function, split: `known` takes primal values (numbered `residuals`), `graph` the rest.
+    """A linearized function, split: `known` takes primal values (numbered `residuals`), `graph` the
+    rest.
 
-    `graph` takes what `known` returns, then tangents; it returns the tangents that `has_tangent` tells.
+    `graph` takes what `known` returns, then tangents; it returns the tangents that `has_tangent`
+    tells.
     """
 
     known: Graph
@@ -81,7 +87,9 @@ def pullback(graph: Graph, num_residuals: int) -> Transposed:
 
 @functools.lru_cache(maxsize=256)
 def forward_jacobian(graph: Graph, num_residuals: int) -> Graph:
-    """From residuals to one Jacobian block per output and tangent, output by output: `out.shape + in.shape`."""
+    """From residuals to one Jacobian block per output and tangent, output by output: `out.shape
+    + in.shape`.
+    """
     tangents = [v.type for v in graph.inputs[num_residuals:]]
     size = sum(t.size for t in tangents)
 
@@ -135,7 +143,9 @@ def _trace_blocks(
 
 
 def standard_basis(types: Sequence[ArrayType]) -> list[Any]:
-    """The unit vectors of the space of all `types` together, stacked: one array per type, the stack first."""
+    """The unit vectors of the space of all `types` together, stacked: one array per type, the
+    stack first.
+    """
     size, offset = sum(t.size for t in types), 0
     parts = []
     index = np.dtype(np.int64)

@@ -1,4 +1,6 @@
-"""Replay a graph on values: under a trace this inlines the graph, outside it runs equation by equation."""
+"""Replay a graph on values: under a trace this inlines the graph, outside it runs equation by
+equation.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def inline(graph: Graph, values: Sequence[Any]) -> list[Any]:
 
 
 def replay(eqn: Eqn, inputs: Sequence[Any]) -> list[Any]:
-    """Bind the op of `eqn` to other inputs, keeping its source line and the names of its outputs."""
+    """Bind the op of `eqn` to other inputs, keeping its source line and the names of its
+    outputs.
+    """
     with using_source(eqn.source):
         outputs = bind(eqn.op, *inputs)
     for old, new in zip(eqn.outputs, outputs, strict=True):

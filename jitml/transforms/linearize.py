@@ -1,4 +1,6 @@
-"""Linearization: the part of the derivative that works on tangents, for primal values that are known already."""
+"""Linearization: the part of the derivative that works on tangents, for primal values that are
+known already.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,12 @@ from jitml.transforms.jvp import push_forward, tangent_name
 
 
 class Linearized(NamedTuple):
-    """`graph` takes residuals, then tangents, and returns the tangents of the outputs that have one.
+    """`graph` takes residuals, then tangents, and returns the tangents of the outputs that have
+    one.
 
-    The residuals are variables of the primal graph: `residuals` numbers them in its order of definition.
-    Equations of `graph` that depend on residuals alone are not linear in them (they hold slopes).
+    The residuals are variables of the primal graph: `residuals` numbers them in its order of
+    definition. Equations of `graph` that depend on residuals alone are not linear in them (they
+    hold slopes).
     """
 
     graph: Graph
@@ -29,7 +33,8 @@ class Linearized(NamedTuple):
 def linearize(graph: Graph, has_tangent: tuple[bool, ...]) -> Linearized:
     """The derivative of `graph` as a graph from known values and tangents to tangents.
 
-    Rules that compute a primal value again find the known variable instead: nothing is computed twice.
+    Rules that compute a primal value again find the known variable instead: nothing is computed
+    twice.
 
     Before: `graph f(%x) { %y = exp %x; return %y }`
     After:  `graph f.linear(%y, %x_t) { %t = mul %x_t, %y; return %t }`

@@ -29,7 +29,8 @@ class PartialEval(NamedTuple):
 
 
 def partial_eval(graph: Graph, known: Sequence[bool]) -> PartialEval:
-    """Split `graph` by which inputs are `known`. What is known is computed once, however often the rest runs.
+    """Split `graph` by which inputs are `known`. What is known is computed once, however often the
+    rest runs.
 
     Before: `graph f(%x, %t) { %c = cos %x; %y = mul %t, %c; return %y }` with %x known
     After:  `graph f.known(%x) { %c = cos %x; return %c }` and

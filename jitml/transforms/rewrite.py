@@ -1,7 +1,7 @@
 """Rewrite rules: a pattern of equations and the smaller expression that has the same value.
 
-Most rules are pairs of Python expressions, traced once per kind of dtype. Rules over ops with parameters are
-functions. Every rule carries what is needed to test it.
+Most rules are pairs of Python expressions, traced once per kind of dtype. Rules over ops with
+parameters are functions. Every rule carries what is needed to test it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from jitml.transforms.dce import live_eqns
 
 
 class Match(NamedTuple):
-    """An equation about to be recorded: its op and inputs, and the means to look at what defines these."""
+    """An equation about to be recorded: its op and inputs, and the means to look at what defines
+    these.
+    """
 
     op: Op
     inputs: tuple[Tracer | Literal, ...]
@@ -52,8 +54,8 @@ class Match(NamedTuple):
 class Rule(NamedTuple):
     """`apply` gives what an equation of one of the ops `roots` can be replaced by, or None.
 
-    `examples` are (types, function) pairs: functions that record an equation to which the rule applies. A rule
-    that is not `is_exact` changes bits, and runs under fast_math alone.
+    `examples` are (types, function) pairs: functions that record an equation to which the rule
+    applies. A rule that is not `is_exact` changes bits, and runs under fast_math alone.
     """
 
     name: str
@@ -70,7 +72,8 @@ _COMMUTATIVE = frozenset({"add", "mul", "and", "or", "xor"})
 def pair(
     name: str, sides: Callable[..., tuple[Any, Any]], kinds: str, is_exact: bool = True
 ) -> Rule:
-    """The rule that replaces the first of two traced expressions by the second, for dtypes of these kinds.
+    """The rule that replaces the first of two traced expressions by the second, for dtypes of these
+    kinds.
 
     A parameter named `condition` stands for a boolean, the others for values of one dtype.
     """

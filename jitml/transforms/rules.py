@@ -1,4 +1,6 @@
-"""The rewrite rules. Each is directional, makes the graph smaller, and keeps every bit (NaNs count as equal)."""
+"""The rewrite rules. Each is directional, makes the graph smaller, and keeps every bit (NaNs
+count as equal).
+"""
 
 from __future__ import annotations
 
@@ -104,7 +106,7 @@ PAIRS = (
 )
 
 
-# ---- rules over ops with parameters -----------------------------------------------------------------
+# ---- rules over ops with parameters --------------------------------------------------------------
 
 _F32, _F64 = dtypes.FLOAT32, dtypes.FLOAT64
 
@@ -114,7 +116,9 @@ def _f32(*shape: int) -> ArrayType:
 
 
 def over(name: str, *examples: Any) -> Callable[[Callable[..., Any]], Rule]:
-    """Make a rule of a function `(op, *inputs) -> replacement | None` whose root is the op `name`."""
+    """Make a rule of a function `(op, *inputs) -> replacement | None` whose root is the op
+    `name`.
+    """
 
     def decorate(function: Callable[..., Any]) -> Rule:
         def apply(match: Match) -> Any | None:
@@ -126,7 +130,9 @@ def over(name: str, *examples: Any) -> Callable[[Callable[..., Any]], Rule]:
 
 
 def chain(outer: type[Op], inner: type[Op], *examples: Any) -> Callable[..., Rule]:
-    """Make a rule of a function `(outer op, inner op, x) -> replacement | None` for outer(inner(x))."""
+    """Make a rule of a function `(outer op, inner op, x) -> replacement | None` for
+    outer(inner(x)).
+    """
 
     def decorate(function: Callable[..., Any]) -> Rule:
         def apply(match: Match) -> Any | None:

@@ -51,8 +51,8 @@ def run_passes(
 ) -> Report:
     """Apply `passes` in order.
 
-    `dump` names the pass after which the graph is printed ("all" for each; the environment's JITML_DUMP if None).
-    With JITML_VERIFY=1 every graph on the way is verified.
+    `dump` names the pass after which the graph is printed ("all" for each; the environment's
+    JITML_DUMP if None). With JITML_VERIFY=1 every graph on the way is verified.
     """
     shown = os.environ.get("JITML_DUMP", "") if dump is None else dump
     is_verified = os.environ.get("JITML_VERIFY", "") == "1"

@@ -30,7 +30,8 @@ def strong_zeros(graph: Graph, linear: set[Var]) -> set[Var]:
     """
     strong: set[Var] = set()
     for eqn in reversed(graph.eqns):
-        strong.update(a for a in _strong_operands(eqn, strong) if a in linear)
+        operands = _strong_operands(eqn, strong)
+        strong.update(a for a in operands if isinstance(a, Var) and a in linear)
     return strong
 
 

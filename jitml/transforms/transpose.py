@@ -32,7 +32,8 @@ class Transposed(NamedTuple):
 def transpose(
     graph: Graph, linear: Sequence[bool], given: Sequence[bool] | None = None
 ) -> Transposed:
-    """The transpose of `graph` in its `linear` inputs; `given` tells the outputs that get a cotangent (all).
+    """The transpose of `graph` in its `linear` inputs; `given` tells the outputs that get a
+    cotangent (all).
 
     Before: `graph f(%c, %t) { %y = mul %t, %c; return %y }`, linear in %t
     After:  `graph f.transpose(%c, %y_ct) { %r = mul %y_ct, %c; return %r }`
@@ -136,7 +137,9 @@ class _Backward:
 
 
 def _may_be_infinite(eqn: Eqn) -> bool:
-    """Whether the equation scales by a factor that can be infinite or NaN (a literal of 0.5 cannot)."""
+    """Whether the equation scales by a factor that can be infinite or NaN (a literal of 0.5
+    cannot).
+    """
     if eqn.op.name not in ("mul", "div"):
         return False
     literals = [a.value for a in eqn.inputs if isinstance(a, Literal)]
@@ -156,7 +159,9 @@ def _check_linear(eqn: Eqn, inputs: Sequence[Any]) -> None:
 
 
 def _strong_product(name: str, ct: Any, inputs: Sequence[Any]) -> list[Any | None]:
-    """Transpose mul or div by a factor that may be infinite, where a zero cotangent must stay zero."""
+    """Transpose mul or div by a factor that may be infinite, where a zero cotangent must stay
+    zero.
+    """
     x, y = inputs
     linear, factor = (x, y) if isinstance(x, Undefined) else (y, x)
     if name == "div":

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jitml_runtime import Array, from_numpy, share
 
 from jitml.ir.errors import ArgumentError
 from jitml.ir.graph import Literal
@@ -22,6 +21,7 @@ from jitml.trace.core import (
     literal,
     note_origin,
 )
+from jitml_runtime import Array, from_numpy, share
 
 # The dtype of tangents of integers and booleans: no information at all.
 float0 = np.dtype([("float0", np.void, 0)])
@@ -35,7 +35,9 @@ def is_array_like(x: Any) -> bool:
 
 
 def as_value(x: Any, what: str = "argument") -> Any:
-    """`x` as an array or tracer; `what` is how the error calls it. Python numbers become weakly typed."""
+    """`x` as an array or tracer; `what` is how the error calls it. Python numbers become weakly
+    typed.
+    """
     if isinstance(x, (Array, Tracer)):
         return x
     if isinstance(x, Literal):
@@ -74,7 +76,9 @@ def zeros(type_: ArrayType) -> Any:
 
 
 def float0_zeros(shape: Sequence[int]) -> Any:
-    """The tangent or gradient of an integer of this shape: a NumPy array of dtype float0, as in JAX."""
+    """The tangent or gradient of an integer of this shape: a NumPy array of dtype float0, as in
+    JAX.
+    """
     return np.zeros(tuple(shape), float0)
 
 

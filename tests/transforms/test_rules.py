@@ -1,4 +1,6 @@
-"""Every rewrite rule against the values of both sides: special numbers and random ones, bit for bit."""
+"""Every rewrite rule against the values of both sides: special numbers and random ones, bit for
+bit.
+"""
 
 from __future__ import annotations
 
