@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from jitml import array_methods as _array_methods
 from jitml.config import enable_x64
+from jitml.trace.core import set_evaluator as _set_evaluator
+from jitml.transforms.execute import set_executor as _set_executor
 from jitml.typing import Array
 
 if TYPE_CHECKING:
@@ -30,12 +32,36 @@ if TYPE_CHECKING:
     from jitml.differentiation import linearize as linearize
     from jitml.differentiation import value_and_grad as value_and_grad
     from jitml.differentiation import vjp as vjp
+    from jitml.explanation import explain as explain
     from jitml.jacobians import hessian as hessian
     from jitml.jacobians import jacfwd as jacfwd
     from jitml.jacobians import jacrev as jacrev
+    from jitml.dispatch import ShapeDtypeStruct as ShapeDtypeStruct
+    from jitml.dispatch import disable_jit as disable_jit
+    from jitml.dispatch import eval_shape as eval_shape
+    from jitml.dispatch import jit as jit
+    from jitml.dispatch import make_graph as make_graph
+    from jitml.dispatch import make_jaxpr as make_jaxpr
     from jitml.vectorization import vmap as vmap
 
 __version__ = "0.1.0"
+
+
+def _evaluate(op: Any, inputs: Any) -> Any:
+    """The first eager operation brings the compiler in, which installs its own evaluator."""
+    from jitml.pipeline.compile import evaluate
+
+    return evaluate(op, inputs)
+
+
+def _run_graph(graph: Any, values: Any) -> Any:
+    from jitml.pipeline.compile import run_graph
+
+    return run_graph(graph, values)
+
+
+_set_evaluator(_evaluate)
+_set_executor(_run_graph)
 
 _MODULES = frozenset(
     {
@@ -44,6 +70,13 @@ _MODULES = frozenset(
     }
 )  # fmt: skip
 _FUNCTIONS = {
+    "ShapeDtypeStruct": "dispatch",
+    "disable_jit": "dispatch",
+    "eval_shape": "dispatch",
+    "explain": "explanation",
+    "jit": "dispatch",
+    "make_graph": "dispatch",
+    "make_jaxpr": "dispatch",
     "grad": "differentiation",
     "hessian": "jacobians",
     "jacfwd": "jacobians",

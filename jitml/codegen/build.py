@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jitml.codegen.element import (
+    MOST_REPEATED,
     ElementBuilder,
     NeedsBuffer,
     Reader,
@@ -32,11 +33,12 @@ SMALL_WORK = 1 << 15  # elements; below it a kernel without parallel units is fi
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A kernel and the variables of its operands: the ones read, then the ones written."""
+    """A kernel, the variables of its operands (the ones read, then the ones written), and all that it computes."""
 
     kernel: Kernel
     reads: tuple[Var, ...]
     writes: tuple[Var, ...]
+    computed: frozenset[Var]
 
 
 class _Unmerged(Exception):
@@ -124,7 +126,8 @@ class _GroupBuilder(ElementBuilder):
         kernel = Kernel(outer, inner, self._storages(), stores, self._sites_in_order())
         collapse(kernel, self)
         self._check_reductions(kernel)
-        return Built(kernel, tuple(self.reads), self.writes)
+        self._check_repeats(kernel)
+        return Built(kernel, tuple(self.reads), self.writes, self._computed())
 
     def _index_of_root(self, root: Var, main: Var) -> list[Index]:
         """Where a further root is evaluated: all over, or (of lower rank) where the main root needs it."""
@@ -134,6 +137,9 @@ class _GroupBuilder(ElementBuilder):
             if var is root and mask is None and _visits_once(index, root.type.shape):
                 return list(index)
         raise NeedsBuffer(root)
+
+    def _computed(self) -> frozenset[Var]:
+        return frozenset(var for var, _, _ in self.memo)
 
     def _storages(self, *more: Var) -> tuple[str, ...]:
         return tuple(storage_type(v.type) for v in (*self.reads, *self.writes, *more))
@@ -168,7 +174,7 @@ class _GroupBuilder(ElementBuilder):
         kernel = Kernel(outer, [], self._storages(target), [store], self._sites_in_order())
         collapse(kernel, self)
         self._check_reductions(kernel)
-        return Built(kernel, tuple(self.reads), (target,))
+        return Built(kernel, tuple(self.reads), (target,), self._computed())
 
     def _make_axes(self, shape: tuple[int, ...]) -> None:
         for position, extent in enumerate(shape):
@@ -216,6 +222,19 @@ class _GroupBuilder(ElementBuilder):
             is_hoisted = not axes and work <= SMALL_WORK and var not in self.writes
             if is_serial or not (axes == live or is_hoisted):
                 raise NeedsBuffer(var)
+
+    def _check_repeats(self, kernel: Kernel) -> None:
+        """Dear values are not to be computed again and again over outer axes on which they do not depend."""
+        live = kernel.live_outer()
+        around = set(live if kernel.inner else live[:-1])
+        worst, most = None, MOST_REPEATED
+        for (var, _, _), (_, value) in self.memo.items():
+            node = (value if isinstance(value, Value) else value.re).ref
+            cost = node.cost * (product(around - node.axes) - 1)
+            if node.axes and cost > most and var not in self.writes:
+                worst, most = var, cost
+        if worst is not None:
+            raise NeedsBuffer(worst)
 
 
 def _visits_once(index: Sequence[Index], shape: tuple[int, ...]) -> bool:

@@ -131,7 +131,7 @@ def _dot_rule(op: DotGeneral, x: ArrayType, y: ArrayType) -> Callable[..., Seque
     if result.size == 0 or depth == 0:
         return lambda x, y: [full_of(result, 0)]
     if rows != 1 and columns != 1:
-        if op.dimension_numbers == _MATRICES and x.ndim == y.ndim == 3:
+        if all(map(_is_run, (x_batch, x_free, x_contract, y_batch, y_free, y_contract))):
             return None
         return lambda x, y: [_as_matrices(op, x, y, result)]
 
@@ -151,8 +151,13 @@ def _dot_rule(op: DotGeneral, x: ArrayType, y: ArrayType) -> Callable[..., Seque
     return as_reduction
 
 
-# [B, M, K] · [B, K, N]: what the matrix kernels compute.
+# [B, M, K] · [B, K, N]
 _MATRICES = (((2,), (1,)), ((0,), (0,)))
+
+
+def _is_run(axes: tuple[int, ...]) -> bool:
+    """Whether axes lie together and in order, so that they count as one where the array is contiguous."""
+    return all(a + 1 == b for a, b in zip(axes, axes[1:], strict=False))
 
 
 def _as_matrices(op: DotGeneral, x: Any, y: Any, result: ArrayType) -> Any:

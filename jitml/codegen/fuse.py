@@ -7,33 +7,45 @@ kernels that need it. No pattern is known by name: deleting any rule here leaves
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from jitml.codegen.build import Built, build_kernel, build_scatter, strided_view
 from jitml.codegen.element import NeedsBuffer
 from jitml.codegen.expand import Combine, Partial
-from jitml.ir.graph import Eqn, Graph, Var
+from jitml.codegen.product import operand_strides
+from jitml.ir.graph import Atom, Eqn, Graph, Var
 from jitml.ops.contraction import DotGeneral
-from jitml.ops.kinds import Elementwise, Movement, Reduction, Row
+from jitml.ops.kinds import Elementwise, Movement, Reduction
 from jitml.ops.scatter import Scatter
 
-# Equations that cost about one instruction per element: cheaper to repeat than to store and load again.
+# Ops that cost many instructions per element: dearer to repeat than to store and load again.
 _DEAR = frozenset(
     "exp exp2 expm1 log log1p pow sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh logistic erf erfc "
-    "erf_inv lgamma digamma cbrt div rem sqrt rsqrt threefry2x32".split()
+    "erf_inv lgamma digamma cbrt div rem sqrt rsqrt threefry2x32 gather".split()
 )
+_DEAR_COST = 8
 _REPEAT_COST = 6
+_MOST_COST = 1 << 20
+
+
+# A variable with a buffer and the strides, in elements, through which it is read.
+View = tuple[Var, tuple[int, ...]]
 
 
 @dataclass(eq=False)
 class Group:
-    """One kernel to be: the variables that it stores, or the one equation with a kernel of its own kind."""
+    """One kernel to be: the variables that it stores, or the one equation with a kernel of its own kind.
+
+    `reads` are the variables whose buffers it reads, `views` say how a special kernel reads its operands.
+    """
 
     roots: list[Var]
     special: Eqn | None = None
     built: Built | None = None
     reads: tuple[Var, ...] = ()
+    views: dict[Var, View] = field(default_factory=dict)
 
 
 @dataclass
@@ -45,9 +57,9 @@ class Fused:
     buffers: set[Var] = field(default_factory=set)
 
 
-def fuse(graph: Graph) -> Fused:
-    """Group the equations of `graph` into kernels and build those."""
-    return _Fuser(graph).run()
+def fuse(graph: Graph, separately: bool = False) -> Fused:
+    """Group the equations of `graph` into kernels and build those; `separately` gives each equation a kernel."""
+    return _Fuser(graph, separately).run()
 
 
 def is_special(eqn: Eqn) -> bool:
@@ -56,10 +68,10 @@ def is_special(eqn: Eqn) -> bool:
 
 
 class _Fuser:
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, separately: bool) -> None:
         self.graph = graph
+        self.separately = separately
         self.definitions = {var: eqn for eqn in graph.eqns for var in eqn.outputs}
-        self.inputs = set(graph.inputs)
         self.buffers: set[Var] = set(graph.inputs)
         self.homes: dict[Var, set[int]] = {}  # variable -> numbers of the groups that compute it
         self.groups: list[Group] = []
@@ -72,79 +84,86 @@ class _Fuser:
         self._assign()
         self._build_all()
         ordered = self._in_order()
+        while ordered is None:
+            self._build_all()
+            ordered = self._in_order()
         return Fused(ordered, self.definitions, self.buffers)
 
     # ---- which variables get buffers -----------------------------------------------------------
 
     def _estimate_costs(self) -> None:
         for eqn in self.graph.eqns:
-            own = 8 if isinstance(eqn.op, Row) and eqn.op.name in _DEAR else 1
-            if eqn.op.name in _DEAR or eqn.op.name == "gather":
-                own = 8
+            own = _DEAR_COST if eqn.op.name in _DEAR else 1
             below = sum(self.cost.get(a, 0) for a in eqn.inputs if isinstance(a, Var))
             for var in eqn.outputs:
-                self.cost[var] = min(own + below, 1 << 20)
+                self.cost[var] = min(own + below, _MOST_COST)
 
     def _assign(self) -> None:
         """From the outputs back: give every variable a buffer or the groups that will compute it."""
-        users = self.users
         for eqn in self.graph.eqns:
             for atom in dict.fromkeys(eqn.inputs):
                 if isinstance(atom, Var):
-                    users.setdefault(atom, []).append(eqn)
+                    self.users.setdefault(atom, []).append(eqn)
         outputs = {a for a in self.graph.outputs if isinstance(a, Var)}
         for eqn in reversed(self.graph.eqns):
-            live = [v for v in eqn.outputs if v in outputs or users.get(v)]
             if is_special(eqn):
                 self._add_group(Group(list(eqn.outputs), eqn))
                 continue
-            for var in live:
-                self._place(var, eqn, users.get(var, []), var in outputs)
+            live = [v for v in eqn.outputs if v in outputs or v in self.users]
+            if any(self._needs_buffer(v, eqn, v in outputs) for v in live):
+                self._give_buffers(live)
+            else:
+                for var in live:
+                    self.homes[var] = self._homes_of_users(var)
 
-    def _place(self, var: Var, eqn: Eqn, users: list[Eqn], is_output: bool) -> None:
-        homes: set[int] = set()
-        needs_buffer = is_output or isinstance(eqn.op, Partial)
-        for user in users:
-            if is_special(user):
-                # A pure index map is read through strides, if that turns out to be possible.
-                needs_buffer = needs_buffer or not isinstance(eqn.op, Movement)
-                continue
-            for out in user.outputs:
-                homes |= self.homes.get(out, set())
-                needs_buffer = needs_buffer or self._viewed(out)
-        if len(homes) > 1:
-            is_dear = self.cost[var] > _REPEAT_COST and not isinstance(eqn.op, Movement)
-            needs_buffer = needs_buffer or is_dear or isinstance(eqn.op, (Reduction, Combine))
-        if not needs_buffer:
-            self.homes[var] = homes
-            return
-        self._give_buffer(var, homes)
+    def _homes_of_users(self, var: Var) -> set[int]:
+        """The groups that need `var`."""
+        users = [user for user in self.users.get(var, ()) if not is_special(user)]
+        return {home for user in users for out in user.outputs for home in self.homes.get(out, ())}
 
-    def _viewed(self, var: Var) -> bool:
-        """Whether `var` is an index map that only special kernels read, so that its source needs a buffer."""
-        return var not in self.buffers and not self.homes.get(var)
+    def _needs_buffer(self, var: Var, eqn: Eqn, is_output: bool) -> bool:
+        if is_output or self.separately or isinstance(eqn.op, Partial):
+            return True
+        is_movement = isinstance(eqn.op, Movement)
+        for user in self.users[var]:
+            # A pure index map is read through strides, if that turns out to be possible; its source has a buffer.
+            if not is_movement if is_special(user) else any(map(self._is_view, user.outputs)):
+                return True
+        is_shared = len(self._homes_of_users(var)) > 1
+        is_dear = self.cost[var] > _REPEAT_COST and not is_movement
+        return is_shared and (is_dear or isinstance(eqn.op, (Reduction, Combine)))
 
-    def _give_buffer(self, var: Var, homes: set[int]) -> None:
-        """A buffer for `var`, stored by the one kernel that computes it anyway if shapes agree, else by its own."""
-        if len(homes) == 1:
-            (number,) = homes
-            group = self.groups[number]
-            shapes = [root.type.shape for root in group.roots]
-            if group.special is None and var.type.shape in shapes and self._only_reader(var, number):
-                group.roots.append(var)
-                self.buffers.add(var)
-                self.homes[var] = {number}
-                self.group_of[var] = group
+    def _is_view(self, var: Var) -> bool:
+        """Whether `var` is an index map that only special kernels read."""
+        return var in self.users and var not in self.buffers and not self.homes.get(var)
+
+    def _give_buffers(self, variables: list[Var]) -> None:
+        """Buffers for what one equation computes: stored by the one kernel that computes it anyway, if it can."""
+        for var in variables:
+            homes = self._homes_of_users(var)
+            if len(homes) != 1 or not self._may_join(var, *homes):
+                self._add_group(Group(variables))
                 return
-        self._add_group(Group([var]))
+        for var in variables:
+            (number,) = self._homes_of_users(var)
+            group = self.groups[number]
+            group.roots.append(var)
+            self.buffers.add(var)
+            self.homes[var] = {number}
+            self.group_of[var] = group
 
-    def _only_reader(self, var: Var, number: int) -> bool:
-        """Whether no other group can come between: every use of `var` is inside the group."""
-        return all(
+    def _may_join(self, var: Var, number: int) -> bool:
+        """Whether group `number` is the only one to read `var`, and loops over its elements or over more."""
+        group = self.groups[number]
+        if self.separately or group.special is not None:
+            return False
+        is_alone = all(
             not is_special(user) and self.homes.get(out, {number}) == {number}
             for user in self.users[var]
             for out in user.outputs
         )
+        is_reduction = isinstance(self.definitions[var].op, Reduction)
+        return is_alone and (is_reduction or var.type.shape == group.roots[0].type.shape)
 
     def _add_group(self, group: Group) -> None:
         number = len(self.groups)
@@ -161,17 +180,25 @@ class _Fuser:
         while position < len(self.groups):
             group = self.groups[position]
             try:
-                self._build(group)
+                if group.special is not None or group.built is None:
+                    self._build(group)
                 position += 1
             except NeedsBuffer as need:
-                self._split_off(group, need.var)
+                position = min(position, self._compute_apart(group, need.var))
 
-    def _split_off(self, group: Group, var: Var) -> None:
-        """Compute `var` apart: it leaves the group, or gets a group of its own."""
+    def _compute_apart(self, group: Group, var: Var) -> int:
+        """Give `var` a group of its own; the number of the first group that is to be built anew."""
         if var in group.roots:
             assert len(group.roots) > 1, (var, group.roots)
             group.roots.remove(var)
         self._add_group(Group([var]))
+        first = len(self.groups)
+        if self.cost[var] > _REPEAT_COST:
+            for number, other in enumerate(self.groups):
+                if other.built is not None and var in other.built.computed:
+                    other.built = None
+                    first = min(first, number)
+        return first
 
     def _build(self, group: Group) -> None:
         eqn = group.special
@@ -181,44 +208,70 @@ class _Fuser:
             group.reads = group.built.reads
         elif isinstance(eqn.op, Scatter):
             # The operand is copied to the output first; updates and indices are computed in the kernel.
+            group.views = self._views(eqn.inputs[:1])
             group.built = build_scatter(self.definitions, self.buffers, eqn)
-            group.reads = (*group.built.reads, *self._bases(eqn.inputs[:1]))
+            group.reads = (*group.built.reads, *group.views)
         else:
-            group.reads = tuple(self._bases(eqn.inputs, isinstance(eqn.op, DotGeneral)))
+            group.views = self._views(eqn.inputs, isinstance(eqn.op, DotGeneral))
+            if isinstance(eqn.op, DotGeneral):
+                self._check_evenness(eqn, group.views)
+            group.reads = tuple(base for base, _ in group.views.values())
 
-    def _bases(self, atoms: Iterable[object], strided: bool = False) -> list[Var]:
-        """The variables with buffers that a special kernel reads its operands from."""
-        bases = []
+    def _check_evenness(self, eqn: Eqn, views: dict[Var, View]) -> None:
+        """An operand whose axes cannot be counted as those of a matrix is copied to a buffer first."""
+        for side, atom in enumerate(eqn.inputs):
+            assert isinstance(atom, Var)
+            if operand_strides(eqn, side, views[atom][1]) is None:
+                raise NeedsBuffer(atom)
+
+    def _views(self, atoms: Iterable[Atom], strided: bool = False) -> dict[Var, View]:
+        """How a special kernel reads its operands: from their own buffers, or through strides from others."""
+        views: dict[Var, View] = {}
         for atom in atoms:
             if not isinstance(atom, Var):
                 continue
             if atom in self.buffers:
-                bases.append(atom)
+                shape = atom.type.shape
+                views[atom] = atom, tuple(math.prod(shape[i + 1 :]) for i in range(len(shape)))
                 continue
             view = strided_view(self.definitions, self.buffers, atom) if strided else None
             if view is None or view[1] != 0:
                 raise NeedsBuffer(atom)
-            bases.append(view[0])
-        return bases
+            views[atom] = view[0], view[2]
+        return views
 
     # ---- order -----------------------------------------------------------------------------------------
 
-    def _in_order(self) -> list[Group]:
+    def _in_order(self) -> list[Group] | None:
+        """The groups, each after those that it reads from. None if there is a cycle; one of its groups is split."""
         ordered: list[Group] = []
-        state: dict[int, int] = {}
-        for root in reversed(self.groups):
-            stack = [(root, False)]
+        done: dict[int, bool] = {}
+        for first in reversed(self.groups):
+            stack = [(first, False)]
             while stack:
                 group, ready = stack.pop()
                 if ready:
                     ordered.append(group)
-                    continue
-                if id(group) in state:
-                    continue
-                state[id(group)] = 1
-                stack.append((group, True))
-                for var in group.reads:
-                    if var in self.group_of and self.group_of[var] is not group:
-                        stack.append((self.group_of[var], False))
+                    done[id(group)] = True
+                elif id(group) not in done:
+                    done[id(group)] = False
+                    stack.append((group, True))
+                    stack.extend((other, False) for other in self._sources(group))
+                elif not done[id(group)]:
+                    self._split_one([g for g, is_open in stack if is_open])
+                    return None
         return ordered
 
+    def _sources(self, group: Group) -> list[Group]:
+        """The groups that store what `group` reads."""
+        found = [self.group_of[var] for var in group.reads if var in self.group_of]
+        return [other for other in found if other is not group]
+
+    def _split_one(self, path: Sequence[Group]) -> None:
+        """Give the roots of a group on a cycle a group each."""
+        group = next(g for g in reversed(path) if len(g.roots) > 1 and g.special is None)
+        others = group.roots[1:]
+        del group.roots[1:]
+        group.built = None
+        for root in others:
+            self._add_group(Group([root]))

@@ -6,13 +6,13 @@ names, and for each instruction the equations whose checks can fail.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jitml.codegen.build import strided_view
 from jitml.codegen.emit import KernelText, emit_kernel
-from jitml.codegen.fuse import Fused, Group
-from jitml.codegen.gemm import GemmShape, Temp, gemm_kernels, gemm_steps
+from jitml.codegen.fuse import Fused, Group, View
+from jitml.codegen.gemm import Temp, gemm_kernels, gemm_steps
+from jitml.codegen.product import gemm_shape
 from jitml.codegen.kernel import Site
 from jitml.codegen.special import cumulative_kernel, sort_kernel
 from jitml.codegen.target import Target
@@ -135,7 +135,7 @@ class _Planner:
                 self.number(var)
             return
         if eqn is not None and isinstance(eqn.op, DotGeneral):
-            self._add_product(eqn)
+            self._add_product(eqn, group.views)
         elif eqn is not None and isinstance(eqn.op, Cumulative):
             self._add_kernel(eqn, cumulative_kernel(eqn, self.target))
         elif eqn is not None and isinstance(eqn.op, Sort):
@@ -186,13 +186,12 @@ class _Planner:
     def _kernel(self, code: KernelCode) -> int:
         return self.kernels.setdefault(code, len(self.kernels))
 
-    def _add_product(self, eqn: Eqn) -> None:
+    def _add_product(self, eqn: Eqn, views: Mapping[Var, View]) -> None:
         """A product of batched matrices, read through strides."""
         op = eqn.op
         assert isinstance(op, DotGeneral)
-        (x, x_strides), (y, y_strides) = (self._view(a) for a in eqn.inputs)
-        (batch, m, k), n = eqn.inputs[0].type.shape, eqn.inputs[1].type.shape[2]
-        shape = GemmShape(batch, m, n, k, *x_strides, *y_strides, m * n, n)
+        (x, x_strides), (y, y_strides) = (views[a] for a in eqn.inputs if isinstance(a, Var))
+        shape = gemm_shape(eqn, x_strides, y_strides)
         types = (eqn.inputs[0].type.dtype, op.accumulator(eqn.inputs[0].type.dtype))
         operand, accumulate = (short_name(t) for t in types)
         result = short_name(eqn.outputs[0].type.dtype)
@@ -211,15 +210,6 @@ class _Planner:
                 kernel, numbers, tuple(step.sizes), step.extent, step.grain, step.scratch_bytes, op.name
             )
             self._add_step(instruction, (), (eqn.source,))
-
-    def _view(self, atom: Atom) -> tuple[Var, tuple[int, ...]]:
-        assert isinstance(atom, Var)
-        if atom in self.fused.buffers:
-            strides = [math.prod(atom.type.shape[i + 1 :]) for i in range(atom.type.ndim)]
-            return atom, tuple(strides)
-        view = strided_view(self.fused.definitions, self.fused.buffers, atom)
-        assert view is not None
-        return view[0], view[2]
 
     # ---- temporary memory -------------------------------------------------------------------------
 
