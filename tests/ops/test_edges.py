@@ -72,9 +72,11 @@ def test_positions_of_nan_and_of_equals(find: Any) -> None:
     assert run_one(lambda x: find(x, 1), x)[0].tolist() == [0, 1, 0]
 
 
-def test_products_with_one_infinite_factor_have_slopes_before_it() -> None:
+def test_products_have_slopes_beside_an_infinite_factor() -> None:
     y, slope = value_and_slope(lambda x: c.cumprod(x, 0), [2, 0, _INF], [1, 1, 1])
     assert y[:2].tolist() == [2, 0] and slope[:2].tolist() == [1, 2]
+    y, slope = value_and_slope(lambda x: c.cumprod(x, 0, True), [2, 3, _INF], [1, 1, 1])
+    assert y[2] == _INF and slope[2] == 1
 
 
 def test_cumulative_extremes_follow_the_latest_of_equals() -> None:

@@ -96,7 +96,7 @@ def evaluate(function: Callable[..., Any], *inputs: Any) -> Any:
     return to_numpy(out)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(forms(), st.integers(0, 99), st.sampled_from(["clip", "fill"]))
 def test_gather_means_what_jax_means(form: Form, seed: int, mode: str) -> None:
     x, indices, _ = numbers_of(form, seed)
@@ -106,7 +106,7 @@ def test_gather_means_what_jax_means(form: Form, seed: int, mode: str) -> None:
     np.testing.assert_array_equal(found, np.asarray(expected))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     forms(),
     st.integers(0, 99),
@@ -122,7 +122,7 @@ def test_scatter_means_what_jax_means(form: Form, seed: int, mode: str, kind: st
     np.testing.assert_allclose(found, np.asarray(expected), rtol=1e-5, atol=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(forms(), st.integers(0, 99), st.sampled_from(["set", "add", "min", "max"]))
 def test_gradients_of_scatter_are_those_of_jax(form: Form, seed: int, kind: str) -> None:
     """With duplicates and updates that are dropped."""

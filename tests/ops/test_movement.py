@@ -115,7 +115,7 @@ def test_window_lists_what_each_window_sees() -> None:
     assert to_numpy(out).tolist() == [[0, 2], [3, 5], [6, 8]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_pad_means_what_jax_means(data: Any) -> None:
     lax = pytest.importorskip("jax.lax")
