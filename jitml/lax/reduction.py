@@ -1,0 +1,250 @@
+"""Folds in `jitml.lax`: reductions, windows, running folds, sorting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitml.ir import dtypes
+from jitml.ir.errors import ArgumentError
+from jitml.ir.types import ArrayType
+from jitml.lax.operands import strict
+from jitml.numpy.operands import as_axes, as_axis, as_dtype, fail, operand, operands, settle
+from jitml.ops import cumulative as cu
+from jitml.ops import elementwise as ew
+from jitml.ops import reduce_window as rw
+from jitml.ops import reduction as rd
+from jitml.ops import sort as so
+from jitml.trace.core import trace_graph, type_of
+from jitml.typing import Array, ArrayLike, DTypeLike
+
+Computation = Callable[[Any, Any], Any]
+_FOLDS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "add": (rd.reduce_sum, ew.add),
+    "mul": (rd.reduce_prod, ew.mul),
+    "max": (rd.reduce_max, ew.maximum),
+    "min": (rd.reduce_min, ew.minimum),
+    "and": (rd.reduce_and, ew.and_),
+    "or": (rd.reduce_or, ew.or_),
+    "xor": (rd.reduce_xor, ew.xor),
+}
+_WINDOWS = {"add": "sum", "mul": "prod", "max": "max", "min": "min", "and": "and", "or": "or"}
+
+
+def _fold(name: str, op: Callable[..., Any], summary: str, example: str) -> Callable[..., Any]:
+    def function(operand_: ArrayLike, axes: Sequence[int], *, out_sharding: object = None) -> Array:
+        x = operand(operand_, name)
+        return settle(op(x, as_axes(tuple(axes), type_of(x).ndim, name)))
+
+    function.__name__ = function.__qualname__ = name
+    call, result = example.split(" -> ")
+    function.__doc__ = (
+        f"{summary}\n\n    >>> import jitml.numpy as jnp\n    >>> print({call})\n    {result}\n    "
+    )
+    return function
+
+
+_EXAMPLE = "(jnp.array([1, 2, 4]), (0,))"
+reduce_sum = _fold("reduce_sum", rd.reduce_sum, "The sum along axes.", f"reduce_sum{_EXAMPLE} -> 7")
+reduce_prod = _fold(
+    "reduce_prod", rd.reduce_prod, "The product along axes.", f"reduce_prod{_EXAMPLE} -> 8"
+)
+reduce_max = _fold(
+    "reduce_max", rd.reduce_max, "The greatest along axes.", f"reduce_max{_EXAMPLE} -> 4"
+)
+reduce_min = _fold(
+    "reduce_min", rd.reduce_min, "The smallest along axes.", f"reduce_min{_EXAMPLE} -> 1"
+)
+reduce_and = _fold(
+    "reduce_and", rd.reduce_and, "The bits of all along axes.", f"reduce_and{_EXAMPLE} -> 0"
+)
+reduce_or = _fold(
+    "reduce_or", rd.reduce_or, "The bits of any along axes.", f"reduce_or{_EXAMPLE} -> 7"
+)
+reduce_xor = _fold(
+    "reduce_xor",
+    rd.reduce_xor,
+    "The bits of an odd number along axes.",
+    f"reduce_xor{_EXAMPLE} -> 7",
+)
+
+
+def argmax(operand_: ArrayLike, axis: int, index_dtype: DTypeLike) -> Array:
+    """Where the greatest element along an axis is.
+
+    >>> import jitml.numpy as jnp
+    >>> print(argmax(jnp.array([1, 3, 2]), 0, "int32"))
+    1
+    """
+    x = operand(operand_, "argmax")
+    return settle(rd.argmax(x, as_axis(axis, type_of(x).ndim, "argmax"), as_dtype(index_dtype)))
+
+
+def argmin(operand_: ArrayLike, axis: int, index_dtype: DTypeLike) -> Array:
+    """Where the smallest element along an axis is.
+
+    >>> import jitml.numpy as jnp
+    >>> print(argmin(jnp.array([3, 1, 2]), 0, "int32"))
+    1
+    """
+    x = operand(operand_, "argmin")
+    return settle(rd.argmin(x, as_axis(axis, type_of(x).ndim, "argmin"), as_dtype(index_dtype)))
+
+
+# ---- general folds, recognised by what their computation does ----
+
+
+def _recognised(name: str, computation: Computation, dtype: Any) -> str:
+    """The name of the one op that a computation of two scalars is."""
+    scalar = ArrayType(dtype, ())
+    graph = trace_graph(lambda a, b: [operand(computation(a, b))], [scalar, scalar]).graph
+    eqns, (output,) = graph.eqns, graph.outputs
+    if len(eqns) == 1 and eqns[0].outputs[0] is output and {*eqns[0].inputs} == {*graph.inputs}:
+        found = eqns[0].op.name
+        if found in _FOLDS:
+            return found
+    fail(
+        ArgumentError,
+        f"{name}: the computation is not one of {', '.join(_FOLDS)}",
+        "state the fold in reductions of jitml.numpy",
+    )
+
+
+def reduce(
+    operands_: Any, init_values: Any, computation: Computation, dimensions: Sequence[int]
+) -> Any:
+    """A fold along axes with a computation such as `lax.add` or `lax.max`.
+
+    >>> import jitml.numpy as jnp
+    >>> import jitml.lax as lax
+    >>> print(reduce(jnp.array([1, 2, 3]), 0, lax.add, (0,)))
+    6
+    """
+    x, init = strict("reduce", operands_, init_values)
+    fold, pair = _FOLDS[_recognised("reduce", computation, type_of(x).dtype)]
+    axes = as_axes(tuple(dimensions), type_of(x).ndim, "reduce")
+    return settle(pair(fold(x, axes), init))
+
+
+def reduce_window(
+    operand_: Any,
+    init_value: Any,
+    computation: Computation,
+    window_dimensions: Sequence[int],
+    window_strides: Sequence[int] | None = None,
+    padding: str | Sequence[tuple[int, int]] = "VALID",
+    base_dilation: Sequence[int] | None = None,
+    window_dilation: Sequence[int] | None = None,
+) -> Array:
+    """A fold over each window, with a computation such as `lax.add` or `lax.max`.
+
+    >>> import jitml.numpy as jnp
+    >>> import jitml.lax as lax
+    >>> print(reduce_window(jnp.arange(4), 0, lax.add, (2,)))
+    [1 3 5]
+    """
+    x, init = strict("reduce_window", operand_, init_value)
+    name = _recognised("reduce_window", computation, type_of(x).dtype)
+    if name not in _WINDOWS:
+        fail(ArgumentError, f"reduce_window: windows cannot be folded with {name}")
+    kind = _WINDOWS[name]
+    if dtypes.is_bool(type_of(x).dtype) and kind in ("max", "min"):
+        kind, name = {"max": ("or", "or"), "min": ("and", "and")}[kind]
+    found = rw.reduce_window(
+        x, kind, window_dimensions, window_strides, padding, base_dilation, window_dilation
+    )
+    return settle(found if _is_identity(name, init) else _FOLDS[name][1](found, init))
+
+
+def _is_identity(name: str, init: Any) -> bool:
+    """Whether a known start value changes nothing."""
+    value = getattr(init, "value", None)
+    if value is None and hasattr(init, "__array__"):
+        value = np.asarray(init).item()
+    type_ = type_of(init)
+    if value is None or isinstance(value, complex):
+        return False
+    identities: dict[str, Any] = {"add": 0, "mul": 1, "or": 0, "and": -1}
+    if dtypes.is_bool(type_.dtype):
+        identities["and"] = True
+    if name in ("max", "min"):
+        return bool(value == (rd.lowest if name == "max" else rd.highest)(type_.dtype))
+    return bool(value == identities[name])
+
+
+# ---- running folds ----
+
+
+def _running(name: str, op: Callable[..., Any], summary: str, result: str) -> Callable[..., Any]:
+    def function(operand_: ArrayLike, axis: int = 0, reverse: bool = False) -> Array:
+        x = operand(operand_, name)
+        return settle(op(x, as_axis(axis, type_of(x).ndim, name), bool(reverse)))
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"{summary}\n\n    >>> import jitml.numpy as jnp\n"
+        f"    >>> print({name}(jnp.array([1.0, 3.0, 2.0])))\n    {result}\n    "
+    )
+    return function
+
+
+cumsum = _running("cumsum", cu.cumsum, "The running sum.", "[1. 4. 6.]")
+cumprod = _running("cumprod", cu.cumprod, "The running product.", "[1. 3. 6.]")
+cummax = _running("cummax", cu.cummax, "The greatest so far.", "[1. 3. 3.]")
+cummin = _running("cummin", cu.cummin, "The smallest so far.", "[1. 1. 1.]")
+
+
+def cumlogsumexp(operand_: ArrayLike, axis: int = 0, reverse: bool = False) -> Array:
+    """The logarithm of the running sum of exponentials.
+
+    >>> import jitml.numpy as jnp
+    >>> print(cumlogsumexp(jnp.zeros(1)))
+    [0.]
+    """
+    x = operand(operand_, "cumlogsumexp")
+    where = as_axis(axis, type_of(x).ndim, "cumlogsumexp")
+    return settle(cu.cumlogsumexp(x, where, bool(reverse)))
+
+
+# ---- sorting ----
+
+
+def sort(operand_: Any, dimension: int = -1, is_stable: bool = True, num_keys: int = 1) -> Any:
+    """One array in order, or several in the order of the first `num_keys`.
+
+    >>> import jitml.numpy as jnp
+    >>> print(sort(jnp.array([3, 1, 2])))
+    [1 2 3]
+    """
+    several = isinstance(operand_, (tuple, list))
+    xs = operands("sort", *operand_) if several else [operand(operand_, "sort")]
+    axis = as_axis(dimension, type_of(xs[0]).ndim, "sort")
+    found = [settle(x) for x in so.sort(xs, axis, bool(is_stable), num_keys)]
+    return tuple(found) if several else found[0]
+
+
+def sort_key_val(
+    keys: ArrayLike, values: ArrayLike, dimension: int = -1, is_stable: bool = True
+) -> tuple[Array, Array]:
+    """Keys in order, and values in the order of their keys.
+
+    >>> import jitml.numpy as jnp
+    >>> print(sort_key_val(jnp.array([2, 1]), jnp.array([10, 20]))[1])
+    [20 10]
+    """
+    first, second = sort((keys, values), dimension, is_stable)
+    return first, second
+
+
+def top_k(operand_: ArrayLike, k: int, *, axis: int = -1) -> tuple[Array, Array]:
+    """The k greatest elements along an axis in descending order, and where they are.
+
+    >>> import jitml.numpy as jnp
+    >>> print(top_k(jnp.array([1, 3, 2]), 2)[0])
+    [3 2]
+    """
+    x = operand(operand_, "top_k")
+    values, places = so.top_k(x, int(k), as_axis(axis, type_of(x).ndim, "top_k"))
+    return settle(values), settle(places)
