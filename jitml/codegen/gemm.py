@@ -14,9 +14,10 @@ which A's element is the two columns (re, im) and B's the two rows (re, im) and 
 Integers wrap around at the accumulate dtype. So results depend neither on blocking, packing and
 strides nor on threads and vector width. (k is never padded: fma(0, 0, -0) is +0.)
 
-The steps. `gemm` has the buffers ("a", "b" or a temp of packed panels, "c"). With an epilogue (a
-kernel of the ABI that works on rows of C) they are ("a", "b" or temp, "c", "epilogue"), then the
-epilogue's own buffers: "epilogue" is the address of its code. `gemm` calls
+The steps. C overlaps neither A nor B. `gemm` has the buffers ("a", "b" or a temp of packed
+panels, "c"). With an epilogue (a kernel of the ABI that works on rows of C) they are ("a", "b" or
+temp, "c", "epilogue"), then the epilogue's own buffers: "epilogue" is the address of its code.
+`gemm` calls
 
     epilogue(own buffers, (col0, col1, batch, row0, *own sizes), begin, end, fault)
 
@@ -52,10 +53,10 @@ from jitml.codegen.gemm_pack import pack_functions
 from jitml.codegen.gemm_types import GemmTypes, resolve_types
 from jitml.codegen.target import Target
 
-# Blocking, measured by benchmarks/gemm.py: a panel of B stays in the first-level cache, a block
-# of A in the second.
-_BLOCK_DEPTH = 288
-_BLOCK_ROWS = 140
+# Blocking, measured by benchmarks/gemm.py: a block of A stays in the second-level cache, panels of
+# B come into it just in time; deep blocks read and write C less often.
+_BLOCK_DEPTH = 544
+_BLOCK_ROWS = {4: 140, 8: 98}  # by the size of a number
 _BLOCK_COLUMNS = 2048
 _HELD_COLUMNS = 512
 _EPILOGUE_COLUMNS = 256
@@ -177,7 +178,7 @@ class _Planner:
     def _choose_blocks(self) -> None:
         m, width = self.shape.m, self.tile.columns
         height = self.tile.rows if self.a_mode == A_DIRECT else self.tile.panel_rows
-        row_blocks = _divide_up(m, _BLOCK_ROWS)
+        row_blocks = _divide_up(m, _BLOCK_ROWS[self.tile.itemsize])
         limit = _HELD_COLUMNS if self.c_mode == C_HELD else _BLOCK_COLUMNS
         column_blocks = _divide_up(self.columns, limit)
         if self.shape.batch == 1 and m * self.columns * self.depth > _SPLIT_WORK:
