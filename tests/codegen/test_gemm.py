@@ -115,7 +115,7 @@ def narrowed(vector_bytes: int) -> Target:
 
 @functools.cache
 def module(
-    operand: str, accumulate: str, result: str, vector_bytes: int
+    operand: str, accumulate: str, result: str, vector_bytes: int, level: int = 2
 ) -> tuple[GemmKernels, Loaded]:
     target = narrowed(vector_bytes)
     kernels = gemm_kernels(operand, accumulate, result, target)
@@ -188,10 +188,10 @@ def expected(a: np.ndarray, b: np.ndarray, accumulate: str, result: str) -> np.n
         )
     if accumulate[0] in "iu":
         sums = np.matmul(a.astype(np.int64), b.astype(np.int64))
-        return sums.astype(DTYPES[accumulate]).astype(DTYPES[result])
+        return np.asarray(sums.astype(DTYPES[accumulate]), DTYPES[result])
     part = "f64" if accumulate == "f64" else "f32"
     sums = chain(a.astype(DTYPES[part]), b.astype(DTYPES[part]), part)
-    return sums.astype(DTYPES[result])
+    return np.asarray(sums, DTYPES[result])
 
 
 def fill(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
