@@ -9,8 +9,13 @@ import pytest
 from cases import Case, all_cases
 from oracle import evaluating_by_value, record, run, to_array, to_numpy
 
-import jitml.pipeline.compile  # noqa: F401  (makes eager operations run on kernels)
 from jitml.ir.dtypes import FROM_SHORT_NAME, DType, is_inexact, real_dtype
+from jitml.ir.errors import OutOfBoundsError
+from jitml.ops.indexing import GatherDimensionNumbers, gather
+from jitml.ops.movement import slice_
+from jitml.ops.scatter import ScatterDimensionNumbers, scatter
+from jitml.pipeline.compile import compile_graph
+from jitml.trace.core import type_of
 
 CASES = all_cases()
 
@@ -50,3 +55,43 @@ def compare(found: Any, expected: Any) -> None:
     np.testing.assert_allclose(
         found.astype(wide), expected.astype(wide), rtol=tolerance, atol=tolerance
     )
+
+
+def fault_of(apply: Any, *inputs: Any) -> str:
+    arrays = list(map(to_array, inputs))
+    graph = record(apply, list(map(type_of, arrays)))
+    with pytest.raises(OutOfBoundsError) as raised:
+        run(graph, arrays)
+    return raised.value.message
+
+
+@pytest.mark.parametrize("dtype", ["i8", "i32", "i64", "u8", "u64"])
+def test_kernels_report_the_first_index_out_of_bounds(dtype: str) -> None:
+    numbers = [0, 4, 5, 1, 99]
+    indices = np.array(numbers, FROM_SHORT_NAME[dtype])[:, None]
+    x, rows = np.arange(5.0), GatherDimensionNumbers((), (0,), (0,))
+    message = fault_of(lambda x, i: gather(x, i, rows, (1,)), x, indices)
+    assert "index 5 is out of bounds" in message and "(at element 2 " in message
+    updates = ScatterDimensionNumbers(*rows)
+    message = fault_of(lambda *xs: scatter(*xs, updates, "add"), x, indices, np.ones(5))
+    assert "index 5 is out of bounds" in message and "(at element 2 " in message
+
+
+def test_kernels_take_negative_positions_as_out_of_bounds() -> None:
+    rows = GatherDimensionNumbers((1,), (), (0,))
+    indices = np.array([[0], [-1]], np.int32)
+    message = fault_of(lambda x, i: gather(x, i, rows, (2,)), np.arange(5.0), indices)
+    assert "index -1 is out of bounds" in message
+
+
+def test_checks_of_elements_that_nobody_reads_are_dropped() -> None:
+    rows = GatherDimensionNumbers((), (0,), (0,))
+
+    def function(x: Any, i: Any) -> Any:
+        return slice_(gather(x, i, rows, (1,)), (1,), (3,))
+
+    indices = np.array([[9], [2], [0]], np.int32)
+    arrays = list(map(to_array, (np.arange(5.0), indices)))
+    graph = record(function, list(map(type_of, arrays)))
+    (out,) = compile_graph(graph).run(arrays)
+    assert to_numpy(out).tolist() == [2, 0]

@@ -24,6 +24,7 @@ from oracle import (
 
 from jitml.ir.dtypes import FROM_SHORT_NAME, DType, kind
 from jitml.ir.dtypes import is_inexact as is_inexact_dtype
+from jitml.ir.op import Op
 from jitml.ir.text import format_graph, parse_graph
 from jitml.ir.verify import verify
 from jitml.trace.core import type_of
@@ -231,3 +232,14 @@ def compare_lane(found: Any, expected: Any) -> None:
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
     else:
         np.testing.assert_array_equal(found, expected)
+
+
+def test_every_op_has_a_row() -> None:
+    graphs = [record(case.apply, case.types(case.dtypes()[-1])) for case in CASES]
+    present = {eqn.op.name for graph in graphs for eqn in graph.eqns}
+    ops = {
+        name
+        for name, op in Op.registry.items()
+        if (op if isinstance(op, type) else type(op)).__module__.startswith("jitml.ops.")
+    }
+    assert ops - present == set()

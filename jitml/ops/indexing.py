@@ -364,8 +364,9 @@ def fill_text(fill_value: Any, dtype: DType) -> str:
     """The parameter that stands for `fill_value` (None: the default of the dtype)."""
     if fill_value is None:
         return ""
-    number = fill_value.item() if isinstance(fill_value, np.generic) else fill_value
-    if not isinstance(number, _FILL_NUMBERS[kind(dtype)]):
+    number: Any = fill_value.item() if isinstance(fill_value, np.generic) else fill_value
+    fits = isinstance(number, _FILL_NUMBERS[kind(dtype)])
+    if not fits:
         raise ArgumentError(
             f"gather: the fill value {fill_value!r} does not fit {dtype.name}",
             hint="give a Python number of the array's kind",

@@ -354,7 +354,7 @@ def concatenate(xs: Sequence[Traced], axis: int) -> Traced:
 class Window(LinearMovement):
     """All windows of an array: out[…o…, k…] = x[…, o · stride + k · dilation, …].
 
-    A windowed axis of length n keeps its place, with (n − ((size − 1) · dilation + 1)) // stride + 1
+    A windowed axis of length n keeps its place: (n − ((size − 1) · dilation + 1)) // stride + 1
     positions of the window (none if it is longer than the axis). The offsets in the window are the
     last axes, in the order of `axes`.
     """

@@ -122,7 +122,7 @@ def test_scatter_means_what_jax_means(form: Form, seed: int, mode: str, kind: st
     np.testing.assert_allclose(found, np.asarray(expected), rtol=1e-5, atol=1e-6)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(forms(), st.integers(0, 99), st.sampled_from(["set", "add", "min", "max"]))
 def test_gradients_of_scatter_are_those_of_jax(form: Form, seed: int, kind: str) -> None:
     """With duplicates and updates that are dropped."""
