@@ -17,7 +17,7 @@ from jitml.recording import Recorded, argument_names, record
 from jitml.trace.core import check_supported, type_of
 from jitml.transforms.values import as_value, float0_zeros, is_array_like, is_float0, retyped, zeros
 from jitml.tree import flatten_with_path, keystr
-from jitml.tree_structure import Structure
+from jitml.tree_structure import Structure, flatten
 
 Argnums = Any  # an integer or a sequence of integers
 
@@ -74,14 +74,29 @@ def choose_arguments(
                 "pass the differentiated arguments by position",
             )
     positions = tuple([n % len(args) for n in numbers])
-    called = argument_names(fun, len(args))
-    pairs, structure = flatten_with_path(tuple([args[p] for p in positions]))
-    paths = [f"{called[positions[path[0].idx]]}{keystr(path[1:])}" for path, _ in pairs]
+    trees = tuple([args[p] for p in positions])
+    leaves, structure = flatten(trees)
+    paths = _leaf_paths(fun, positions, args, len(leaves), structure)
     values = [
-        as_value(x, f"{name}: the argument {path}")
-        for path, (_, x) in zip(paths, pairs, strict=True)
+        as_value(x, f"{name}: the argument {path}") for path, x in zip(paths, leaves, strict=True)
     ]
     return Chosen(positions, is_single, values, paths, structure)
+
+
+def _leaf_paths(
+    fun: Callable[..., Any],
+    positions: Sequence[int],
+    args: Sequence[Any],
+    count: int,
+    structure: Structure,
+) -> list[str]:
+    """How errors and graphs call the leaves of the chosen arguments."""
+    called = argument_names(fun, len(args))
+    if structure.num_nodes == 1 + count == 1 + len(positions):
+        return [called[p] for p in positions]
+    return [
+        f"{called[p]}{keystr(path)}" for p in positions for path, _ in flatten_with_path(args[p])[0]
+    ]
 
 
 def check_callable(name: str, fun: Any) -> None:
