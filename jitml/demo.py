@@ -6,6 +6,7 @@ Prints progress, the test accuracy and what was compiled; writes a picture of th
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from pathlib import Path
@@ -39,7 +40,7 @@ def initial_parameters(key: Any) -> Parameters:
     keys = random.split(key, len(shapes))
     return {
         name: {
-            "weight": random.normal(k, shape) * (2 / np.prod(shape[:-1])) ** 0.5,
+            "weight": random.normal(k, shape) * (2 / math.prod(shape[:-1])) ** 0.5,
             "bias": jnp.zeros(shape[-1]),
         }
         for k, (name, shape) in zip(keys, shapes.items(), strict=True)
