@@ -7,7 +7,7 @@ from typing import Any
 
 from cases import Case, Input, shapes
 
-from jitml.ir.dtypes import FLOAT64
+from jitml.ir.dtypes import FLOAT32, FLOAT64, bfloat16
 from jitml.ops.contraction import dot_general
 from jitml.ops.convolution import ConvDimensionNumbers, conv_general_dilated
 
@@ -35,10 +35,17 @@ _DOTS: dict[str, tuple[tuple[int, ...], tuple[int, ...], Any]] = {
 
 def _dot(name: str, preferred: Any = None, kinds: str = "biufc") -> Case:
     left, right, numbers = _DOTS[name]
-    row = f"dot_general {name}{' in f64' if preferred else ''}"
     return Case(
-        row, lambda x, y: dot_general(x, y, numbers, None, preferred), shapes(left, right), kinds
+        f"dot_general {name}{_to(preferred)}",
+        lambda x, y: dot_general(x, y, numbers, None, preferred),
+        shapes(left, right),
+        kinds,
+        "fc" if preferred in (None, FLOAT64) else "",
     )
+
+
+def _to(preferred: Any) -> str:
+    return f" to {preferred.name}" if preferred else ""
 
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
@@ -80,8 +87,9 @@ _CONVOLUTIONS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]
 def _convolution(name: str, preferred: Any = None, kinds: str = "iufc") -> Case:
     x, w, given = _CONVOLUTIONS[name]
     parameters = {"window_strides": (1,) * (len(x) - 2), **given}
-    row = f"conv_general_dilated {name}{' in f64' if preferred else ''}"
-    return Case(row, _convolve(parameters, preferred), shapes(x, w), kinds)
+    derivatives = "fc" if preferred in (None, FLOAT64) else ""
+    row = f"conv_general_dilated {name}{_to(preferred)}"
+    return Case(row, _convolve(parameters, preferred), shapes(x, w), kinds, derivatives)
 
 
 def _convolve(parameters: dict[str, Any], preferred: Any) -> Callable[..., Any]:
@@ -90,7 +98,7 @@ def _convolve(parameters: dict[str, Any], preferred: Any) -> Callable[..., Any]:
 
 CASES = [
     *map(_dot, _DOTS),
-    _dot("all kinds", FLOAT64, "f"),
+    *[_dot("all kinds", preferred, "f") for preferred in (FLOAT64, FLOAT32, bfloat16)],
     Case(
         "dot_general with itself",
         lambda x: dot_general(x, x, (((0,), (0,)), ((), ()))),
@@ -98,5 +106,5 @@ CASES = [
         "iufc",
     ),
     *map(_convolution, _CONVOLUTIONS),
-    _convolution("strided", FLOAT64, "f"),
+    *[_convolution("strided", preferred, "f") for preferred in (FLOAT64, FLOAT32, bfloat16)],
 ]

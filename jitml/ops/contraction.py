@@ -193,6 +193,11 @@ def product_dtype(name: str, x: ArrayType, y: ArrayType, preferred: DType | None
     if is_bool(x.dtype):
         raise DTypeError(f"{name} does not take bool", hint="convert to an integer first")
     dtype = preferred or x.dtype
+    if _are_far_apart(x.dtype, dtype):
+        raise DTypeError(
+            f"{name}: operands of {x.dtype.name} cannot give {dtype.name} in one step",
+            hint="convert the narrower of the two",
+        )
     if kind(dtype) != kind(x.dtype) or (is_integer(dtype) and dtype.itemsize < x.dtype.itemsize):
         raise DTypeError(
             f"{name}: operands of {x.dtype.name} cannot give {dtype.name}",
@@ -206,6 +211,34 @@ def product_operands(x: Traced, y: Traced, result: DType) -> tuple[Traced, Trace
     dtypes = {(type_of(v).dtype, False) for v in (x, y)}
     wide = promote(*sorted(dtypes, key=str))[0]
     return convert(x, wide), convert(y, wide), None if wide == result else result
+
+
+def _are_far_apart(a: DType, b: DType) -> bool:
+    """Whether one is a 16-bit float and the other a 64-bit one, for which there is no kernel."""
+    return is_float(a) and is_float(b) and {a.itemsize, b.itemsize} == {2, 8}
+
+
+def stated_operands(
+    x: Traced, y: Traced, preferred: DType | None
+) -> tuple[Traced, Traced, DType | None, DType | None]:
+    """Operands and preferred_element_type as the op takes them, and what to convert the result to.
+
+    Integers that are to give floats, and 16-bit floats that are to give f64, are converted before.
+    """
+    dtype = type_of(x).dtype
+    if preferred is None or preferred == dtype:
+        return x, y, None, None
+    far = _are_far_apart(dtype, preferred)
+    if far and preferred.itemsize < dtype.itemsize:
+        return x, y, None, preferred
+    if far or (is_integer(dtype) and is_float(preferred)):
+        return convert(x, preferred), convert(y, preferred), None, None
+    return x, y, preferred, None
+
+
+def convert_to(x: Traced, dtype: DType | None) -> Traced:
+    """`x` converted to `dtype`, if there is one."""
+    return x if dtype is None else convert(x, dtype)
 
 
 def check_precision(precision: Any) -> str | None:
@@ -240,11 +273,9 @@ def dot_general(
     if is_bool(dtype) and type_of(y).dtype == BOOL and preferred in (None, BOOL):
         count = dot_general(convert(x, INT32), convert(y, INT32), numbers, precision)
         return ne(count, 0)
-    if preferred is not None and is_integer(dtype) and is_float(preferred):
-        x, y, dtype = convert(x, preferred), convert(y, preferred), preferred
-    if preferred == dtype:
-        preferred = None
-    return bind1(DotGeneral(numbers, check_precision(precision), preferred), x, y)
+    x, y, preferred, after = stated_operands(x, y, preferred)
+    op = DotGeneral(numbers, check_precision(precision), preferred)
+    return convert_to(bind1(op, x, y), after)
 
 
 def _dimension_numbers(given: Any) -> DotDimensionNumbers:

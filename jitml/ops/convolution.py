@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitml.ir.dtypes import DType, is_float, is_integer, kind
+from jitml.ir.dtypes import DType, kind
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.ir.op import Op, Undefined
 from jitml.ir.text import PARAMETER_CLASSES
@@ -23,10 +23,12 @@ from jitml.ops.contraction import (
     Axes,
     DotGeneral,
     check_precision,
+    convert_to,
     product_dtype,
     product_operands,
+    stated_operands,
 )
-from jitml.ops.elementwise import add, convert
+from jitml.ops.elementwise import add
 from jitml.ops.kinds import Traced, full_of
 from jitml.ops.reduce_window import (
     Pairs,
@@ -389,17 +391,14 @@ def conv_general_dilated(
         for steps in (lhs_dilation, rhs_dilation)
     )
     pairs = _padding_pairs(padding, x, w, numbers, (strides, x_steps, w_steps))
-    groups, preferred = int(feature_group_count), preferred_element_type
+    groups = int(feature_group_count)
     if batch_group_count != 1:
         lhs, groups = _batch_groups(lhs, w, numbers, groups, int(batch_group_count))
-    if preferred is not None and is_integer(x.dtype) and is_float(preferred):
-        lhs, rhs = convert(lhs, preferred), convert(rhs, preferred)
-    if preferred == type_of(lhs).dtype:
-        preferred = None
+    lhs, rhs, preferred, after = stated_operands(lhs, rhs, preferred_element_type)
     op = ConvGeneralDilated(
         strides, pairs, x_steps, w_steps, numbers, groups, check_precision(precision), preferred
     )
-    return bind1(op, lhs, rhs)
+    return convert_to(bind1(op, lhs, rhs), after)
 
 
 def _padding_pairs(
