@@ -6,7 +6,6 @@ of the two, `low` below half an ulp of `high` unless said.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -30,7 +29,6 @@ _FORMATS = {
     "f32": Format("u32", 32, 23, 127, 1.5 * 2.0**23, 2.0**-126),
     "f64": Format("u64", 64, 52, 1023, 1.5 * 2.0**52, 2.0**-1022),
 }
-_SPLITS = {"f32": 12, "f64": 26}
 
 
 def format_of(x: Value) -> Format:
@@ -78,7 +76,7 @@ def polynomial(x: Value, coefficients: Sequence[float]) -> Value:
 def round_with_bits(x: Value) -> Pair:
     """`x` rounded to the nearest integer (as a float), and bits whose low half holds that integer.
 
-    |x| must be below 2^(fraction-1); elsewhere the result is arbitrary but finite work follows.
+    |x| must be below 2^(fraction-1); elsewhere both are of no use.
     """
     shifted = x + format_of(x).magic
     return shifted - format_of(x).magic, bits_of(shifted)
@@ -120,13 +118,6 @@ def two_product(x: Value, y: Operand) -> Pair:
     """x·y exactly, barring underflow."""
     product = x * y
     return product, fma(x, y, -product)
-
-
-def split_constant(number: float, low: float, type_: str, bits: int) -> tuple[float, float]:
-    """Split `number + low` into a head of `bits` significant bits and the rest."""
-    mantissa, exponent = math.frexp(number)
-    head = math.ldexp(math.floor(math.ldexp(mantissa, bits)), exponent - bits)
-    return head, (number - head) + low
 
 
 def rarely(

@@ -38,6 +38,21 @@ _EXP2_F64 = (
     0.0013333558153969692, 0.00015403530443934817, 1.5252726934754928e-05, 1.32154412397523e-06,
     1.0180814182822315e-07, 7.072856540715678e-09, 4.0558258248319245e-10,
 )  # fmt: skip
+# (tanh(x) − x)/x³ as a polynomial in x², minimax for the relative error on |x| ≤ 0.55: 2^-29.7
+# and 2^-55.5.
+_TANH_F32 = (-3.3333316e-01, 1.3332544e-01, -5.3847548e-02, 2.1050714e-02, -6.2428494e-03)
+_TANH_F64 = (
+    -0.33333333333332316, 0.13333333333168934, -0.053968253876167625, 0.02186948597661846,
+    -0.008863194525985102, 0.0035917198599951282, -0.001453217507280057, 0.0005791391160674438,
+    -0.00021030565690559086, 5.102362608548697e-05,
+)  # fmt: skip
+# (sinh(x) − x)/x³ as a polynomial in x², minimax for the relative error on |x| ≤ 1: 2^-31 and
+# 2^-61.
+_SINH_F32 = (1.6666667e-01, 8.3333105e-03, 1.9842896e-04, 2.7822123e-06)
+_SINH_F64 = (
+    0.16666666666666669, 0.008333333333332912, 0.0001984126984159341, 2.7557319106756893e-06,
+    2.505213099858142e-08, 1.6056659192540544e-10, 7.776598818738156e-13,
+)  # fmt: skip
 
 
 def _reduce(x: Value, rest: Value | None = None) -> tuple[Value, Value, Value]:
@@ -102,27 +117,10 @@ def logistic(x: Value) -> Value:
     return fma(-quotient, below_low, quotient)
 
 
-# (tanh(x) − x)/x³ as a polynomial in x², minimax for the relative error on |x| ≤ 0.55:
-# 2^-29.7 and 2^-55.5.
-_TANH_F32 = (-3.3333316e-01, 1.3332544e-01, -5.3847548e-02, 2.1050714e-02, -6.2428494e-03)
-_TANH_F64 = (
-    -0.33333333333332316, 0.13333333333168934, -0.053968253876167625, 0.02186948597661846,
-    -0.008863194525985102, 0.0035917198599951282, -0.001453217507280057, 0.0005791391160674438,
-    -0.00021030565690559086, 5.102362608548697e-05,
-)  # fmt: skip
-# (sinh(x) − x)/x³ as a polynomial in x², minimax for the relative error on |x| ≤ 1: 2^-31 and
-# 2^-61.
-_SINH_F32 = (1.6666667e-01, 8.3333105e-03, 1.9842896e-04, 2.7822123e-06)
-_SINH_F64 = (
-    0.16666666666666669, 0.008333333333332912, 0.0001984126984159341, 2.7557319106756893e-06,
-    2.505213099858142e-08, 1.6056659192540544e-10, 7.776598818738156e-13,
-)  # fmt: skip
-
-
 def _half_exponentials(size: Value) -> Pair:
     """e^s/2 and e^−s/2 for s ≥ 0; the first overflows only where it must."""
-    limited = select(size.like(by_type(size, 91.0, 712.0)) < size, by_type(size, 91.0, 712.0), size)
-    n, r, tail = _reduce(limited)
+    limit = by_type(size, 91.0, 712.0)
+    n, r, tail = _reduce(select(size.like(limit) < size, limit, size))
     half = scale_by_power_of_two((r + tail) + 1.0, n - 1)
     return half, 0.25 / half
 

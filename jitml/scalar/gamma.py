@@ -9,7 +9,8 @@ from jitml.scalar.logarithm import join_logarithm, log, log1p_tail, split_expone
 from jitml.scalar.trigonometric import cos_of, sin_of, tan_of
 from jitml.scalar.value import Value, convert, copysign, fma, is_nan, round_even, select
 
-# (lgamma(2 + d)/d − (1 − γ))/d, minimax for the relative error of lgamma on −0.6 ≤ d ≤ 1/2: 2^-56.4.
+# (lgamma(2 + d)/d − (1 − γ))/d, minimax for the relative error of lgamma on −0.6 ≤ d ≤ 1/2:
+# 2^-56.4.
 _LGAMMA = (
     0.32246703342411315, -0.06735230105319816, 0.020580808427798854, -0.007385551028661426,
     0.0028905103299055102, -0.0011927539124598997, 0.0005096695467250527, -0.00022315473773648967,
@@ -25,9 +26,7 @@ _STIRLING = (
     0.0008406973175865977, -0.0018406090905477173, 0.003864152821080152,
 )  # fmt: skip
 _HALF_LOG_2PI = 0.9189385332046728
-# The zero of digamma, and digamma(x)/(x − zero) in x − 1.75, minimax for the relative error on
-# [1.2, 2.2]:
-# 2^-56.7.
+# The zero of digamma, and digamma(x)/(x − zero) in x − 1.75, minimax on [1.2, 2.2]: 2^-56.7.
 _ZERO = (1.4616321449683622, 9.549995429965697e-17)
 _DIGAMMA = (
     0.8581832171262995, -0.32625462786810566, 0.1571201133520366, -0.08228558635578831,
@@ -61,8 +60,8 @@ def lgamma(x: Value) -> Value:
 def _lgamma_right(x: Value) -> Value:
     """log Γ(x) for x ≥ 0: brought to [1.4, 2.5] below 8.5, Stirling's series above."""
     factor, near = x.like(1.0), x
-    for k in range(1, 7):
-        step = x - float(k)
+    for count in range(1, 7):
+        step = x - float(count)
         take = step >= 1.5
         factor = select(take, factor * step, factor)
         near = select(take, step, near)
@@ -86,7 +85,7 @@ def _lgamma_right(x: Value) -> Value:
 
 
 def _half_turn(x: Value) -> Pair:
-    """Bring πx to an angle in [0, π/4]: |sin(πx)| is its sine, or where the second holds its cosine."""
+    """An angle/π in [0, 1/4] whose sine, or where the second holds cosine, is |sin(πx)|."""
     part = abs(x - round_even(x))
     swap = part > 0.25
     return select(swap, 0.5 - part, part), swap
@@ -125,8 +124,8 @@ def digamma(x: Value) -> Value:
 def _digamma_near(x: Value, negative: Value) -> Value:
     """digamma(x), plus 1/x where `negative`, for 0 < x < 10, from [1.2, 2.2] by the recurrence."""
     total, product, near = x.like(0.0), x.like(1.0), x
-    for k in range(1, 9):
-        step = x - float(k)
+    for count in range(1, 9):
+        step = x - float(count)
         take = step >= 1.2
         total = select(take, fma(total, step, product), total)
         product = select(take, product * step, product)

@@ -36,8 +36,8 @@ _LOG10_E_F32 = (0.4342944920063019, -1.0103050052231683e-08)
 _LOG10_E_F64 = (0.4342944819032518, 1.098319650216765e-17)
 _LOG10_2_F32 = (0.301025390625, 4.605039066518657e-06)
 _LOG10_2_F64 = (0.30102999566395283, 2.8363394551044964e-14)
-# Above the first, squares are not taken; below the second, odd functions are their
-# argument, and below the third log1p is. (f32, f64)
+# Above the first, squares are not taken; below the second, odd functions are their argument, and
+# below the third log1p is. (f32, f64)
 _LARGE = (2.0**30, 2.0**60)
 _TINY = (2.0**-14, 2.0**-29)
 _TINIEST = (2.0**-30, 2.0**-60)

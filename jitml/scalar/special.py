@@ -19,8 +19,8 @@ from jitml.scalar.exponential import exp_as_pair
 from jitml.scalar.logarithm import log
 from jitml.scalar.value import Value, fma, select, sqrt
 
-# erf(x)/x − 1 as a polynomial in x², minimax for the relative error on |x| ≤ 1.25
-# and |x| ≤ 1: 2^-29.5 and 2^-56.3.
+# erf(x)/x − 1 as a polynomial in x², minimax for the relative error on |x| ≤ 1.25 and |x| ≤ 1:
+# 2^-29.5 and 2^-56.3.
 _ERF_F32 = (
     1.2837917e-01, -3.761263e-01, 1.12836584e-01, -2.68595e-02, 5.2074986e-03, -8.3241425e-04,
     1.0317171e-04, -7.42447e-06,
@@ -37,10 +37,8 @@ _ERFC_ROOT_F32 = (
     1.7220987e-04,
 )  # fmt: skip
 # (1 + 2x)·exp(x²)·erfc(x) as a polynomial in (x − 4)/(x + 4) (Shepherd and Laframboise, 1981),
-# minimax
-# for the relative error on [1/2, 10.1] and [1/2, 27.3]: 2^-28.5 and 2^-58.2. The constant term
-# comes
-# first, in two parts.
+# minimax for the relative error on [1/2, 10.1] and [1/2, 27.3]: 2^-28.5 and 2^-58.2. The
+# constant term comes first, in two parts.
 _ERFCX_LEAD_F32 = (1.2329951524734497, -3.4790734515510735e-08)
 _ERFCX_F32 = (
     -1.3962106e-01, 1.5379807e-02, 6.809435e-02, -1.0104428e-01, 9.376963e-02, -6.62614e-02,
@@ -55,8 +53,8 @@ _ERFCX_F64 = (
     2.9958398319209657e-07, -8.212724074726229e-07, 6.70051029062318e-08, 1.0472913115604464e-07,
     -1.2218326649163103e-08, -1.0176253117596781e-08,
 )  # fmt: skip
-# erf_inv(x)/x for w = −log(1 − x²) ≤ 5, minimax for the relative error: in w − 1 for f32 (2^-28.1),
-# in w − 2.5 for f64 (2^-28.7). Constant terms named LEAD are in two parts.
+# erf_inv(x)/x for w = −log(1 − x²) ≤ 5, minimax for the relative error: in w − 1 for f32
+# (2^-28.1), in w − 2.5 for f64 (2^-28.7). Constant terms named LEAD are in two parts.
 _NEAR_LEAD = (1.1273744106292725, -1.7361700299645122e-08)
 _NEAR_F32 = (
     2.4783288e-01, 4.250717e-03, -2.3764356e-03, 1.0012782e-04, 3.830898e-05, -4.3404584e-06,

@@ -84,13 +84,13 @@ def _in_quadrant(r: Value, quadrant: Value) -> Value:
 
 
 def sin(x: Value) -> Value:
-    """Sine within 1.5 ulp at any argument; minimax polynomials on |r| ≤ π/4."""
+    """Sine within 1.6 ulp at any argument; minimax polynomials on |r| ≤ π/4."""
     r, _, quadrant = reduce_by_half_pi(abs(x))
     return flip_sign(_in_quadrant(r, quadrant), sign_bit(x))
 
 
 def cos(x: Value) -> Value:
-    """Cosine within 1.5 ulp at any argument; minimax polynomials on |r| ≤ π/4."""
+    """Cosine within 1.6 ulp at any argument; minimax polynomials on |r| ≤ π/4."""
     r, _, quadrant = reduce_by_half_pi(abs(x))
     return _in_quadrant(r, quadrant + 1)
 
