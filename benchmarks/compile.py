@@ -1,16 +1,18 @@
-"""Trace and compile times of first calls, in a warm process with nothing cached, JAX beside jitml in the same run.
+"""Trace and compile times of first calls, in a warm process with nothing cached, JAX beside jitml
+in the same run.
 
     python benchmarks/compile.py [--rounds 5]
 
-Each round builds new functions, so both trace and compile anew; jitml's cache of kernels is emptied before each. Times
-are of this process' CPU (all threads) and of the wall clock, best and median of the rounds; the ratio is JAX / jitml.
-JAX is left out where it is not installed.
+Each round builds new functions, so both trace and compile anew; jitml's cache of kernels is emptied
+before each. Times are of this process' CPU (all threads) and of the wall clock, best and median of
+the rounds; the ratio is JAX / jitml. JAX is left out where it is not installed.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -26,7 +28,7 @@ def layers(sizes: list[int]) -> list[tuple[Any, Any]]:
     rng = np.random.default_rng(0)
     return [
         ((rng.standard_normal((a, b)) / a**0.5).astype(np.float32), np.zeros(b, np.float32))
-        for a, b in zip(sizes, sizes[1:], strict=False)
+        for a, b in itertools.pairwise(sizes)
     ]
 
 
@@ -40,7 +42,11 @@ def mlp_gradient(framework: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         weight, bias = parameters[-1]
         return jnp.mean((x @ weight + bias - y) ** 2)
 
-    arguments = (layers([64, 128, 128, 10]), np.ones((32, 64), np.float32), np.ones((32, 10), np.float32))
+    arguments = (
+        layers([64, 128, 128, 10]),
+        np.ones((32, 64), np.float32),
+        np.ones((32, 10), np.float32),
+    )
     return framework.jit(framework.value_and_grad(loss)), arguments
 
 
@@ -104,7 +110,9 @@ def main() -> None:
     for framework in measured:  # warm: everything that only the first use of a framework costs
         jnp = importlib.import_module(f"{framework.__name__}.numpy")
         framework.block_until_ready(framework.jit(lambda x, jnp=jnp: jnp.cos(x) @ x)(np.eye(5)))
-    print(f"{'first call':<34}{'':>8}{'CPU ms best':>12}{'median':>9}{'wall ms best':>14}{'median':>9}")
+    print(
+        f"{'first call':<34}{'':>8}{'CPU ms best':>12}{'median':>9}{'wall ms best':>14}{'median':>9}"
+    )
     for name, case in CASES.items():
         times: dict[str, list[tuple[float, float]]] = {f.__name__: [] for f in measured}
         for _ in range(rounds):

@@ -1,7 +1,9 @@
-"""`python -m jitml.demo`: train a small convolutional network on the handwritten digits that scikit-learn ships.
+"""`python -m jitml.demo`: train a small convolutional network on the handwritten digits that
+scikit-learn ships.
 
-The network, its loss, its gradient and Adam are written in plain jitml; one jitted function is a whole training step.
-Prints progress, the test accuracy and what was compiled; writes a picture of the loss curve and some predictions.
+The network, its loss, its gradient and Adam are written in plain jitml; one jitted function is a
+whole training step. Prints progress, the test accuracy and what was compiled; writes a picture of
+the loss curve and some predictions.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""The LLVM backend of the scalar language: one table over its instructions, and control flow as text.
+"""The LLVM backend of the scalar language: one table over its instructions, and control flow as
+text.
 
-An `Emitter` writes the body of one LLVM function. Scalars and explicit vectors go through the same calls; equal
-instructions within scope are written once, so no middle-end pass is needed. It knows no array and no graph.
+An `Emitter` writes the body of one LLVM function. Scalars and explicit vectors go through the same
+calls; equal instructions within scope are written once, so no middle-end pass is needed. It knows
+no array and no graph.
 """
 
 from __future__ import annotations
@@ -69,7 +71,8 @@ def _round_to_float32(number: float) -> float:
 
 
 class Emitter:
-    """Writes one function's body; `lines` is its text so far, `declarations` the intrinsics it uses."""
+    """Writes one function's body; `lines` is its text so far, `declarations` the intrinsics it
+    uses."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -163,9 +166,7 @@ class Emitter:
             text = f"{_arithmetic(name, source)} {vector} {refs[0]}, {refs[1]}"
         return self.pure(text, type_, lanes)
 
-    def _fold(
-        self, name: str, type_: str, lanes: int, operands: tuple[Value, ...]
-    ) -> Value | None:
+    def _fold(self, name: str, type_: str, lanes: int, operands: tuple[Value, ...]) -> Value | None:
         """Address arithmetic on known i64 numbers is done here, not at run time."""
         if type_ != "i64" or name not in _FOLD:
             return None
@@ -257,7 +258,8 @@ class Emitter:
         return self.widen(self.effect(text, raw, lanes), storage)
 
     def store(self, pointer: Value, value: Value, storage: str, streaming: bool = False) -> None:
-        """Store consecutive elements, rounded to `storage`; a streaming store needs a full-vector alignment."""
+        """Store consecutive elements, rounded to `storage`; a streaming store needs a full-vector
+        alignment."""
         raw = self.narrow(value, storage)
         align = STORAGE_BITS[storage] // 8 * (value.lanes if streaming else 1)
         tail = ", !nontemporal !0" if streaming else ""
@@ -309,7 +311,7 @@ class Emitter:
             return value
         return self.widen(self.narrow(value, storage), storage)
 
-    # ---- lanes ------------------------------------------------------------------------------------
+    # ---- lanes -------------------------------------------------------------------------------
 
     def extract(self, vector: Value, lane: int) -> Value:
         if vector.lanes == 1:
@@ -357,7 +359,8 @@ class Emitter:
     def loop(
         self, lower: Value, upper: Value, step: Value | int, carried: Sequence[Value], body: Body
     ) -> list[Value]:
-        """`for i in range(lower, upper, step)` as a guarded do-while; `body(i, carried)` gives the next state."""
+        """`for i in range(lower, upper, step)` as a guarded do-while; `body(i, carried)` gives the
+        next state."""
         self._count += 1
         number = self._count
         top, out = f"loop{number}", f"done{number}"
@@ -367,9 +370,7 @@ class Emitter:
         self.label(top)
         at = len(self.lines)
         index = Value(self, "i64", 1, f"%i{number}")
-        state = [
-            Value(self, v.type, v.lanes, f"%s{number}.{k}") for k, v in enumerate(carried)
-        ]
+        state = [Value(self, v.type, v.lanes, f"%s{number}.{k}") for k, v in enumerate(carried)]
         with self.scope():
             after = list(body(index, state))
             following = index + step

@@ -1,6 +1,7 @@
 """The machine that CPU kernels are compiled for, and the step from LLVM text to object code.
 
-The only module that talks to llvmlite; it is imported when the first kernel must be compiled, not before.
+The only module that talks to llvmlite; it is imported when the first kernel must be compiled, not
+before.
 """
 
 from __future__ import annotations
@@ -30,9 +31,7 @@ def host() -> Target:
     llvm = _llvm()
     features = llvm.get_host_cpu_features()
     width = 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
-    return Target(
-        llvm.get_process_triple(), llvm.get_host_cpu_name(), features.flatten(), width
-    )
+    return Target(llvm.get_process_triple(), llvm.get_host_cpu_name(), features.flatten(), width)
 
 
 @functools.cache

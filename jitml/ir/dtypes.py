@@ -1,4 +1,5 @@
-"""Element types: NumPy dtypes with short names, and the promotion lattice with weak Python scalars."""
+"""Element types: NumPy dtypes with short names, and the promotion lattice with weak Python
+scalars."""
 
 from __future__ import annotations
 
@@ -84,8 +85,9 @@ def complex_dtype(dtype: DType) -> DType:
     return COMPLEX128 if dtype == FLOAT64 else COMPLEX64
 
 
-# The lattice of JAX's type promotion: each entry names its direct successors. A name with a `*` is the type of
-# a Python scalar (weak): it takes on the width of whatever strong type it meets in its kind.
+# The lattice of JAX's type promotion: each entry names its direct successors. A name with a `*` is
+# the type of a Python scalar (weak): it takes on the width of whatever strong type it meets in its
+# kind.
 _SUCCESSORS: dict[str, tuple[str, ...]] = {
     "bool": ("i*",),
     "i*": ("u8", "i8"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, TypeAlias
 
 from jitml.ir.source import NOWHERE, Source
 from jitml.ir.types import ArrayType
@@ -12,11 +12,12 @@ from jitml.ir.types import ArrayType
 if TYPE_CHECKING:
     from jitml.ir.op import Op
 
-Number: TypeAlias = Union[bool, int, float, complex]
+Number: TypeAlias = bool | int | float | complex
 
 
 class Var:
-    """A value of a graph: known by identity, with a type and, where known, the user's name for it."""
+    """A value of a graph: known by identity, with a type and, where known, the user's name for
+    it."""
 
     __slots__ = ("name", "type")
 
@@ -29,7 +30,8 @@ class Var:
 
 
 class Literal:
-    """A 0-d constant that is part of the program. Equal when type and bits are equal (so nan is nan, −0 is not 0)."""
+    """A 0-d constant that is part of the program. Equal when type and bits are equal (so nan is
+    nan, −0 is not 0)."""
 
     __slots__ = ("_key", "type", "value")
 
@@ -48,7 +50,7 @@ class Literal:
         return f"Literal({self.value}: {self.type})"
 
 
-Atom: TypeAlias = Union[Var, Literal]
+Atom: TypeAlias = Var | Literal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +65,8 @@ class Eqn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Graph:
-    """A function in A-normal SSA form: every variable is an input or is defined by one earlier equation."""
+    """A function in A-normal SSA form: every variable is an input or is defined by one earlier
+    equation."""
 
     name: str
     inputs: tuple[Var, ...]

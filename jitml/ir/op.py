@@ -1,7 +1,8 @@
 """`Op`: one operation of the IR, with all its rules in one place.
 
-An op is a frozen dataclass: its fields are its parameters (so equality, hashing, printing and parsing follow), its
-methods are its rules. A rule that an op lacks says so when asked (`has`), it is never discovered by a crash.
+An op is a frozen dataclass: its fields are its parameters (so equality, hashing, printing and
+parsing follow), its methods are its rules. A rule that an op lacks says so when asked (`has`), it
+is never discovered by a crash.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any, ClassVar
 from jitml.ir.errors import TransformError
 from jitml.ir.types import ArrayType
 
-# Rules that build equations take and return what the tracer gives them; the IR does not know its type.
+# Rules that build equations take and return what the tracer gives them; the IR does not know its
+# type.
 Traced = Any
 
 RULES = ("infer", "value", "jvp", "transpose", "batch", "lower", "expand")
@@ -45,7 +47,8 @@ class Op:
         raise self._lacks("infer")
 
     def value(self, *arrays: Any) -> tuple[Any, ...]:
-        """The op's meaning in NumPy: oracle and documentation, never used to compute a user's result."""
+        """The op's meaning in NumPy: oracle and documentation, never used to compute a user's
+        result."""
         raise self._lacks("value")
 
     def jvp(
@@ -57,13 +60,15 @@ class Op:
     def transpose(
         self, cotangents: Sequence[Traced | None], inputs: Sequence[Traced | Undefined]
     ) -> Sequence[Traced | None]:
-        """Cotangents of the inputs that are `Undefined` (the linear ones); None for the others and for zero."""
+        """Cotangents of the inputs that are `Undefined` (the linear ones); None for the others and
+        for zero."""
         raise self._lacks("transpose")
 
     def batch(
         self, size: int, inputs: Sequence[Traced], axes: Sequence[int | None]
     ) -> tuple[Sequence[Traced], Sequence[int | None]]:
-        """Outputs and their batch axes, for inputs of which some have an extra axis of `size` at `axes`."""
+        """Outputs and their batch axes, for inputs of which some have an extra axis of `size` at
+        `axes`."""
         raise self._lacks("batch")
 
     def expand(self, *inputs: Traced) -> Sequence[Traced]:

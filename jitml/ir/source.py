@@ -12,7 +12,8 @@ _OURS: dict[CodeType, bool] = {}
 
 
 class Source:
-    """A user's file and line. Made from a running frame at the price of two references; resolved when asked."""
+    """A user's file and line. Made from a running frame at the price of two references; resolved
+    when asked."""
 
     __slots__ = ("_code", "_file", "_function", "_instruction", "_line")
 

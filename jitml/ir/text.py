@@ -5,7 +5,8 @@
       return %h
     }
 
-Names of variables are the user's where known, made unique by a number. A nested graph is a parameter in text form.
+Names of variables are the user's where known, made unique by a number. A nested graph is a
+parameter in text form.
 """
 
 from __future__ import annotations
@@ -220,5 +221,6 @@ def _parameter(node: ast.expr) -> Any:
     return ast.literal_eval(node)
 
 
-# Named tuples that ops have as parameters (dimension numbers) register here to be readable from text.
+# Named tuples that ops have as parameters (dimension numbers) register here to be readable from
+# text.
 PARAMETER_CLASSES: dict[str, Any] = {}

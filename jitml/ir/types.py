@@ -10,7 +10,8 @@ from jitml.ir.dtypes import FROM_SHORT_NAME, DType, short_name
 
 @dataclass(frozen=True, slots=True)
 class ArrayType:
-    """dtype, shape and whether the dtype is weak (came from a Python scalar). Written `f32[8,3]`, weak `f32~[]`."""
+    """dtype, shape and whether the dtype is weak (came from a Python scalar). Written `f32[8,3]`,
+    weak `f32~[]`."""
 
     dtype: DType
     shape: tuple[int, ...]

@@ -1,8 +1,10 @@
-"""Elementwise ops: a row each. Name, meaning in NumPy, dtype kinds, derivatives, and what it computes per element.
+"""Elementwise ops: a row each. Name, meaning in NumPy, dtype kinds, derivatives, and what it
+computes per element.
 
-`partials` have one entry per input, `lambda t, y, *inputs:` the output's tangent; `transposes` likewise
-`lambda ct, *inputs:` where the op is linear. Without a `lower` the function of the same name in `scalar.math` serves.
-Sources of derivatives: DLMF 4.20, 4.38 (inverse functions), 7.1 (error function), 5.2 (digamma).
+`partials` have one entry per input, `lambda t, y, *inputs:` the output's tangent; `transposes`
+likewise `lambda ct, *inputs:` where the op is linear. Without a `lower` the function of the same
+name in `scalar.math` serves. Sources of derivatives: DLMF 4.20, 4.38 (inverse functions), 7.1
+(error function), 5.2 (digamma).
 """
 
 from __future__ import annotations
@@ -47,9 +49,11 @@ def _special(name: str) -> Callable[..., Any]:
     return value
 
 
-# ---- linear ----------------------------------------------------------------------------------------
+# ---- linear ----------------------------------------------------------------------------------
 
-neg = Row("neg", np.negative, _NUMBERS, (lambda t, y, x: neg(t),), (lambda ct, x: neg(ct),), lambda x: -x)
+neg = Row(
+    "neg", np.negative, _NUMBERS, (lambda t, y, x: neg(t),), (lambda ct, x: neg(ct),), lambda x: -x
+)
 add = Row(
     "add", np.add, _NUMBERS,
     (lambda t, y, a, b: t, lambda t, y, a, b: t),
@@ -168,7 +172,7 @@ complex_ = Row(
 )  # fmt: skip
 
 
-# ---- exponentials, powers ---------------------------------------------------------------------------
+# ---- exponentials, powers --------------------------------------------------------------------
 
 exp = Row("exp", np.exp, _INEXACT, (lambda t, y, x: mul(t, y),))
 exp2 = Row("exp2", np.exp2, _FLOAT, (lambda t, y, x: mul(t, mul(y, math.log(2))),))
@@ -208,7 +212,7 @@ def full_like(x: Traced, number: float) -> Traced:
 
 pow = Row("pow", np.power, _INEXACT, (_pow_slope, _pow_log_slope))
 
-# ---- trigonometry --------------------------------------------------------------------------------------
+# ---- trigonometry ----------------------------------------------------------------------------
 
 sin = Row("sin", np.sin, _INEXACT, (lambda t, y, x: mul(t, cos(x)),))
 cos = Row("cos", np.cos, _INEXACT, (lambda t, y, x: neg(mul(t, sin(x))),))
@@ -233,7 +237,7 @@ acosh = Row(
 )  # fmt: skip
 atanh = Row("atanh", np.arctanh, _INEXACT, (lambda t, y, x: div(t, sub(1, mul(x, x))),))
 
-# ---- special ---------------------------------------------------------------------------------------------
+# ---- special ---------------------------------------------------------------------------------
 
 _TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
 erf = Row(
@@ -251,7 +255,7 @@ erf_inv = Row(
 lgamma = Row("lgamma", _special("gammaln"), _FLOAT, (lambda t, y, x: mul(t, digamma(x)),))
 digamma = Row("digamma", _special("psi"), _FLOAT)
 
-# ---- rounding, sign, order ----------------------------------------------------------------------------------
+# ---- rounding, sign, order -------------------------------------------------------------------
 
 
 def _absolute(x: Any) -> Any:
@@ -298,6 +302,8 @@ floor = Row("floor", np.floor, _FLOAT, (None,), (), scalar.floor)
 ceil = Row("ceil", np.ceil, _FLOAT, (None,), (), scalar.ceil)
 trunc = Row("trunc", np.trunc, _FLOAT, (None,), (), scalar.trunc)
 round_even = Row("round_even", np.rint, _FLOAT, (None,), (), scalar.round_even)
+
+
 def _round_away_value(x: Any) -> Any:
     below = np.floor(np.abs(x))
     return np.copysign(below + (np.abs(x) - below >= 0.5), x)
@@ -363,7 +369,7 @@ minimum = Row(
     (), lambda a, b: a & b if a.type == "i1" else scalar.minimum(a, b),
 )  # fmt: skip
 
-# ---- comparison (of complex numbers only for equality) ---------------------------------------------------------
+# ---- comparison (of complex numbers only for equality) ---------------------------------------
 
 eq = Row("eq", np.equal, _ALL, (None, None), (), lambda a, b: a == b, bool_dtype)
 ne = Row("ne", np.not_equal, _ALL, (None, None), (), lambda a, b: a != b, bool_dtype)
@@ -375,7 +381,7 @@ is_finite = Row(
     "is_finite", np.isfinite, _FLOAT, (None,), (), lambda x: abs(x) < math.inf, bool_dtype
 )
 
-# ---- bits -----------------------------------------------------------------------------------------------------
+# ---- bits ------------------------------------------------------------------------------------
 
 
 def _shifted(shift: Callable[[Any, Any], Any], beyond: Callable[[Any], Any]) -> Callable[..., Any]:
@@ -412,7 +418,9 @@ def _shift_value(shift: Callable[..., Any], cast: str, fill: bool) -> Callable[.
         unsigned = count.astype(f"u{x.dtype.itemsize}")
         wide = x.astype(f"{cast}{x.dtype.itemsize}")
         full = shift(wide, np.minimum(unsigned, bits - 1).astype(wide.dtype))
-        return np.where(unsigned < bits, full, shift(wide, wide.dtype.type(bits - 1)) if fill else 0)
+        return np.where(
+            unsigned < bits, full, shift(wide, wide.dtype.type(bits - 1)) if fill else 0
+        )
 
     return value
 
@@ -451,7 +459,7 @@ count_leading_zeros = Row(
     scalar.count_leading_zeros,
 )  # fmt: skip
 
-# ---- flow of values ----------------------------------------------------------------------------------------------
+# ---- flow of values --------------------------------------------------------------------------
 
 stop_gradient = Row("stop_gradient", np.asarray, _ALL, (None,), (), lambda x: x)
 
@@ -521,7 +529,8 @@ def select(condition: Traced, x: Traced, y: Traced) -> Traced:
 
 @dataclass(frozen=True)
 class Convert(Elementwise):
-    """Convert to `dtype`. Floats to integers truncate and saturate; complex to real drops the imaginary part."""
+    """Convert to `dtype`. Floats to integers truncate and saturate; complex to real drops the
+    imaginary part."""
 
     name = "convert"
     dtype: DType
@@ -580,7 +589,8 @@ def _convert(x: Any, dtype: str) -> Any:
 
 
 def _narrowed(x: Value) -> Value:
-    """`x` as f32 for a store to a 16-bit float: rounded to odd, so that the second rounding is the only one."""
+    """`x` as f32 for a store to a 16-bit float: rounded to odd, so that the second rounding is the
+    only one."""
     if x.type == "f32" or scalar.BITS[x.type] <= 16:
         return scalar.convert(x, "f32")
     wide = scalar.convert(x, "f64")

@@ -2,15 +2,17 @@
 
 What the code generator needs of an op is its kind's `lower`:
 - elementwise: `lower(*values) -> value` (or a tuple): one element from one element of each input;
-- movement: `lower(read, index) -> value`: the element at `index` by way of `read(k, index_in_input_k)`;
-- reduction: `identity`, `element`, `combine`, `result`: a fold whose order the code generator fixes.
+- movement: `lower(read, index) -> value`: the element at `index` by way of `read(k,
+  index_in_input_k)`;
+- reduction: `identity`, `element`, `combine`, `result`: a fold whose order the code generator
+  fixes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias, Union
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -24,14 +26,15 @@ from jitml.trace.core import bind, bind1, literal, type_of
 
 # What a rule computes with: tracers, arrays, literals and, beside them, Python numbers.
 Traced: TypeAlias = Any
-Partial: TypeAlias = Union[Callable[..., Traced], None]
+Partial: TypeAlias = Callable[..., Traced] | None
 
 
 @dataclass(frozen=True)
 class Elementwise(Op):
     """An op whose output element depends on the same element of each input.
 
-    A 0-d input beside shaped ones is used for every element. All rules follow from the row that `elementwise` makes.
+    A 0-d input beside shaped ones is used for every element. All rules follow from the row that
+    `elementwise` makes.
     """
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
@@ -71,14 +74,13 @@ def common_shape(name: str, types: Sequence[ArrayType]) -> tuple[int, ...]:
 
 
 def align_batch(inputs: Sequence[Traced], axes: Sequence[int | None]) -> list[Traced]:
-    """Bring the batch axes of elementwise inputs to the front and give all shaped inputs one rank."""
+    """Bring the batch axes of elementwise inputs to the front and give all shaped inputs one
+    rank."""
     from jitml.ops.movement import broadcast_in_dim, move_axis
 
     ranks = [len(type_of(x).shape) - (a is not None) for x, a in zip(inputs, axes, strict=True)]
     rank = max(ranks)
-    size = next(
-        type_of(x).shape[a] for x, a in zip(inputs, axes, strict=True) if a is not None
-    )
+    size = next(type_of(x).shape[a] for x, a in zip(inputs, axes, strict=True) if a is not None)
     shape = next(
         (
             move_to_front(type_of(x).shape, a)[1:] if a is not None else type_of(x).shape
@@ -106,8 +108,8 @@ def move_to_front(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
 class Row(Elementwise):
     """An elementwise op without parameters: one row of the table in `elementwise.py`.
 
-    `partials[k](t, out, *inputs)` is the tangent of the output for tangent `t` of input k (None: zero);
-    `transposes[k](ct, *inputs)` is the cotangent of input k where the op is linear in it.
+    `partials[k](t, out, *inputs)` is the tangent of the output for tangent `t` of input k (None:
+    zero); `transposes[k](ct, *inputs)` is the cotangent of input k where the op is linear in it.
     """
 
     name: str  # type: ignore[misc]
@@ -224,9 +226,7 @@ def with_literals(inputs: Sequence[Traced]) -> list[Traced]:
         (type_of(x) for x in inputs if not isinstance(x, (bool, int, float, complex))), None
     )
     scalar = None if model is None else ArrayType(model.dtype, (), model.weak)
-    return [
-        literal(x, scalar) if isinstance(x, (bool, int, float, complex)) else x for x in inputs
-    ]
+    return [literal(x, scalar) if isinstance(x, (bool, int, float, complex)) else x for x in inputs]
 
 
 def fit(x: Traced, shape: tuple[int, ...]) -> Traced:
@@ -264,14 +264,16 @@ class Movement(Op):
     def lower(self, read: Callable[[int, Sequence[Any]], Any], index: Sequence[Any]) -> Any:
         """The output's element at `index`; `read(k, index)` gives an element of input k.
 
-        Indices take + − · with integers and each other, and compare into i1 values; reads must stay in bounds.
+        Indices take + − · with integers and each other, and compare into i1 values; reads must stay
+        in bounds.
         """
         raise self._lacks("lower")
 
 
 @dataclass(frozen=True)
 class Reduction(Op):
-    """A fold over `axes` with an associative `combine`, in the fixed order that the code generator gives it.
+    """A fold over `axes` with an associative `combine`, in the fixed order that the code generator
+    gives it.
 
     State is a tuple of scalar values (one for a sum, value and position for argmax).
     """
@@ -300,7 +302,8 @@ class Reduction(Op):
 
 
 def choose(condition: Any, x: Any, y: Any) -> Any:
-    """`x` where the i1 value `condition` holds, else `y`; for scalar values and complex pairs alike."""
+    """`x` where the i1 value `condition` holds, else `y`; for scalar values and complex pairs
+    alike."""
     if isinstance(x, Value):
         return select(condition, x, y)
     from jitml.scalar import complex as scalar_complex

@@ -1,10 +1,12 @@
 """Scalar values and the instructions over them.
 
-A `Value` is one SSA value of a kernel under construction, a scalar or a vector of lanes that all run the same
-instruction. Python operators and the functions below build instructions through the value's `builder`; numbers
-that stand beside a value become constants of its type, a scalar beside a vector is splat.
+A `Value` is one SSA value of a kernel under construction, a scalar or a vector of lanes that all
+run the same instruction. Python operators and the functions below build instructions through the
+value's `builder`; numbers that stand beside a value become constants of its type, a scalar beside a
+vector is splat.
 
-Types are short names: i1 (a truth value), i8 … i64, u8 … u64, f32, f64. Smaller floats are storage only:
+Types are short names: i1 (a truth value), i8 … i64, u8 … u64, f32, f64. Smaller floats are storage
+only:
 loads widen them to f32, stores round.
 """
 
@@ -21,7 +23,7 @@ BITS = {
     "f32": 32, "f64": 64,
 }  # fmt: skip
 
-Number: TypeAlias = Union[bool, int, float]
+Number: TypeAlias = bool | int | float
 Operand: TypeAlias = Union["Value", bool, int, float]
 
 
@@ -33,14 +35,16 @@ class Builder(Protocol):
     def splat(self, value: Value, lanes: int) -> Value: ...
 
     def instruction(self, name: str, type_: str, lanes: int, operands: tuple[Value, ...]) -> Value:
-        """Append instruction `name` over `operands` (all of `lanes` lanes); its result is of `type_`."""
+        """Append instruction `name` over `operands` (all of `lanes` lanes); its result is of
+        `type_`."""
 
     def lookup(self, table: Sequence[float], index: Value, type_: str) -> Value:
         """Read element `index` (i64, lane by lane) of a constant table."""
 
 
 class Value:
-    """One SSA value: `ref` is the backend's name for it, `number` its value where it is a constant."""
+    """One SSA value: `ref` is the backend's name for it, `number` its value where it is a
+    constant."""
 
     __slots__ = ("builder", "lanes", "number", "ref", "type")
 
@@ -114,7 +118,8 @@ class Value:
         return binary("shl", self, other)
 
     def __rshift__(self, other: Operand) -> Value:
-        """Arithmetic for signed types, logical for unsigned ones. The count must be below the width."""
+        """Arithmetic for signed types, logical for unsigned ones. The count must be below the
+        width."""
         return binary("shr", self, other)
 
     def __lt__(self, other: Operand) -> Value:
@@ -218,7 +223,8 @@ def count_leading_zeros(x: Value) -> Value:
 
 
 def convert(x: Value, type_: str) -> Value:
-    """Convert the number: floats to integers truncate and saturate (NaN gives 0), to i1 tests for non-zero."""
+    """Convert the number: floats to integers truncate and saturate (NaN gives 0), to i1 tests for
+    non-zero."""
     if x.type == type_:
         return x
     if type_ == "i1":
