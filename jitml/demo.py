@@ -158,7 +158,7 @@ def draw(path: Path, losses: list[float], images: Any, labels: Any, predictions:
     from matplotlib import pyplot
 
     figure = pyplot.figure(figsize=(10, 6), layout="constrained")
-    curve, shown = figure.subfigures(2, 1, height_ratios=(1.2, 1))
+    curve, shown = np.asarray(figure.subfigures(2, 1, height_ratios=(1.2, 1))).flat
     axes = curve.subplots()
     axes.semilogy(losses, linewidth=0.8)
     axes.set_xlabel("step")

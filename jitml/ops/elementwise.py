@@ -51,22 +51,22 @@ def _special(name: str) -> Callable[..., Any]:
 
 # ---- linear ----------------------------------------------------------------------------------
 
-neg = Row(
+neg: Row = Row(
     "neg", np.negative, _NUMBERS, (lambda t, y, x: neg(t),), (lambda ct, x: neg(ct),), lambda x: -x
 )
-add = Row(
+add: Row = Row(
     "add", np.add, _NUMBERS,
     (lambda t, y, a, b: t, lambda t, y, a, b: t),
     (lambda ct, a, b: ct, lambda ct, a, b: ct),
     lambda a, b: a + b,
 )  # fmt: skip
-sub = Row(
+sub: Row = Row(
     "sub", np.subtract, _NUMBERS,
     (lambda t, y, a, b: t, lambda t, y, a, b: neg(t)),
     (lambda ct, a, b: ct, lambda ct, a, b: neg(ct)),
     lambda a, b: a - b,
 )  # fmt: skip
-mul = Row(
+mul: Row = Row(
     "mul", np.multiply, _NUMBERS,
     (lambda t, y, a, b: mul(t, b), lambda t, y, a, b: mul(a, t)),
     (lambda ct, a, b: mul(ct, b), lambda ct, a, b: mul(a, ct)),
@@ -102,7 +102,7 @@ def _divide_value(a: Any, b: Any) -> Any:
     return np.where(np.asarray(b) == 0, 0, quotient + inexact)
 
 
-div = Row(
+div: Row = Row(
     "div", _divide_value, _NUMBERS,
     (lambda t, y, a, b: div(t, b), lambda t, y, a, b: neg(div(mul(t, y), b))),
     (lambda ct, a, b: div(ct, b), None),
@@ -123,24 +123,24 @@ def _zero_times_value(a: Any, b: Any) -> Any:
 
 
 # The product with a strong zero: what the cotangent of an untaken branch is multiplied with.
-zero_times = Row(
+zero_times: Row = Row(
     "zero_times", _zero_times_value, _INEXACT,
     (lambda t, y, a, b: zero_times(t, b), lambda t, y, a, b: zero_times(a, t)),
     (lambda ct, a, b: zero_times(ct, b), lambda ct, a, b: zero_times(a, ct)),
     _zero_times,
 )  # fmt: skip
 
-real = Row(
+real: Row = Row(
     "real", np.real, "c",
     (lambda t, y, x: real(t),), (lambda ct, x: complex_(ct, zeros_like(ct)),),
     lambda x: x.re, real_part_dtype,
 )  # fmt: skip
-imag = Row(
+imag: Row = Row(
     "imag", np.imag, "c",
     (lambda t, y, x: imag(t),), (lambda ct, x: complex_(zeros_like(ct), neg(ct)),),
     lambda x: x.im, real_part_dtype,
 )  # fmt: skip
-conj = Row(
+conj: Row = Row(
     "conj", np.conj, "c", (lambda t, y, x: conj(t),), (lambda ct, x: conj(ct),),
     lambda x: _make_complex(x.re, -x.im),
 )  # fmt: skip
@@ -158,7 +158,7 @@ def _complex_value(re: Any, im: Any) -> Any:
     return result
 
 
-complex_ = Row(
+complex_: Row = Row(
     "complex", _complex_value, _FLOAT,
     (
         lambda t, y, a, b: complex_(t, zeros_like(t)),
@@ -174,18 +174,18 @@ complex_ = Row(
 
 # ---- exponentials, powers --------------------------------------------------------------------
 
-exp = Row("exp", np.exp, _INEXACT, (lambda t, y, x: mul(t, y),))
-exp2 = Row("exp2", np.exp2, _FLOAT, (lambda t, y, x: mul(t, mul(y, math.log(2))),))
-expm1 = Row("expm1", np.expm1, _INEXACT, (lambda t, y, x: mul(t, add(y, 1)),))
-log = Row("log", np.log, _INEXACT, (lambda t, y, x: div(t, x),))
-log1p = Row("log1p", np.log1p, _INEXACT, (lambda t, y, x: div(t, add(x, 1)),))
-sqrt = Row("sqrt", np.sqrt, _INEXACT, (lambda t, y, x: div(t, mul(y, 2)),))
-rsqrt = Row(
+exp: Row = Row("exp", np.exp, _INEXACT, (lambda t, y, x: mul(t, y),))
+exp2: Row = Row("exp2", np.exp2, _FLOAT, (lambda t, y, x: mul(t, mul(y, math.log(2))),))
+expm1: Row = Row("expm1", np.expm1, _INEXACT, (lambda t, y, x: mul(t, add(y, 1)),))
+log: Row = Row("log", np.log, _INEXACT, (lambda t, y, x: div(t, x),))
+log1p: Row = Row("log1p", np.log1p, _INEXACT, (lambda t, y, x: div(t, add(x, 1)),))
+sqrt: Row = Row("sqrt", np.sqrt, _INEXACT, (lambda t, y, x: div(t, mul(y, 2)),))
+rsqrt: Row = Row(
     "rsqrt", lambda x: 1 / np.sqrt(x), _INEXACT,
     (lambda t, y, x: mul(t, mul(-0.5, div(y, x))),),
 )  # fmt: skip
-cbrt = Row("cbrt", np.cbrt, _FLOAT, (lambda t, y, x: mul(t, div(y, mul(x, 3))),))
-logistic = Row(
+cbrt: Row = Row("cbrt", np.cbrt, _FLOAT, (lambda t, y, x: mul(t, div(y, mul(x, 3))),))
+logistic: Row = Row(
     "logistic", lambda x: 1 / (1 + np.exp(-x)), _INEXACT,
     (lambda t, y, x: mul(t, mul(y, sub(1, y))),),
 )  # fmt: skip
@@ -210,50 +210,52 @@ def full_like(x: Traced, number: float) -> Traced:
     return full_of(type_of(x), number)
 
 
-pow = Row("pow", np.power, _INEXACT, (_pow_slope, _pow_log_slope))
+pow: Row = Row("pow", np.power, _INEXACT, (_pow_slope, _pow_log_slope))
 
 # ---- trigonometry ----------------------------------------------------------------------------
 
-sin = Row("sin", np.sin, _INEXACT, (lambda t, y, x: mul(t, cos(x)),))
-cos = Row("cos", np.cos, _INEXACT, (lambda t, y, x: neg(mul(t, sin(x))),))
-tan = Row("tan", np.tan, _INEXACT, (lambda t, y, x: mul(t, add(mul(y, y), 1)),))
-asin = Row("asin", np.arcsin, _INEXACT, (lambda t, y, x: div(t, sqrt(sub(1, mul(x, x)))),))
-acos = Row("acos", np.arccos, _INEXACT, (lambda t, y, x: neg(div(t, sqrt(sub(1, mul(x, x))))),))
-atan = Row("atan", np.arctan, _INEXACT, (lambda t, y, x: div(t, add(mul(x, x), 1)),))
-atan2 = Row(
+sin: Row = Row("sin", np.sin, _INEXACT, (lambda t, y, x: mul(t, cos(x)),))
+cos: Row = Row("cos", np.cos, _INEXACT, (lambda t, y, x: neg(mul(t, sin(x))),))
+tan: Row = Row("tan", np.tan, _INEXACT, (lambda t, y, x: mul(t, add(mul(y, y), 1)),))
+asin: Row = Row("asin", np.arcsin, _INEXACT, (lambda t, y, x: div(t, sqrt(sub(1, mul(x, x)))),))
+acos: Row = Row(
+    "acos", np.arccos, _INEXACT, (lambda t, y, x: neg(div(t, sqrt(sub(1, mul(x, x))))),)
+)
+atan: Row = Row("atan", np.arctan, _INEXACT, (lambda t, y, x: div(t, add(mul(x, x), 1)),))
+atan2: Row = Row(
     "atan2", np.arctan2, _FLOAT,
     (
         lambda t, z, y, x: mul(t, div(x, add(mul(x, x), mul(y, y)))),
         lambda t, z, y, x: neg(mul(t, div(y, add(mul(x, x), mul(y, y))))),
     ),
 )  # fmt: skip
-sinh = Row("sinh", np.sinh, _INEXACT, (lambda t, y, x: mul(t, cosh(x)),))
-cosh = Row("cosh", np.cosh, _INEXACT, (lambda t, y, x: mul(t, sinh(x)),))
-tanh = Row("tanh", np.tanh, _INEXACT, (lambda t, y, x: mul(t, sub(1, mul(y, y))),))
-asinh = Row("asinh", np.arcsinh, _INEXACT, (lambda t, y, x: div(t, sqrt(add(mul(x, x), 1))),))
-acosh = Row(
+sinh: Row = Row("sinh", np.sinh, _INEXACT, (lambda t, y, x: mul(t, cosh(x)),))
+cosh: Row = Row("cosh", np.cosh, _INEXACT, (lambda t, y, x: mul(t, sinh(x)),))
+tanh: Row = Row("tanh", np.tanh, _INEXACT, (lambda t, y, x: mul(t, sub(1, mul(y, y))),))
+asinh: Row = Row("asinh", np.arcsinh, _INEXACT, (lambda t, y, x: div(t, sqrt(add(mul(x, x), 1))),))
+acosh: Row = Row(
     "acosh", np.arccosh, _INEXACT,
     (lambda t, y, x: div(t, mul(sqrt(sub(x, 1)), sqrt(add(x, 1)))),),
 )  # fmt: skip
-atanh = Row("atanh", np.arctanh, _INEXACT, (lambda t, y, x: div(t, sub(1, mul(x, x))),))
+atanh: Row = Row("atanh", np.arctanh, _INEXACT, (lambda t, y, x: div(t, sub(1, mul(x, x))),))
 
 # ---- special ---------------------------------------------------------------------------------
 
 _TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
-erf = Row(
+erf: Row = Row(
     "erf", _special("erf"), _FLOAT,
     (lambda t, y, x: mul(t, mul(_TWO_OVER_SQRT_PI, exp(neg(mul(x, x))))),),
 )  # fmt: skip
-erfc = Row(
+erfc: Row = Row(
     "erfc", _special("erfc"), _FLOAT,
     (lambda t, y, x: mul(t, mul(-_TWO_OVER_SQRT_PI, exp(neg(mul(x, x))))),),
 )  # fmt: skip
-erf_inv = Row(
+erf_inv: Row = Row(
     "erf_inv", _special("erfinv"), _FLOAT,
     (lambda t, y, x: mul(t, mul(1 / _TWO_OVER_SQRT_PI, exp(mul(y, y)))),),
 )  # fmt: skip
-lgamma = Row("lgamma", _special("gammaln"), _FLOAT, (lambda t, y, x: mul(t, digamma(x)),))
-digamma = Row("digamma", _special("psi"), _FLOAT)
+lgamma: Row = Row("lgamma", _special("gammaln"), _FLOAT, (lambda t, y, x: mul(t, digamma(x)),))
+digamma: Row = Row("digamma", _special("psi"), _FLOAT)
 
 # ---- rounding, sign, order -------------------------------------------------------------------
 
@@ -270,7 +272,7 @@ def _abs_slope(t: Traced, y: Traced, x: Traced) -> Traced:
     return div(add(mul(real(x), real(t)), mul(imag(x), imag(t))), safe)
 
 
-abs_ = Row("abs", np.abs, _NUMBERS, (_abs_slope,), (), _absolute, real_part_dtype)
+abs_: Row = Row("abs", np.abs, _NUMBERS, (_abs_slope,), (), _absolute, real_part_dtype)
 
 
 def _sign(x: Any) -> Any:
@@ -297,11 +299,11 @@ def _sign_slope(t: Traced, y: Traced, x: Traced) -> Traced:
     return complex_(select(nowhere, zero, re), select(nowhere, zero, im))
 
 
-sign = Row("sign", np.sign, _NUMBERS, (_sign_slope,), (), _sign)
-floor = Row("floor", np.floor, _FLOAT, (None,), (), scalar.floor)
-ceil = Row("ceil", np.ceil, _FLOAT, (None,), (), scalar.ceil)
-trunc = Row("trunc", np.trunc, _FLOAT, (None,), (), scalar.trunc)
-round_even = Row("round_even", np.rint, _FLOAT, (None,), (), scalar.round_even)
+sign: Row = Row("sign", np.sign, _NUMBERS, (_sign_slope,), (), _sign)
+floor: Row = Row("floor", np.floor, _FLOAT, (None,), (), scalar.floor)
+ceil: Row = Row("ceil", np.ceil, _FLOAT, (None,), (), scalar.ceil)
+trunc: Row = Row("trunc", np.trunc, _FLOAT, (None,), (), scalar.trunc)
+round_even: Row = Row("round_even", np.rint, _FLOAT, (None,), (), scalar.round_even)
 
 
 def _round_away_value(x: Any) -> Any:
@@ -309,7 +311,7 @@ def _round_away_value(x: Any) -> Any:
     return np.copysign(below + (np.abs(x) - below >= 0.5), x)
 
 
-round_away = Row(
+round_away: Row = Row(
     "round_away", _round_away_value, _FLOAT, (None,), (),
     lambda x: scalar.copysign(_round_half_up(abs(x)), x),
 )  # fmt: skip
@@ -320,7 +322,7 @@ def _round_half_up(x: Value) -> Value:
     return scalar.select(x - below >= 0.5, below + 1, below)
 
 
-nextafter = Row("nextafter", np.nextafter, _FLOAT, (None, None))
+nextafter: Row = Row("nextafter", np.nextafter, _FLOAT, (None, None))
 
 
 def _remainder(a: Any, b: Any) -> Any:
@@ -340,7 +342,7 @@ def _remainder_value(a: Any, b: Any) -> Any:
     return np.where(np.asarray(b) == 0, a, np.fmod(a, np.where(np.asarray(b) == 0, 1, b)))
 
 
-rem = Row(
+rem: Row = Row(
     "rem", _remainder_value, _REAL,
     (lambda t, y, a, b: t, lambda t, y, a, b: neg(mul(t, trunc(div(a, b))))), (), _remainder,
 )  # fmt: skip
@@ -352,7 +354,7 @@ def _share(t: Traced, taken: Traced, tie: Traced) -> Traced:
     return select(taken, select(tie, mul(t, 0.5), t), zero)
 
 
-maximum = Row(
+maximum: Row = Row(
     "max", np.maximum, "biuf",
     (
         lambda t, y, a, b: _share(t, ge(a, b), eq(a, b)),
@@ -360,7 +362,7 @@ maximum = Row(
     ),
     (), lambda a, b: a | b if a.type == "i1" else scalar.maximum(a, b),
 )  # fmt: skip
-minimum = Row(
+minimum: Row = Row(
     "min", np.minimum, "biuf",
     (
         lambda t, y, a, b: _share(t, le(a, b), eq(a, b)),
@@ -371,13 +373,13 @@ minimum = Row(
 
 # ---- comparison (of complex numbers only for equality) ---------------------------------------
 
-eq = Row("eq", np.equal, _ALL, (None, None), (), lambda a, b: a == b, bool_dtype)
-ne = Row("ne", np.not_equal, _ALL, (None, None), (), lambda a, b: a != b, bool_dtype)
-lt = Row("lt", np.less, "biuf", (None, None), (), lambda a, b: a < b, bool_dtype)
-le = Row("le", np.less_equal, "biuf", (None, None), (), lambda a, b: a <= b, bool_dtype)
-gt = Row("gt", np.greater, "biuf", (None, None), (), lambda a, b: a > b, bool_dtype)
-ge = Row("ge", np.greater_equal, "biuf", (None, None), (), lambda a, b: a >= b, bool_dtype)
-is_finite = Row(
+eq: Row = Row("eq", np.equal, _ALL, (None, None), (), lambda a, b: a == b, bool_dtype)
+ne: Row = Row("ne", np.not_equal, _ALL, (None, None), (), lambda a, b: a != b, bool_dtype)
+lt: Row = Row("lt", np.less, "biuf", (None, None), (), lambda a, b: a < b, bool_dtype)
+le: Row = Row("le", np.less_equal, "biuf", (None, None), (), lambda a, b: a <= b, bool_dtype)
+gt: Row = Row("gt", np.greater, "biuf", (None, None), (), lambda a, b: a > b, bool_dtype)
+ge: Row = Row("ge", np.greater_equal, "biuf", (None, None), (), lambda a, b: a >= b, bool_dtype)
+is_finite: Row = Row(
     "is_finite", np.isfinite, _FLOAT, (None,), (), lambda x: abs(x) < math.inf, bool_dtype
 )
 
@@ -425,23 +427,23 @@ def _shift_value(shift: Callable[..., Any], cast: str, fill: bool) -> Callable[.
     return value
 
 
-and_ = Row("and", np.bitwise_and, "biu", (None, None), (), lambda a, b: a & b)
-or_ = Row("or", np.bitwise_or, "biu", (None, None), (), lambda a, b: a | b)
-xor = Row("xor", np.bitwise_xor, "biu", (None, None), (), lambda a, b: a ^ b)
-not_ = Row("not", np.invert, "biu", (None,), (), lambda x: ~x)
-shift_left = Row(
+and_: Row = Row("and", np.bitwise_and, "biu", (None, None), (), lambda a, b: a & b)
+or_: Row = Row("or", np.bitwise_or, "biu", (None, None), (), lambda a, b: a | b)
+xor: Row = Row("xor", np.bitwise_xor, "biu", (None, None), (), lambda a, b: a ^ b)
+not_: Row = Row("not", np.invert, "biu", (None,), (), lambda x: ~x)
+shift_left: Row = Row(
     "shift_left", _shift_value(np.left_shift, "u", False), "iu", (None, None), (),
     _shifted(lambda x, n: x << n, lambda x: x.like(0)),
 )  # fmt: skip
-shift_right_logical = Row(
+shift_right_logical: Row = Row(
     "shift_right_logical", _shift_value(np.right_shift, "u", False), "iu", (None, None), (),
     _shifted(_shift_right_logical, lambda x: x.like(0)),
 )  # fmt: skip
-shift_right_arithmetic = Row(
+shift_right_arithmetic: Row = Row(
     "shift_right_arithmetic", _shift_value(np.right_shift, "i", True), "iu", (None, None), (),
     _shifted(_shift_right_arithmetic, _sign_fill),
 )  # fmt: skip
-population_count = Row(
+population_count: Row = Row(
     "population_count", lambda x: np.bitwise_count(x.view(f"u{x.itemsize}")), "iu", (None,), (),
     lambda x: scalar.population_count(x),
 )  # fmt: skip
@@ -454,14 +456,14 @@ def _count_leading_zeros_value(x: Any) -> Any:
     return np.vectorize(lambda v: bits - int(v).bit_length(), otypes=[x.dtype])(unsigned)
 
 
-count_leading_zeros = Row(
+count_leading_zeros: Row = Row(
     "count_leading_zeros", _count_leading_zeros_value, "iu", (None,), (),
     scalar.count_leading_zeros,
 )  # fmt: skip
 
 # ---- flow of values --------------------------------------------------------------------------
 
-stop_gradient = Row("stop_gradient", np.asarray, _ALL, (None,), (), lambda x: x)
+stop_gradient: Row = Row("stop_gradient", np.asarray, _ALL, (None,), (), lambda x: x)
 
 
 @dataclass(frozen=True)
