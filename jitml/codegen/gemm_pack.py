@@ -17,6 +17,8 @@ from jitml.scalar.value import Value, convert, select
 
 # Destination, its row stride, source, its strides along rows and columns, rows, columns.
 COPY = ("ptr", "i64", "ptr", "i64", "i64", "i64", "i64")
+# How far along each column a transposing copy fetches ahead.
+_AHEAD_BYTES = 512
 # Moves `lanes` consecutive numbers to a destination from a source.
 _Move = Callable[[Function, Value, Value, int], None]
 
@@ -158,6 +160,8 @@ def _copy_transposed(types: GemmTypes) -> Function:
         def column(j: Value, _: list[Value]) -> list[Value]:
             start, last = f.offset(at, i * at_row), columns - 1
             places = [f.offset(start, smaller(j + lane, last) * at_column) for lane in range(lanes)]
+            for place in places:
+                f.prefetch(f.offset(place, f.integer(_AHEAD_BYTES)), 1)
             loaded = [convert(f.load(p, types.operand, lanes), types.compute) for p in places]
             target = f.offset(f.offset(to, i * to_row), j * size)
             for lane, value in enumerate(_transpose(f, loaded)):

@@ -183,9 +183,8 @@ def expected(a: np.ndarray, b: np.ndarray, accumulate: str, result: str) -> np.n
         shape = (b.shape[0], 2 * b.shape[1], b.shape[2])
         real = chain(pairs, np.stack([b.real, -b.imag], 2).reshape(shape), part)
         imaginary = chain(pairs, np.stack([b.imag, b.real], 2).reshape(shape), part)
-        return (
-            np.stack([real, imaginary], -1).view(DTYPES[accumulate])[..., 0].astype(DTYPES[result])
-        )
+        both = np.stack([real, imaginary], -1).view(DTYPES[accumulate])[..., 0]
+        return np.asarray(both, DTYPES[result])
     if accumulate[0] in "iu":
         sums = np.matmul(a.astype(np.int64), b.astype(np.int64))
         return np.asarray(sums.astype(DTYPES[accumulate]), DTYPES[result])
