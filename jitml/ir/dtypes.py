@@ -75,7 +75,9 @@ def is_bool(dtype: DType) -> bool:
 
 def real_dtype(dtype: DType) -> DType:
     """The dtype of the real part."""
-    return {COMPLEX64: FLOAT32, COMPLEX128: FLOAT64}.get(dtype, dtype)
+    if not is_complex(dtype):
+        return dtype
+    return FLOAT32 if dtype == COMPLEX64 else FLOAT64
 
 
 def complex_dtype(dtype: DType) -> DType:

@@ -67,9 +67,9 @@ class _Printer:
 
     def eqn(self, eqn: Eqn, indent: str) -> Iterator[str]:
         inputs = ", ".join(map(self.atom, eqn.inputs))
-        plain, nested = [], []
-        for name, value in eqn.op.parameters().items():
-            (nested if isinstance(value, Graph) else plain).append((name, value))
+        given = list(eqn.op.parameters().items())
+        plain = [(name, value) for name, value in given if not isinstance(value, Graph)]
+        nested = [(name, value) for name, value in given if isinstance(value, Graph)]
         parameters = ", ".join(f"{name}={format_parameter(value)}" for name, value in plain)
         outputs = ", ".join(map(self.defined, eqn.outputs))
         text = f"{indent}{outputs} = {eqn.op.name} {inputs}".rstrip()

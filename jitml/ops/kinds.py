@@ -186,13 +186,17 @@ class Row(Elementwise):
     def jvp(
         self, primals: Sequence[Traced], tangents: Sequence[Traced | None]
     ) -> tuple[Sequence[Traced], Sequence[Traced | None]]:
+        from jitml.ops.elementwise import add
+
+        if not self.partials:
+            raise self._lacks("jvp")
         out = bind1(self, *primals)
         total = None
-        for tangent, partial in zip(tangents, self.partials, strict=False):
+        for tangent, partial in zip(tangents, self.partials, strict=True):
             if tangent is None or partial is None:
                 continue
             part = partial(fit(tangent, type_of(out).shape), out, *primals)
-            total = part if total is None else Op.registry["add"](total, part)  # type: ignore[operator]
+            total = part if total is None else add(total, part)
         return [out], [total]
 
     def transpose(
@@ -279,10 +283,13 @@ class Reduction(Op):
     """
 
     axes: tuple[int, ...]
-    order_matters: ClassVar[bool] = False  # whether rounding makes the order visible
 
-    def identity(self, dtype: DType) -> tuple[bool | int | float, ...]:
-        """The numbers of the empty state."""
+    def identity(self, dtype: DType) -> tuple[Any, ...]:
+        """The numbers of the state that changes no other, to the bit."""
+        raise self._lacks("lower")
+
+    def empty_value(self, dtype: DType) -> Any:
+        """What a fold over no element gives."""
         raise self._lacks("lower")
 
     def state_types(self, dtype: DType) -> tuple[str, ...]:

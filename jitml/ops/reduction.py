@@ -165,7 +165,6 @@ class ReduceSum(Fold):
     name = "reduce_sum"
     kinds = "iufc"
     ufunc = np.add
-    order_matters = True
 
     # −0 and not 0, since 0 + −0 is 0: the identity must leave every number as it is.
     def identity(self, dtype: DType) -> tuple[Any, ...]:
@@ -205,7 +204,6 @@ class ReduceProd(Fold):
     name = "reduce_prod"
     kinds = "iufc"
     ufunc = np.multiply
-    order_matters = True
 
     def identity(self, dtype: DType) -> tuple[Any, ...]:
         return (1.0 if is_float(dtype) else complex(1.0, 0.0) if is_complex(dtype) else 1,)
