@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# The long checks, run before a release: `make check-all`. Writes what they found to tests/RESULTS.md.
+# Usage: check_all.sh PYTHON
+set -uo pipefail
+cd "$(dirname "$0")/.."
+python=$1
+results=tests/RESULTS.md
+failed=0
+
+check() { # check NAME COMMAND…: run it, keep its last line
+  local name=$1 log start status
+  shift
+  log=$(mktemp)
+  start=$SECONDS
+  if "$@" >"$log" 2>&1; then status=passed; else status=FAILED; failed=1; tail -n 40 "$log"; fi
+  echo "$name: $status in $((SECONDS - start)) s"
+  echo "| $name | $status | $((SECONDS - start)) s | $(grep -v '^$' "$log" | tail -n 1 | tr '|' '/') |" >>"$results"
+}
+
+on_version() { # the suite in a fresh virtual environment of another Python
+  local folder
+  folder=$(mktemp -d)
+  "$1" -m venv "$folder" && "$folder/bin/pip" install --quiet ".[test]" &&
+    "$folder/bin/python" -m pytest -p no:cacheprovider
+}
+
+sanitized() { # the C core under AddressSanitizer and UndefinedBehaviorSanitizer
+  local folder
+  folder=$(mktemp -d)
+  cp -r runtime/jitml_runtime "$folder/jitml_runtime"
+  rm -f "$folder"/jitml_runtime/*.so
+  gcc -std=gnu11 -O1 -g -shared -fPIC -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+    $("$python" -c 'import sysconfig; print("-I" + sysconfig.get_path("include"))') runtime/core/*.c \
+    -pthread -o "$folder/jitml_runtime/_core.so" &&
+    LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
+      ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$folder" PYTHONMALLOC=malloc \
+      "$python" -m pytest tests/runtime -k "not fork and not interrupt and not memory"
+}
+
+{
+  echo "# Last result of \`make check-all\`"
+  echo
+  echo "$(date -u +%Y-%m-%d), $("$python" --version), $(uname -sm), $(git rev-parse --short HEAD)"
+  echo
+  echo "| check | result | time | last line |"
+  echo "|---|---|---|---|"
+} >"$results"
+
+check "fast suite, C core" "$python" -m pytest
+check "fast suite, Python executor" env JITML_RUNTIME=python "$python" -m pytest
+check "500 random programs" env JITML_FUZZ_PROGRAMS=500 "$python" -m pytest tests/fuzz -s
+for version in 3.10 3.11 3.12 3.13; do
+  if command -v "python$version" >/dev/null; then
+    check "fast suite, Python $version" on_version "python$version"
+  fi
+done
+check "sanitizers" sanitized
+check "lint" make lint
+exit $failed
