@@ -80,6 +80,9 @@ class ElementBuilder:
         """The scalar value (or complex pair) of `atom` at `index`."""
         if isinstance(atom, Literal):
             return self._literal(atom)
+        if not atom.type.size:
+            # Read only where a mask forbids it.
+            return self._literal(Literal(0, atom.type.with_shape(())))
         if not self._is_computed(atom):
             return self._load(atom, index)
         return self.compute(atom, index)
@@ -100,6 +103,7 @@ class ElementBuilder:
                     (x, i)
                     for x, i in operands
                     if isinstance(x, Var)
+                    and x.type.size
                     and self._is_computed(x)
                     and self._key(x, i) not in self.memo
                 ]

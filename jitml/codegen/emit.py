@@ -20,6 +20,7 @@ from jitml.scalar.complex import Complex
 from jitml.scalar.value import BITS, Value
 
 CHUNK_COST = 1 << 16  # scalar instructions that one chunk of parallel work should have at least
+UNITS_STEP = 64  # elements of a vector axis that chunks are multiples of: any vector, whole cache lines
 ROW_BUFFER_BYTES = 1 << 18
 RECOMPUTE_COST = 8  # instructions; dearer values that two loops need are kept in a row buffer
 _FAIL = """define internal void @fail(ptr %f, i64 %site, i64 %index, i64 %value, i1 %bad) noinline nounwind {
@@ -130,7 +131,7 @@ class KernelEmitter:
 
     def kernel_text(self) -> KernelText:
         begin, end = (Value(self.emit, "i64", 1, f"%{name}") for name in ("begin", "end"))
-        extent, elements = self._units(begin, end)
+        extent, elements, step = self._units(begin, end)
         checks = any(n.name == "check" for n in self.nodes)
         if checks:
             self.emit.line("%site = load i64, ptr %fault")
@@ -142,15 +143,15 @@ class KernelEmitter:
         text = self._text(checks)
         cost = elements * max(1, sum(1 for n in self.nodes if n.name not in ("constant", "size")))
         return KernelText(
-            text, tuple(self.sizes), extent, self._grain(extent, cost), self.scratch_bytes
+            text, tuple(self.sizes), extent, self._grain(extent, cost, step), self.scratch_bytes
         )
 
-    def _grain(self, extent: int, cost_per_unit: int) -> int:
-        """Units in a chunk of parallel work: by cost, whole cache lines; 0 where it must or may be one chunk."""
+    def _grain(self, extent: int, cost_per_unit: int, step: int) -> int:
+        """Units in a chunk of parallel work: by cost, in whole steps; 0 where it must or may be one chunk."""
         if extent * cost_per_unit < 2 * CHUNK_COST or any(s.combine for s in self.kernel.stores):
             return 0
         grain = max(1, CHUNK_COST // cost_per_unit)
-        return (grain + 63) // 64 * 64 if cost_per_unit < CHUNK_COST // 64 else grain
+        return (grain + step - 1) // step * step
 
     def _text(self, checks: bool) -> str:
         bits = 8 * self.target.vector_bytes
@@ -171,8 +172,8 @@ class KernelEmitter:
         lines = [*declarations, head, "entry:", *pointers, *self.prefix, *self.emit.lines, "}", "!0 = !{i32 1}"]
         return "\n".join(lines) + "\n" + (_FAIL if checks else "")
 
-    def _units(self, begin: Value, end: Value) -> tuple[int, int]:
-        """Write the loop over units [begin, end); how many there are, and the elements of one."""
+    def _units(self, begin: Value, end: Value) -> tuple[int, int, int]:
+        """Write the loop over units [begin, end): how many there are, the elements of one, the step of chunks."""
         outer = self.kernel.live_outer()
         inner = math.prod(a.extent for a in self.kernel.inner if not a.merged)
         vector = self.vector if self.vector in outer else None
@@ -180,10 +181,10 @@ class KernelEmitter:
         count = math.prod(a.extent for a in others)
         if vector is not None and (not others or (count < 16 and vector.extent >= 2048)):
             self._nest(others, lambda: self._vector_loop(vector, begin, end, self._unit))
-            return vector.extent, inner * count
+            return vector.extent, inner * count, UNITS_STEP
         if not outer:
             self._unit()
-            return 1, inner
+            return 1, inner, 1
 
         def unit(number: Value, _: list[Value]) -> Sequence[Value]:
             self._locate(others, number)
@@ -197,7 +198,7 @@ class KernelEmitter:
         self.prepare(self._roots())
         with self._scope():
             self.emit.loop(begin, end, 1, [], unit)
-        return count, inner * (vector.extent if vector is not None else 1)
+        return count, inner * (vector.extent if vector is not None else 1), 1
 
     def _locate(self, axes: Sequence[Axis], number: Value) -> None:
         """Set the positions along `axes` of the unit with this row-major number."""
@@ -480,11 +481,11 @@ class KernelEmitter:
         vector = llvm_type(raw, self.lanes)
         function = f"@llvm.masked.load.{suffix(raw, self.lanes)}.p0"
         masks = llvm_type("i1", self.lanes)
-        self.emit.declarations.add(f"declare {vector} {function}(ptr, {masks}, {vector})")
+        self.emit.declarations.add(f"declare {vector} {function}(ptr, i32, {masks}, {vector})")
         align = STORAGE_BITS[storage] // 8
         mask = self.emit.splat(mask, self.lanes)
         text = (
-            f"call {vector} {function}(ptr align {align} {address.ref}, {masks} {mask.ref}, "
+            f"call {vector} {function}(ptr {address.ref}, i32 {align}, {masks} {mask.ref}, "
             f"{vector} zeroinitializer)"
         )
         return self.emit.widen(self.emit.effect(text, raw, self.lanes), storage)
@@ -525,10 +526,12 @@ class KernelEmitter:
         result, masks = llvm_type(raw, lanes), llvm_type("i1", lanes)
         function = f"@llvm.masked.gather.{suffix(raw, lanes)}.v{lanes}p0"
         pointers = f"<{lanes} x ptr>"
-        self.emit.declarations.add(f"declare {result} {function}({pointers}, {masks}, {result})")
+        self.emit.declarations.add(
+            f"declare {result} {function}({pointers}, i32, {masks}, {result})"
+        )
         text = (
-            f"call {result} {function}({pointers} align {STORAGE_BITS[load.storage] // 8} "
-            f"{addresses.ref}, {masks} {truth.ref}, {result} zeroinitializer)"
+            f"call {result} {function}({pointers} {addresses.ref}, "
+            f"i32 {STORAGE_BITS[load.storage] // 8}, {masks} {truth.ref}, {result} zeroinitializer)"
         )
         return self.emit.widen(self.emit.effect(text, raw, lanes), load.storage)
 

@@ -202,6 +202,8 @@ class _Fuser:
 
     def _build(self, group: Group) -> None:
         eqn = group.special
+        if not any(var.type.size for var in group.roots):
+            return
         if eqn is None:
             own = set(group.roots)
             group.built = build_kernel(self.definitions, self.buffers - own, group.roots)
@@ -209,8 +211,9 @@ class _Fuser:
         elif isinstance(eqn.op, Scatter):
             # The operand is copied to the output first; updates and indices are computed in the kernel.
             group.views = self._views(eqn.inputs[:1])
-            group.built = build_scatter(self.definitions, self.buffers, eqn)
-            group.reads = (*group.built.reads, *group.views)
+            if eqn.inputs[2].type.size:
+                group.built = build_scatter(self.definitions, self.buffers, eqn)
+            group.reads = (*(group.built.reads if group.built else ()), *group.views)
         else:
             group.views = self._views(eqn.inputs, isinstance(eqn.op, DotGeneral))
             if isinstance(eqn.op, DotGeneral):

@@ -159,8 +159,7 @@ class _Planner:
         self.sources.append(sources)
 
     def _add_nest(self, group: Group) -> None:
-        assert group.built is not None
-        if group.special is not None and group.special.inputs[2].type.size == 0:
+        if group.built is None:
             return
         kernel, reads, writes = group.built.kernel, group.built.reads, group.built.writes
         code = emit_kernel(kernel, self.target)
