@@ -136,7 +136,7 @@ def as_tangent(type_: ArrayType, x: Any, what: str) -> Any | None:
             raise failure(
                 DifferentiationError,
                 f"{what} of an integer or boolean value of type {type_} must have dtype float0",
-                "use np.zeros(shape, jitml.float0)",
+                "use np.zeros(shape, jitml.dtypes.float0)",
             )
         return None
     if is_float0(x):

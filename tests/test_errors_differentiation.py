@@ -99,7 +99,7 @@ jvp: the tangent has type f32[3], but the value that it belongs to has f64[3]
 """),
     "jvp_integers": (lambda: d.jvp(f, (1,), (1,)), """
 jvp: the tangent of an integer or boolean value of type i32~[] must have dtype float0
-  hint: use np.zeros(shape, jitml.float0)
+  hint: use np.zeros(shape, jitml.dtypes.float0)
 """),
     "vjp_shapes": (lambda: d.vjp(f, X)[1](np.ones(2)), """
 vjp: the cotangent has type f64[2], but the value that it belongs to has f64[3]

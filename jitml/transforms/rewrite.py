@@ -20,35 +20,48 @@ from jitml.trace.core import Trace, Tracer, bind, literal, trace_graph
 from jitml.transforms.dce import live_eqns
 
 
-class Match(NamedTuple):
-    """An equation about to be recorded: its op and inputs, and the means to look at what defines
-    these.
-    """
+class Match:
+    """An equation about to be recorded: its op and inputs, and what defines the variables."""
 
-    op: Op
-    inputs: tuple[Tracer | Literal, ...]
-    trace: Trace
-    definitions: dict[Var, Eqn]
+    __slots__ = ("_kinds", "definitions", "inputs", "op", "trace")
 
-    def definition(self, x: Tracer | Literal) -> Match | None:
+    def __init__(
+        self,
+        op: Op,
+        inputs: tuple[Tracer | Literal, ...],
+        trace: Trace,
+        definitions: dict[Var, Eqn],
+    ) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.trace = trace
+        self.definitions = definitions
+        self._kinds: set[str] | None = None
+
+    def eqn(self, x: Tracer | Literal) -> Eqn | None:
         """The equation that defines `x`; None for inputs and literals."""
         atom = x.atom if isinstance(x, Tracer) else x
-        eqn = self.definitions.get(atom) if isinstance(atom, Var) else None
+        return self.definitions.get(atom) if isinstance(atom, Var) else None
+
+    def definition(self, x: Tracer | Literal) -> Match | None:
+        """As `eqn`, with the equation's inputs as operands."""
+        eqn = self.eqn(x)
         if eqn is None:
             return None
-        inputs = tuple([self.handle(a) for a in eqn.inputs])
-        return Match(eqn.op, inputs, self.trace, self.definitions)
+        inputs = [a if isinstance(a, Literal) else Tracer(self.trace, a) for a in eqn.inputs]
+        return Match(eqn.op, tuple(inputs), self.trace, self.definitions)
 
     @property
     def kinds(self) -> set[str]:
         """The kinds of dtype that the variables behind the inputs can have."""
-        found = {kind(x.type.dtype) for x in self.inputs}
-        if self.op.name == "complex":
-            return found | {"c"}
-        return found | {"f"} if "c" in found else found
-
-    def handle(self, atom: Atom) -> Tracer | Literal:
-        return atom if isinstance(atom, Literal) else Tracer(self.trace, atom)
+        if self._kinds is None:
+            found = {kind(x.type.dtype) for x in self.inputs}
+            if self.op.name == "complex":
+                found.add("c")
+            elif "c" in found:
+                found.add("f")
+            self._kinds = found
+        return self._kinds
 
 
 class Rule(NamedTuple):
@@ -131,18 +144,33 @@ class _Pattern:
     def _match_eqn(self, eqn: Eqn, match: Match, bound: dict[Var, Any]) -> bool:
         if eqn.op != match.op or len(eqn.inputs) != len(match.inputs):
             return False
-        orders: list[Sequence[Any]] = [match.inputs]
-        if eqn.op.name in _COMMUTATIVE:
-            orders.append(match.inputs[::-1])
-        for inputs in orders:
-            trial = dict(bound)
-            if all(
-                self._match_atom(a, x, match, trial)
-                for a, x in zip(eqn.inputs, inputs, strict=True)
-            ):
-                bound.update(trial)
-                return True
-        return False
+        if self._match_inputs(eqn, match.inputs, match, bound):
+            return True
+        is_commutative = eqn.op.name in _COMMUTATIVE
+        return is_commutative and self._match_inputs(eqn, match.inputs[::-1], match, bound)
+
+    def _match_inputs(
+        self, eqn: Eqn, inputs: Sequence[Any], match: Match, bound: dict[Var, Any]
+    ) -> bool:
+        for atom, x in zip(eqn.inputs, inputs, strict=True):
+            if not self._may_match(atom, x, match):
+                return False
+        trial = dict(bound)
+        for atom, x in zip(eqn.inputs, inputs, strict=True):
+            if not self._match_atom(atom, x, match, trial):
+                return False
+        bound.update(trial)
+        return True
+
+    def _may_match(self, atom: Atom, x: Any, match: Match) -> bool:
+        """A quick look that rules most equations out."""
+        if isinstance(atom, Literal):
+            return isinstance(x, Literal)
+        wanted = self.definitions.get(atom)
+        if wanted is None:
+            return True
+        found = match.eqn(x)
+        return found is not None and found.op == wanted.op
 
     def _match_atom(self, atom: Atom, x: Any, match: Match, bound: dict[Var, Any]) -> bool:
         if isinstance(atom, Literal):

@@ -259,20 +259,21 @@ def div_power_of_two(op: Op, x: Any, y: Any) -> Any:
 
 def _spread_operand(match: Match) -> Any | None:
     """A scalar that was spread beside a shaped operand is used as it is: elementwise ops do so."""
-    op, inputs = match.op, list(match.inputs)
-    types = [type_of(x) for x in inputs]
-    if not isinstance(op, Elementwise) or len(inputs) < 2 or len(op.infer(*types)) > 1:
+    inputs = list(match.inputs)
+    if len(inputs) < 2 or not any(map(match.eqn, inputs)):
         return None
     changed = False
     for number, x in enumerate(inputs):
-        within = match.definition(x)
-        if within is None or not isinstance(within.op, BroadcastInDim) or within.op.dims:
+        eqn = match.eqn(x)
+        if eqn is None or not isinstance(eqn.op, BroadcastInDim) or not _fills(eqn.op):
             continue
         others = inputs[:number] + inputs[number + 1 :]
-        if any(type_of(o).shape == within.op.shape for o in others):
-            inputs[number] = within.inputs[0]
+        if any(type_of(o).shape == eqn.op.shape for o in others):
+            (inputs[number],) = match.definition(x).inputs  # type: ignore[union-attr]
             changed = True
-    return bind1(op, *inputs) if changed else None
+    if not changed or len(match.op.infer(*map(type_of, inputs))) > 1:
+        return None
+    return bind1(match.op, *inputs)
 
 
 def _spread_example(x: Any, y: Any) -> Any:
