@@ -14,6 +14,7 @@ from jitml.scalar.arithmetic import (
     polynomial,
     power_of_two,
     sign_bit,
+    two_product,
     two_sum,
 )
 from jitml.scalar.exponential import LN2_F32, LN2_F64
@@ -104,12 +105,12 @@ def _log_to_base(x: Value, scale: tuple[float, float], step: tuple[float, float]
 
 
 def log2(x: Value) -> Value:
-    """Logarithm to base 2 within 1 ulp, exact for powers of 2."""
+    """Logarithm to base 2 within 1.5 ulp, exact for powers of 2."""
     return _log_to_base(x, _LOG2_E_F32 if is_single(x) else _LOG2_E_F64, (1.0, 0.0))
 
 
 def log10(x: Value) -> Value:
-    """Logarithm to base 10 within 1 ulp."""
+    """Logarithm to base 10 within 1.5 ulp."""
     if is_single(x):
         return _log_to_base(x, _LOG10_E_F32, _LOG10_2_F32)
     return _log_to_base(x, _LOG10_E_F64, _LOG10_2_F64)
@@ -157,7 +158,13 @@ def asinh(x: Value) -> Value:
 def acosh(x: Value) -> Value:
     """Inverse hyperbolic cosine within 2 ulp: log1p((x − 1) + √(x² − 1)); NaN below 1."""
     near = select(x > by_type(x, *_LARGE), 1.0, x)
-    head, rest = two_sum(near - 1.0, sqrt(fma(near, near, -1.0)))
+    square, square_low = two_product(near, near)
+    excess = fma(near, near, -1.0)
+    excess_low = ((square - 1.0) - excess) + square_low
+    root = sqrt(excess)
+    root_low = (fma(-root, root, excess) + excess_low) / (root + root)
+    head, rest = two_sum(near - 1.0, root)
+    rest = select(root > 0.0, rest + root_low, rest)
     return select(x >= 1.0, _log_of_large(x, head, rest), math.nan)
 
 
