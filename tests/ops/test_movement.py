@@ -15,6 +15,7 @@ from oracle import evaluating_by_value, record, run, to_array, to_numpy
 from jitml.ir.errors import ArgumentError, AxisError, DTypeError, JitmlError, ShapeError
 from jitml.ir.types import parse_type
 from jitml.ops import movement as m
+from jitml.ops.dynamic import DynamicSlice
 from jitml.ops.layout import matching_axes
 from jitml.trace.core import type_of
 
@@ -151,3 +152,13 @@ def test_matching_axes_hold_the_same_elements(factors: list[int], random: Any) -
         assert np.prod([a[i] for i in left]) == np.prod([b[i] for i in right])
     assert [i for left, _ in runs for i in left] == [i for i, n in enumerate(a) if n != 1]
     assert [i for _, right in runs for i in right] == [i for i, n in enumerate(b) if n != 1]
+
+
+@pytest.mark.parametrize(("length", "dtype"), [(1000, "i32"), (2**31 + 9, "i64")])
+def test_batched_starts_are_wide_enough_for_the_array(length: int, dtype: str) -> None:
+    """Only the types are looked at: the array is never made."""
+    types = [parse_type(f"f32[{length}]"), parse_type("i64[4]")]
+    op = DynamicSlice((2,))
+    graph = record(lambda x, starts: op.batch(4, (x, starts), (None, 0))[0], types)
+    gathers = [eqn for eqn in graph.eqns if eqn.op.name == "gather"]
+    assert [eqn.inputs[1].type for eqn in gathers] == [parse_type(f"{dtype}[4,1]")]
