@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,30 @@ import pytest
 
 from jitml import differentiation as d
 from jitml.ir.errors import JitmlError
+from jitml.ir.op import Op
+from jitml.ir.types import ArrayType
 from jitml.jacobians import jacfwd, jacrev
-from jitml.ops.elementwise import convert, digamma, gt, mul, sin
+from jitml.ops.elementwise import convert, gt, mul, sin
+from jitml.trace.core import bind1
 from jitml.vectorization import vmap
 
 pytestmark = pytest.mark.usefixtures("by_value")
 X = np.ones(3)
 I32, C64 = np.dtype(np.int32), np.dtype(np.complex64)
+
+
+@dataclass(frozen=True)
+class Opaque(Op):
+    """An op with nothing but a meaning."""
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        return types
+
+    def value(self, *arrays: Any) -> tuple[Any, ...]:
+        return arrays
+
+
+Opaque.name = "opaque"  # so late that it is not registered
 
 
 def f(x: Any) -> Any:
@@ -117,9 +135,13 @@ mul is not linear in the inputs that are transposed
 sin is not linear in the inputs that are transposed
   hint: linear_transpose takes linear functions only; vjp takes all
 """),
-    "no_rule": (lambda: d.grad(digamma)(2.0), """
-digamma cannot be differentiated: it has no jvp rule
+    "no_rule": (lambda: d.grad(lambda x: bind1(Opaque(), x))(2.0), """
+opaque cannot be differentiated: it has no jvp rule
   hint: stop_gradient around its input, if its derivative is to be taken as zero
+"""),
+    "no_batch_rule": (lambda: vmap(lambda x: bind1(Opaque(), x))(X), """
+opaque cannot be vmapped: it has no batch rule
+  hint: use a Python loop over the elements, or lax.map
 """),
     "vmap_sizes": (lambda: vmap(lambda x, y: x, in_axes=(0, 1))(X, {"q": np.ones((2, 4))}), """
 vmap: the mapped axes differ in size: 3 (axis 0 of x: f64[3]); 4 (axis 1 of y['q']: f64[2,4])
