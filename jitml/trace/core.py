@@ -107,6 +107,8 @@ class Tracer:
         value = self.value
         while isinstance(value, Tracer):
             value = value.value
+        if isinstance(value, Literal):
+            return value.value
         if value is None:
             raise kind(
                 f"{wanted} was asked of {describe(self)}, whose value is not known while tracing",
