@@ -141,7 +141,7 @@ def randint(
     if not dtypes.is_integer(wanted):
         fail(DTypeError, f"random.randint: samples are integers, not {wanted.name}")
     sizes = sample_shape("randint", shape, minval, maxval)
-    # Narrow integers are sampled in 32 bits: the remainder of few random bits is far from uniform.
+    # Narrow integers are sampled in 32 bits: the remainder of few bits is far from uniform.
     working = dtypes.INT32 if wanted.itemsize < 4 else wanted
     low, high, beyond = _integer_bounds(minval, maxval, wanted, working, sizes)
     bits = working.itemsize * 8
