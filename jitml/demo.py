@@ -3,14 +3,18 @@ scikit-learn ships.
 
 The network, its loss, its gradient and Adam are written in plain jitml; one jitted function is a
 whole training step. Prints progress, the test accuracy and what was compiled; writes a picture of
-the loss curve and some predictions.
+the loss curve and some predictions. `--seed` draws another split, order and start; `--epochs` and
+`--output` say how long to train and where the picture goes.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib.util
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,9 +25,9 @@ import jitml.numpy as jnp
 from jitml import lax, nn, random
 from jitml.pipeline.compile import STATISTICS
 
-EPOCHS = 30
 BATCH = 64
 LEARNING_RATE = 3e-3
+SUMMARY = "Train a small convolutional network on scikit-learn's handwritten digits."
 
 Parameters = dict[str, Any]
 
@@ -125,32 +129,39 @@ def load_digits(order: np.random.Generator) -> Digits:
     return Digits(images[:split], labels[:split], images[split:], labels[split:])
 
 
-def train(data: Digits, order: np.random.Generator) -> tuple[Parameters, list[float]]:
+def train(data: Digits, epochs: int, seed: int) -> tuple[Parameters, list[float]]:
     """Parameters after all epochs, and the loss of every step."""
-    parameters = initial_parameters(random.key(0))
+    order = np.random.default_rng(seed)
+    parameters = initial_parameters(random.key(seed))
     zeros = jitml.tree.map(jnp.zeros_like, parameters)
     state = AdamState(jnp.zeros((), jnp.int32), zeros, zeros)
     steps = len(data.train_labels) // BATCH
     losses: list[float] = []
-    for epoch in range(EPOCHS):
+    show_progress(0, epochs, losses)
+    for epoch in range(epochs):
         shuffled = order.permutation(len(data.train_labels))[: steps * BATCH]
         for batch in shuffled.reshape(steps, BATCH):
             images, labels = data.train_images[batch], data.train_labels[batch]
             parameters, state, value = train_step(parameters, state, images, labels)
             losses.append(float(value))
-        _show_progress(epoch + 1, losses[-1])
+        show_progress(epoch + 1, epochs, losses)
     return parameters, losses
 
 
-def _show_progress(epoch: int, value: float) -> None:
-    filled = epoch * 30 // EPOCHS
-    bar = "█" * filled + "·" * (30 - filled)
-    end = "\n" if epoch == EPOCHS or not sys.stdout.isatty() else ""
-    start = "\r" if sys.stdout.isatty() else ""
-    print(f"{start}training {bar} epoch {epoch}/{EPOCHS}  loss {value:.4f}", end=end, flush=True)
+def show_progress(epoch: int, epochs: int, losses: Sequence[float]) -> None:
+    """A bar that fills in a terminal; five plain lines where the output is kept."""
+    state = f"loss {losses[-1]:.4f}" if losses else "compiling"
+    text = f"epoch {epoch}/{epochs}  {state}"
+    if sys.stdout.isatty():
+        full, empty = "█·" if (sys.stdout.encoding or "").lower().startswith("utf") else "#."
+        filled = epoch * 30 // epochs
+        bar = full * filled + empty * (30 - filled)
+        print(f"\rtraining {bar} {text:<32}", end="\n" if epoch == epochs else "", flush=True)
+    elif losses and epoch * 5 // epochs > (epoch - 1) * 5 // epochs:
+        print(f"training: {text}", flush=True)
 
 
-def draw(path: Path, losses: list[float], images: Any, labels: Any, predictions: Any) -> None:
+def draw(path: Path, losses: Sequence[float], data: Digits, predictions: Any) -> None:
     """A PNG: the loss curve, and two rows of test digits with what the network says."""
     import matplotlib
 
@@ -164,28 +175,36 @@ def draw(path: Path, losses: list[float], images: Any, labels: Any, predictions:
     axes.set_xlabel("step")
     axes.set_ylabel("cross-entropy of the batch")
     axes.set_title("Handwritten digits, trained with jitml")
-    for number, cell in enumerate(shown.subplots(2, 10).flat):
-        right = predictions[number] == labels[number]
-        cell.imshow(images[number], cmap="gray_r")
-        cell.set_title(f"{predictions[number]}", color="tab:green" if right else "tab:red")
+    shown.suptitle("Test digits and what the network says; mistakes in red", fontsize="medium")
+    chosen = examples(predictions, data.test_labels)
+    for cell in (cells := shown.subplots(2, 10)).flat:
         cell.axis("off")
+    for number, cell in zip(chosen, cells.flat, strict=False):
+        right = predictions[number] == data.test_labels[number]
+        cell.imshow(data.test_images[number], cmap="gray_r")
+        cell.set_title(f"{predictions[number]}", color="tab:green" if right else "tab:red")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
 
 
-def main() -> None:
-    """Load, train, test, draw."""
-    order = np.random.default_rng(0)
-    data = load_digits(order)
+def examples(predictions: Any, labels: Any) -> Any:
+    """The numbers of 20 test digits: up to five mistakes come last."""
+    wrong = np.flatnonzero(predictions != labels)[:5]
+    right = np.flatnonzero(predictions == labels)[: 20 - len(wrong)]
+    return np.concatenate([right, wrong])
+
+
+def run(data: Digits, epochs: int, seed: int, folder: Path) -> float:
+    """Train, test, draw; the test accuracy."""
     print(f"{len(data.train_labels)} digits to learn from, {len(data.test_labels)} to test on")
     start = time.perf_counter()
-    parameters, losses = train(data, order)
+    parameters, losses = train(data, epochs, seed)
     seconds = time.perf_counter() - start
     predictions = np.asarray(predict(parameters, data.test_images))
     accuracy = float((predictions == data.test_labels).mean())
-    picture = Path("demo-output") / "digits.png"
-    draw(picture, losses, data.test_images, data.test_labels, predictions)
+    picture = folder / "digits.png"
+    draw(picture, losses, data, predictions)
     print(f"{len(losses)} steps in {seconds:.1f} s ({1e3 * seconds / len(losses):.2f} ms a step)")
     print(
         f"compiled {STATISTICS.graphs} programs: {STATISTICS.kernels} kernels "
@@ -193,7 +212,25 @@ def main() -> None:
     )
     print(f"wrote {picture}")
     print(f"test accuracy {accuracy:.3f}")
+    return accuracy
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the options and run; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m jitml.demo", description=SUMMARY)
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=Path("demo-output"))
+    given = parser.parse_args(arguments)
+    if given.epochs < 1 or given.seed < 0:
+        parser.error("--epochs must be at least 1, --seed at least 0")
+    missing = [m for m in ("sklearn", "matplotlib") if importlib.util.find_spec(m) is None]
+    if missing:
+        print("the demo needs two more packages: pip install scikit-learn matplotlib")
+        return 1
+    run(load_digits(np.random.default_rng(given.seed)), given.epochs, given.seed, given.output)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
