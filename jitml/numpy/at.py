@@ -20,6 +20,7 @@ from jitml.ir.errors import ConcretizationTypeError, ShapeError, TracerError
 from jitml.ir.graph import Literal
 from jitml.ir.source import user_frame
 from jitml.numpy import arithmetic
+from jitml.numpy.elementwise import negative
 from jitml.numpy.indexing import (
     Dynamic,
     Entry,
@@ -140,7 +141,7 @@ class IndexedUpdater:
         >>> print(jnp.zeros(2).at[0].subtract(1.0))
         [-1.  0.]
         """
-        return self._updated("add", arithmetic.negative(values), **options)
+        return self._updated("add", negative(values), **options)
 
     def multiply(self, values: ArrayLike, **options: Any) -> Array:
         """Multiplied by `values`.

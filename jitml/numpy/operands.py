@@ -28,6 +28,7 @@ from jitml.trace.core import (
     check_supported,
     current_trace,
     literal,
+    note_origin,
     type_of,
 )
 from jitml_runtime import Array as ConcreteArray
@@ -59,7 +60,9 @@ def operand(x: Any, name: str = "array") -> Operand:
     if isinstance(x, _NUMBERS):
         return literal(x)
     if isinstance(x, np.ndarray):
-        return from_numpy(native(x))
+        array = from_numpy(native(x))
+        note_origin(array, x)
+        return array
     if hasattr(x, "__jax_array__"):
         return operand(x.__jax_array__(), name)
     hint = "jitml.numpy.asarray makes an array of it" if isinstance(x, (list, tuple)) else ""

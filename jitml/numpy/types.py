@@ -149,46 +149,35 @@ def _dtype_of(x: Any) -> DType:
     return x.dtype if isinstance(getattr(x, "dtype", None), np.dtype) else as_dtype(x)
 
 
-def _abstract_type(x: Any) -> Any:
-    """A class in NumPy's hierarchy of types; bfloat16 counts as a floating type."""
-    if isinstance(x, type) and issubclass(x, np.generic):
-        return np.floating if x is ml_dtypes.bfloat16 else x
-    spelled = getattr(x, "dtype", x)
-    dtype = (
-        DEFAULT_DTYPES.of(spelled) if spelled in (bool, int, float, complex) else np.dtype(spelled)
-    )
-    return dtype.type
+class _BFloat16(np.floating):  # type: ignore[type-arg]
+    """The place of bfloat16 in NumPy's hierarchy of types, which lacks it."""
+
+
+_PYTHON_TYPES: dict[Any, Any] = {
+    bool: np.bool_, int: np.integer, float: np.floating, complex: np.complexfloating,
+}  # fmt: skip
+
+
+def _class_of(x: Any) -> Any:
+    """The class in NumPy's hierarchy of types that a dtype or kind of dtypes is."""
+    if isinstance(x, type):
+        if x is ml_dtypes.bfloat16:
+            return _BFloat16
+        if issubclass(x, np.generic):
+            return x
+        return _PYTHON_TYPES[x] if x in _PYTHON_TYPES else as_dtype(x).type
+    dtype = _dtype_of(x)
+    return _BFloat16 if dtype == dtypes.bfloat16 else dtype.type
 
 
 def issubdtype(arg1: Any, arg2: Any) -> bool:
     """Whether a dtype is of a kind such as `floating`, or is another dtype.
 
-    >>> issubdtype("bfloat16", floating)
+    >>> import jitml.numpy as jnp
+    >>> issubdtype("bfloat16", jnp.floating)
     True
     """
-    first, second = getattr(arg1, "dtype", arg1), getattr(arg2, "dtype", arg2)
-    is_bfloat = (not isinstance(first, type) and _is_bfloat(first)) or first is ml_dtypes.bfloat16
-    if is_bfloat:
-        wanted = second if isinstance(second, type) else None
-        if wanted in (np.generic, np.number, np.inexact, np.floating):
-            return True
-        return wanted is ml_dtypes.bfloat16 or (wanted is None and _is_bfloat(second))
-    if (isinstance(second, type) and issubclass(second, np.generic)) or second in (
-        bool,
-        int,
-        float,
-        complex,
-    ):
-        wanted = {float: np.floating, int: np.integer, complex: np.complexfloating, bool: np.bool_}
-        return issubclass(_abstract_type(arg1), wanted.get(second, second))
-    return issubclass(_abstract_type(arg1), _abstract_type(second))
-
-
-def _is_bfloat(x: Any) -> bool:
-    try:
-        return bool(np.dtype(x) == dtypes.bfloat16)
-    except TypeError:
-        return False
+    return issubclass(_class_of(arg1), _class_of(arg2))
 
 
 _KIND_NAMES = {

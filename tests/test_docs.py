@@ -1,0 +1,80 @@
+"""The examples in the docstrings of the public surface run and print what they say."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = [
+    "jitml",
+    "jitml.config",
+    "jitml.dlpack",
+    "jitml.dtypes",
+    "jitml.lax.contraction",
+    "jitml.lax.conversion",
+    "jitml.lax.elementwise",
+    "jitml.lax.indexing",
+    "jitml.lax.movement",
+    "jitml.lax.reduction",
+    "jitml.nn.activations",
+    "jitml.nn.initializers",
+    "jitml.numpy.arithmetic",
+    "jitml.numpy.at",
+    "jitml.numpy.creation",
+    "jitml.numpy.einsum",
+    "jitml.numpy.elementwise",
+    "jitml.numpy.indexing",
+    "jitml.numpy.linear_algebra",
+    "jitml.numpy.logic",
+    "jitml.numpy.manipulation",
+    "jitml.numpy.padding",
+    "jitml.numpy.reductions",
+    "jitml.numpy.search",
+    "jitml.numpy.statistics",
+    "jitml.numpy.types",
+    "jitml.random",
+    "jitml.random.choices",
+    "jitml.random.distributions",
+    "jitml.random.keys",
+]
+
+
+def _tests(module):
+    """Doctests of what a module defines, functions made by a table of its rows too."""
+    finder, seen = doctest.DocTestFinder(), set()
+    for name, value in list(vars(module).items()):
+        is_named_so = getattr(value, "__name__", "") == name and callable(value)
+        if not is_named_so or not getattr(value, "__doc__", None) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        home = getattr(value, "__globals__", {}).get("__name__", value.__module__)
+        if home == module.__name__ or (home == "jitml.lax.operands" and ">>>" in value.__doc__):
+            yield from finder.find(value, name, module=False, globs=dict(vars(module)))
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    module = importlib.import_module(name)
+    runner, count = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE), 0
+    for test in _tests(module):
+        if test.examples:
+            count += 1
+            runner.run(test)
+    assert runner.failures == 0, f"{runner.failures} examples of {name} failed"
+    assert count or name in ("jitml.random",)
+
+
+@pytest.mark.parametrize("name", ["numpy", "lax", "nn", "random"])
+def test_every_public_function_has_an_example(name):
+    module = importlib.import_module(f"jitml.{name}")
+    missing = [
+        public
+        for public in module.__all__
+        if callable(value := getattr(module, public))
+        and getattr(value, "__module__", "").startswith("jitml")
+        and type(value).__name__ == "function"
+        and ">>>" not in (value.__doc__ or "")
+    ]
+    assert not missing
