@@ -1,7 +1,7 @@
 """`jit`: trace a function once for each signature, compile it, and run it from then on.
 
-A call is: flatten the arguments, find the entry for their types and static values, check its guards, fetch its hidden
-inputs, run its plan, rebuild the result. Inside another trace the recorded graph is replayed there instead.
+A call is: flatten the arguments, find the entry for their types and static values, check its guards and fetch its
+hidden inputs, run its plan, rebuild the result. Inside another trace the recorded graph is replayed there instead.
 """
 
 from __future__ import annotations
@@ -10,35 +10,49 @@ import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
+from weakref import WeakSet
 
-import numpy as np
-
-from jitml.guards import Read, find_reads
+import jitml.array_methods  # noqa: F401  (gives tracers their operators and methods)
+from jitml.abstract import ShapeDtypeStruct, abstract_type, is_abstract, struct_of
+from jitml.guards import Guards, make_guards
 from jitml.ir.errors import ArgumentError
 from jitml.ir.graph import Graph, Literal
 from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
-from jitml.pipeline.compile import Compiled, compile_graph
+from jitml.pipeline.compile import Compiled, clear_compiled, compile_graph
+from jitml.reading import find_places
 from jitml.recording import argument_names, output_leaves
-from jitml.stages import Lowered
+from jitml.signature import Chosen, choose_arguments
+from jitml.stages import Lowered, Traced
 from jitml.trace.core import (
     DEFAULT_DTYPES,
     Tracer,
-    array_type,
     collecting_origins,
     current_trace,
+    ended_trace_error,
     trace_graph,
     type_of,
 )
 from jitml.transforms.inline import inline
 from jitml.transforms.values import as_value, literal_value
 from jitml.tree import flatten_with_path, keystr
-from jitml.tree_structure import Structure, flatten
-from jitml_runtime import Array
+from jitml.tree_structure import LEAF, Structure, flatten
+from jitml_runtime import Array, share
 
-_MAX_ENTRIES = 16  # graphs kept for one signature, for changing values of what the function reads
-_NUMBERS = (bool, int, float, complex)
+__all__ = [
+    "Jitted",
+    "ShapeDtypeStruct",
+    "clear_caches",
+    "disable_jit",
+    "eval_shape",
+    "jit",
+    "make_graph",
+    "make_jaxpr",
+]
+
+_MAX_ENTRIES = 16  # traces kept for one signature, for changing values of what the function reads
+TypeKey: TypeAlias = "tuple[Any, tuple[int, ...], bool]"  # dtype, shape, weak: cheaper than an ArrayType
 
 
 class _Switch(threading.local):
@@ -50,7 +64,13 @@ _SWITCH = _Switch()
 
 @contextmanager
 def disable_jit(disable: bool = True) -> Iterator[None]:
-    """A scope in which jitted functions run as plain Python, operation by operation."""
+    """A scope in which jitted functions run as plain Python, operation by operation.
+
+    >>> import jitml.numpy as jnp
+    >>> with disable_jit():
+    ...     print(jit(lambda x: x + 1 if x > 0 else x)(jnp.float32(1)))
+    2.0
+    """
     before = _SWITCH.disabled
     _SWITCH.disabled = disable
     try:
@@ -59,238 +79,329 @@ def disable_jit(disable: bool = True) -> Iterator[None]:
         _SWITCH.disabled = before
 
 
-class ShapeDtypeStruct:
-    """A shape and dtype that stand for an array where only these matter (`eval_shape`, `lower`)."""
-
-    __slots__ = ("dtype", "shape", "weak_type")
-
-    def __init__(self, shape: Sequence[int], dtype: Any, weak_type: bool = False) -> None:
-        self.shape = tuple(shape)
-        self.dtype = np.dtype(dtype)
-        self.weak_type = weak_type
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, ShapeDtypeStruct) and repr(self) == repr(other)
-
-    def __hash__(self) -> int:
-        return hash(repr(self))
-
-    def __repr__(self) -> str:
-        weak = ", weak_type=True" if self.weak_type else ""
-        return f"ShapeDtypeStruct(shape={self.shape}, dtype={self.dtype.name}{weak})"
-
-
-class Entry(NamedTuple):
+class Entry:
     """What one tracing of a function gave: its graph, the structure of its result, what it reads.
 
-    `hidden` gives the graph's inputs after the arguments: a way to fetch each, or a constant.
+    `constants` has the graph's inputs after the arguments, with None where `guards` fetch them anew.
     """
 
-    graph: Graph
-    structure: Structure
-    guards: tuple[Read, ...]
-    hidden: tuple[Any, ...]
-    compiled: list[Compiled]
-
-    def holds(self) -> bool:
-        """Whether everything that tracing read is still as it was."""
-        return all(read.holds() for read in self.guards)
+    def __init__(
+        self, graph: Graph, structure: Structure, guards: Guards, constants: Sequence[Any]
+    ) -> None:
+        self.graph = graph
+        self.structure = structure
+        self.guards = guards
+        self.constants = list(constants)
+        self.is_cacheable = not any(isinstance(x, Tracer) for x in constants)
+        self._compiled: Compiled | None = None
+        self._lock = threading.Lock()
 
     def hidden_values(self) -> list[Any] | None:
-        """The hidden inputs of this call; None if the type of one has changed."""
-        values = []
-        arguments = self.graph.inputs[len(self.graph.inputs) - len(self.hidden) :]
-        for var, source in zip(arguments, self.hidden, strict=True):
-            value = as_value(source.get()) if isinstance(source, Read) else source
+        """The hidden inputs of this call; None if anything that was read while tracing has changed."""
+        if not self.guards:
+            return self.constants
+        fetched = self.guards.fetch()
+        if fetched is None or not self.constants:
+            return fetched
+        found = iter(fetched)
+        values = [as_value(next(found)) if x is None else x for x in self.constants]
+        for value, var in zip(reversed(values), reversed(self.graph.inputs), strict=False):
+            if isinstance(value, Tracer) and not value.owner.is_open:
+                raise ended_trace_error(value)
             if type_of(value) != var.type:
                 return None
-            values.append(value)
         return values
+
+    @property
+    def compiled(self) -> Compiled:
+        """The machine code; the first to ask compiles it, others wait."""
+        if self._compiled is None:
+            with self._lock:
+                if self._compiled is None:
+                    self._compiled = compile_graph(self.graph)
+        return self._compiled
 
 
 class _Call(NamedTuple):
-    """The arguments of one call: leaves and structure of the traced ones, the static ones as a key."""
+    """The arguments of one call: leaves and structure of the traced ones, and the static ones.
+
+    `positions` says which positional arguments are static.
+    """
 
     leaves: list[Any]
     structure: Structure
-    static: tuple[Any, ...]
+    static: tuple[_Static, ...]
+    positions: tuple[int, ...]
+
+    def rebuild(self, leaves: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+        """All arguments, with `leaves` in place of the traced ones."""
+        traced, named = self.structure.unflatten(leaves)
+        args, kwargs = list(traced), dict(named)
+        for static in self.static:
+            if isinstance(static.key, int):
+                args.insert(static.key, static.value)
+            else:
+                kwargs[static.key] = static.value
+        return args, kwargs
 
 
 class Jitted:
     """A function compiled by `jit`. `lower` gives its stages, `clear_cache` forgets what was compiled."""
 
     def __init__(
-        self,
-        fun: Callable[..., Any],
-        static_argnums: tuple[int, ...],
-        static_argnames: tuple[str, ...],
-        donate_argnums: tuple[int, ...],
-        donate_argnames: tuple[str, ...],
+        self, fun: Callable[..., Any], static: Chosen = Chosen(), donated: Chosen = Chosen()
     ) -> None:
-        functools.update_wrapper(self, fun)
+        functools.update_wrapper(self, fun, updated=())
         self.__wrapped__ = fun
-        self._static_argnums = static_argnums
-        self._static_argnames = static_argnames
-        self._donate_argnums = donate_argnums
-        self._donate_argnames = donate_argnames
+        self._static = static
+        self._donated = donated
+        self._is_plain = not (static.numbers or static.names or donated.numbers or donated.names)
         self._entries: dict[Any, list[Entry]] = {}
+        self._lock = threading.Lock()
+        _ALL.add(self)
 
     def __repr__(self) -> str:
-        return f"<jitted {getattr(self.__wrapped__, '__qualname__', self.__wrapped__)}>"
+        return f"<jitted {_name_of(self.__wrapped__)}>"
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
 
+    def __reduce__(self) -> Any:
+        return getattr(self, "__qualname__", None) or (Jitted, (self.__wrapped__, self._static, self._donated))
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if _SWITCH.disabled:
             return self.__wrapped__(*args, **kwargs)
+        if self._is_plain and not kwargs and current_trace() is None:
+            types = [(x.dtype, x.shape, x.weak_type) for x in args if type(x) is Array]
+            if len(types) == len(args):
+                known = self._entries.get((*types, DEFAULT_DTYPES.is_wide))
+                found = known and _valid(known)
+                if found:
+                    entry, hidden = found
+                    return self._run(entry, (*args, *hidden) if hidden else args)
+        return self._call(args, kwargs)
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = self._arguments(args, kwargs)
         values = [x if type(x) is Array else self._value(x, call, k) for k, x in enumerate(call.leaves)]
         entry, hidden = self._entry(call, values)
         values += hidden
         if current_trace() is not None or any(isinstance(x, Tracer) for x in values):
-            results = [
-                literal_value(x) if isinstance(x, Literal) else x for x in inline(entry.graph, values)
-            ]
-        else:
-            if not entry.compiled:
-                entry.compiled.append(compile_graph(entry.graph))
-            results = list(entry.compiled[0].run(values))
-            if self._donate_argnums or self._donate_argnames:
-                self._delete_donated(args, kwargs)
-        return entry.structure.unflatten(results)
+            found = inline(entry.graph, values)
+            outputs = [literal_value(x) if isinstance(x, Literal) else x for x in found]
+            return entry.structure.unflatten(outputs)
+        donated = [] if self._is_plain else self._donated_arrays(args, kwargs)
+        result = self._run(entry, values)
+        return _given_away(result, donated) if donated else result
+
+    def _run(self, entry: Entry, values: Sequence[Any]) -> Any:
+        results = entry.compiled.run(values)
+        return results[0] if entry.structure is LEAF else entry.structure.unflatten(results)
 
     # ---- arguments ------------------------------------------------------------------------------
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Call:
-        static: tuple[Any, ...] = ()
-        if self._static_argnums or self._static_argnames:
-            count = len(args)
-            numbers = {n + count if n < 0 else n for n in self._static_argnums}
-            held = [(n, args[n]) for n in sorted(numbers) if 0 <= n < count]
-            named = [(k, kwargs[k]) for k in sorted(kwargs) if k in self._static_argnames]
+        static: tuple[_Static, ...] = ()
+        positions: tuple[int, ...] = ()
+        if self._static.numbers or self._static.names:
+            positions = tuple(self._static.positions(len(args)))
+            held = [(n, args[n]) for n in positions]
+            named = [(k, kwargs[k]) for k in sorted(kwargs) if k in self._static.names]
             static = tuple(_Static(key, value, self) for key, value in (*held, *named))
-            args = tuple(None if n in numbers else x for n, x in enumerate(args))
-            kwargs = {k: v for k, v in kwargs.items() if k not in self._static_argnames}
-        leaves, structure = flatten((args, kwargs) if kwargs else (args, None))
-        return _Call(leaves, structure, static)
+            args = tuple(x for n, x in enumerate(args) if n not in positions)
+            kwargs = {k: v for k, v in kwargs.items() if k not in self._static.names}
+        leaves, structure = flatten((args, kwargs))
+        return _Call(leaves, structure, static, positions)
 
     def _value(self, x: Any, call: _Call, number: int) -> Any:
-        if isinstance(x, (Tracer, *_NUMBERS)):
+        if isinstance(x, Tracer):
+            return x
+        if type(x) in (bool, int, float, complex):
             return as_value(x)
-        return as_value(x, self._path(call, number))
+        try:
+            return as_value(x)
+        except ArgumentError as error:
+            raise ArgumentError(
+                f"jit: {self._paths(call)[number]} of {_name_of(self.__wrapped__)} is a "
+                f"{type(x).__name__}, not an array or a number"
+                if error.message.startswith("argument is a ")
+                else error.message,
+                hint="make it static (static_argnames), or register its class as a tree "
+                "(jitml.tree_util.register_dataclass)"
+                if error.message.startswith("argument is a ")
+                else error.hint,
+                source=user_source(),
+            ) from None
 
-    def _path(self, call: _Call, number: int) -> str:
-        """How messages call the argument that leaf `number` belongs to."""
+    def _paths(self, call: _Call) -> list[str]:
+        """How messages call the leaves of the arguments."""
         tree = call.structure.unflatten(list(range(call.structure.num_leaves)))
-        path = next(p for p, leaf in flatten_with_path(tree)[0] if leaf == number)
-        is_keyword = path[0].key == 1 if hasattr(path[0], "key") else getattr(path[0], "idx", 0) == 1
-        rest = keystr(path[2:])
-        if is_keyword:
-            return f"argument {path[1].key}{rest}"
-        position = path[1].idx
-        return f"argument {argument_names(self.__wrapped__, position + 1)[position]}{rest}"
+        count = len(tree[0]) + len(call.positions)
+        names = argument_names(self.__wrapped__, count)
+        traced = [name for n, name in enumerate(names) if n not in call.positions]
+        paths = []
+        for path, _ in flatten_with_path(tree)[0]:
+            first = path[1]
+            name = traced[first.idx] if path[0].idx == 0 else str(first.key)
+            paths.append(name + keystr(path[2:]))
+        return paths
 
-    def _delete_donated(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        donated = [args[n] for n in self._donate_argnums if -len(args) <= n < len(args)]
-        donated += [kwargs[k] for k in self._donate_argnames if k in kwargs]
-        for leaf in flatten(donated)[0]:
-            if isinstance(leaf, Array) and not leaf.is_deleted():
-                leaf.delete()
+    def _donated_arrays(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Array]:
+        trees = [args[n] for n in self._donated.positions(len(args))]
+        trees += [kwargs[k] for k in self._donated.names if k in kwargs]
+        return [x for x in flatten(trees)[0] if isinstance(x, Array)]
 
     # ---- entries ----------------------------------------------------------------------------------
 
-    def _entry(self, call: _Call, values: Sequence[Any]) -> tuple[Entry, list[Any]]:
+    def _entry(self, call: _Call, values: Sequence[Any]) -> tuple[Entry, Sequence[Any]]:
         """The entry that serves this call, and its hidden inputs."""
-        types = tuple([array_type(x) if type(x) is Array else type_of(x) for x in values])
+        types = tuple([_type_key(x) for x in values])
         key = (call.structure, types, call.static, DEFAULT_DTYPES.is_wide)
-        known = self._entries.setdefault(key, [])
-        for entry in known:
-            if not entry.guards or entry.holds():
-                hidden = entry.hidden_values() if entry.hidden else []
-                if hidden is not None:
-                    return entry, hidden
-        entry, captures = self._trace(call, types)
-        if not any(isinstance(x, Tracer) for x in entry.hidden):
-            known.insert(0, entry)
-            del known[_MAX_ENTRIES:]
+        known = self._known(key, call, types)
+        found = _valid(known)
+        if found is not None:
+            return found
+        entry, captures = self._trace(call, [ArrayType(*t) for t in types])
+        if entry.is_cacheable:
+            entry = self._keep(known, entry)
         return entry, captures
 
-    def _trace(self, call: _Call, types: Sequence[ArrayType]) -> tuple[Entry, list[Any]]:
+    def _known(self, key: Any, call: _Call, types: tuple[TypeKey, ...]) -> list[Entry]:
+        """The entries of a signature; flat positional arguments are also found by their types alone."""
+        known = self._entries.get(key)
+        if known is None:
+            with self._lock:
+                known = self._entries.setdefault(key, [])
+                if self._is_plain and call.structure == _flat_structure(len(types)):
+                    self._entries[(*types, key[-1])] = known
+        return known
+
+    def _keep(self, known: list[Entry], entry: Entry) -> Entry:
+        with self._lock:
+            known.insert(0, entry)
+            del known[_MAX_ENTRIES:]
+        return entry
+
+    def _trace(self, call: _Call, types: Sequence[ArrayType]) -> tuple[Entry, Sequence[Any]]:
         structure: list[Structure] = []
-        held = {s.key: s.value for s in call.static}
 
         def flat(*tracers: Any) -> list[Any]:
-            args, kwargs = call.structure.unflatten(tracers)
-            args = tuple(held.get(n, x) for n, x in enumerate(args))
-            named = {k: v for k, v in held.items() if isinstance(k, str)}
-            leaves, tree = output_leaves(self.__wrapped__(*args, **(kwargs or {}), **named))
+            args, kwargs = call.rebuild(tracers)
+            leaves, tree = output_leaves(self.__wrapped__(*args, **kwargs))
             structure.append(tree)
             return leaves
 
-        name = getattr(self.__wrapped__, "__name__", "f")
+        names = argument_names(self.__wrapped__, max(call.positions, default=-1) + 1)
+        known = {names[s.key] if isinstance(s.key, int) else s.key: s.value for s in call.static}
+        places = find_places(self.__wrapped__, known)
         with collecting_origins() as origins:
-            traced = trace_graph(flat, types, name, self._leaf_names(call))
-        leading = tuple(held[n] for n in range(len(held)) if n in held)
-        reads = find_reads(self.__wrapped__, leading)
+            traced = trace_graph(flat, types, _name_of(self.__wrapped__), self._paths(call))
         made_from = [origins[id(x)][1] if id(x) in origins else x for x in traced.captures]
-        guards, hidden = _split_reads(reads, traced.captures, made_from)
-        entry = Entry(traced.graph, structure[0], guards, hidden, [])
-        return entry, list(traced.captures)
-
-    def _leaf_names(self, call: _Call) -> list[str]:
-        tree = call.structure.unflatten(list(range(call.structure.num_leaves)))
-        names = []
-        for path, _ in flatten_with_path(tree)[0]:
-            first = path[1]
-            if hasattr(first, "idx"):
-                name = argument_names(self.__wrapped__, first.idx + 1)[first.idx]
-            else:
-                name = str(first.key)
-            names.append(name + keystr(path[2:]))
-        return names
+        guards, is_fetched = make_guards(places, made_from)
+        constants = [
+            None if is_it else x for x, is_it in zip(traced.captures, is_fetched, strict=True)
+        ]
+        is_open = any(isinstance(x, Tracer) for x in traced.captures)
+        entry = Entry(traced.graph, structure[0], guards, traced.captures if is_open else constants)
+        return entry, traced.captures
 
     # ---- stages -------------------------------------------------------------------------------------
 
-    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
-        """Trace for arguments (arrays or ShapeDtypeStructs) without running; `.compile()` goes on."""
-        entry, call = self._abstract_entry(args, kwargs)
-        return Lowered(entry.graph, call.structure, entry.structure, entry.hidden_values() or [])
-
-    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
-        """The result's structure with ShapeDtypeStructs for leaves."""
-        entry, _ = self._abstract_entry(args, kwargs)
-        return entry.structure.unflatten([struct_of(t) for t in entry.graph.output_types])
-
-    def graph(self, *args: Any, **kwargs: Any) -> Graph:
-        """The graph recorded for arguments of these types."""
-        return self._abstract_entry(args, kwargs)[0].graph
-
-    def _abstract_entry(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Entry, _Call]:
+    def trace(self, *args: Any, **kwargs: Any) -> Traced:
+        """Trace for arguments (arrays or ShapeDtypeStructs) without compiling; `.lower()` goes on."""
         call = self._arguments(args, kwargs)
         types = [
             abstract_type(x) if is_abstract(x) else type_of(self._value(x, call, k))
             for k, x in enumerate(call.leaves)
         ]
-        key = (call.structure, tuple(types), call.static, DEFAULT_DTYPES.is_wide)
-        entry, _ = self._trace(call, types)
-        self._entries.setdefault(key, []).insert(0, entry)
-        return entry, call
+        key_types = tuple((t.dtype, t.shape, t.weak) for t in types)
+        key = (call.structure, key_types, call.static, DEFAULT_DTYPES.is_wide)
+        known = self._known(key, call, key_types)
+        found = _valid(known)
+        if found is None:
+            entry, _ = self._trace(call, types)
+            if entry.is_cacheable:
+                self._keep(known, entry)
+        else:
+            entry = found[0]
+        info = call.structure.unflatten([struct_of(t) for t in types])
+        return Traced(entry, _name_of(self.__wrapped__), call.structure, info)
+
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered:
+        """Trace for arguments (arrays or ShapeDtypeStructs) without running; `.compile()` goes on."""
+        return self.trace(*args, **kwargs).lower()
+
+    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """The result's structure with ShapeDtypeStructs for leaves."""
+        return self.trace(*args, **kwargs).out_info
+
+    def graph(self, *args: Any, **kwargs: Any) -> Graph:
+        """The graph recorded for arguments of these types."""
+        return self.trace(*args, **kwargs).graph
+
+    def explain(self, *args: Any, **kwargs: Any) -> str:
+        """Every stage for these arguments, as text: source, graph, passes, plan and kernels."""
+        from jitml.explanation import explain
+
+        return explain(self, *args, **kwargs)
 
     def clear_cache(self) -> None:
         """Forget everything traced and compiled."""
-        self._entries.clear()
+        with self._lock:
+            self._entries.clear()
+
+
+_ALL: WeakSet[Jitted] = WeakSet()
+
+
+def clear_caches() -> None:
+    """Forget everything that jitted functions and single operations have compiled.
+
+    >>> clear_caches()
+    """
+    for function in list(_ALL):
+        function.clear_cache()
+    clear_compiled()
+
+
+def _valid(known: list[Entry]) -> tuple[Entry, Sequence[Any]] | None:
+    """The first of the entries that still holds, and its hidden inputs."""
+    for entry in known:
+        hidden = entry.hidden_values()
+        if hidden is not None:
+            return entry, hidden
+    return None
+
+
+def _type_key(x: Any) -> TypeKey:
+    if type(x) is Array:
+        return (x.dtype, x.shape, x.weak_type)
+    type_ = type_of(x)
+    return (type_.dtype, type_.shape, type_.weak)
+
+
+@functools.lru_cache(maxsize=64)
+def _flat_structure(count: int) -> Structure:
+    """The structure of `count` positional arguments that are arrays."""
+    return flatten(((0,) * count, {}))[1]
+
+
+def _given_away(result: Any, donated: Sequence[Array]) -> Any:
+    """`result`, with the donated arrays deleted; where one of them is returned, a new array has its memory."""
+    known = {id(x) for x in donated}
+    leaves, structure = flatten(result)
+    kept = [share(x, x.shape, x.weak_type) if id(x) in known else x for x in leaves]
+    for x in donated:
+        if not x.is_deleted():
+            x.delete()
+    return structure.unflatten(kept)
+
+
+def _name_of(fun: Callable[..., Any]) -> str:
+    while isinstance(fun, functools.partial):
+        fun = fun.func
+    return str(getattr(fun, "__name__", type(fun).__name__))
 
 
 class _Static:
@@ -298,16 +409,17 @@ class _Static:
 
     __slots__ = ("_hash", "key", "value")
 
-    def __init__(self, key: Any, value: Any, function: Jitted) -> None:
+    def __init__(self, key: int | str, value: Any, function: Jitted) -> None:
         self.key = key
         self.value = value
         try:
             self._hash = hash((key, value))
         except TypeError:
-            kind = type(value).__name__
-            what = f"argument {key}" if isinstance(key, str) else f"argument number {key}"
+            fun = function.__wrapped__
+            name = key if isinstance(key, str) else argument_names(fun, key + 1)[key]
             raise ArgumentError(
-                f"jit: static {what} of {function.__wrapped__.__name__} is an unhashable {kind}",
+                f"jit: the static argument {name} of {_name_of(fun)} is an unhashable "
+                f"{type(value).__name__}",
                 hint="pass it as a tuple or another hashable value, or do not make it static",
                 source=user_source(),
             ) from None
@@ -320,47 +432,6 @@ class _Static:
             return False
         same = self.value is other.value
         return same or (type(self.value) is type(other.value) and bool(self.value == other.value))
-
-
-def _split_reads(
-    reads: Sequence[Read], captures: Sequence[Any], made_from: Sequence[Any]
-) -> tuple[tuple[Read, ...], tuple[Any, ...]]:
-    """Guards, and for each captured value where to fetch it anew (itself, if it was made while tracing)."""
-    origins = {id(read.value): read for read in reads if read.mode == "array"}
-    hidden = tuple(
-        origins.get(id(origin), x) for x, origin in zip(captures, made_from, strict=True)
-    )
-    used = {id(read) for read in hidden if isinstance(read, Read)}
-    guards = []
-    for read in reads:
-        if read.mode != "array":
-            guards.append(read)
-        elif id(read) not in used:
-            guards.append(_fixed(read))
-    return tuple(guards), hidden
-
-
-def _fixed(read: Read) -> Read:
-    """An array that did not enter the graph itself, but may have by way of NumPy."""
-    if isinstance(read.value, np.ndarray) and read.value.size <= 4096:
-        return read.with_mode("content", read.value.copy())
-    return read.with_mode("identity", read.value)
-
-
-def is_abstract(x: Any) -> bool:
-    """Whether `x` tells a shape and dtype but no value."""
-    return not isinstance(x, (Array, Tracer, np.ndarray, np.generic)) and (
-        hasattr(x, "shape") and hasattr(x, "dtype")
-    )
-
-
-def abstract_type(x: Any) -> ArrayType:
-    """The type that a ShapeDtypeStruct stands for."""
-    return ArrayType(np.dtype(x.dtype), tuple(x.shape), bool(getattr(x, "weak_type", False)))
-
-
-def struct_of(type_: ArrayType) -> ShapeDtypeStruct:
-    return ShapeDtypeStruct(type_.shape, type_.dtype, type_.weak)
 
 
 def jit(
@@ -376,8 +447,12 @@ def jit(
     """Compile `fun`: it is traced at the first call with new argument types, and runs as machine code from then on.
 
     Arguments may be nested containers of arrays and numbers. Static arguments are hashable Python values that a new
-    compilation is made for; donated ones must not be used after the call. `keep_unused` and `inline` are accepted:
+    compilation is made for; donated arrays are deleted after the call. `keep_unused` and `inline` are accepted:
     unused arguments cost nothing here, and nested jitted functions always become part of the outer program.
+
+    Python values that the function reads from around it (globals, closures, defaults, attributes, entries, also by
+    way of the functions that it calls) may change: a scalar, string or container that is another one means a new
+    trace, an array is fetched anew at each call. See `jitml.reading` for what is followed and what is not.
 
     >>> import jitml, jitml.numpy as jnp
     >>> @jitml.jit
@@ -400,38 +475,40 @@ def jit(
             hint="pass the function itself, not what it returns",
             source=user_source(),
         )
-    static = _numbers_and_names(fun, static_argnums, static_argnames)
-    donated = _numbers_and_names(fun, donate_argnums, donate_argnames)
-    return Jitted(fun, *static, *donated)
+    static = choose_arguments(fun, static_argnums, static_argnames, "static")
+    donated = choose_arguments(fun, donate_argnums, donate_argnames, "donate")
+    both = {*static.numbers} & {*donated.numbers} | {*static.names} & {*donated.names}
+    if both:
+        raise ArgumentError(
+            f"jit: {', '.join(map(str, sorted(both, key=str)))} cannot be both static and donated",
+            hint="only arrays can be donated, and arrays cannot be static",
+            source=user_source(),
+        )
+    return Jitted(fun, static, donated)
 
 
-def _numbers_and_names(
+def make_graph(
     fun: Callable[..., Any],
-    numbers: int | Sequence[int] | None,
-    names: str | Iterable[str] | None,
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Positions and names of arguments, each completed by what the other says."""
-    positions = [numbers] if isinstance(numbers, int) else list(numbers or ())
-    named = [names] if isinstance(names, str) else list(names or ())
-    code = getattr(getattr(fun, "__func__", fun), "__code__", None)
-    if code is not None:
-        skipped = 1 if hasattr(fun, "__self__") else 0
-        known = code.co_varnames[skipped : code.co_argcount]
-        by_name = [known.index(n) for n in named if n in known]
-        by_number = [known[n] for n in positions if -len(known) <= n < len(known)]
-        positions = list(dict.fromkeys([*positions, *by_name]))
-        named = list(dict.fromkeys([*named, *by_number]))
-    return tuple(positions), tuple(named)
-
-
-def make_graph(fun: Callable[..., Any], static_argnums: int | Sequence[int] = ()) -> Callable[..., Graph]:
+    static_argnums: int | Sequence[int] = (),
+    return_shape: bool = False,
+    static_argnames: str | Iterable[str] | None = None,
+) -> Callable[..., Any]:
     """A function that gives the graph which `fun` records for its arguments (arrays or ShapeDtypeStructs).
+
+    With `return_shape` it gives a pair: the graph, and ShapeDtypeStructs for the result.
 
     >>> import jitml, jitml.numpy as jnp
     >>> print(jitml.make_graph(lambda x: x + 1)(jnp.zeros(3)))  # doctest: +ELLIPSIS
     graph ...
     """
-    return jit(fun, static_argnums=static_argnums).graph  # type: ignore[no-any-return]
+    jitted = jit(fun, static_argnums=static_argnums, static_argnames=static_argnames)
+
+    @functools.wraps(fun, updated=())
+    def graph_of(*args: Any, **kwargs: Any) -> Any:
+        traced = jitted.trace(*args, **kwargs)
+        return (traced.graph, traced.out_info) if return_shape else traced.graph
+
+    return graph_of
 
 
 make_jaxpr = make_graph
@@ -444,4 +521,5 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     >>> jitml.eval_shape(jnp.dot, jitml.ShapeDtypeStruct((2, 3), "f4"), jitml.ShapeDtypeStruct((3,), "f4"))
     ShapeDtypeStruct(shape=(2,), dtype=float32)
     """
-    return Jitted(fun, (), (), (), ()).eval_shape(*args, **kwargs)
+    return Jitted(fun).eval_shape(*args, **kwargs)
+

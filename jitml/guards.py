@@ -1,308 +1,254 @@
-"""Guards: which Python values a function reads besides its arguments, and whether they are still the same.
+"""Guards: whether the Python values that a function read while it was traced are still the same.
 
-Comes in: a function. Goes out: `Reads`, the values reached from its code through globals, closure cells, defaults,
-attributes and entries, also those of the user functions that it calls. Scalars, strings and small containers are
-compared; arrays are hidden inputs, fetched anew for each call. Code of installed packages is not followed.
+In: `Place`s, found by `jitml.reading` before a trace, and the arrays that the trace captured. Out: `Guards`, which
+say in well under 2 µs whether a trace still holds, and fetch the arrays that it captured. Must not know: graphs.
+
+A check in the common case is one pass over (get, container, key, expected), all by identity. Only when one fails is
+every place walked anew from its root, and compared by type and value.
 """
 
 from __future__ import annotations
 
-import os
-import site
-import sys
-import sysconfig
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from types import CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import CellType
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from jitml.ir.source import _PACKAGE
-from jitml.trace.core import Tracer
 from jitml_runtime import Array
 
-_SCALARS = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype)
-_LIBRARIES = tuple(
-    {
-        os.path.join(p, "")
-        for p in (*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages())
-        if p
-    }
-    | {_PACKAGE}
-)
-_LIMIT = 500  # values followed from one function
-_MISSING = object()
+Get: TypeAlias = Callable[[Any, Any], Any]
+Check: TypeAlias = "tuple[Get, Any, Any, Any]"
+
+# How a place must stay. SAME: an equal value of the same type. OBJECT: the same object. THROUGH: any object of the
+# type, for what matters of it has places of its own. TOKEN: equal, and computed at each check. ARRAY: not decided yet.
+SAME, OBJECT, THROUGH, TOKEN, ARRAY = "same", "object", "through", "token", "array"
+_SMALL_BYTES = 1 << 14
 
 
-@dataclass(frozen=True)
-class Read:
-    """One value that code reaches: `get` fetches it anew, `value` is what it was, `path` how messages call it.
+class Place:
+    """Where code reaches a value: `get(container, key)`, the container being the value of `parent`, or `root`."""
 
-    `mode`: "same" compares, "array" is a hidden input, "identity" must stay the same object, "content" is an array
-    that NumPy code reads and that is compared.
-    """
+    __slots__ = ("get", "key", "mode", "parent", "path", "root", "value")
 
-    path: str
-    get: Callable[[], Any]
-    value: Any
-    mode: str
+    def __init__(
+        self, parent: Place | None, root: Any, get: Get, key: Any, value: Any, path: str, mode: str
+    ) -> None:
+        self.parent = parent
+        self.root = root
+        self.get = get
+        self.key = key
+        self.value = value
+        self.path = path
+        self.mode = mode
 
-    def with_mode(self, mode: str, value: Any) -> Read:
-        return Read(self.path, self.get, value, mode)
-
-    def holds(self) -> bool:
-        """Whether the value is what it was."""
-        now = self.get()
-        if self.mode == "content":
-            return isinstance(now, np.ndarray) and np.array_equal(now, self.value, equal_nan=True)
-        if now is self.value:
+    def fits(self, now: Any) -> bool:
+        """Whether `now` is as good as the value that was read."""
+        before = self.value
+        if now is before or self.mode == ARRAY:
             return True
-        if self.mode == "same":
-            return type(now) is type(self.value) and _equal(now, self.value)
+        if type(now) is not type(before) or self.mode == OBJECT:
+            return False
+        return self.mode == THROUGH or _is_equal(now, before)
+
+
+def _is_equal(a: Any, b: Any) -> bool:
+    """Whether two values of one type are the same to a program: −0 is not 0, nan is nan, (1,) is not (1.0,)."""
+    if isinstance(a, (Array, np.generic)):
+        return content_token(a, None) == content_token(b, None)
+    if isinstance(a, (float, complex)):
+        return repr(a) == repr(b)
+    if isinstance(a, tuple):
+        pairs = zip(a, b, strict=False)
+        return len(a) == len(b) and all(type(x) is type(y) and _is_equal(x, y) for x, y in pairs)
+    try:
+        return bool(a == b)
+    except (TypeError, ValueError):
         return False
 
 
-def _equal(a: Any, b: Any) -> bool:
-    return bool(a == b) or (a != a and b != b)
+class Guards:
+    """The places that one trace depends on, and those that its captured arrays are fetched from."""
 
+    __slots__ = ("_checks", "_hidden", "_places")
 
-def find_reads(function: Any, static: tuple[Any, ...] = ()) -> list[Read]:
-    """Everything that `function` reads besides its arguments; `static` are the values of leading static arguments."""
-    finder = _Finder()
-    finder.callable(function, static)
-    return finder.reads
+    def __init__(self, places: Sequence[Place], hidden: Sequence[Sequence[Place]]) -> None:
+        """`hidden`: for each captured array every place that held it; parents come before their children."""
+        self._places = tuple(places)
+        self._hidden = tuple(tuple(aliases) for aliases in hidden)
+        self._checks = self._anchored({id(p): p.value for p in places})
 
+    def __bool__(self) -> bool:
+        return bool(self._places)
 
-class _Finder:
-    def __init__(self) -> None:
-        self.reads: list[Read] = []
-        self.seen: set[tuple[Any, ...]] = set()
-        self.codes: set[Any] = set()
+    def fetch(self) -> list[Any] | None:
+        """The captured arrays as they are now; None if anything that was read has changed."""
+        try:
+            identical, equal, hidden = self._checks
+            for get, container, key, expected in identical:
+                if get(container, key) is not expected:
+                    identical, equal, hidden = self._checks = self._walk()
+                    break
+            for get, container, key, expected in equal:
+                if get(container, key) != expected:
+                    return None
+            return [_fetched(aliases) for aliases in hidden]
+        except Exception:  # a user's own __getattr__ may raise anything: what was there is not there any more
+            return None
 
-    # ---- code ------------------------------------------------------------------------------------
+    def changes(self) -> list[str]:
+        """The paths of the places that have changed."""
+        changed: list[str] = []
+        values: dict[int, Any] = {}
+        for place in self._places:
+            try:
+                now = values[id(place)] = _look(place, values)
+            except Exception:
+                changed.append(place.path)
+                continue
+            if not place.fits(now):
+                changed.append(place.path)
+        return changed
 
-    def callable(self, function: Any, arguments: tuple[Any, ...] = ()) -> None:
-        """Follow a function, method or object with `__call__`, if a user wrote it."""
-        function = _unwrapped(function)
-        if isinstance(function, MethodType):
-            arguments = (function.__self__, *arguments)
-            function = function.__func__
-        elif not isinstance(function, FunctionType) and isinstance(
-            getattr(type(function), "__call__", None), FunctionType
-        ):
-            arguments = (function, *arguments)
-            function = type(function).__call__
-        if not isinstance(function, FunctionType) or _is_library(function.__code__.co_filename):
-            return
-        key = (function.__code__, id(function), tuple(map(id, arguments)))
-        if key in self.codes or len(self.reads) > _LIMIT:
-            return
-        self.codes.add(key)
-        if function.__defaults__:
-            self._defaults(function)
-        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-        local = dict(zip(function.__code__.co_varnames, arguments, strict=False))
-        self._code(function.__code__, function.__globals__, cells, local)
+    def _walk(self) -> Any:
+        """Compare every place from its root by type and value; the checks for the values found."""
+        values: dict[int, Any] = {}
+        for place in self._places:
+            now = values[id(place)] = _look(place, values)
+            if not place.fits(now):
+                raise _ChangedError
+        return self._anchored(values)
 
-    def _defaults(self, function: FunctionType) -> None:
-        for number, value in enumerate(function.__defaults__ or ()):
-
-            def get(number: int = number) -> Any:
-                now = function.__defaults__ or ()
-                return now[number] if number < len(now) else _MISSING
-
-            self.value(f"{function.__name__}.__defaults__[{number}]", get, value)
-
-    def _code(
-        self, code: CodeType, names: dict[str, Any], cells: dict[str, Any], local: dict[str, Any]
-    ) -> None:
-        for root, name, steps in _accesses(code):
-            if root == "global" and name in names:
-                self._chain(name, lambda name=name: names.get(name, _MISSING), steps)
-            elif root == "cell" and name in cells:
-                self._chain(name, lambda cell=cells[name]: _contents(cell), steps)
-            elif root == "local" and name in local:
-                self._chain(name, lambda value=local[name]: value, steps)
-        for constant in code.co_consts:
-            if isinstance(constant, CodeType):
-                self._code(constant, names, cells, {})
-
-    def _chain(self, path: str, get: Callable[[], Any], steps: tuple[tuple[str, Any], ...]) -> None:
-        """Follow attributes and entries as far as they lead to something that can be guarded."""
-        value = get()
-        for kind, key in steps:
-            if isinstance(value, (Array, Tracer, np.ndarray, *_SCALARS)) or value is _MISSING:
-                break
-            if isinstance(value, ModuleType) and _is_library(getattr(value, "__file__", None) or ""):
-                return
-            step = _attribute if kind == "attribute" else _entry
-            get = _then(get, step, key)
-            path += f".{key}" if kind == "attribute" else f"[{key!r}]"
-            value = get()
-        self.value(path, get, value)
-
-    # ---- values ------------------------------------------------------------------------------------
-
-    def value(self, path: str, get: Callable[[], Any], value: Any, depth: int = 0) -> None:
-        """Guard one value, or what it contains."""
-        if (path, id(value)) in self.seen or len(self.reads) > _LIMIT or value is _MISSING:
-            return
-        self.seen.add((path, id(value)))
-        if isinstance(value, (Array, Tracer, np.ndarray)):
-            self.reads.append(Read(path, get, value, "array"))
-        elif isinstance(value, _SCALARS):
-            self.reads.append(Read(path, get, value, "same"))
-        elif isinstance(value, (list, tuple, dict, set, frozenset)):
-            self._container(path, get, value, depth)
-        elif isinstance(value, ModuleType):
-            return
-        elif isinstance(value, (FunctionType, MethodType)):
-            self._function(path, get, value)
-        elif isinstance(value, type):
-            self.reads.append(Read(path, get, value, "identity"))
-        elif not _is_library(_file_of(type(value))):
-            self._object(path, get, value, depth)
-
-    def _function(self, path: str, get: Callable[[], Any], value: Any) -> None:
-        code = getattr(value, "__code__", None)
-        if code is not None and _is_library(code.co_filename):
-            return
-        if isinstance(value, FunctionType):
-            self.reads.append(Read(path, get, value, "identity"))
-        self.callable(value)
-
-    def _container(self, path: str, get: Callable[[], Any], value: Any, depth: int) -> None:
-        if isinstance(value, (set, frozenset)):
-            frozen = frozenset(value)
-            self.reads.append(Read(path, lambda: frozenset(get()), frozen, "same"))
-            return
-        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-        self.reads.append(
-            Read(f"the keys of {path}", lambda: _keys(get()), tuple(keys), "same")
+    def _anchored(self, values: dict[int, Any]) -> tuple[Any, ...]:
+        identical: list[Check] = []
+        equal: list[Check] = []
+        for place in self._places:
+            if place.mode == TOKEN:
+                equal.append((place.get, _container(place, values), place.key, place.value))
+            elif place.mode != ARRAY:
+                now = values[id(place)]
+                identical.append((place.get, _container(place, values), place.key, now))
+        hidden = tuple(
+            tuple((p.get, _container(p, values), p.key) for p in aliases) for aliases in self._hidden
         )
-        if depth < 4 and len(keys) <= _LIMIT:
-            for key in keys:
-                self.value(f"{path}[{key!r}]", _then(get, _entry, key), value[key], depth + 1)
-
-    def _object(self, path: str, get: Callable[[], Any], value: Any, depth: int) -> None:
-        """An instance of a user's class: what it holds, and what it does when called."""
-        wrapped = getattr(value, "__wrapped__", None)
-        if wrapped is not None:
-            self.callable(wrapped)
-            return
-        fields = getattr(value, "__dict__", None)
-        if depth < 3 and isinstance(fields, dict):
-            for name, held in list(fields.items()):
-                self.value(f"{path}.{name}", _then(get, _attribute, name), held, depth + 1)
-        if callable(value):
-            self.callable(value)
+        return tuple(identical), tuple(equal), hidden
 
 
-def _unwrapped(function: Any) -> Any:
-    """The user's own function behind jit, partial and functools.wraps."""
-    import functools
-
-    while True:
-        if isinstance(function, functools.partial):
-            function = function.func
-        elif hasattr(function, "__wrapped__") and not isinstance(function, type):
-            function = function.__wrapped__
-        else:
-            return function
+class _ChangedError(Exception):
+    """Something that was read is not the same any more."""
 
 
-def _keys(value: Any) -> Any:
-    return tuple(value) if isinstance(value, dict) else tuple(range(len(value)))
+def _container(place: Place, values: dict[int, Any]) -> Any:
+    return place.root if place.parent is None else values[id(place.parent)]
 
 
-def _contents(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return _MISSING
+def _look(place: Place, values: dict[int, Any]) -> Any:
+    return place.get(_container(place, values), place.key)
 
 
-def _attribute(value: Any, name: str) -> Any:
-    return getattr(value, name, _MISSING)
+def _fetched(aliases: Sequence[tuple[Get, Any, Any]]) -> Any:
+    get, container, key = aliases[0]
+    found = get(container, key)
+    for get, container, key in aliases[1:]:
+        if get(container, key) is not found:
+            raise _ChangedError
+    return found
 
 
-def _entry(value: Any, key: Any) -> Any:
-    try:
-        return value[key]
-    except (KeyError, IndexError, TypeError):
-        return _MISSING
+# ---- which places matter -----------------------------------------------------------------------
 
 
-def _then(get: Callable[[], Any], step: Callable[[Any, Any], Any], key: Any) -> Callable[[], Any]:
-    return lambda: step(get(), key)
+def make_guards(places: Iterable[Place], captured: Sequence[Any]) -> tuple[Guards, list[bool]]:
+    """Guards for a trace that has just ended; of each captured object whether it is fetched anew.
+
+    `places` were found before the trace. What the function itself changed while it was traced (a counter, a log) is
+    no input of it, and is left out.
+    """
+    reachable, logs = _unchanged(places)
+    by_id: dict[int, list[Place]] = {}
+    for place in reachable:
+        if place.mode == ARRAY:
+            by_id.setdefault(id(place.value), []).append(place)
+    hidden = [by_id.get(id(x), []) for x in captured]
+    needed = {id(p) for aliases in hidden for place in aliases for p in _lineage(place)}
+    settled: list[Place] = []
+    for place in reachable:
+        if id(place) in needed:
+            settled.append(place)
+        elif not any(id(p) in logs for p in _lineage(place)):
+            settled += _compared(place)
+    return Guards(settled, [aliases for aliases in hidden if aliases]), [bool(a) for a in hidden]
 
 
-def _is_library(file: str) -> bool:
-    return not file or file.startswith(("<frozen", *_LIBRARIES))
-
-
-def _file_of(type_: type) -> str:
-    module = sys.modules.get(type_.__module__)
-    if type_.__module__ == "builtins":
-        return ""
-    return getattr(module, "__file__", None) or "<user>"
-
-
-def _accesses(code: CodeType) -> Iterator[tuple[str, str, tuple[tuple[str, Any], ...]]]:
-    """The names that code loads, each with the attributes and constant entries taken of it right away."""
-    found = _ACCESSES.get(code)
-    if found is None:
-        found = _ACCESSES[code] = list(_scan(code))
-    return iter(found)
-
-
-_ACCESSES: dict[CodeType, list[tuple[str, str, tuple[tuple[str, Any], ...]]]] = {}
-
-
-def _scan(code: CodeType) -> Iterator[tuple[str, str, tuple[tuple[str, Any], ...]]]:
-    import dis
-
-    skipped = ("CACHE", "PUSH_NULL", "EXTENDED_ARG", "PRECALL", "NOP", "RESUME")
-    instructions = [i for i in dis.get_instructions(code) if i.opname not in skipped]
-    for position, instruction in enumerate(instructions):
-        root = _root_of(instruction.opname)
-        if root is None:
+def _unchanged(places: Iterable[Place]) -> tuple[list[Place], set[int]]:
+    """The places that still lead to what they led to, and the containers among them that gained or lost something."""
+    kept: list[Place] = []
+    values: dict[int, Any] = {}
+    logs: set[int] = set()
+    for place in places:
+        if place.parent is not None and id(place.parent) not in values:
             continue
-        names = instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,)
-        for name in names[:-1]:
-            yield root, name, ()
-        yield root, names[-1], _steps(instructions, position + 1)
+        try:
+            now = _look(place, values)
+        except Exception:  # as in `fetch`: the function has removed it
+            continue
+        fits = now is place.value if place.mode in (ARRAY, THROUGH) else place.fits(now)
+        if fits:
+            values[id(place)] = now
+            kept.append(place)
+        elif place.mode == TOKEN and place.parent is not None:
+            logs.add(id(place.parent))
+    return kept, logs
 
 
-def _root_of(opname: str) -> str | None:
-    if opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-        return "global"
-    if "DEREF" in opname and opname.startswith("LOAD"):
-        return "cell"
-    return "local" if opname.startswith("LOAD_FAST") else None
+def _lineage(place: Place) -> Iterator[Place]:
+    """The place and those that it is reached through."""
+    at: Place | None = place
+    while at is not None:
+        yield at
+        at = at.parent
 
 
-def _steps(instructions: list[Any], position: int) -> tuple[tuple[str, Any], ...]:
-    steps: list[tuple[str, Any]] = []
-    while position < len(instructions):
-        instruction = instructions[position]
-        if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
-            steps.append(("attribute", instruction.argval))
-            position += 1
-        elif (
-            instruction.opname.startswith("LOAD_CONST")
-            and position + 1 < len(instructions)
-            and _is_subscript(instructions[position + 1])
-        ):
-            steps.append(("entry", instruction.argval))
-            position += 2
-        else:
-            break
-    return tuple(steps)
+def _compared(place: Place) -> list[Place]:
+    """How a place is checked. An array that did not enter the graph may have been used by Python or NumPy code."""
+    if place.mode != ARRAY:
+        return [place]
+    if isinstance(place.value, np.ndarray):
+        place.mode = THROUGH
+        token = content_token(place.value, None)
+        return [place, Place(place, None, content_token, None, token, place.path, TOKEN)]
+    place.mode = SAME if isinstance(place.value, Array) else OBJECT
+    return [place]
 
 
-def _is_subscript(instruction: Any) -> bool:
-    return instruction.opname == "BINARY_SUBSCR" or (
-        instruction.opname == "BINARY_OP" and instruction.argrepr == "[]"
-    )
+# ---- ways to get --------------------------------------------------------------------------------
+
+
+def cell_contents(cell: CellType, _: Any) -> Any:
+    """What a closure cell holds."""
+    return cell.cell_contents
+
+
+def length(container: Any, _: Any) -> int:
+    """How many elements a list has."""
+    return len(container)
+
+
+def keys(container: Any, _: Any) -> tuple[Any, ...]:
+    """The keys of a dict in order."""
+    return tuple(container)
+
+
+def elements(container: Any, _: Any) -> frozenset[Any]:
+    """The elements of a set."""
+    return frozenset(container)
+
+
+def content_token(array: Any, _: Any) -> tuple[Any, ...]:
+    """Equal for arrays of one dtype, shape and content, bit for bit."""
+    values = np.asarray(array)
+    data = values.tobytes()
+    if len(data) > _SMALL_BYTES:
+        data = hashlib.blake2b(data).digest()
+    return (values.dtype, values.shape, getattr(array, "weak_type", False), data)

@@ -1,10 +1,12 @@
-"""The stages of a jitted function: `jit(f).lower(*args)` gives `Lowered`, its `compile()` gives `Compiled`."""
+"""The stages of a jitted function: `jit(f).trace(*args)` gives `Traced`, its `lower()` gives `Lowered`, whose
+`compile()` gives `Compiled`. In: an entry of `jit`. Out: text, costs, and something to call."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
+from jitml.abstract import struct_of
 from jitml.ir.errors import ArgumentError, TreeError
 from jitml.ir.graph import Graph
 from jitml.ir.source import user_source
@@ -12,31 +14,87 @@ from jitml.pipeline import compile as pipeline
 from jitml.pipeline.cost import bytes_accessed, flop_count
 from jitml.trace.core import type_of
 from jitml.transforms.values import as_value
+from jitml.tree import flatten_with_path, keystr
 from jitml.tree_structure import Structure, flatten
+
+
+class Entry(Protocol):
+    """What one tracing gave, as `jit` keeps it."""
+
+    graph: Graph
+    structure: Structure
+
+    def hidden_values(self) -> Sequence[Any] | None:
+        """The hidden inputs as they are now; None if what was read has changed."""
+
+    @property
+    def compiled(self) -> pipeline.Compiled:
+        """The machine code."""
+
+
+class Traced:
+    """A function traced for arguments of some types. `args_info` has ShapeDtypeStructs for them."""
+
+    def __init__(self, entry: Entry, fun_name: str, in_tree: Structure, args_info: Any) -> None:
+        self._entry = entry
+        self.fun_name = fun_name
+        self.in_tree = in_tree
+        self.args_info = args_info
+
+    @property
+    def graph(self) -> Graph:
+        """The graph as recorded; what the function captured comes after its arguments."""
+        return self._entry.graph
+
+    @property
+    def jaxpr(self) -> Graph:
+        """The graph, under JAX's name."""
+        return self._entry.graph
+
+    @property
+    def out_tree(self) -> Structure:
+        return self._entry.structure
+
+    @property
+    def out_info(self) -> Any:
+        """The result's structure with ShapeDtypeStructs for leaves."""
+        return self.out_tree.unflatten([struct_of(t) for t in self.graph.output_types])
+
+    def lower(self) -> Lowered:
+        """The next stage."""
+        return Lowered(self)
 
 
 class Lowered:
     """A traced function, not compiled yet."""
 
-    def __init__(
-        self, graph: Graph, in_tree: Structure, out_tree: Structure, hidden: Sequence[Any]
-    ) -> None:
-        self.graph = graph
-        self.in_tree = in_tree
-        self.out_tree = out_tree
-        self._hidden = list(hidden)
+    def __init__(self, traced: Traced) -> None:
+        self._traced = traced
+        self.graph = traced.graph
+        self.in_tree = traced.in_tree
+        self.out_tree = traced.out_tree
+        self.args_info = traced.args_info
+        self.out_info = traced.out_info
 
-    def as_text(self) -> str:
-        """The graph as recorded."""
-        return str(self.graph)
+    def as_text(self, dialect: str | None = None) -> str:
+        """The graph as recorded (`dialect` "graph", the default) or the LLVM text of its kernels ("llvm")."""
+        if dialect in (None, "graph"):
+            return str(self.graph)
+        if dialect == "llvm":
+            return "\n".join(code.text for code in pipeline.lower_graph(self.graph).kernels)
+        raise ArgumentError(
+            f"as_text: there is no dialect {dialect!r}",
+            hint="the dialects are 'graph' and 'llvm'",
+            source=user_source(),
+        )
 
     def cost_analysis(self) -> dict[str, float]:
-        """Floating-point operations and the bytes that equations read and write."""
+        """Floating-point operations, and the bytes of arguments and results: the least that a run moves."""
         return {"flops": flop_count(self.graph), "bytes accessed": bytes_accessed(self.graph)}
 
     def compile(self) -> Compiled:
         """Compile for this machine."""
-        return Compiled(self, pipeline.compile_graph(self.graph), self._hidden)
+        return Compiled(self, self._traced._entry)
 
 
 class MemoryAnalysis(NamedTuple):
@@ -49,30 +107,42 @@ class MemoryAnalysis(NamedTuple):
 
 
 class Compiled:
-    """A compiled function of one signature; call it with arguments of exactly those types."""
+    """A compiled function of one signature; call it with arguments of exactly those types, without static ones."""
 
-    def __init__(self, lowered: Lowered, program: pipeline.Compiled, hidden: list[Any]) -> None:
+    def __init__(self, lowered: Lowered, entry: Entry) -> None:
         self._lowered = lowered
-        self._program = program
-        self._hidden = hidden
+        self._entry = entry
+        self._program = entry.compiled
+        self.in_tree = lowered.in_tree
+        self.out_tree = lowered.out_tree
+        self.args_info = lowered.args_info
+        self.out_info = lowered.out_info
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        leaves, structure = flatten((args, kwargs) if kwargs else (args, None))
-        if structure != self._lowered.in_tree:
+        leaves, structure = flatten((args, kwargs))
+        if structure != self.in_tree:
             raise TreeError(
-                f"compiled for arguments {self._lowered.in_tree}, called with {structure}",
-                hint="call the jitted function itself, which compiles for other structures",
+                f"compiled for arguments of structure {self.in_tree}, called with {structure}",
+                hint="static arguments are left out here; the jitted function itself takes any others",
                 source=user_source(),
             )
         values = [as_value(x) for x in leaves]
         for number, (value, var) in enumerate(zip(values, self._lowered.graph.inputs, strict=False)):
             if type_of(value).strong() != var.type.strong():
+                path = keystr(flatten_with_path((args, kwargs))[0][number][0][1:])
                 raise ArgumentError(
-                    f"compiled for {var.type} as argument {number}, called with {type_of(value)}",
+                    f"compiled for {var.type} as argument {path}, called with {type_of(value)}",
                     hint="call the jitted function itself, which compiles for other types",
                     source=user_source(),
                 )
-        return self._lowered.out_tree.unflatten(self._program.run([*values, *self._hidden]))
+        hidden = self._entry.hidden_values()
+        if hidden is None:
+            raise ArgumentError(
+                "a Python value that the function read while it was traced has changed since",
+                hint="lower and compile again, or call the jitted function itself",
+                source=user_source(),
+            )
+        return self.out_tree.unflatten(self._program.run([*values, *hidden]))
 
     def as_text(self) -> str:
         """The LLVM text of all kernels."""

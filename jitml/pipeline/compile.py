@@ -6,11 +6,13 @@ eager operations and derived graphs run on compiled kernels.
 
 from __future__ import annotations
 
-import functools
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 from jitml.codegen.fuse import fuse
 from jitml.codegen.plan import Program, make_plan
@@ -19,14 +21,19 @@ from jitml.ir.errors import JitmlError, OutOfBoundsError
 from jitml.ir.graph import Eqn, Graph, Literal, Var
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
+from jitml.pipeline.faults import explain_fault
 from jitml.pipeline.passes import PASSES
 from jitml.trace.core import array_type, current_source, set_evaluator
 from jitml.transforms.execute import interpret, set_executor
 from jitml.transforms.runner import run_passes
-from jitml_runtime import Array, Code, Executable, KernelFault, load_object
+from jitml_runtime import Array, Code, Executable, KernelFault, from_numpy, load_object
 
-class Statistics(threading.local):
-    """What this thread has compiled: kernels, seconds."""
+Key = TypeVar("Key", bound=Hashable)
+Made = TypeVar("Made")
+
+
+class Statistics:
+    """What this process has compiled: kernels, graphs, seconds spent on machine code."""
 
     def __init__(self) -> None:
         self.kernels = 0
@@ -37,45 +44,77 @@ class Statistics(threading.local):
 STATISTICS = Statistics()
 
 
+class Cache(Generic[Key, Made]):
+    """The most recent results of `make`. What is asked for by several threads at once is made once; others wait."""
+
+    def __init__(self, make: Callable[[Key], Made], limit: int) -> None:
+        self._make = make
+        self._limit = limit
+        self._found: OrderedDict[Key, Made] = OrderedDict()
+        self._lock = threading.Lock()
+        self._making: dict[Key, threading.Lock] = {}
+        self.get = self._found.get  # without counting as a use: for callers in a hurry
+
+    def __call__(self, key: Key) -> Made:
+        found = self._found.get(key)
+        if found is not None:
+            return found
+        with self._lock:
+            making = self._making.setdefault(key, threading.Lock())
+        try:
+            with making:
+                found = self._found.get(key)
+                if found is None:
+                    found = self._make(key)
+                    self._add(key, found)
+        finally:
+            with self._lock:
+                self._making.pop(key, None)
+        return found
+
+    def _add(self, key: Key, made: Made) -> None:
+        with self._lock:
+            self._found[key] = made
+            if len(self._found) > self._limit:
+                self._found.popitem(last=False)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._found.clear()
+
+
 class Compiled:
     """A graph compiled for this machine; `run` takes one array for each input."""
 
     def __init__(self, graph: Graph, program: Program) -> None:
         self.graph = graph
         self.program = program
-        codes = [_load(code.text, code.level) for code in program.kernels]
+        codes = [_CODES((code.text, code.level)) for code in program.kernels]
         addresses = [
             loaded.address(code.function) for loaded, code in zip(codes, program.kernels, strict=True)
         ]
         self._executable = Executable(program.plan, addresses, tuple(codes), ())
+        self._run = self._executable.run
 
     def run(self, arguments: Sequence[Array]) -> tuple[Array, ...]:
         """The outputs for these arguments. An index out of bounds raises OutOfBoundsError with its line."""
         try:
-            return self._executable.run(arguments)
+            return self._run(arguments)
         except KernelFault as fault:
-            raise self._explain(fault) from None
-
-    def _explain(self, fault: KernelFault) -> OutOfBoundsError:
-        site = self.program.sites[fault.instruction][fault.site]
-        eqn = site.eqn
-        operand = eqn.inputs[0].type
-        return OutOfBoundsError(
-            f"{eqn.op.name}: index {fault.value} is out of bounds for an array of shape "
-            f"{operand.shape} (at element {fault.index} of the result)",
-            hint="pass mode='clip' or mode='fill' if reads outside are meant",
-            source=eqn.source,
-        )
+            raise explain_fault(self.program, fault) from None
 
 
-@functools.lru_cache(maxsize=4096)
-def _load(text: str, level: int) -> Code:
-    """Machine code for a kernel's text: equal texts are compiled once in a process."""
+def _load(kernel: tuple[str, int]) -> Code:
+    """Machine code for a kernel's text and level: equal texts are compiled once in a process."""
     start = time.perf_counter()
-    code = load_object(compile_object(text, host(), level))
+    code = load_object(compile_object(kernel[0], host(), kernel[1]))
     STATISTICS.kernels += 1
     STATISTICS.seconds += time.perf_counter() - start
     return code
+
+
+_CODES: Cache[tuple[str, int], Code] = Cache(_load, 4096)
 
 
 def lower_graph(graph: Graph) -> Program:
@@ -93,41 +132,62 @@ def compile_graph(graph: Graph) -> Compiled:
 # ---- eager evaluation -----------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=8192)
-def _compiled_op(op: Op, inputs: tuple[ArrayType | Literal, ...]) -> Compiled:
-    variables = tuple(x if isinstance(x, Literal) else Var(x) for x in inputs)
+def _compile_op(key: tuple[Any, ...]) -> Compiled:
+    op, *inputs = key
+    variables = tuple(Var(x) if isinstance(x, ArrayType) else x for x in inputs)
     outputs = tuple(map(Var, op.infer(*(v.type for v in variables))))
     arguments = tuple(v for v in variables if isinstance(v, Var))
-    eqn = Eqn(op, variables, outputs, current_source())
+    eqn = Eqn(op, variables, outputs)
     return compile_graph(Graph(op.name, arguments, (eqn,), outputs))
 
 
+_OPS: Cache[tuple[Any, ...], Compiled] = Cache(_compile_op, 8192)
+
+
+def _number_array(x: Literal) -> Array:
+    return from_numpy(np.asarray(x.value).astype(x.type.dtype), weak=x.type.weak)
+
+
+_NUMBERS: Cache[Literal, Array] = Cache(_number_array, 1024)
+
+
 def evaluate(op: Op, inputs: Sequence[Any]) -> Sequence[Array]:
-    """Run one op on arrays and literals, through a kernel compiled for their types."""
-    key = tuple(x if isinstance(x, Literal) else array_type(x) for x in inputs)
+    """Run one op on arrays and literals, through a kernel compiled for their types.
+
+    Numbers are arguments like arrays, so that another number needs no other kernel.
+    """
+    arrays = [_NUMBERS(x) if type(x) is Literal else x for x in inputs]
+    key = (op, *map(array_type, arrays))
     try:
-        compiled = _compiled_op(op, key)
-        return compiled.run([x for x in inputs if not isinstance(x, Literal)])
+        return (_OPS.get(key) or _OPS(key)).run(arrays)
+    except OutOfBoundsError as error:
+        error.source = current_source()
+        raise
     except JitmlError as error:
-        error.source = None if isinstance(error, OutOfBoundsError) else error.source
         raise error.located(current_source()) from None
 
 
-_SEEN: dict[Graph, Compiled | None] = {}
-_SEEN_LIMIT = 4096
+# ---- derived graphs -------------------------------------------------------------------------------
+
+_GRAPHS: Cache[Graph, Compiled] = Cache(compile_graph, 2048)
+_SEEN: Cache[Graph, bool] = Cache(lambda graph: True, 8192)
 
 
 def run_graph(graph: Graph, values: Sequence[Any]) -> Sequence[Any]:
     """Run a derived graph: op by op the first time it is seen, compiled from the second on."""
-    if graph not in _SEEN:
-        if len(_SEEN) >= _SEEN_LIMIT:
-            _SEEN.clear()
-        _SEEN[graph] = None
-        return interpret(graph, values)
-    compiled = _SEEN[graph]
+    compiled = _GRAPHS.get(graph)
     if compiled is None:
-        compiled = _SEEN[graph] = compile_graph(graph)
+        if _SEEN.get(graph) is None:
+            _SEEN(graph)
+            return interpret(graph, values)
+        compiled = _GRAPHS(graph)
     return compiled.run(values)
+
+
+def clear_compiled() -> None:
+    """Forget every kernel, operation and derived graph."""
+    for cache in (_GRAPHS, _SEEN, _OPS, _NUMBERS, _CODES):
+        cache.clear()
 
 
 set_evaluator(evaluate)

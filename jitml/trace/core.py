@@ -7,7 +7,9 @@ Trace state is per thread.
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -34,6 +36,8 @@ from jitml_runtime import Array
 
 class _State(threading.local):
     trace: Trace | None = None
+    suspended: Trace | None = None  # the trace that `outside_traces` has put aside
+    leaks: list[weakref.ref[Tracer]] | None = None  # the tracers made while leaks are looked for
     source: Source | None = None
     origins: dict[int, tuple[Any, Any]] | None = None
 
@@ -62,6 +66,8 @@ class Tracer:
         self.owner = trace
         self.atom = atom
         self.value = value
+        if _STATE.leaks is not None:
+            _STATE.leaks.append(weakref.ref(self))
 
     @property
     def type(self) -> ArrayType:
@@ -104,21 +110,26 @@ class Tracer:
         return f"Tracer<{self.type}>" + (f" of {self.value!r}" if self.value is not None else "")
 
     def _concrete(self, kind: type[TracerError], wanted: str, hint: str) -> Any:
-        value = self.value
+        value: Any = self
         while isinstance(value, Tracer):
-            value = value.value
-        if isinstance(value, Literal):
-            return value.value
+            innermost, value = value, value.value
         if value is None:
+            if not innermost.owner.is_open:
+                raise ended_trace_error(self)
+            name = innermost.owner.name
             raise kind(
-                f"{wanted} was asked of {describe(self)}, whose value is not known while tracing",
+                f"{wanted} was asked of {describe(self)}, "
+                f"whose value is not known while {name or 'the function'} is traced",
                 hint=hint,
                 source=user_source(),
             )
-        return value
+        return _number_array(value) if isinstance(value, Literal) else value
 
     def __bool__(self) -> bool:
-        hint = "use jitml.numpy.where or lax.cond, or make the deciding argument static (static_argnums)"
+        hint = (
+            "decide with jitml.numpy.where or lax.cond, or make the argument it comes from static "
+            "(static_argnames)"
+        )
         return bool(self._concrete(TracerBoolConversionError, "a Python truth value", hint))
 
     def __int__(self) -> int:
@@ -140,7 +151,13 @@ class Tracer:
         return np.asarray(value, dtype=dtype)
 
 
-_STATIC = "make the argument static (static_argnums), or keep the computation in jitml.numpy"
+_STATIC = (
+    "compute with jitml.numpy instead, or make the argument it comes from static (static_argnames)"
+)
+
+
+def _number_array(x: Literal) -> np.ndarray[Any, Any]:
+    return np.asarray(x.value).astype(x.type.dtype)
 
 
 def describe(tracer: Tracer) -> str:
@@ -149,6 +166,26 @@ def describe(tracer: Tracer) -> str:
     names = [] if frame is None else [k for k, v in frame.f_locals.items() if v is tracer]
     name = names[0] if names else tracer.atom.name if isinstance(tracer.atom, Var) else ""
     return f"{name}: {tracer.type}" if name else f"a value of type {tracer.type}"
+
+
+def _maker(tracer: Tracer) -> Source:
+    """The user's line that made a tracer; nowhere, for an argument."""
+    for eqn in tracer.owner.eqns:
+        if any(var is tracer.atom for var in eqn.outputs):
+            return eqn.source
+    return NOWHERE
+
+
+def ended_trace_error(tracer: Tracer) -> UnexpectedTracerError:
+    """The error for a tracer that is used after its trace has ended: where it was made, and where it is used."""
+    made = _maker(tracer).describe()
+    name = tracer.owner.name or "the function"
+    return UnexpectedTracerError(
+        f"{describe(tracer)} is used, but the trace of {name} that made it has ended"
+        + (f"\n  made {made}" if made else ", whose argument it was"),
+        hint="return the value; what is kept in a global, attribute or list is not there after the trace",
+        source=user_source(3),
+    )
 
 
 class Traced(NamedTuple):
@@ -191,7 +228,7 @@ class Trace:
             if x.owner is self:
                 return x.atom
             if not x.owner.is_open:
-                raise _leaked(x)
+                raise ended_trace_error(x)
             return self._capture(x, x.type)
         if isinstance(x, Literal):
             return x
@@ -232,8 +269,14 @@ class Trace:
             self.known[(op, atoms)] = outputs
         if not self.with_values:
             return [Tracer(self, var) for var in outputs]
-        with _level(self._around), using_source(source):
-            results = bind(op, *(self.values.get(a, a) if isinstance(a, Var) else a for a in atoms))
+        known = self.values
+        arguments = [known.get(a, a) if isinstance(a, Var) else a for a in atoms]
+        before = _STATE.trace, _STATE.source
+        _STATE.trace, _STATE.source = self._around, source
+        try:
+            results = bind(op, *arguments)
+        finally:
+            _STATE.trace, _STATE.source = before
         self.values.update(zip(outputs, results, strict=True))
         return [Tracer(self, var, value) for var, value in zip(outputs, results, strict=True)]
 
@@ -256,33 +299,70 @@ class Trace:
         return Traced(graph, tuple(value for _, value in captured), self.values)
 
 
-@contextmanager
-def _level(trace: Trace | None) -> Iterator[None]:
-    before = _STATE.trace
-    _STATE.trace = trace
-    try:
-        yield
-    finally:
-        _STATE.trace = before
+class _level:  # noqa: N801  (a scope; a class, for a generator costs more than what runs in it)
+    """A scope in which `trace` is the current trace of the thread."""
+
+    __slots__ = ("_before", "_trace")
+
+    def __init__(self, trace: Trace | None) -> None:
+        self._trace = trace
+
+    def __enter__(self) -> None:
+        self._before = _STATE.trace
+        _STATE.trace = self._trace
+
+    def __exit__(self, *_: object) -> None:
+        _STATE.trace = self._before
+
+
+class using_source:  # noqa: N801
+    """A scope whose equations come from `source`: transforms replay equations under it."""
+
+    __slots__ = ("_before", "_source")
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __enter__(self) -> None:
+        self._before = _STATE.source
+        if self._source:
+            _STATE.source = self._source
+
+    def __exit__(self, *_: object) -> None:
+        _STATE.source = self._before
 
 
 @contextmanager
-def using_source(source: Source) -> Iterator[None]:
-    """Equations recorded inside come from `source`: transforms replay equations under it."""
-    before = _STATE.source
-    _STATE.source = source if source else before
+def checking_leaks() -> Iterator[None]:
+    """A scope in which a trace raises UnexpectedTracerError when one of its tracers outlives it.
+
+    Tracers that are kept in globals, attributes or lists are errors waiting to happen. It costs time: a collection of
+    garbage for each trace.
+    """
+    before = _STATE.leaks
+    _STATE.leaks = []
     try:
         yield
     finally:
-        _STATE.source = before
+        _STATE.leaks = before
 
 
-def _leaked(tracer: Tracer) -> UnexpectedTracerError:
-    return UnexpectedTracerError(
-        f"a value of type {tracer.type} was used after the trace that made it had ended",
-        hint="a traced function must return its results; do not keep them in globals, attributes or caches",
-        source=user_source(3),
-    )
+def _check_leaks(trace: Trace) -> None:
+    """Raise if a tracer of a trace that has just ended is still alive."""
+    references, _STATE.leaks = _STATE.leaks or [], []
+    gc.collect()
+    alive = [x for x in (ref() for ref in references) if x is not None]
+    _STATE.leaks += [weakref.ref(x) for x in alive if x.owner is not trace]
+    leaked = next((x for x in alive if x.owner is trace), None)
+    if leaked is not None:
+        made = _maker(leaked).describe()
+        name = leaked.atom.name if isinstance(leaked.atom, Var) else ""
+        raise UnexpectedTracerError(
+            f"{name + ': ' if name else 'a value of type '}{leaked.type} outlives the trace of "
+            f"{trace.name or 'the function'} that made it" + (f"\n  made {made}" if made else ""),
+            hint="return the value; do not keep it in a global, attribute, list or cache",
+            source=user_source(3),
+        )
 
 
 @contextmanager
@@ -312,20 +392,31 @@ def current_source() -> Source:
     return _STATE.source or user_source(3)
 
 
-def outside_traces() -> Any:
-    """A context in which nothing is recorded: operations on arrays run at once."""
-    return _level(None)
+@contextmanager
+def outside_traces() -> Iterator[None]:
+    """A scope in which operations on arrays run at once, also while tracing; those on tracers are recorded."""
+    before = _STATE.suspended
+    if _STATE.trace is not None:
+        _STATE.suspended = _STATE.trace
+    try:
+        with _level(None):
+            yield
+    finally:
+        _STATE.suspended = before
 
 
 def bind(op: Op, *inputs: Any) -> list[Any]:
     """Apply `op` to tracers, arrays and literals: record it in the current trace, or run it if there is none."""
     trace = _STATE.trace
-    if trace is not None:
-        return list(trace.record(op, inputs))
-    for x in inputs:
-        if isinstance(x, Tracer):
-            raise _leaked(x)
-    return list(_EVALUATE[0](op, inputs))
+    if trace is None:
+        for x in inputs:
+            if type(x) is Tracer:
+                trace = _STATE.suspended
+                if trace is None or not x.owner.is_open:
+                    raise ended_trace_error(x)
+        if trace is None:
+            return list(_EVALUATE[0](op, inputs))
+    return list(trace.record(op, inputs))
 
 
 def bind1(op: Op, *inputs: Any) -> Any:
@@ -343,6 +434,8 @@ def trace_graph(
 ) -> Traced:
     """Run `function` on tracers of `types` (with `values` at hand, if given) and return what it recorded."""
     trace = Trace(name or getattr(function, "__name__", ""), values is not None)
+    arguments: list[Tracer] = []
+    outputs: Sequence[Any] = ()
     with trace.recording():
         arguments = [
             trace.input(t, names[i] if names else "", None if values is None else values[i])
@@ -350,12 +443,25 @@ def trace_graph(
         ]
         outputs = function(*arguments)
         traced = trace.finish([x if not _is_number(x) else literal(x) for x in outputs])
+    if _STATE.leaks is not None:
+        arguments, outputs = [], ()
+        _check_leaks(trace)
     return traced
 
 
 def array_type(x: Array) -> ArrayType:
     """The type of an array at hand."""
-    return ArrayType(x.dtype, x.shape, x.weak_type)
+    key = (x.dtype, x.shape, x.weak_type)
+    found = _ARRAY_TYPES.get(key)
+    if found is None:
+        if len(_ARRAY_TYPES) >= _MOST_ARRAY_TYPES:
+            _ARRAY_TYPES.clear()
+        found = _ARRAY_TYPES[key] = ArrayType(*key)
+    return found
+
+
+_ARRAY_TYPES: dict[tuple[DType, tuple[int, ...], bool], ArrayType] = {}  # looked up faster than made
+_MOST_ARRAY_TYPES = 4096
 
 
 def type_of(x: Any) -> ArrayType:

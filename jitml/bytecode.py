@@ -1,0 +1,82 @@
+"""What a function's code names: the globals, closure cells and locals that it loads, and the attributes and constant
+entries taken of each right away.
+
+In: code objects of Python 3.10 and later. Out: `Access`es. Must not know: values.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from types import CodeType
+from typing import Any, NamedTuple
+
+ATTRIBUTE, ENTRY = "attribute", "entry"
+_SKIPPED = frozenset(
+    {"CACHE", "PUSH_NULL", "EXTENDED_ARG", "PRECALL", "NOP", "RESUME", "NOT_TAKEN", "COPY_FREE_VARS"}
+)
+
+
+class Access(NamedTuple):
+    """`name` is loaded (`is_global`: from the globals, else from a local or cell), then `steps` are taken."""
+
+    name: str
+    is_global: bool
+    steps: tuple[tuple[str, Any], ...]
+
+
+@functools.lru_cache(maxsize=4096)
+def accesses(code: CodeType) -> tuple[Access, ...]:
+    """The accesses of `code` itself, without those of the functions defined in it."""
+    return tuple(dict.fromkeys(_scan(code)))
+
+
+def inner_codes(code: CodeType) -> list[CodeType]:
+    """The code of functions, lambdas and comprehensions defined in `code`."""
+    return [c for c in code.co_consts if isinstance(c, CodeType)]
+
+
+def _scan(code: CodeType) -> Iterator[Access]:
+    import dis
+
+    instructions = [i for i in dis.get_instructions(code) if i.opname not in _SKIPPED]
+    for position, instruction in enumerate(instructions):
+        opname = instruction.opname
+        is_global = opname in ("LOAD_GLOBAL", "LOAD_NAME")
+        if not is_global and not _is_variable(opname):
+            continue
+        loaded = instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,)
+        for name in loaded[:-1]:
+            yield Access(name, is_global, ())
+        yield Access(loaded[-1], is_global, _steps(instructions, position + 1))
+
+
+def _is_variable(opname: str) -> bool:
+    return "LOAD_FAST" in opname or (opname.startswith("LOAD") and "DEREF" in opname)
+
+
+def _steps(instructions: list[Any], position: int) -> tuple[tuple[str, Any], ...]:
+    steps: list[tuple[str, Any]] = []
+    while position < len(instructions):
+        instruction = instructions[position]
+        if instruction.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            steps.append((ATTRIBUTE, instruction.argval))
+            position += 1
+        elif _is_constant_entry(instructions, position):
+            steps.append((ENTRY, instruction.argval))
+            position += 2
+        else:
+            break
+    return tuple(steps)
+
+
+def _is_constant_entry(instructions: list[Any], position: int) -> bool:
+    """Whether `[constant]` comes next; slices are no entries."""
+    if position + 1 >= len(instructions):
+        return False
+    load, subscript = instructions[position : position + 2]
+    if load.opname not in ("LOAD_CONST", "LOAD_SMALL_INT") or isinstance(load.argval, (slice, tuple)):
+        return False
+    return subscript.opname == "BINARY_SUBSCR" or (
+        subscript.opname == "BINARY_OP" and subscript.argrepr == "[]"
+    )

@@ -1,0 +1,37 @@
+"""What a kernel's failed check means to the user: which index, axis, size and line."""
+
+from __future__ import annotations
+
+from jitml.codegen.plan import Program
+from jitml.ir.errors import OutOfBoundsError
+from jitml.ir.graph import Eqn
+from jitml.ops.indexing import Gather
+from jitml.ops.scatter import Scatter
+from jitml_runtime import KernelFault
+
+
+def explain_fault(program: Program, fault: KernelFault) -> OutOfBoundsError:
+    """The error for a check that has failed while `program` ran."""
+    sites = program.sites[fault.instruction]
+    eqn = sites[fault.site].eqn
+    operand = eqn.inputs[0].type
+    axis = _axis(eqn, [n for n, site in enumerate(sites) if site.eqn is eqn].index(fault.site))
+    where = "" if axis is None else f"axis {axis} with size {operand.shape[axis]} of "
+    return OutOfBoundsError(
+        f"index {fault.value} is out of bounds for {where}{operand} "
+        f"(at element {fault.index} of the result)",
+        hint="x.at[index].get(mode='fill') reads, .set(…, mode='drop') writes only what is inside; "
+        "'clip' takes the nearest",
+        source=eqn.source,
+    )
+
+
+def _axis(eqn: Eqn, number: int) -> int | None:
+    """The axis whose position the check `number` of an equation is about."""
+    if isinstance(eqn.op, Gather):
+        axes = eqn.op.dimension_numbers.start_index_map
+    elif isinstance(eqn.op, Scatter):
+        axes = eqn.op.dimension_numbers.scatter_dims_to_operand_dims
+    else:
+        return None
+    return int(axes[number]) if number < len(axes) else None
