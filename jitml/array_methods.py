@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jitml import printing
+from jitml.eager import operator
 from jitml.ir.errors import JitmlError
 from jitml.numpy import (
     arithmetic,
@@ -76,6 +77,14 @@ def _operator(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         return function(x, y)
 
     return apply
+
+
+def _short_cut(name: str, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """An operator on arrays at hand; the quotient and powers of a number depend on which number it is."""
+    if name == "divmod":
+        return _operator(function)
+    takes_numbers = name in _COMPARISON or name in ("add", "subtract", "multiply", "divide")
+    return operator(function, _operator(function), takes_numbers)
 
 
 def _reflected(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -272,7 +281,8 @@ def _install_shared() -> None:
 
 def _install_on_array() -> None:
     table: dict[str, Callable[..., Any]] = {
-        name: _operator(function) for name, (_, function) in {**_BINARY, **_COMPARISON}.items()
+        name: _short_cut(name, function)
+        for name, (_, function) in {**_BINARY, **_COMPARISON}.items()
     }
     table |= {name: function for name, (_, function) in _UNARY.items()}
     table |= {

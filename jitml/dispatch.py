@@ -92,6 +92,8 @@ class Entry:
         self.structure = structure
         self.guards = guards
         self.constants = list(constants)
+        inputs = graph.input_types[len(graph.inputs) - len(self.constants) :]
+        self._hidden_types = [(t.dtype, t.shape, t.weak) for t in inputs]
         self.is_cacheable = not any(isinstance(x, Tracer) for x in constants)
         self._compiled: Compiled | None = None
         self._lock = threading.Lock()
@@ -104,12 +106,16 @@ class Entry:
         if fetched is None or not self.constants:
             return fetched
         found = iter(fetched)
-        values = [as_value(next(found)) if x is None else x for x in self.constants]
-        for value, var in zip(reversed(values), reversed(self.graph.inputs), strict=False):
-            if isinstance(value, Tracer) and not value.owner.is_open:
-                raise ended_trace_error(value)
-            if type_of(value) != var.type:
-                return None
+        values = []
+        for x, expected in zip(self.constants, self._hidden_types, strict=True):
+            value = x
+            if x is None:
+                value = next(found)
+                if type(value) is not Array:
+                    value = _settled(value)
+                if _type_key(value) != expected:
+                    return None
+            values.append(value)
         return values
 
     @property
@@ -372,6 +378,13 @@ def _valid(known: list[Entry]) -> tuple[Entry, Sequence[Any]] | None:
         if hidden is not None:
             return entry, hidden
     return None
+
+
+def _settled(x: Any) -> Any:
+    """A hidden input that is no array yet: a NumPy array, or a tracer that must not have outlived its trace."""
+    if isinstance(x, Tracer) and not x.owner.is_open:
+        raise ended_trace_error(x)
+    return as_value(x)
 
 
 def _type_key(x: Any) -> TypeKey:

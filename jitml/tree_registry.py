@@ -10,33 +10,33 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from jitml.ir.errors import ArgumentError, TreeError
 
 T = TypeVar("T")
 
 
-class NodeKind(NamedTuple):
+class NodeKind:
     """How values of one container type are taken apart and put together.
 
     `flatten(x) -> (children, static data)`, `unflatten(static data, children) -> x`, `keys(x) ->
-    path entries`.
+    path entries`. Known by identity: there is one for each type.
     """
 
-    type: type
-    flatten: Callable[[Any], tuple[Iterable[Any], Any]]
-    unflatten: Callable[[Any, list[Any]], Any]
-    keys: Callable[[Any], Sequence[Any]]
+    __slots__ = ("flatten", "keys", "type", "unflatten")
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __ne__(self, other: object) -> bool:
-        return self is not other
-
-    def __hash__(self) -> int:
-        return hash(self.type)
+    def __init__(
+        self,
+        type_: type,
+        flatten: Callable[[Any], tuple[Iterable[Any], Any]],
+        unflatten: Callable[[Any, list[Any]], Any],
+        keys: Callable[[Any], Sequence[Any]],
+    ) -> None:
+        self.type = type_
+        self.flatten = flatten
+        self.unflatten = unflatten
+        self.keys = keys
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_kind_of_type, (self.type,))

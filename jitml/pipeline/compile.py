@@ -144,11 +144,12 @@ def _compile_op(key: tuple[Any, ...]) -> Compiled:
 _OPS: Cache[tuple[Any, ...], Compiled] = Cache(_compile_op, 8192)
 
 
-def _number_array(x: Literal) -> Array:
+def number_array(x: Literal) -> Array:
+    """A number as a 0-d array."""
     return from_numpy(np.asarray(x.value).astype(x.type.dtype), weak=x.type.weak)
 
 
-_NUMBERS: Cache[Literal, Array] = Cache(_number_array, 1024)
+_NUMBERS: Cache[Literal, Array] = Cache(number_array, 1024)
 
 
 def evaluate(op: Op, inputs: Sequence[Any]) -> Sequence[Array]:

@@ -1,0 +1,64 @@
+"""Operators on arrays at hand: one look-up leads from the operands' types to a compiled kernel.
+
+In: a function of two arrays. Out: the same function, which outside of any trace records itself once for each pair of
+types, and runs the compiled graph from then on. Must not know: what the function computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jitml.ir.dtypes import DType, is_bool, is_inexact
+from jitml.ir.types import ArrayType
+from jitml.pipeline.compile import Cache, Compiled, compile_graph, number_array
+from jitml.trace.core import DEFAULT_DTYPES, array_type, current_trace, literal, trace_graph
+from jitml_runtime import Array
+
+Function = Callable[[Any, Any], Any]
+
+
+def operator(function: Function, slow: Function, takes_numbers: bool) -> Function:
+    """`slow`, with a short cut to compiled `function` for two arrays and, if it takes them, an array and a number."""
+    name = getattr(function, "__name__", "operator")
+
+    def compile_for(key: tuple[Any, ...]) -> Compiled:
+        traced = trace_graph(lambda x, y: [function(x, y)], key[1:], name)
+        return compile_graph(traced.graph)
+
+    compiled: Cache[tuple[Any, ...], Compiled] = Cache(compile_for, 4096)
+    known = compiled.get
+
+    def apply(x: Any, y: Any) -> Any:
+        if type(x) is not Array or current_trace() is not None:
+            return slow(x, y)
+        if type(y) is not Array:
+            number = _as_array(y, x) if takes_numbers else None
+            if number is None:
+                return slow(x, y)
+            y = number
+        key = (DEFAULT_DTYPES.is_wide, array_type(x), array_type(y))
+        return (known(key) or compiled(key)).run((x, y))[0]
+
+    return apply
+
+
+def _as_array(y: Any, x: Array) -> Array | None:
+    """A Python number as a weak array of the dtype of `x`; None where the two have another dtype together."""
+    kind, dtype = type(y), x.dtype
+    if kind is float:
+        fits = is_inexact(dtype)
+    else:
+        fits = kind is int and not is_bool(dtype)
+    if not fits or (x.weak_type and dtype != DEFAULT_DTYPES.of(kind)):
+        return None
+    return _NUMBERS((y or repr(y), kind, dtype))
+
+
+def _number(key: tuple[Any, type, DType]) -> Array:
+    """The array of a number, which is told as text where it is 0 (0.0 is equal to -0.0)."""
+    y, kind, dtype = key
+    return number_array(literal(kind(y), ArrayType(dtype, (), True)))
+
+
+_NUMBERS: Cache[tuple[Any, type, DType], Array] = Cache(_number, 1024)
