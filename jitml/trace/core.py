@@ -58,7 +58,6 @@ class Tracer:
     """
 
     __slots__ = ("__weakref__", "atom", "owner", "value")
-    __array_ufunc__ = None
     __array_priority__ = 1000
     __hash__ = None  # type: ignore[assignment]
 
