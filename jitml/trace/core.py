@@ -145,7 +145,7 @@ class Tracer:
         return complex(self._concrete(ConcretizationTypeError, "a Python complex", _STATIC))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        hint = "use jitml.numpy in place of numpy here, or jitml.pure_callback"
+        hint = "use jitml.numpy in place of numpy here"
         value = self._concrete(TracerArrayConversionError, "a NumPy array", hint)
         return np.asarray(value, dtype=dtype)
 
