@@ -154,6 +154,9 @@ class ElementBuilder:
             return [self._deeper(eqn.inputs[0], Flat([linear]))]
         if isinstance(op, Movement):
             return [op.lower(Reader(self, eqn, index), list(index))]
+        if self.mask is not None:
+            # Where to read is decided by position: a fold would be repeated for each.
+            raise NeedsBuffer(var)
         if isinstance(op, Reduction):
             return [self._reduction(op, eqn, index)]
         if isinstance(op, Partial):
