@@ -173,7 +173,7 @@ class _Search:
         elif isinstance(value, ModuleType) and is_library(getattr(value, "__file__", None) or ""):
             return
         else:
-            place = self._place(None, root, get, key, value, path)
+            place = self._place(None, root, get, key, value, path, _mode_on_the_way(value))
         for kind, name in steps:
             if isinstance(value, _SCALARS):
                 break
@@ -189,11 +189,12 @@ class _Search:
             if isinstance(found, BuiltinMethodType):
                 break
             path += f".{name}" if kind == ATTRIBUTE else f"[{name!r}]"
-            place = self._place(place, value, get, name, found, path)
+            place = self._place(place, value, get, name, found, path, _mode_on_the_way(found))
             value = found
         if place is None:
             self._contents(None, value, path, 0)
         else:
+            place.mode = ARRAY if isinstance(value, _ARRAYS) else place.mode
             self.value(place, 0)
 
     def _followed_attribute(self, owner: Any, name: str) -> bool:
@@ -313,6 +314,11 @@ def _mode(value: Any) -> str:
     if isinstance(value, (list, tuple, dict, set, frozenset, ModuleType)):
         return THROUGH
     return OBJECT if isinstance(value, type) or not _is_user_object(value) else THROUGH
+
+
+def _mode_on_the_way(value: Any) -> str:
+    """The mode of a value of which only an attribute or entry is read, as far as is known."""
+    return THROUGH if isinstance(value, _ARRAYS) else _mode(value)
 
 
 def _is_user_object(value: Any) -> bool:
