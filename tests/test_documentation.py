@@ -1,0 +1,193 @@
+"""The documentation runs: README, notebooks, the examples in docstrings.
+
+A notebook's cells run in order, and what they print is what is stored, the places of cells aside
+(Jupyter names them otherwise) and except for cells with the tag `varies`. `--update-golden` writes
+what has changed into the notebook; figures are stored by Jupyter alone.
+The examples of `jitml.numpy`, `lax`, `nn` and `random` run in test_docs.py.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import doctest
+import importlib
+import io
+import json
+import pkgutil
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jitml.__main__ import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+ELSEWHERE = ("jitml.numpy", "jitml.lax", "jitml.nn", "jitml.random")
+PUBLIC = [
+    *("jitml", "jitml_runtime", *ELSEWHERE),
+    *(f"jitml.{name}" for name in ("config", "dlpack", "dtypes", "errors", "tree", "tree_util")),
+]
+
+
+def run_source(source: str, path: Path, names: dict[str, Any]) -> str:
+    """What source prints, the value of a last expression (unless a `;` ends it) included."""
+    path.write_text(source, "utf-8")  # so that errors and `explain` find the lines
+    tree, last = ast.parse(source), None
+    if tree.body and isinstance(tree.body[-1], ast.Expr) and not source.rstrip().endswith(";"):
+        last = tree.body.pop().value
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(tree, path, "exec", dont_inherit=True), names)
+        if last is not None:
+            value = eval(compile(ast.Expression(last), path, "eval", dont_inherit=True), names)
+            if value is not None:
+                print(repr(value))
+    return printed.getvalue()
+
+
+# ---- README ------------------------------------------------------------
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_python_in_the_readme(number: int, tmp_path: Path) -> None:
+    assert run_source(blocks("python")[number], tmp_path / "model.py", {"__name__": "__main__"})
+
+
+def test_commands_in_the_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands of `python -m jitml`, where the first example is saved as model.py."""
+    monkeypatch.chdir(tmp_path)
+    Path("model.py").write_text(blocks("python")[0], "utf-8")
+    commands = re.findall(r"^    python -m jitml (.*)$", README, re.MULTILINE)
+    assert {command.split()[0] for command in commands} == {"explain", "ops"}
+    for command in commands:
+        assert main(shlex.split(command, comments=True)) == 0
+        assert len(capsys.readouterr().out.splitlines()) > 50
+
+
+def test_places_in_the_readme_exist() -> None:
+    named = re.findall(r"`((?:jitml|runtime|tests|benchmarks|notebooks)/[^`<* ]*)`", README)
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_variables_in_the_readme_are_read() -> None:
+    named = set(re.findall(r"`(JITML_[A-Z_]+)", README))
+    code = [p.read_text("utf-8") for d in ("jitml", "runtime") for p in (ROOT / d).rglob("*.py")]
+    read = {name for text in code for name in re.findall(r"JITML_[A-Z_]+", text)}
+    assert named
+    assert named == read
+
+
+# ---- notebooks ------------------------------------------------------------
+
+
+def stored_text(cell: dict[str, Any]) -> str:
+    """What a code cell printed when it was saved, and the value that it showed."""
+    texts = []
+    for output in cell["outputs"]:
+        assert output["output_type"] != "error"
+        if output["output_type"] == "execute_result":
+            texts.append(as_text(output["data"]["text/plain"]) + "\n")
+        elif output["output_type"] == "stream":
+            assert output["name"] == "stdout"
+            texts.append(as_text(output["text"]))
+    return "".join(texts)
+
+
+def as_text(lines: str | list[str]) -> str:
+    return lines if isinstance(lines, str) else "".join(lines)
+
+
+def without_places(text: str) -> str:
+    return re.sub(r"\b\w+\.py:(?=\d)", "cell:", text)
+
+
+def replace_text(cell: dict[str, Any], text: str) -> None:
+    kept = [x for x in cell["outputs"] if x["output_type"] == "display_data"]
+    stream = {"name": "stdout", "output_type": "stream", "text": text.splitlines(keepends=True)}
+    cell["outputs"] = [stream, *kept] if text else kept
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, update_golden: bool
+) -> None:
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.chdir(tmp_path)
+    notebook = json.loads(path.read_text("utf-8"))
+    names: dict[str, Any] = {"__name__": "__main__"}
+    stale = []
+    for number, cell in enumerate(notebook["cells"]):
+        if cell["cell_type"] != "code":
+            continue
+        printed = run_source(as_text(cell["source"]), tmp_path / f"cell_{number}.py", names)
+        same = without_places(printed) == without_places(stored_text(cell))
+        if not same and "varies" not in cell["metadata"].get("tags", ()):
+            stale.append(
+                f"cell {number} printed\n{printed}\nwhere this is stored\n{stored_text(cell)}"
+            )
+            replace_text(cell, printed)
+    if stale and update_golden:
+        text = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True)
+        path.write_text(text + "\n", "utf-8")
+    elif stale:
+        pytest.fail("\n".join(stale))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_is_well_formed(path: Path) -> None:
+    text = path.read_text("utf-8")
+    notebook = json.loads(text)
+    identifiers = [cell["id"] for cell in notebook["cells"]]
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert len(set(identifiers)) == len(identifiers)
+    assert all(re.fullmatch(r"[\w-]{1,64}", identifier) for identifier in identifiers)
+    assert not re.search(r"/(home|root|tmp|Users|work)/", text)
+    assert len(text) < 400_000
+
+
+# ---- docstrings ------------------------------------------------------------
+
+
+def modules() -> list[str]:
+    """All modules but those whose examples run elsewhere."""
+    found = []
+    for root in ("jitml", "jitml_runtime"):
+        package = importlib.import_module(root)
+        found += [m.name for m in pkgutil.walk_packages(package.__path__, root + ".")]
+    return [m for m in found if not m.startswith(ELSEWHERE) and not m.endswith("._core")]
+
+
+def test_examples_in_docstrings() -> None:
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    finder, ran = doctest.DocTestFinder(exclude_empty=True), 0
+    report = io.StringIO()
+    runner = doctest.DocTestRunner(optionflags=flags, verbose=False)
+    for name in modules():
+        for test in finder.find(importlib.import_module(name), name):
+            if test.examples and test.lineno is not None:  # no line: a method put there by others
+                ran += 1
+                runner.run(test, out=report.write)
+    assert report.getvalue() == ""
+    assert ran > 20
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_are_documented(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__doc__
+    names = getattr(module, "__all__", None) or [n for n in vars(module) if n[0] != "_"]
+    values = {name: getattr(module, name) for name in names}
+    ours = {n: v for n, v in values.items() if getattr(v, "__module__", "").startswith("jitml")}
+    assert ours
+    assert [n for n, v in ours.items() if not v.__doc__] == []
