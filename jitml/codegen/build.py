@@ -28,6 +28,7 @@ from jitml.ir.graph import Eqn, Var
 from jitml.ops.scatter import Scatter
 from jitml.scalar.value import Value
 
+CHEAP = 8  # instructions; up to this many had better be repeated than stored and loaded
 SMALL_WORK = 1 << 15  # elements; below it a kernel without parallel units is fine
 
 
@@ -231,7 +232,8 @@ class _GroupBuilder(ElementBuilder):
         for (var, _, _), (_, value) in self.memo.items():
             node = (value if isinstance(value, Value) else value.re).ref
             cost = node.cost * (product(around - node.axes) - 1)
-            if node.axes and cost > most and var not in self.writes:
+            is_dear = node.cost > CHEAP and node.axes and var not in self.writes
+            if is_dear and cost > most:
                 worst, most = var, cost
         if worst is not None:
             raise NeedsBuffer(worst)

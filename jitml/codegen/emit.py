@@ -131,7 +131,7 @@ class KernelEmitter:
 
     def kernel_text(self) -> KernelText:
         begin, end = (Value(self.emit, "i64", 1, f"%{name}") for name in ("begin", "end"))
-        extent, elements, step = self._units(begin, end)
+        unit_axes, step = self._units(begin, end)
         checks = any(n.name == "check" for n in self.nodes)
         if checks:
             self.emit.line("%site = load i64, ptr %fault")
@@ -141,10 +141,18 @@ class KernelEmitter:
         else:
             self.emit.line("ret i32 0")
         text = self._text(checks)
-        cost = elements * max(1, sum(1 for n in self.nodes if n.name not in ("constant", "size")))
-        return KernelText(
-            text, tuple(self.sizes), extent, self._grain(extent, cost, step), self.scratch_bytes
-        )
+        extent = math.prod(a.extent for a in unit_axes)
+        grain = self._grain(extent, self._unit_cost(set(unit_axes)), step)
+        return KernelText(text, tuple(self.sizes), extent, grain, self.scratch_bytes)
+
+    def _unit_cost(self, unit_axes: set[Axis]) -> int:
+        """About how many scalar instructions one unit takes."""
+        total = 1
+        for node in self.nodes:
+            if node.name not in ("constant", "size", "index", "state", "reduce"):
+                axes = (a for a in node.axes if not a.merged and a not in unit_axes)
+                total += math.prod(a.extent for a in axes)
+        return total
 
     def _grain(self, extent: int, cost_per_unit: int, step: int) -> int:
         """Units in a chunk of parallel work: by cost, in whole steps; 0 where it must or may be one chunk."""
@@ -172,19 +180,18 @@ class KernelEmitter:
         lines = [*declarations, head, "entry:", *pointers, *self.prefix, *self.emit.lines, "}", "!0 = !{i32 1}"]
         return "\n".join(lines) + "\n" + (_FAIL if checks else "")
 
-    def _units(self, begin: Value, end: Value) -> tuple[int, int, int]:
-        """Write the loop over units [begin, end): how many there are, the elements of one, the step of chunks."""
+    def _units(self, begin: Value, end: Value) -> tuple[list[Axis], int]:
+        """Write the loop over units [begin, end): the axes that it runs over, the step of chunks."""
         outer = self.kernel.live_outer()
-        inner = math.prod(a.extent for a in self.kernel.inner if not a.merged)
         vector = self.vector if self.vector in outer else None
         others = [a for a in outer if a is not vector]
         count = math.prod(a.extent for a in others)
         if vector is not None and (not others or (count < 16 and vector.extent >= 2048)):
             self._nest(others, lambda: self._vector_loop(vector, begin, end, self._unit))
-            return vector.extent, inner * count, UNITS_STEP
+            return [vector], UNITS_STEP
         if not outer:
             self._unit()
-            return 1, inner, 1
+            return [], 1
 
         def unit(number: Value, _: list[Value]) -> Sequence[Value]:
             self._locate(others, number)
@@ -198,7 +205,7 @@ class KernelEmitter:
         self.prepare(self._roots())
         with self._scope():
             self.emit.loop(begin, end, 1, [], unit)
-        return count, inner * (vector.extent if vector is not None else 1), 1
+        return others, 1
 
     def _locate(self, axes: Sequence[Axis], number: Value) -> None:
         """Set the positions along `axes` of the unit with this row-major number."""

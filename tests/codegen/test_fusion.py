@@ -1,0 +1,218 @@
+"""What fusion promises: normalisations are one kernel, chains have no temporaries, and no rule changes a bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import Case, all_cases
+from oracle import record, to_array
+
+from jitml.codegen.fuse import fuse
+from jitml.codegen.plan import Program, make_plan
+from jitml.codegen.target import host
+from jitml.ir.errors import OutOfBoundsError
+from jitml.ir.graph import Graph
+from jitml.ir.op import Op
+from jitml.ir.types import ArrayType
+from jitml.ops import elementwise as e
+from jitml.ops import reduction as r
+from jitml.ops.indexing import GatherDimensionNumbers, gather
+from jitml.ops.layout import broadcast_in_dim, iota, reshape, transpose
+from jitml.ops.slicing import pad, slice_
+from jitml.pipeline.compile import Compiled, compile_graph, lower_graph
+from jitml.pipeline.passes import PASSES
+from jitml.trace.core import bind, literal, type_of
+from jitml.transforms.runner import run_passes
+from jitml_runtime import get_num_threads, set_num_threads
+from tests.fuzz.check import same_bits, small_chunks
+
+ROWS, COLUMNS = 4096, 1024
+F32 = np.dtype(np.float32)
+
+
+def along(x: Any, like: Any) -> Any:
+    """A value per row, repeated along the row."""
+    return broadcast_in_dim(x, type_of(like).shape, (0,))
+
+
+def mean(x: Any) -> Any:
+    return e.div(r.reduce_sum(x, (1,)), float(type_of(x).shape[1]))
+
+
+def softmax(x: Any) -> Any:
+    exponentials = e.exp(e.sub(x, along(r.reduce_max(x, (1,)), x)))
+    return e.div(exponentials, along(r.reduce_sum(exponentials, (1,)), x))
+
+
+def masked_softmax(x: Any) -> Any:
+    shape = type_of(x).shape
+    int32 = np.dtype(np.int32)
+    mask = e.ge(iota(int32, shape, 0), iota(int32, shape, 1))
+    return softmax(e.select(mask, x, e.full_like(x, -np.inf)))
+
+
+def layernorm(x: Any) -> Any:
+    centred = e.sub(x, along(mean(x), x))
+    return e.mul(centred, along(e.rsqrt(e.add(mean(e.mul(centred, centred)), 1e-5)), x))
+
+
+def rmsnorm(x: Any) -> Any:
+    return e.mul(x, along(e.rsqrt(e.add(mean(e.mul(x, x)), 1e-6)), x))
+
+
+def logsumexp(x: Any) -> Any:
+    largest = r.reduce_max(x, (1,))
+    return e.add(largest, e.log(r.reduce_sum(e.exp(e.sub(x, along(largest, x))), (1,))))
+
+
+NORMS = (softmax, masked_softmax, layernorm, rmsnorm, logsumexp)
+
+
+def graph_of(function: Callable[..., Any], *shapes: tuple[int, ...]) -> Graph:
+    return record(function, [ArrayType(F32, shape) for shape in shapes])
+
+
+@pytest.mark.parametrize("function", NORMS)
+def test_normalisations_are_one_kernel(function: Callable[..., Any]) -> None:
+    plan = lower_graph(graph_of(function, (ROWS, COLUMNS))).plan
+    (instruction,) = plan.instructions
+    kinds = [plan.buffers[number].kind for number in instruction.buffers]
+    assert kinds == ["input", "output"]
+    assert plan.arena_bytes == 0
+    assert instruction.extent // max(instruction.grain, 1) >= 16
+
+
+def chain(x: Any) -> Any:
+    for number in range(4):
+        x = e.tanh(e.mul(x, 1.0 + number))
+    return x
+
+
+def test_a_chain_makes_no_temporary_array() -> None:
+    plan = lower_graph(graph_of(chain, (10_000_000,))).plan
+    assert (len(plan.instructions), len(plan.buffers), plan.arena_bytes) == (1, 2, 0)
+
+
+def separately(graph: Graph) -> Compiled:
+    """The graph with a kernel for each equation."""
+    graph = run_passes(graph, PASSES).graph
+    program: Program = make_plan(graph, fuse(graph, separately=True), host())
+    return Compiled(graph, program)
+
+
+def through_maps(x: Any) -> Any:
+    y = pad(e.sin(transpose(x, (1, 0))), literal(0.5, ArrayType(F32, ())), ((1, 2, 1), (0, 0, 0)))
+    rows = type_of(y).shape[1]
+    return e.mul(reshape(slice_(y, (1, 0), (3, rows)), (rows, 2)), 2.0)
+
+
+FUSED = (*NORMS, chain, through_maps)
+
+
+@pytest.mark.parametrize("function", FUSED)
+@pytest.mark.parametrize("shape", [(5, 3), (3, 64), (2, 65), (17, 100)])
+def test_fusion_changes_no_bit(function: Callable[..., Any], shape: tuple[int, ...]) -> None:
+    graph = graph_of(function, shape)
+    x = to_array(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+    with small_chunks():
+        (fused,), (apart,) = compile_graph(graph).run([x]), separately(graph).run([x])
+        assert len(separately(graph).program.plan.instructions) > 1
+    assert same_bits(np.asarray(fused), np.asarray(apart))
+
+
+CASES = [case for case in all_cases() if case.inputs]
+
+
+@pytest.mark.parametrize("case", CASES[::9], ids=lambda case: case.name)
+def test_no_result_comes_from_numpy(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever has elements is computed by native instructions: `value` is never asked."""
+
+    def refuse(self: Op, *arrays: Any) -> Any:
+        raise AssertionError(f"{self.name} asked for its value in NumPy")
+
+    for op in Op.registry.values():
+        kind = op if isinstance(op, type) else type(op)
+        monkeypatch.setattr(kind, "value", refuse)
+    dtype = case.dtypes()[-1]
+    graph = record(case.apply, case.types(dtype))
+    with small_chunks():
+        arrays = [to_array(x) for x in case.samples(dtype)]
+        program = lower_graph(graph)
+        computed = any(t.size for t in graph.output_types) and bool(graph.eqns)
+        assert bool(program.plan.instructions) or not computed
+        for eqn in graph.eqns[:1]:
+            bind(eqn.op, *[arrays[graph.inputs.index(a)] if a in graph.inputs else a for a in eqn.inputs])
+        compile_graph(graph).run(arrays)
+
+
+def test_a_chain_of_thousands_of_equations() -> None:
+    def long(x: Any) -> Any:
+        for _ in range(5000):
+            x = e.add(e.mul(x, 0.5), 1.0)
+        return x
+
+    graph = graph_of(long, (7,))
+    x = np.linspace(-1, 1, 7, dtype=np.float32)
+    with small_chunks():
+        compiled = compile_graph(graph)
+    (found,) = compiled.run([to_array(x)])
+    assert 1 < len(compiled.program.plan.instructions) < 50
+    np.testing.assert_allclose(np.asarray(found), 2.0, rtol=1e-6)
+
+
+def test_shifts_behind_each_other_do_not_multiply() -> None:
+    """Each step reads its predecessor at two places: without buffers the work would double with each."""
+
+    def stencil(x: Any) -> Any:
+        for _ in range(40):
+            size = type_of(x).shape[0]
+            x = e.add(slice_(x, (0,), (size - 1,)), slice_(x, (1,), (size,)))
+        return x
+
+    graph = graph_of(stencil, (100,))
+    x = np.arange(100, dtype=np.float32)
+    with small_chunks():
+        (found,) = compile_graph(graph).run([to_array(x)])
+    for _ in range(40):
+        x = x[:-1] + x[1:]
+    assert same_bits(np.asarray(found), x)
+
+
+POINTS = GatherDimensionNumbers((), (0,), (0,))
+
+
+def two_gathers(x: Any, first: Any, second: Any) -> Any:
+    """The first in the program is the first to fail, whatever order the kernel has them in."""
+    a = gather(x, first, POINTS, (1,), "raise")
+    b = gather(x, second, POINTS, (1,), "raise")
+    return e.add(e.exp(b), a)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_the_first_fault_is_told(threads: int) -> None:
+    size = 5000
+    types = [ArrayType(F32, (10,)), *[ArrayType(np.dtype(np.int32), (size, 1))] * 2]
+    graph = record(two_gathers, types)
+    first = np.zeros((size, 1), np.int32)
+    second = np.zeros((size, 1), np.int32)
+    first[[4000, 3001], 0] = 77, 78
+    second[5, 0] = -3
+    before = get_num_threads()
+    set_num_threads(threads)
+    try:
+        with small_chunks(), pytest.raises(OutOfBoundsError, match=r"index 78 .*element 3001"):
+            compile_graph(graph).run([to_array(x) for x in (np.ones(10, np.float32), first, second)])
+    finally:
+        set_num_threads(before)
+
+
+def test_a_gather_of_constants_checks_its_index() -> None:
+    def constants(indices: Any) -> Any:
+        return gather(broadcast_in_dim(literal(1, ArrayType(F32, ())), (5,), ()), indices, POINTS, (1,), "raise")
+
+    graph = record(constants, [ArrayType(np.dtype(np.int32), (3, 1))])
+    with small_chunks(), pytest.raises(OutOfBoundsError, match="index 9 "):
+        compile_graph(graph).run([to_array(np.array([[0], [9], [1]], np.int32))])
