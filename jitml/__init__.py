@@ -6,13 +6,11 @@ The names are those of JAX; what is heavy to import is imported when it is first
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
-from jitml import array_methods as _array_methods
-from jitml.config import enable_x64
-from jitml.trace.core import set_evaluator as _set_evaluator
-from jitml.transforms.execute import set_executor as _set_executor
-from jitml.typing import Array
+from jitml_runtime import Array as _ConcreteArray
+from jitml_runtime import set_operators as _set_operators
 
 if TYPE_CHECKING:
     from jitml import config as config
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from jitml import tree as tree
     from jitml import tree_util as tree_util
     from jitml import typing as typing
+    from jitml.config import enable_x64 as enable_x64
     from jitml.differentiation import grad as grad
     from jitml.differentiation import jvp as jvp
     from jitml.differentiation import linear_transpose as linear_transpose
@@ -36,32 +35,20 @@ if TYPE_CHECKING:
     from jitml.jacobians import hessian as hessian
     from jitml.jacobians import jacfwd as jacfwd
     from jitml.jacobians import jacrev as jacrev
-    from jitml.dispatch import ShapeDtypeStruct as ShapeDtypeStruct
+    from jitml.abstract import ShapeDtypeStruct as ShapeDtypeStruct
+    from jitml.dispatch import checking_leaks as checking_leaks
+    from jitml.dispatch import clear_caches as clear_caches
     from jitml.dispatch import disable_jit as disable_jit
+    from jitml.dispatch import ensure_compile_time_eval as ensure_compile_time_eval
     from jitml.dispatch import eval_shape as eval_shape
     from jitml.dispatch import jit as jit
     from jitml.dispatch import make_graph as make_graph
     from jitml.dispatch import make_jaxpr as make_jaxpr
+    from jitml.typing import Array as Array
     from jitml.vectorization import vmap as vmap
 
 __version__ = "0.1.0"
 
-
-def _evaluate(op: Any, inputs: Any) -> Any:
-    """The first eager operation brings the compiler in, which installs its own evaluator."""
-    from jitml.pipeline.compile import evaluate
-
-    return evaluate(op, inputs)
-
-
-def _run_graph(graph: Any, values: Any) -> Any:
-    from jitml.pipeline.compile import run_graph
-
-    return run_graph(graph, values)
-
-
-_set_evaluator(_evaluate)
-_set_executor(_run_graph)
 
 _MODULES = frozenset(
     {
@@ -70,8 +57,13 @@ _MODULES = frozenset(
     }
 )  # fmt: skip
 _FUNCTIONS = {
-    "ShapeDtypeStruct": "dispatch",
+    "Array": "typing",
+    "ShapeDtypeStruct": "abstract",
+    "checking_leaks": "dispatch",
+    "clear_caches": "dispatch",
     "disable_jit": "dispatch",
+    "enable_x64": "config",
+    "ensure_compile_time_eval": "dispatch",
     "eval_shape": "dispatch",
     "explain": "explanation",
     "jit": "dispatch",
@@ -114,5 +106,34 @@ def block_until_ready(x: Any) -> Any:
     return x
 
 
-__all__ = ["Array", "block_until_ready", "enable_x64", *sorted(_MODULES), *sorted(_FUNCTIONS)]
-del _array_methods
+def _defer_operators() -> None:
+    """Let the first operator, method or print of an array bring in what operators need."""
+    methods = "jitml.array_methods"
+
+    def deferred(name: str) -> Any:
+        return lambda *args: importlib.import_module(methods).OPERATORS[name](*args)
+
+    def attribute(self: Any, name: str) -> Any:
+        if methods in sys.modules:
+            raise AttributeError(f"'Array' object has no attribute {name!r}")
+        importlib.import_module(methods)
+        return getattr(self, name)
+
+    def special(name: str) -> Any:
+        return lambda self, *args: getattr(importlib.import_module(methods), name)(self, *args)
+
+    target: Any = _ConcreteArray
+    for name, by in (("__format__", "array_format"), ("__round__", "array_round")):
+        setattr(target, name, special(by))
+    target.__getattr__ = attribute
+    _set_operators({name: deferred(name) for name in _OPERATORS})
+
+
+_OPERATORS = (
+    "add subtract multiply divide floor_divide remainder divmod power matmul bitwise_and bitwise_or "
+    "bitwise_xor left_shift right_shift less less_equal equal not_equal greater greater_equal "
+    "negative positive absolute invert getitem contains iter repr str"
+).split()
+_defer_operators()
+
+__all__ = ["block_until_ready", *sorted(_MODULES), *sorted(_FUNCTIONS)]

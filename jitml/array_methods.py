@@ -17,10 +17,12 @@ from jitml.ir.errors import JitmlError
 from jitml.numpy import (
     arithmetic,
     elementwise,
+    joining,
     linear_algebra,
     logic,
     manipulation,
     reductions,
+    repeating,
     search,
     statistics,
 )
@@ -97,7 +99,7 @@ def _reflected(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 def _iterate(x: Any) -> Iterator[Any]:
     if not x.shape:
         raise TypeError("iteration over a 0-d array")
-    return iter(manipulation.unstack(x))
+    return iter(joining.unstack(x))
 
 
 def _contains(x: Any, value: Any) -> bool:
@@ -234,7 +236,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "cumprod": reductions.cumprod,
     "cumsum": reductions.cumsum,
     "devices": _devices,
-    "diagonal": manipulation.diagonal,
+    "diagonal": repeating.diagonal,
     "dot": linear_algebra.dot,
     "flatten": _flatten,
     "is_ready": _is_ready,
@@ -246,7 +248,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "prod": reductions.prod,
     "ptp": reductions.ptp,
     "ravel": manipulation.ravel,
-    "repeat": manipulation.repeat,
+    "repeat": repeating.repeat,
     "reshape": _reshape,
     "round": elementwise.round,
     "searchsorted": search.searchsorted,
@@ -259,41 +261,50 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "to_device": _to_device,
     "tobytes": _tobytes,
     "tolist": _tolist,
-    "trace": manipulation.trace,
+    "trace": repeating.trace,
     "transpose": _transpose,
     "var": statistics.var,
     "view": _view,
 }
 
 
-def _round_builtin(x: Any, ndigits: int | None = None) -> Any:
+array_format = printing.array_format
+
+
+def array_round(x: Any, ndigits: int | None = None) -> Any:
     return elementwise.round(x, 0 if ndigits is None else ndigits)
 
 
 def _install_shared() -> None:
-    for class_ in (ConcreteArray, Tracer):
+    classes: tuple[Any, ...] = (ConcreteArray, Tracer)
+    for class_ in classes:
         for name, getter in _PROPERTIES.items():
             setattr(class_, name, property(getter, doc=getter.__doc__))
         for name, method in _METHODS.items():
             setattr(class_, name, method)
-        class_.__round__ = _round_builtin
+        class_.__round__ = array_round
+
+
+OPERATORS: dict[str, Callable[..., Any]] = {
+    **{
+        name: _short_cut(name, function)
+        for name, (_, function) in {**_BINARY, **_COMPARISON}.items()
+    },
+    **{name: function for name, (_, function) in _UNARY.items()},
+    "getitem": getitem,
+    "contains": _contains,
+    "iter": _iterate,
+    "repr": printing.array_repr,
+    "str": printing.array_str,
+}
 
 
 def _install_on_array() -> None:
-    table: dict[str, Callable[..., Any]] = {
-        name: _short_cut(name, function)
-        for name, (_, function) in {**_BINARY, **_COMPARISON}.items()
-    }
-    table |= {name: function for name, (_, function) in _UNARY.items()}
-    table |= {
-        "getitem": getitem,
-        "contains": _contains,
-        "iter": _iterate,
-        "repr": printing.array_repr,
-        "str": printing.array_str,
-    }
-    set_operators(table)
-    ConcreteArray.__format__ = printing.array_format
+    target: Any = ConcreteArray
+    set_operators(OPERATORS)
+    target.__format__ = array_format
+    if "__getattr__" in vars(target):  # until now it brought this module in
+        del target.__getattr__
 
 
 def _install_on_tracer() -> None:

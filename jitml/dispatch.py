@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakSet
 
-import jitml.array_methods  # noqa: F401  (gives tracers their operators and methods)
 from jitml.abstract import ShapeDtypeStruct, abstract_type, is_abstract, struct_of
-from jitml.guards import Guards, make_guards
+from jitml.guards import Guards, make_guards, merged
 from jitml.ir.errors import ArgumentError
 from jitml.ir.graph import Graph, Literal
 from jitml.ir.source import user_source
@@ -28,9 +27,11 @@ from jitml.stages import Lowered, Traced
 from jitml.trace.core import (
     DEFAULT_DTYPES,
     Tracer,
+    checking_leaks,
     collecting_origins,
     current_trace,
     ended_trace_error,
+    outside_traces,
     trace_graph,
     type_of,
 )
@@ -43,8 +44,10 @@ from jitml_runtime import Array, share
 __all__ = [
     "Jitted",
     "ShapeDtypeStruct",
+    "checking_leaks",
     "clear_caches",
     "disable_jit",
+    "ensure_compile_time_eval",
     "eval_shape",
     "jit",
     "make_graph",
@@ -55,11 +58,12 @@ _MAX_ENTRIES = 16  # traces kept for one signature, for changing values of what 
 TypeKey: TypeAlias = "tuple[Any, tuple[int, ...], bool]"  # dtype, shape, weak: cheaper than an ArrayType
 
 
-class _Switch(threading.local):
-    disabled = False
+class _State(threading.local):
+    is_disabled = False
+    inner: list[Guards] | None = None  # what jitted functions depend on that the current trace has called
 
 
-_SWITCH = _Switch()
+_STATE = _State()
 
 
 @contextmanager
@@ -71,12 +75,42 @@ def disable_jit(disable: bool = True) -> Iterator[None]:
     ...     print(jit(lambda x: x + 1 if x > 0 else x)(jnp.float32(1)))
     2.0
     """
-    before = _SWITCH.disabled
-    _SWITCH.disabled = disable
+    before = _STATE.is_disabled
+    _STATE.is_disabled = disable
     try:
         yield
     finally:
-        _SWITCH.disabled = before
+        _STATE.is_disabled = before
+
+
+@contextmanager
+def ensure_compile_time_eval() -> Iterator[None]:
+    """A scope in which operations on concrete arrays run at once, also while a function is traced.
+
+    >>> import jitml.numpy as jnp
+    >>> @jit
+    ... def f(x):
+    ...     with ensure_compile_time_eval():
+    ...         n = int(jnp.sum(jnp.arange(4)))
+    ...     return x * n
+    >>> print(f(1.0))
+    6.0
+    """
+    with outside_traces():
+        yield
+
+
+@contextmanager
+def _collecting_guards() -> Iterator[list[Guards]]:
+    """Inside, the guards of jitted functions that are called are told, those of the outer trace among them."""
+    before = _STATE.inner
+    _STATE.inner = found = []
+    try:
+        yield found
+    finally:
+        _STATE.inner = before
+        if before is not None:
+            before += found
 
 
 class Entry:
@@ -176,7 +210,7 @@ class Jitted:
         return getattr(self, "__qualname__", None) or (Jitted, (self.__wrapped__, self._static, self._donated))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if _SWITCH.disabled:
+        if _STATE.is_disabled:
             return self.__wrapped__(*args, **kwargs)
         if self._is_plain and not kwargs and current_trace() is None:
             types = [(x.dtype, x.shape, x.weak_type) for x in args if type(x) is Array]
@@ -194,6 +228,8 @@ class Jitted:
         entry, hidden = self._entry(call, values)
         values += hidden
         if current_trace() is not None or any(isinstance(x, Tracer) for x in values):
+            if _STATE.inner is not None:
+                _STATE.inner.append(entry.guards)
             found = inline(entry.graph, values)
             outputs = [literal_value(x) if isinstance(x, Literal) else x for x in found]
             return entry.structure.unflatten(outputs)
@@ -301,8 +337,10 @@ class Jitted:
         names = argument_names(self.__wrapped__, max(call.positions, default=-1) + 1)
         known = {names[s.key] if isinstance(s.key, int) else s.key: s.value for s in call.static}
         places = find_places(self.__wrapped__, known)
-        with collecting_origins() as origins:
+        with collecting_origins() as origins, _collecting_guards() as inner:
             traced = trace_graph(flat, types, _name_of(self.__wrapped__), self._paths(call))
+        if inner:
+            places = merged(places, [place for guards in inner for place in guards.places()])
         made_from = [origins[id(x)][1] if id(x) in origins else x for x in traced.captures]
         guards, is_fetched = make_guards(places, made_from)
         constants = [

@@ -7,13 +7,16 @@ types, and runs the compiled graph from then on. Must not know: what the functio
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitml.ir.dtypes import DType, is_bool, is_inexact
 from jitml.ir.types import ArrayType
-from jitml.pipeline.compile import Cache, Compiled, compile_graph, number_array
+from jitml.pipeline.cache import Cache
 from jitml.trace.core import DEFAULT_DTYPES, array_type, current_trace, literal, trace_graph
 from jitml_runtime import Array
+
+if TYPE_CHECKING:
+    from jitml.pipeline.compile import Compiled
 
 Function = Callable[[Any, Any], Any]
 
@@ -23,6 +26,8 @@ def operator(function: Function, slow: Function, takes_numbers: bool) -> Functio
     name = getattr(function, "__name__", "operator")
 
     def compile_for(key: tuple[Any, ...]) -> Compiled:
+        from jitml.pipeline.compile import compile_graph
+
         traced = trace_graph(lambda x, y: [function(x, y)], key[1:], name)
         return compile_graph(traced.graph)
 
@@ -57,6 +62,8 @@ def _as_array(y: Any, x: Array) -> Array | None:
 
 def _number(key: tuple[Any, type, DType]) -> Array:
     """The array of a number, which is told as text where it is 0 (0.0 is equal to -0.0)."""
+    from jitml.pipeline.compile import number_array
+
     y, kind, dtype = key
     return number_array(literal(kind(y), ArrayType(dtype, (), True)))
 

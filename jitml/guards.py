@@ -111,6 +111,21 @@ class Guards:
                 changed.append(place.path)
         return changed
 
+    def places(self) -> list[Place]:
+        """The places with the values that are there now, for a trace around this one that depends on them too."""
+        copies: dict[int, Place] = {}
+        values: dict[int, Any] = {}
+        for p in self._places:
+            parent = None if p.parent is None else copies.get(id(p.parent))
+            if parent is None and p.parent is not None:
+                continue
+            try:
+                now = values[id(p)] = _look(p, values)
+            except Exception:  # as in `fetch`: it is gone, and no input of a trace any more
+                continue
+            copies[id(p)] = Place(parent, p.root, p.get, p.key, now, p.path, p.mode)
+        return list(copies.values())
+
     def _walk(self) -> Any:
         """Compare every place from its root by type and value; the checks for the values found."""
         values: dict[int, Any] = {}
@@ -179,6 +194,22 @@ def make_guards(places: Iterable[Place], captured: Sequence[Any]) -> tuple[Guard
         elif not any(id(p) in logs for p in _lineage(place)):
             settled += _compared(place)
     return Guards(settled, [aliases for aliases in hidden if aliases]), [bool(a) for a in hidden]
+
+
+def merged(places: Iterable[Place], others: Iterable[Place]) -> list[Place]:
+    """All the places, each once."""
+    known: dict[tuple[int, Get, Any], Place] = {}
+    same: dict[int, Place] = {}
+    result: list[Place] = []
+    for place in (*places, *others):
+        if place.parent is not None:
+            place.parent = same[id(place.parent)]
+        container = place.root if place.parent is None else place.parent
+        found = known.setdefault((id(container), place.get, (type(place.key), place.key)), place)
+        same[id(place)] = found
+        if found is place:
+            result.append(place)
+    return result
 
 
 def _unchanged(places: Iterable[Place]) -> tuple[list[Place], set[int]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
+import jitml.array_methods  # noqa: F401  (gives tracers their operators and methods)
 from jitml.ir.errors import ArgumentError
 from jitml.ir.graph import Graph, Literal
 from jitml.ir.source import user_source

@@ -430,6 +430,27 @@ def test_an_attribute_that_vanishes_is_found_missing() -> None:
         jitted(X)
 
 
+def test_what_a_jitted_function_found_by_a_computed_name_reads_is_guarded() -> None:
+    scale, weight = 2.0, jnp.ones(3)
+
+    def inner(x: Any) -> Any:
+        return x * scale * weight
+
+    functions = SimpleNamespace()
+    functions.__dict__["in" + "ner"] = jit(inner)
+    names = jit(lambda x: globals()["HIDDEN"](x))
+    globals()["HIDDEN"] = functions.inner
+    try:
+        outer = jit(lambda x: names(x) + 1)
+        assert first(outer(X)) == 3.0
+        scale = 3.0
+        assert first(outer(X)) == 4.0
+        weight = weight * 2
+        assert first(outer(X)) == 7.0
+    finally:
+        del globals()["HIDDEN"]
+
+
 def test_objects_that_refer_to_each_other() -> None:
     parent, child = SimpleNamespace(scale=2.0), SimpleNamespace(factor=3.0)
     parent.child, child.parent = child, parent

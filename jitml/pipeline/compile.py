@@ -6,11 +6,9 @@ eager operations and derived graphs run on compiled kernels.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,16 +19,13 @@ from jitml.ir.errors import JitmlError, OutOfBoundsError
 from jitml.ir.graph import Eqn, Graph, Literal, Var
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
+from jitml.pipeline.cache import Cache
 from jitml.pipeline.faults import explain_fault
 from jitml.pipeline.passes import PASSES
 from jitml.trace.core import array_type, current_source, set_evaluator
 from jitml.transforms.execute import interpret, set_executor
 from jitml.transforms.runner import run_passes
 from jitml_runtime import Array, Code, Executable, KernelFault, from_numpy, load_object
-
-Key = TypeVar("Key", bound=Hashable)
-Made = TypeVar("Made")
-
 
 class Statistics:
     """What this process has compiled: kernels, graphs, seconds spent on machine code."""
@@ -42,46 +37,6 @@ class Statistics:
 
 
 STATISTICS = Statistics()
-
-
-class Cache(Generic[Key, Made]):
-    """The most recent results of `make`. What is asked for by several threads at once is made once; others wait."""
-
-    def __init__(self, make: Callable[[Key], Made], limit: int) -> None:
-        self._make = make
-        self._limit = limit
-        self._found: OrderedDict[Key, Made] = OrderedDict()
-        self._lock = threading.Lock()
-        self._making: dict[Key, threading.Lock] = {}
-        self.get = self._found.get  # without counting as a use: for callers in a hurry
-
-    def __call__(self, key: Key) -> Made:
-        found = self._found.get(key)
-        if found is not None:
-            return found
-        with self._lock:
-            making = self._making.setdefault(key, threading.Lock())
-        try:
-            with making:
-                found = self._found.get(key)
-                if found is None:
-                    found = self._make(key)
-                    self._add(key, found)
-        finally:
-            with self._lock:
-                self._making.pop(key, None)
-        return found
-
-    def _add(self, key: Key, made: Made) -> None:
-        with self._lock:
-            self._found[key] = made
-            if len(self._found) > self._limit:
-                self._found.popitem(last=False)
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._found.clear()
 
 
 class Compiled:

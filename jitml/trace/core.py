@@ -8,6 +8,7 @@ Trace state is per thread.
 from __future__ import annotations
 
 import gc
+import importlib
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +44,15 @@ class _State(threading.local):
 
 
 _STATE = _State()
-_EVALUATE: list[Callable[[Op, Sequence[Any]], Sequence[Any]]] = []
+
+
+def _evaluate_first(op: Op, inputs: Sequence[Any]) -> Sequence[Any]:
+    """The first evaluation brings in the pipeline, by name for it lies above; it installs its own evaluator."""
+    importlib.import_module("jitml.pipeline.compile")
+    return _EVALUATE[0](op, inputs)
+
+
+_EVALUATE: list[Callable[[Op, Sequence[Any]], Sequence[Any]]] = [_evaluate_first]
 
 
 def set_evaluator(evaluate: Callable[[Op, Sequence[Any]], Sequence[Any]]) -> None:
