@@ -17,6 +17,7 @@ import json
 import pkgutil
 import re
 import shlex
+import types
 from pathlib import Path
 from typing import Any
 
@@ -186,8 +187,9 @@ def test_examples_in_docstrings() -> None:
 def test_public_names_are_documented(name: str) -> None:
     module = importlib.import_module(name)
     assert module.__doc__
-    names = getattr(module, "__all__", None) or [n for n in vars(module) if n[0] != "_"]
-    values = {name: getattr(module, name) for name in names}
-    ours = {n: v for n, v in values.items() if getattr(v, "__module__", "").startswith("jitml")}
-    assert ours
-    assert [n for n, v in ours.items() if not v.__doc__] == []
+    own = [n for n, v in vars(module).items() if getattr(v, "__module__", "") == name]
+    values = {n: getattr(module, n) for n in getattr(module, "__all__", own) if n[0] != "_"}
+    kinds = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type)
+    documented = {n: v for n, v in values.items() if isinstance(v, kinds)}
+    assert documented
+    assert [n for n, v in documented.items() if not v.__doc__] == []
