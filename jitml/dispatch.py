@@ -36,7 +36,7 @@ from jitml.trace.core import (
     type_of,
 )
 from jitml.transforms.inline import inline
-from jitml.transforms.values import as_value, literal_value
+from jitml.transforms.values import as_value, is_array_like, literal_value
 from jitml.tree import flatten_with_path, keystr
 from jitml.tree_structure import LEAF, Structure, flatten
 from jitml_runtime import Array, share
@@ -258,21 +258,17 @@ class Jitted:
 
     def _value(self, x: Any, call: _Call, number: int) -> Any:
         if isinstance(x, Tracer):
-            return x
-        if type(x) in (bool, int, float, complex):
-            return as_value(x)
+            return _settled(x)
         try:
             return as_value(x)
-        except ArgumentError as error:
+        except ArgumentError:
+            if is_array_like(x):  # a NumPy array of a dtype that arrays cannot have
+                raise
             raise ArgumentError(
-                f"jit: {self._paths(call)[number]} of {_name_of(self.__wrapped__)} is a "
-                f"{type(x).__name__}, not an array or a number"
-                if error.message.startswith("argument is a ")
-                else error.message,
+                f"jit: the argument {self._paths(call)[number]} of {_name_of(self.__wrapped__)} is a "
+                f"{type(x).__name__}, not an array or a number",
                 hint="make it static (static_argnames), or register its class as a tree "
-                "(jitml.tree_util.register_dataclass)"
-                if error.message.startswith("argument is a ")
-                else error.hint,
+                "(jitml.tree_util.register_dataclass)",
                 source=user_source(),
             ) from None
 
@@ -419,7 +415,7 @@ def _valid(known: list[Entry]) -> tuple[Entry, Sequence[Any]] | None:
 
 
 def _settled(x: Any) -> Any:
-    """A hidden input that is no array yet: a NumPy array, or a tracer that must not have outlived its trace."""
+    """What is no array yet as one; a tracer must not have outlived its trace."""
     if isinstance(x, Tracer) and not x.owner.is_open:
         raise ended_trace_error(x)
     return as_value(x)
