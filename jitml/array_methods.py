@@ -112,11 +112,14 @@ def _setitem(x: Any, index: Any, value: Any) -> None:
     )
 
 
+def _at_hand(x: Any, wanted: str) -> Any:
+    return x.concrete(wanted) if isinstance(x, Tracer) else x
+
+
 def _item(x: Any, *args: int) -> Any:
     """The one element, or the element at a position, as a Python number."""
-    return (
-        np.asarray(x).astype(np.float32).item(*args) if _is_bfloat(x) else np.asarray(x).item(*args)
-    )
+    values = np.asarray(_at_hand(x, "a Python number"))
+    return (values.astype(np.float32) if _is_bfloat(x) else values).item(*args)
 
 
 def _is_bfloat(x: Any) -> bool:
@@ -125,7 +128,8 @@ def _is_bfloat(x: Any) -> bool:
 
 def _tolist(x: Any) -> Any:
     """The elements as nested lists of Python numbers."""
-    return (np.asarray(x).astype(np.float32) if _is_bfloat(x) else np.asarray(x)).tolist()
+    values = np.asarray(_at_hand(x, "a Python list"))
+    return (values.astype(np.float32) if _is_bfloat(x) else values).tolist()
 
 
 def _tobytes(x: Any, order: str = "C") -> bytes:

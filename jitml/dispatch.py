@@ -54,6 +54,7 @@ __all__ = [
     "make_jaxpr",
 ]
 
+_OUTPUTS = "return arrays, numbers, None, or containers of these; give the rest back in another way"
 _MAX_ENTRIES = 16  # traces kept for one signature, for changing values of what the function reads
 TypeKey: TypeAlias = "tuple[Any, tuple[int, ...], bool]"  # dtype, shape, weak: cheaper than an ArrayType
 
@@ -265,8 +266,8 @@ class Jitted:
             if is_array_like(x):  # a NumPy array of a dtype that arrays cannot have
                 raise
             raise ArgumentError(
-                f"jit: the argument {self._paths(call)[number]} of {_name_of(self.__wrapped__)} is a "
-                f"{type(x).__name__}, not an array or a number",
+                f"jit: the argument {self._paths(call)[number]} of {_name_of(self.__wrapped__)} "
+                f"has type {type(x).__name__}, which is neither an array nor a number",
                 hint="make it static (static_argnames), or register its class as a tree "
                 "(jitml.tree_util.register_dataclass)",
                 source=user_source(),
@@ -326,7 +327,7 @@ class Jitted:
 
         def flat(*tracers: Any) -> list[Any]:
             args, kwargs = call.rebuild(tracers)
-            leaves, tree = output_leaves(self.__wrapped__(*args, **kwargs))
+            leaves, tree = output_leaves(self.__wrapped__(*args, **kwargs), _OUTPUTS)
             structure.append(tree)
             return leaves
 

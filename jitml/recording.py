@@ -92,7 +92,9 @@ class _Result:
         )
 
 
-def output_leaves(result: Any) -> tuple[list[Any], Structure]:
+def output_leaves(
+    result: Any, hint: str = "return what is not an array beside the result, with has_aux=True"
+) -> tuple[list[Any], Structure]:
     """The leaves of a function's result as values, and the result's structure."""
     leaves, structure = flatten(result)
     if all(map(is_array_like, leaves)):
@@ -101,7 +103,7 @@ def output_leaves(result: Any) -> tuple[list[Any], Structure]:
     raise ArgumentError(
         f"the function returned a {type(bad).__name__} at result{keystr(path)}, "
         "where an array or a number is needed",
-        hint="return what is not an array beside the result, with has_aux=True",
+        hint=hint,
         source=user_source(),
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 from jitml.ir.errors import TreeError
+from jitml.ir.source import user_source
 from jitml.tree_registry import NODES, NodeKind, is_named_tuple
 
 Spec: TypeAlias = "tuple[NodeKind, Any, tuple[Any, ...]] | None"
@@ -63,7 +64,7 @@ class Structure:
         """
         found: list[Any] = []
         if not _flatten_up_to(self.spec, tree, found):
-            raise TreeError("\n".join(_mismatch(self.spec, tree, name)))
+            raise TreeError("\n".join(_mismatch(self.spec, tree, name)), source=user_source())
         return found
 
     def children(self) -> list[Structure]:

@@ -279,9 +279,12 @@ def expand_to(x: Operand, shape: tuple[int, ...]) -> Operand:
 
 def as_shape(shape: Any, name: str = "shape") -> tuple[int, ...]:
     """A shape given as an integer or a sequence of integers."""
+    sizes: tuple[int, ...]
     try:
         sizes = (operator.index(shape),)
-    except TypeError:
+    except TypeError as error:
+        if isinstance(error, JitmlError):
+            raise
         try:
             sizes = tuple(operator.index(n) for n in shape)
         except JitmlError:

@@ -117,6 +117,10 @@ class Tracer:
     def __repr__(self) -> str:
         return f"Tracer<{self.type}>" + (f" of {self.value!r}" if self.value is not None else "")
 
+    def concrete(self, wanted: str) -> Any:
+        """The value, if it is at hand; `wanted` is what it is needed as."""
+        return self._concrete(ConcretizationTypeError, wanted, _STATIC)
+
     def _concrete(self, kind: type[TracerError], wanted: str, hint: str) -> Any:
         value: Any = self
         while isinstance(value, Tracer):
@@ -173,7 +177,19 @@ def describe(tracer: Tracer) -> str:
     frame = user_frame(2)
     names = [] if frame is None else [k for k, v in frame.f_locals.items() if v is tracer]
     name = names[0] if names else tracer.atom.name if isinstance(tracer.atom, Var) else ""
-    return f"{name}: {tracer.type}" if name else f"a value of type {tracer.type}"
+    if name:
+        return f"{name}: {tracer.type}"
+    used = ", ".join(f"{var.name}: {var.type}" for var in _arguments_of(tracer) if var.name)
+    return f"a value of type {tracer.type}" + (f" computed from {used}" if used else "")
+
+
+def _arguments_of(tracer: Tracer) -> list[Var]:
+    """The inputs of the graph that a tracer's value depends on."""
+    needed = {tracer.atom}
+    for eqn in reversed(tracer.owner.eqns):
+        if not needed.isdisjoint(eqn.outputs):
+            needed.update(eqn.inputs)
+    return [var for var in tracer.owner.inputs if var in needed]
 
 
 def _maker(tracer: Tracer) -> Source:
