@@ -51,7 +51,7 @@ def test_numbers_and_foreign_operands():
     assert (x @ x).tolist() == pytest.approx(15.25)
     assert x.__add__("text") is NotImplemented
     with pytest.raises(TypeError):
-        x + [1, 2, 3]
+        operator.add(x, [1, 2, 3])
     with pytest.raises(TypeError):
         x + None
     assert (x == None) is False  # noqa: E711

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from jitml.lax.contraction import (
-    ConvDimensionNumbers,
     Precision,
     batch_matmul,
     conv,
@@ -156,6 +155,7 @@ from jitml.lax.reduction import (
     sort_key_val,
     top_k,
 )
+from jitml.ops.convolution import ConvDimensionNumbers
 
 __all__ = [
     "ConvDimensionNumbers",

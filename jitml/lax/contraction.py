@@ -93,7 +93,7 @@ def batch_matmul(lhs: Array, rhs: Array, precision: Any = None) -> Array:
     return dot_general(lhs, rhs, (((rank - 1,), (rank - 2,)), (batch, batch)), precision)
 
 
-# ---- convolution ----
+# ---- convolution ----------------------------------------------------------------------------
 
 
 def conv_dimension_numbers(

@@ -18,7 +18,7 @@ from jitml.ops.kinds import full_of
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike
 
-# ---- one array ----
+# ---- one array ------------------------------------------------------------------------------
 
 neg = unary("neg", ew.neg, "−x.", "neg(2.0) -> -2.0")
 abs = unary("abs", elementwise.absolute, "The absolute value.", "abs(-2.0) -> 2.0")
@@ -64,7 +64,7 @@ clz = unary("clz", ew.count_leading_zeros, "How many bits before the first 1.", 
 square = unary("square", lambda x: ew.integer_pow(x, 2), "x · x.", "square(3.0) -> 9.0")
 reciprocal = unary("reciprocal", elementwise.reciprocal, "1 / x.", "reciprocal(4.0) -> 0.25")
 
-# ---- two arrays ----
+# ---- two arrays -----------------------------------------------------------------------------
 
 add = binary("add", ew.add, "x + y.", "add(1, 2) -> 3")
 sub = binary("sub", ew.sub, "x − y.", "sub(1, 2) -> -1")

@@ -1,4 +1,7 @@
-"""Shapes and axes in `jitml.lax`: broadcast, reshape, slices at fixed and at computed positions."""
+"""Shapes and axes in `jitml.lax`.
+
+Broadcast, reshape, slices at fixed and at computed positions.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import numpy as np
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError, DTypeError, ShapeError
 from jitml.lax.operands import strict
-from jitml.numpy import manipulation
+from jitml.numpy import joining, manipulation, repeating
 from jitml.numpy.operands import (
     as_axes,
     as_axis,
@@ -166,7 +169,7 @@ def concatenate(operands_: Any, dimension: int) -> Array:
     if len({t.dtype for t in types}) > 1:
         listed = ", ".join(map(str, types))
         fail(DTypeError, f"concatenate: dtypes differ: {listed}", "jitml.numpy promotes them")
-    return manipulation.concatenate(list(operands_), dimension)
+    return joining.concatenate(list(operands_), dimension)
 
 
 def stack(operands_: Sequence[ArrayLike], axis: int = 0) -> Array:
@@ -175,7 +178,7 @@ def stack(operands_: Sequence[ArrayLike], axis: int = 0) -> Array:
     >>> print(stack([1, 2]))
     [1 2]
     """
-    return manipulation.stack(list(operands_), axis)
+    return joining.stack(list(operands_), axis)
 
 
 def unstack(x: ArrayLike, axis: int = 0) -> tuple[Array, ...]:
@@ -184,7 +187,7 @@ def unstack(x: ArrayLike, axis: int = 0) -> tuple[Array, ...]:
     >>> [int(x) for x in unstack(iota("int32", 2))]
     [0, 1]
     """
-    return manipulation.unstack(x, axis=axis)
+    return joining.unstack(x, axis=axis)
 
 
 def split(operand_: ArrayLike, sizes: Sequence[int], axis: int = 0) -> list[Array]:
@@ -196,7 +199,7 @@ def split(operand_: ArrayLike, sizes: Sequence[int], axis: int = 0) -> list[Arra
     total = type_of(operand(operand_)).shape[axis]
     if sum(sizes) != total:
         fail(ShapeError, f"split: the sizes {tuple(sizes)} do not add up to {total}")
-    return manipulation.array_split(operand_, np.cumsum(sizes)[:-1].tolist(), axis)
+    return joining.array_split(operand_, np.cumsum(sizes)[:-1].tolist(), axis)
 
 
 def tile(operand_: ArrayLike, reps: Sequence[int]) -> Array:
@@ -205,7 +208,7 @@ def tile(operand_: ArrayLike, reps: Sequence[int]) -> Array:
     >>> print(tile(iota("int32", 2), (2,)))
     [0 1 0 1]
     """
-    return manipulation.tile(operand_, tuple(reps))
+    return repeating.tile(operand_, tuple(reps))
 
 
 def pad(
@@ -220,7 +223,7 @@ def pad(
     return settle(mv.pad(x, value, padding_config))
 
 
-# ---- slices at fixed positions ----
+# ---- slices at fixed positions --------------------------------------------------------------
 
 
 def slice(
@@ -253,7 +256,7 @@ def slice_in_dim(
     x = operand(operand_, "slice_in_dim")
     where = as_axis(axis, type_of(x).ndim, "slice_in_dim")
     span = range(type_of(x).shape[where])[start_index:limit_index]
-    return settle(manipulation.take_slice(x, where, span.start, max(span.start, span.stop), stride))
+    return settle(joining.take_slice(x, where, span.start, max(span.start, span.stop), stride))
 
 
 def index_in_dim(operand_: ArrayLike, index: int, axis: int = 0, keepdims: bool = True) -> Array:
@@ -267,11 +270,11 @@ def index_in_dim(operand_: ArrayLike, index: int, axis: int = 0, keepdims: bool 
     x = operand(operand_, "index_in_dim")
     where = as_axis(axis, type_of(x).ndim, "index_in_dim")
     at = static_position(operator.index(index), where, type_of(x).shape[where])
-    found = manipulation.take_slice(x, where, at, at + 1)
+    found = joining.take_slice(x, where, at, at + 1)
     return settle(found if keepdims else mv.squeeze(found, (where,)))
 
 
-# ---- slices at computed positions, which are clamped ----
+# ---- slices at computed positions, which are clamped ----------------------------------------
 
 
 def _starts(x: Any, starts: Any, wraps: Any = True) -> list[Any]:
@@ -292,7 +295,7 @@ def _pieces(rows: Any) -> list[Any]:
     if type_of(rows).ndim != 1:
         fail(ShapeError, f"dynamic_slice: start positions are a vector, not {type_of(rows)}")
     count = type_of(rows).shape[0]
-    return [settle(manipulation.take_slice(rows, 0, k, k + 1)) for k in range(count)]
+    return [settle(joining.take_slice(rows, 0, k, k + 1)) for k in range(count)]
 
 
 def _start(start: Any, size: int, wraps: bool) -> Any:

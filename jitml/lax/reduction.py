@@ -93,7 +93,7 @@ def argmin(operand_: ArrayLike, axis: int, index_dtype: DTypeLike) -> Array:
     return settle(rd.argmin(x, as_axis(axis, type_of(x).ndim, "argmin"), as_dtype(index_dtype)))
 
 
-# ---- general folds, recognised by what their computation does ----
+# ---- general folds, recognised by what their computation does -------------------------------
 
 
 def _recognised(name: str, computation: Computation, dtype: Any) -> str:
@@ -174,7 +174,7 @@ def _is_identity(name: str, init: Any) -> bool:
     return bool(value == identities[name])
 
 
-# ---- running folds ----
+# ---- running folds --------------------------------------------------------------------------
 
 
 def _running(name: str, op: Callable[..., Any], summary: str, result: str) -> Callable[..., Any]:
@@ -208,7 +208,7 @@ def cumlogsumexp(operand_: ArrayLike, axis: int = 0, reverse: bool = False) -> A
     return settle(cu.cumlogsumexp(x, where, bool(reverse)))
 
 
-# ---- sorting ----
+# ---- sorting --------------------------------------------------------------------------------
 
 
 def sort(operand_: Any, dimension: int = -1, is_stable: bool = True, num_keys: int = 1) -> Any:

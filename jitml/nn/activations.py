@@ -23,7 +23,7 @@ def _elementwise(
     name: str, function: Callable[[Any], Any], summary: str, call: str, result: str
 ) -> Callable[[ArrayLike], Array]:
     def activation(x: ArrayLike) -> Array:
-        return function(_float(name, x))  # type: ignore[no-any-return]
+        return function(_float(name, x))
 
     activation.__name__ = activation.__qualname__ = name
     activation.__doc__ = f"{summary}\n\n    >>> print({call})\n    {result}\n    "
@@ -276,7 +276,7 @@ def logmeanexp(
     value = _float("logmeanexp", x)
     ones = jnp.ones_like(value)
     count = jnp.sum(ones, axis, keepdims=keepdims, where=where)
-    return logsumexp(value, axis, keepdims=keepdims, where=where) - jnp.log(count)  # type: ignore[no-any-return]
+    return logsumexp(value, axis, keepdims=keepdims, where=where) - jnp.log(count)
 
 
 def standardize(

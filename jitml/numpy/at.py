@@ -11,6 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -274,12 +275,13 @@ def _fitting_values(x: Any, values: Any) -> Any:
 
 
 def _warn_of_narrowing(source: Any, target: Any) -> None:
-    depth, frame, user = 2, sys._getframe(1), user_frame(2)
+    depth, user = 2, user_frame(2)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame is not user:
         frame, depth = frame.f_back, depth + 1
     warnings.warn(
-        f"at: values of dtype {source.name} are put into an array of dtype {target.name}, which cannot hold "
-        "them exactly; convert one of them with .astype",
+        f"at: values of dtype {source.name} are put into an array of dtype {target.name}, "
+        "which cannot hold them exactly; convert one of them with .astype",
         FutureWarning,
         stacklevel=depth - 1,
     )

@@ -41,10 +41,12 @@ def einsum(
     11
     """
     if not isinstance(subscripts, str):
-        subscripts, operands = _from_lists(subscripts, operands)
-    xs = promoted("einsum", *operands)
-    terms, result = parse_formula(subscripts, [type_of(x).ndim for x in xs])
-    sizes = _sizes(subscripts, terms, [type_of(x).shape for x in xs])
+        formula, factors_given = _from_lists(subscripts, operands)
+    else:
+        formula, factors_given = subscripts, list(operands)
+    xs = promoted("einsum", *factors_given)
+    terms, result = parse_formula(formula, [type_of(x).ndim for x in xs])
+    sizes = _sizes(formula, terms, [type_of(x).shape for x in xs])
     factors = [_prepared(x, term, sizes) for x, term in zip(xs, terms, strict=True)]
     value, labels = _contract_all(factors, result, sizes, precision, preferred_element_type)
     value = _summed(value, labels, result)
@@ -144,7 +146,7 @@ def _prepared(x: Any, term: str, sizes: dict[str, int]) -> tuple[Any, str]:
 
 
 def _diagonal(x: Any, term: str, label: str) -> tuple[Any, str]:
-    from jitml.numpy.manipulation import diagonal
+    from jitml.numpy.repeating import diagonal
 
     i, j = term.index(label), term.rindex(label)
     shape = type_of(x).shape

@@ -373,9 +373,9 @@ def nan_to_num(
 
 def finite_limit(dtype: Any) -> float:
     """The largest finite number of a float dtype."""
-    import ml_dtypes
+    from jitml.numpy.types import finfo
 
-    return float(ml_dtypes.finfo(dtype).max)
+    return float(finfo(dtype).max)
 
 
 def astype(

@@ -334,7 +334,8 @@ def cross(
     """
     from jitml.numpy.arithmetic import multiply, subtract
     from jitml.numpy.creation import zeros_like
-    from jitml.numpy.manipulation import broadcast_arrays, moveaxis, stack
+    from jitml.numpy.joining import stack
+    from jitml.numpy.manipulation import broadcast_arrays, moveaxis
 
     if axis is not None:
         axisa = axisb = axisc = axis

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitml.ir.errors import ArgumentError
-from jitml.numpy.manipulation import take_slice
+from jitml.numpy.joining import take_slice
 from jitml.numpy.operands import cast, expand_to, fail, is_number, operand, settle
 from jitml.ops import movement as mv
 from jitml.trace.core import type_of
@@ -145,8 +145,8 @@ def _reflected(x: Any, axis: int, start: int, size: int, edge: int, odd: bool) -
 
 
 def _pad_ramp(x: Any, axis: int, before: int, behind: int, options: dict[str, Any]) -> Any:
-    from jitml.numpy.creation import linspace
     from jitml.numpy.manipulation import expand_dims, moveaxis
+    from jitml.numpy.ranges import linspace
 
     type_ = type_of(x)
     ends = np.broadcast_to(np.asarray(options.get("end_values", 0)), (type_.ndim, 2))[axis]
@@ -165,15 +165,15 @@ def _pad_ramp(x: Any, axis: int, before: int, behind: int, options: dict[str, An
 
 def _statistic(name: str) -> Callable[..., Any]:
     def pad_statistic(x: Any, axis: int, before: int, behind: int, options: dict[str, Any]) -> Any:
-        from jitml.numpy import reductions, statistics
+        from jitml.numpy import quantiles, reductions, statistics
         from jitml.numpy.elementwise import round
 
         n, dtype = type_of(x).shape[axis], type_of(x).dtype
         given = options.get("stat_length")
         lengths = (n, n) if given is None else _pairs("stat_length", given, type_of(x).ndim)[axis]
-        fold = {
+        fold: Any = {
             "maximum": reductions.max, "minimum": reductions.min,
-            "mean": statistics.mean, "median": statistics.median,
+            "mean": statistics.mean, "median": quantiles.median,
         }[name]  # fmt: skip
 
         def piece(start: int, stop: int, width: int) -> Any:

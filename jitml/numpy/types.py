@@ -21,8 +21,8 @@ from jitml.numpy.operands import (
     operand,
     promoted_kind,
 )
-from jitml.trace.core import DEFAULT_DTYPES
-from jitml.typing import Array, ArrayLike, DTypeLike
+from jitml.trace.core import DEFAULT_DTYPES, Tracer
+from jitml.typing import Array, ArrayLike, ConcreteArray, DTypeLike
 
 pi, e, inf, nan, newaxis = math.pi, math.e, math.inf, math.nan, None
 euler_gamma = 0.577215664901532860606512090082402431
@@ -141,7 +141,8 @@ def finfo(dtype: Any) -> Any:
     >>> print(finfo("float32").bits)
     32
     """
-    return ml_dtypes.finfo(dtypes.real_dtype(_dtype_of(dtype)))
+    limits: Any = ml_dtypes.finfo
+    return limits(dtypes.real_dtype(_dtype_of(dtype)))
 
 
 def _dtype_of(x: Any) -> DType:
@@ -149,7 +150,7 @@ def _dtype_of(x: Any) -> DType:
     return x.dtype if isinstance(getattr(x, "dtype", None), np.dtype) else as_dtype(x)
 
 
-class _BFloat16(np.floating):  # type: ignore[type-arg]
+class _BFloat16(np.floating):
     """The place of bfloat16 in NumPy's hierarchy of types, which lacks it."""
 
 
@@ -256,7 +257,7 @@ def isscalar(element: Any) -> bool:
     """
     if is_number(element) or isinstance(element, np.generic):
         return True
-    return isinstance(element, Array) and element.ndim == 0
+    return isinstance(element, (ConcreteArray, Tracer)) and element.ndim == 0
 
 
 def iterable(y: Any) -> bool:

@@ -10,11 +10,11 @@ import numpy as np
 
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError, ShapeError
-from jitml.numpy import arithmetic, manipulation, reductions
+from jitml.numpy import arithmetic, joining, manipulation, reductions
 from jitml.numpy import elementwise as el
-from jitml.numpy.creation import arange
 from jitml.numpy.indexing import take
 from jitml.numpy.operands import as_axis, as_shape, fail, operand, settle
+from jitml.numpy.ranges import arange
 from jitml.numpy.search import searchsorted
 from jitml.ops.sort import sort, top_k
 from jitml.random.distributions import gumbel, randint, uniform
@@ -86,7 +86,7 @@ def choice(
     _check_choice(count, draws, replace, p)
     if p is None and not replace:
         order = permutation(key, count if source is None else settle(source), where)
-        found = settle(manipulation.take_slice(operand(order), where, 0, draws))
+        found = settle(joining.take_slice(operand(order), where, 0, draws))
     else:
         places = _places(key, count, sizes, replace, p, mode)
         found = places if source is None else take(settle(source), places, where)

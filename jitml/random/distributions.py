@@ -14,7 +14,7 @@ import numpy as np
 from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
 from jitml.ir.errors import ArgumentError, DTypeError, ShapeError
-from jitml.numpy import arithmetic, logic, manipulation, reductions
+from jitml.numpy import arithmetic, joining, logic, reductions
 from jitml.numpy import elementwise as el
 from jitml.numpy.operands import (
     as_dtype,
@@ -98,7 +98,8 @@ def uniform_samples(
 
 def _multiply_add(x: Any, factor: Any, term: Any, dtype: DType) -> Any:
     """x · factor + term rounded once, as the machine instruction that `jax.random` meets does it."""
-    wide = {"float16": dtypes.FLOAT32, "float32": dtypes.FLOAT64}.get(dtype.name, dtype)
+    wider: dict[str, DType] = {"float16": dtypes.FLOAT32, "float32": dtypes.FLOAT64}
+    wide = wider.get(dtype.name, dtype)
     return cast(ew.add(ew.mul(cast(x, wide), cast(factor, wide)), cast(term, wide)), dtype)
 
 
@@ -303,7 +304,7 @@ def gumbel(
         return settle(ew.neg(ew.log(ew.neg(ew.log(samples)))))
     info = finfo(wanted)
     both = unit_samples(words_of("gumbel", key), (2, *sizes), wanted)
-    coarse, fine = (mv.reshape(manipulation.take_slice(both, 0, k, k + 1), sizes) for k in (0, 1))
+    coarse, fine = (mv.reshape(joining.take_slice(both, 0, k, k + 1), sizes) for k in (0, 1))
     finer = ew.add(ew.add(coarse, ew.mul(fine, 2.0**-info.nmant)), float(info.tiny))
     samples = ew.select(ew.ge(coarse, 0.5), coarse, finer)
     return settle(ew.neg(ew.log(ew.neg(ew.log1p(ew.neg(samples))))))
@@ -466,7 +467,7 @@ def bernoulli(
     if mode == "low":
         return settle(ew.lt(unit_samples(words, sizes, dtype), chance))
     both = unit_samples(words, (2, *sizes), dtype)
-    coarse, fine = (mv.reshape(manipulation.take_slice(both, 0, k, k + 1), sizes) for k in (0, 1))
+    coarse, fine = (mv.reshape(joining.take_slice(both, 0, k, k + 1), sizes) for k in (0, 1))
     return settle(ew.lt(ew.mul(fine, 2.0 ** -finfo(dtype).nmant), ew.sub(chance, coarse)))
 
 

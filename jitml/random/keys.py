@@ -17,7 +17,7 @@ import numpy as np
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError
 from jitml.ir.types import ArrayType
-from jitml.numpy.manipulation import stack, take_slice
+from jitml.numpy.joining import stack, take_slice
 from jitml.numpy.operands import as_shape, cast, fail, is_number, operand, settle
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
@@ -134,14 +134,14 @@ def _seed_words(seed: Any) -> Any:
         number = operator.index(seed)
         if not -(2**63) <= number < 2**64:
             fail(ArgumentError, f"random: the seed {seed} has more than 64 bits")
-        high = number >> 32 & 0xFFFFFFFF if DEFAULT_DTYPES.is_wide else 0
-        return settle(operand(np.array([high, number & 0xFFFFFFFF], np.uint32)))
+        top = number >> 32 & 0xFFFFFFFF if DEFAULT_DTYPES.is_wide else 0
+        return settle(operand(np.array([top, number & 0xFFFFFFFF], np.uint32)))
     x = operand(seed, "random.key")
     type_ = type_of(x)
     if not dtypes.is_integer(type_.dtype) or type_.shape:
         fail(ArgumentError, f"random: a seed is one integer, not {type_}")
     low = ew.convert(x, UINT32)
-    high = literal(0, _WORD)
+    high: Any = literal(0, _WORD)
     if type_.dtype.itemsize == 8:
         high = ew.convert(ew.shift_right_logical(x, 32), UINT32)
     return stack([settle(high), settle(low)])

@@ -1,0 +1,221 @@
+"""Quantiles, percentiles and medians."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jitml.ir import dtypes
+from jitml.ir.errors import ArgumentError
+from jitml.numpy import arithmetic
+from jitml.numpy.creation import asarray
+from jitml.numpy.elementwise import isnan, kind
+from jitml.numpy.logic import logical_not
+from jitml.numpy.logic import where as _where
+from jitml.numpy.manipulation import moveaxis, reshape
+from jitml.numpy.operands import (
+    as_axes,
+    cast,
+    expand_to,
+    fail,
+    operand,
+    settle,
+)
+from jitml.numpy.reductions import any as _any
+from jitml.numpy.reductions import sum as _sum
+from jitml.numpy.statistics import working_operand
+from jitml.ops import elementwise as ew
+from jitml.ops import movement as mv
+from jitml.ops.sort import sort
+from jitml.trace.core import type_of
+from jitml.typing import Array, ArrayLike, Axis
+
+# ---- quantiles ------------------------------------------------------------------------------
+
+_METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+def quantile(
+    a: ArrayLike,
+    q: ArrayLike,
+    axis: Axis = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Array:
+    """The value below which the share `q` of the elements lies.
+
+    >>> import jitml.numpy as jnp
+    >>> print(quantile(jnp.array([1.0, 2.0, 3.0]), 0.5))
+    2.0
+    """
+    return settle(_quantile("quantile", a, q, axis, method, keepdims, False))
+
+
+def nanquantile(
+    a: ArrayLike,
+    q: ArrayLike,
+    axis: Axis = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Array:
+    """The quantile without NaN.
+
+    >>> import jitml.numpy as jnp
+    >>> print(nanquantile(jnp.array([1.0, 3.0, float("nan")]), 0.5))
+    2.0
+    """
+    return settle(_quantile("nanquantile", a, q, axis, method, keepdims, True))
+
+
+def percentile(
+    a: ArrayLike,
+    q: ArrayLike,
+    axis: Axis = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Array:
+    """The quantile of `q` per cent.
+
+    >>> import jitml.numpy as jnp
+    >>> print(percentile(jnp.array([1.0, 2.0, 3.0]), 50))
+    2.0
+    """
+    return settle(_quantile("percentile", a, _share(q), axis, method, keepdims, False))
+
+
+def nanpercentile(
+    a: ArrayLike,
+    q: ArrayLike,
+    axis: Axis = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+) -> Array:
+    """The percentile without NaN.
+
+    >>> import jitml.numpy as jnp
+    >>> print(nanpercentile(jnp.array([1.0, 3.0, float("nan")]), 50))
+    2.0
+    """
+    return settle(_quantile("nanpercentile", a, _share(q), axis, method, keepdims, True))
+
+
+def _share(q: ArrayLike) -> Any:
+    return arithmetic.divide(asarray(q), 100)
+
+
+def median(
+    a: ArrayLike,
+    axis: Axis = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    keepdims: bool = False,
+) -> Array:
+    """The middle of the elements in order.
+
+    >>> import jitml.numpy as jnp
+    >>> print(median(jnp.array([3.0, 1.0, 2.0])))
+    2.0
+    """
+    return settle(_quantile("median", a, 0.5, axis, "midpoint", keepdims, False))
+
+
+def nanmedian(
+    a: ArrayLike,
+    axis: int | Sequence[int] | None = None,
+    out: None = None,
+    overwrite_input: bool = False,
+    keepdims: bool = False,
+) -> Array:
+    """The median without NaN.
+
+    >>> import jitml.numpy as jnp
+    >>> print(nanmedian(jnp.array([3.0, 1.0, float("nan")])))
+    2.0
+    """
+    return settle(_quantile("nanmedian", a, 0.5, axis, "midpoint", keepdims, True))
+
+
+def _quantile(
+    name: str, a: ArrayLike, q: ArrayLike, axis: Axis, method: str, keepdims: bool, skip_nan: bool
+) -> Any:
+    if method not in _METHODS:
+        fail(
+            ArgumentError,
+            f"{name}: method {method!r} is not known",
+            f"methods are {', '.join(_METHODS)}",
+        )
+    x, result = working_operand(name, a, None)
+    if kind(x) == "c":
+        fail(ArgumentError, f"{name}: complex numbers have no order")
+    shape = type_of(x).shape
+    axes = as_axes(axis, len(shape), name)
+    rest = [k for k in range(len(shape)) if k not in axes]
+    length = math.prod(shape[k] for k in axes)
+    outer = tuple(shape[k] for k in rest)
+    if not length:
+        fail(ArgumentError, f"{name}: {type_of(x)} has no elements along the axes")
+    rows = mv.reshape(mv.transpose(x, [*rest, *axes]), (*outer, length))
+    (rows,) = sort([rows], len(outer))
+    share = cast(asarray(q) if not isinstance(q, (int, float)) else float(q), type_of(x).dtype)
+    bad = isnan(rows)
+    count = _sum(logical_not(bad), -1, dtype=type_of(x).dtype) if skip_nan else float(length)
+    found = _between(rows, operand(settle(share)), count, method)
+    if not skip_nan:
+        found = operand(_where(_any(bad, -1), math.nan, settle(found)))
+    share_shape = type_of(operand(settle(share))).shape
+    if keepdims:
+        kept = tuple(1 if k in axes else n for k, n in enumerate(shape))
+        found = mv.reshape(found, (*share_shape, *kept))
+    return cast(found, result)
+
+
+def _between(rows: Any, share: Any, count: Any, method: str) -> Any:
+    """The values at share · (count − 1) along the sorted last axis, for each share (new first axes)."""
+    from jitml.numpy.indexing import take_along_axis
+
+    dtype = type_of(rows).dtype
+    *outer, length = type_of(rows).shape
+    share_shape = type_of(share).shape
+    total = math.prod(share_shape)
+    place = mv.reshape(share, (*(1,) * len(outer), total))
+    place = expand_to(place, (*outer, total))
+    top = count - 1.0 if isinstance(count, float) else ew.sub(operand(count), 1.0)
+    top = (
+        top if isinstance(top, float) else expand_to(mv.reshape(top, (*outer, 1)), (*outer, total))
+    )
+    place = ew.mul(place, top)
+    below, above = ew.floor(place), ew.ceil(place)
+    weight = ew.sub(place, below)
+
+    def at(position: Any) -> Any:
+        inside = arithmetic.clip(position, 0, length - 1)
+        safe = _where(isnan(inside), 0, inside)
+        return operand(
+            take_along_axis(settle(rows), cast(operand(safe), dtypes.INT32), -1, mode="clip")
+        )
+
+    low, high = at(below), at(above)
+    even = operand(np.asarray(0.5, dtype))
+    if method == "linear":
+        between = ew.add(ew.mul(low, ew.sub(1, weight)), ew.mul(high, weight))
+        found = ew.select(ew.eq(weight, 0), low, between)
+    elif method == "midpoint":
+        same = ew.eq(weight, 0)
+        found = ew.select(same, low, ew.mul(ew.add(low, high), even))
+    elif method == "nearest":
+        found = at(ew.round_even(place))
+    else:
+        found = low if method == "lower" else high
+    turned = reshape(moveaxis(settle(found), -1, 0), (*share_shape, *outer))
+    return operand(turned)
