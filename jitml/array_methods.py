@@ -82,7 +82,7 @@ def _operator(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 def _short_cut(name: str, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """An operator on arrays at hand; the quotient and powers of a number depend on which number it is."""
+    """An operator on arrays at hand; quotients and powers depend on which number stands there."""
     if name == "divmod":
         return _operator(function)
     takes_numbers = name in _COMPARISON or name in ("add", "subtract", "multiply", "divide")

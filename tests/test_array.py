@@ -13,9 +13,20 @@ import jitml
 import jitml.numpy as jnp
 
 BINARY = [
-    operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod,
-    operator.pow, operator.lt, operator.le, operator.eq, operator.ne, operator.gt, operator.ge,
-]  # fmt: skip
+    operator.add,
+    operator.sub,
+    operator.mul,
+    operator.truediv,
+    operator.floordiv,
+    operator.mod,
+    operator.pow,
+    operator.lt,
+    operator.le,
+    operator.eq,
+    operator.ne,
+    operator.gt,
+    operator.ge,
+]
 INTEGER = [operator.and_, operator.or_, operator.xor, operator.lshift, operator.rshift, divmod]
 X = np.array([1.5, -2.0, 3.0], np.float32)
 K = np.array([5, 2, 7], np.int32)

@@ -12,10 +12,33 @@ from jitml import nn
 jax = pytest.importorskip("jax")
 X = np.array([-3.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 8.0], np.float32)
 NAMES = [
-    "celu", "elu", "gelu", "glu", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu", "log_sigmoid",
-    "log_softmax", "logmeanexp", "logsumexp", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_sign",
-    "softmax", "softplus", "sparse_plus", "sparse_sigmoid", "squareplus", "standardize", "tanh",
-]  # fmt: skip
+    "celu",
+    "elu",
+    "gelu",
+    "glu",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_tanh",
+    "leaky_relu",
+    "log_sigmoid",
+    "log_softmax",
+    "logmeanexp",
+    "logsumexp",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "soft_sign",
+    "softmax",
+    "softplus",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "squareplus",
+    "standardize",
+    "tanh",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -71,7 +94,8 @@ def test_one_hot():
 
 
 @pytest.mark.parametrize(
-    "name", ["glorot_uniform", "glorot_normal", "he_normal", "he_uniform", "lecun_normal", "lecun_uniform"]
+    "name",
+    ["glorot_uniform", "glorot_normal", "he_normal", "he_uniform", "lecun_normal", "lecun_uniform"],
 )
 def test_initializers(name):
     key = np.array([0, 5], np.uint32)

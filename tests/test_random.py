@@ -25,28 +25,43 @@ def both(name, *arguments, **options):
 
 
 EXACT = [
-    ("split", (), {}), ("split", ((3, 2),), {}), ("fold_in", (123,), {}),
+    ("split", (), {}),
+    ("split", ((3, 2),), {}),
+    ("fold_in", (123,), {}),
     *(("bits", ((5, 3), f"uint{n}"), {}) for n in (8, 16, 32)),
     *(("uniform", ((1000,), d), {}) for d in FLOATS),
     *(("uniform", ((1000,), d, -3, 5.5), {}) for d in FLOATS),
     *(("randint", ((200,), 3, 100, d), {}) for d in ("int8", "uint8", "int16", "int32", "uint32")),
-    ("randint", ((200,), 0, 256, "uint8"), {}), ("randint", ((9,), 5, 2, "int32"), {}),
+    ("randint", ((200,), 0, 256, "uint8"), {}),
+    ("randint", ((9,), 5, 2, "int32"), {}),
     ("randint", ((3, 4), np.array([0, -5, 3, 9]), np.array([1, 5, 3, 2**31 - 1])), {}),
-    ("bernoulli", (0.3, (100,)), {}), ("bernoulli", (0.3, (100,), "high"), {}), ("rademacher", ((99,),), {}),
-    ("permutation", (1000,), {}), ("permutation", (X,), {}), ("permutation", (X, 1), {}),
+    ("bernoulli", (0.3, (100,)), {}),
+    ("bernoulli", (0.3, (100,), "high"), {}),
+    ("rademacher", ((99,),), {}),
+    ("permutation", (1000,), {}),
+    ("permutation", (X,), {}),
+    ("permutation", (X, 1), {}),
     ("permutation", (X, 1, True), {}),
     *(("choice", (a, (3,), r, p), {}) for a in (4, X) for r in (True, False) for p in (None, P)),
-    ("categorical", (X,), {}), ("categorical", (X, 0, (5, 6)), {}),
+    ("categorical", (X,), {}),
+    ("categorical", (X, 0, (5, 6)), {}),
     ("categorical", (X, 1, (3, 4)), {"replace": False}),
-]  # fmt: skip
+]
 NEAR = [
     *(("normal", ((1000,), d), {}) for d in (*FLOATS, "complex64")),
-    *((n, ((1000,),), {}) for n in ("exponential", "gumbel", "laplace", "logistic", "cauchy", "maxwell")),
-    ("gumbel", ((1000,),), {"mode": "high"}), ("truncated_normal", (-1, 2.0, (1000,)), {}),
-    ("pareto", (2.0,), {"shape": (50,)}), ("rayleigh", (1.5,), {"shape": (50,)}),
-    ("lognormal", (0.5,), {"shape": (50,)}), ("weibull_min", (2.0, 3.0, (50,)), {}),
-    ("triangular", (0.0, 0.3, 1.0), {"shape": (50,)}), ("geometric", (0.2,), {"shape": (50,)}),
-]  # fmt: skip
+    *(
+        (n, ((1000,),), {})
+        for n in ("exponential", "gumbel", "laplace", "logistic", "cauchy", "maxwell")
+    ),
+    ("gumbel", ((1000,),), {"mode": "high"}),
+    ("truncated_normal", (-1, 2.0, (1000,)), {}),
+    ("pareto", (2.0,), {"shape": (50,)}),
+    ("rayleigh", (1.5,), {"shape": (50,)}),
+    ("lognormal", (0.5,), {"shape": (50,)}),
+    ("weibull_min", (2.0, 3.0, (50,)), {}),
+    ("triangular", (0.0, 0.3, 1.0), {"shape": (50,)}),
+    ("geometric", (0.2,), {"shape": (50,)}),
+]
 
 
 @pytest.mark.parametrize(("name", "arguments", "options"), EXACT)
@@ -60,14 +75,20 @@ def test_same_samples(name, arguments, options):
     ours, theirs = both(name, *arguments, **options)
     tolerance = {2: 1e-2, 4: 2e-6, 8: 2e-6}[ours.dtype.itemsize]
     kind = np.complex128 if ours.dtype.kind == "c" else np.float64
-    np.testing.assert_allclose(ours.astype(kind), theirs.astype(kind), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(
+        ours.astype(kind), theirs.astype(kind), rtol=tolerance, atol=tolerance
+    )
 
 
 def test_sixty_four_bits():
     with jax.enable_x64(True), jitml.enable_x64():
         for seed in (-1, 2**40, 5):
             np.testing.assert_array_equal(random.PRNGKey(seed), jax.random.PRNGKey(seed))
-        for name, arguments in (("bits", ((9,), "uint64")), ("uniform", ((99,),)), ("randint", ((9,), 0, 2**60))):
+        for name, arguments in (
+            ("bits", ((9,), "uint64")),
+            ("uniform", ((99,),)),
+            ("randint", ((9,), 0, 2**60)),
+        ):
             np.testing.assert_array_equal(*both(name, *arguments))
 
 

@@ -87,8 +87,8 @@ class IndexUpdater:
 class IndexedUpdater:
     """`x.at[index]`: each method returns a changed copy of `x`.
 
-    `mode` says what an index out of bounds does: "raise" (the default), "clip" it to the nearest, "drop" or "fill"
-    (leave it out; a read gives `fill_value`), "wrap", or "promise_in_bounds".
+    `mode` says what an index out of bounds does: "raise" (the default), "clip" it to the nearest,
+    "drop" or "fill" (leave it out; a read gives `fill_value`), "wrap", or "promise_in_bounds".
     """
 
     array: Any
@@ -249,7 +249,7 @@ def _largest(counts: Any) -> int:
 
 
 def _as_data(index: Any) -> Any:
-    """An index whose integers are data, so that a mode and not the parser rules over their bounds."""
+    """An index whose integers are data, so that the mode rules over their bounds."""
     items = index if isinstance(index, tuple) else (index,)
     return tuple(_as_data_item(item) for item in items)
 
@@ -288,7 +288,7 @@ def _warn_of_narrowing(source: Any, target: Any) -> None:
 
 
 def _by_mask(x: Any, index: Any, y: Any, combine: Combine) -> Any:
-    """The update as a choice, where the index is one mask and the values are the same for all it selects."""
+    """The update as a choice, where the index is one mask and its values are all the same."""
     if isinstance(index, tuple) and len(index) == 1:
         (index,) = index
     if getattr(index, "dtype", None) != dtypes.BOOL or not np.ndim(index):
@@ -417,7 +417,7 @@ def _turned(entry: Static) -> bool:
 
 
 def _with_scalars_as_arrays(entries: list[Entry]) -> list[Entry]:
-    """Known integers as index arrays: they leave the values no axis, and stand with the other arrays."""
+    """Known integers as index arrays: the values have no axis for them."""
     return [
         Dynamic(np.asarray(e.start, np.int32), True) if isinstance(e, Static) and e.dropped else e
         for e in entries

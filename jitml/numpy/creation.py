@@ -164,7 +164,7 @@ def _from_sequence(x: Sequence[Any], dtype: DType | None) -> Any:
 
 
 def _numbers(x: Sequence[Any], leaves: list[Any], dtype: DType | None) -> Any:
-    """A nested list of numbers as a NumPy array of `dtype`, or of the dtype that they have together."""
+    """A nested list of numbers as a NumPy array of `dtype`, or of their common dtype."""
     if dtype is None:
         kinds = {(type(v), v.dtype if isinstance(v, np.generic) else None): v for v in leaves}
         pairs = [

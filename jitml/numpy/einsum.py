@@ -135,7 +135,7 @@ def _sizes(formula: str, terms: Sequence[str], shapes: Sequence[tuple[int, ...]]
 
 
 def _prepared(x: Any, term: str, sizes: dict[str, int]) -> tuple[Any, str]:
-    """An operand without repeated labels (their diagonal is taken) and without broadcast axes of size 1."""
+    """An operand without repeated labels (of which it takes the diagonal) and broadcast axes."""
     for label in dict.fromkeys(term):
         while term.count(label) > 1:
             x, term = _diagonal(x, term, label)

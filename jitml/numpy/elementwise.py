@@ -285,14 +285,16 @@ def _round_integers(x: Any, unit: int) -> Any:
 # ---- what kind of number --------------------------------------------------------------------
 
 
-def _false(x: Any) -> Any:
+def _equals(x: Any, limit: float) -> Any:
+    if kind(x) == "f":
+        return ew.eq(x, limit)
     return full_of(ArrayType(dtypes.BOOL, type_of(x).shape), False)
 
 
 def _test(
     name: str, of_float: Unary, of_integer: bool, summary: str, call: str, result: str
 ) -> Unary:
-    """A truth about floats that is one constant for integers, and holds of complex numbers part by part."""
+    """A truth about floats: a constant for integers, part by part for complex numbers."""
 
     def function(x: ArrayLike, /) -> Array:
         x = operand(x, name)
@@ -315,11 +317,11 @@ isinf = _test(
     "Whether infinite, of either sign.", "isinf(1.0)", "False",
 )  # fmt: skip
 isposinf = _numeric(
-    "isposinf", _of_reals("isposinf", lambda x: ew.eq(x, math.inf) if kind(x) == "f" else _false(x)),
+    "isposinf", _of_reals("isposinf", lambda x: _equals(x, math.inf)),
     "Whether +∞.", "isposinf(1.0)", "False",
 )  # fmt: skip
 isneginf = _numeric(
-    "isneginf", _of_reals("isneginf", lambda x: ew.eq(x, -math.inf) if kind(x) == "f" else _false(x)),
+    "isneginf", _of_reals("isneginf", lambda x: _equals(x, -math.inf)),
     "Whether −∞.", "isneginf(1.0)", "False",
 )  # fmt: skip
 

@@ -27,7 +27,7 @@ from jitml.typing import Array, ArrayLike
 
 
 def _ordered(x: Any, y: Any) -> tuple[Any, Any]:
-    """(greater, smaller) by a choice, through which derivatives of all orders are right even at ties."""
+    """(greater, smaller) by a choice: derivatives of all orders are right even at ties."""
     first = ew.ge(x, y)
     return ew.select(first, x, y), ew.select(first, y, x)
 
@@ -144,7 +144,7 @@ def ldexp(x: ArrayLike, i: ArrayLike, /) -> Array:
 
 
 def _scaled(x: Any, exponent: Any) -> Any:
-    """x · 2^exponent in float64: in steps, the largest last, so that no earlier one rounds what counts."""
+    """x · 2^exponent in float64: in steps, the largest last, so that no earlier one rounds."""
     rest = operand(clip(exponent, -2200, 2200))
     steps = []
     for _ in range(3):

@@ -65,7 +65,7 @@ class NewAxis:
 
 @dataclass(frozen=True)
 class Static:
-    """`start, start + step, …`: `count` positions of an axis, of which an integer index keeps none."""
+    """`count` positions of an axis from `start` on; an integer index drops the axis."""
 
     start: int
     step: int
@@ -158,7 +158,8 @@ def _mask_positions(mask: Any) -> list[Any]:
         except TracerError:
             fail(
                 NonConcreteBooleanIndexError,
-                f"a mask was used as an index: {describe(mask)}, whose values are not known while tracing",
+                f"a mask was used as an index: {describe(mask)}, whose values are not known "
+                "while tracing",
                 "use jitml.numpy.where(mask, x, y), or nonzero(mask, size=…)",
             )
     truths = np.asarray(mask)
@@ -348,7 +349,7 @@ def _apply_dynamic(x: Any, entries: list[Entry], mode: str, fill_value: Any) -> 
 
 
 def gather_place(entries: Sequence[Entry]) -> int:
-    """The axis of the result where the axes of the index arrays stand: where they stood, if together."""
+    """Where the axes of the index arrays begin in the result: where they stood, if together."""
     kept = [e for e in entries if not (isinstance(e, Static) and e.dropped)]
     place = next(k for k, e in enumerate(kept) if isinstance(e, Dynamic))
     return place if are_together(entries) else 0
@@ -369,7 +370,7 @@ def take_slices(
     mode: str,
     fill_value: Any,
 ) -> Any:
-    """The elements at `positions` along `axes`; axes of `shape` stand at axis `at` of the result."""
+    """The elements at `positions` along `axes`; `shape` stands at axis `at` of the result."""
     own = type_of(x).shape
     rest = [k for k in range(len(own)) if k not in axes]
     result_rank = len(rest) + len(shape)
@@ -448,7 +449,7 @@ def take_along_axis(
     if type_of(chosen).ndim != rank:
         fail(
             ArgumentError,
-            f"take_along_axis: indices have {type_of(chosen).ndim} dimensions, the array has {rank}",
+            f"take_along_axis: {type_of(chosen).ndim}-d indices of an array of {rank} dimensions",
         )
     if not dtypes.is_integer(type_of(chosen).dtype):
         fail(ArgumentError, f"take_along_axis: indices must be integers, got {type_of(chosen)}")

@@ -85,12 +85,16 @@ def _check_inner(name: str, x: Any, y: Any, i: int, j: int) -> None:
     )
 
 
+def _turned(x: ArrayType) -> ArrayType:
+    return x.with_shape((*x.shape[:-2], x.shape[-1], x.shape[-2]))
+
+
 def _transposed_hint(x: ArrayType, y: ArrayType) -> str:
     """Which operand, transposed, would make a matrix product fit."""
     if y.ndim >= 2 and x.shape[-1] == y.shape[-1]:
-        return f"the second one transposed (.mT) has shape {y.with_shape((*y.shape[:-2], y.shape[-1], y.shape[-2]))}"
+        return f"the second one transposed (.mT) has shape {_turned(y)}"
     if x.ndim >= 2 and x.shape[-2] == y.shape[max(y.ndim - 2, 0)]:
-        return f"the first one transposed (.mT) has shape {x.with_shape((*x.shape[:-2], x.shape[-1], x.shape[-2]))}"
+        return f"the first one transposed (.mT) has shape {_turned(x)}"
     return "the last axis of the first must be as long as the second last (or only) of the second"
 
 
@@ -113,7 +117,7 @@ def matmul(
         if not type_of(z).ndim:
             fail(
                 ShapeError,
-                f"matmul: operand {position + 1} is 0-d ({type_of(z)}), it needs 1 or more dimensions",
+                f"matmul: operand {position + 1} is 0-d ({type_of(z)}), not a vector or matrix",
                 "multiply by a number with *",
             )
     _check_inner("matmul", x, y, type_of(x).ndim - 1, max(type_of(y).ndim - 2, 0))
@@ -267,7 +271,7 @@ def tensordot(
     preferred_element_type: DTypeLike | None = None,
     out_sharding: object = None,
 ) -> Array:
-    """The sum over pairs of axes: the last `axes` of `a` with the first of `b`, or two lists of axes.
+    """The sum over pairs of axes: the last of `a` with the first of `b`, or two lists.
 
     >>> import jitml.numpy as jnp
     >>> tensordot(jnp.ones((2, 3, 4)), jnp.ones((3, 4, 5))).shape
@@ -290,7 +294,8 @@ def tensordot(
     if sizes[0] != sizes[1]:
         fail(
             ShapeError,
-            f"tensordot: sizes of the axes {pair[0]} and {pair[1]} differ: {type_of(x)} and {type_of(y)}",
+            f"tensordot: sizes of the axes {pair[0]} and {pair[1]} differ: "
+            f"{type_of(x)} and {type_of(y)}",
         )
     return settle(contract(x, y, pair, precision=precision, preferred=preferred_element_type))
 

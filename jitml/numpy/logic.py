@@ -70,7 +70,7 @@ def _with_huge_number(meaning: Binary, x: Any, y: Any) -> Array | None:
 
 
 def _compare_mixed_signs(name: str, op: Binary, x: Any, y: Any) -> Any:
-    """uint64 with a signed integer: a negative number decides alone, else both are compared as uint64."""
+    """uint64 with a signed integer: a negative one decides alone, else both compare as uint64."""
     x, y = broadcast_together(name, [operand(x, name), operand(y, name)])
     unsigned = np.dtype(np.uint64)
     if kind(x) == "i":

@@ -44,7 +44,7 @@ def fail(kind: type[JitmlError], message: str, hint: str = "") -> NoReturn:
 
 
 def is_number(x: object) -> bool:
-    """Whether `x` is a Python number, whose dtype is weak (np.float64 is a float, but a strong one)."""
+    """Whether `x` is a Python number, whose dtype is weak (np.float64 is one that is not)."""
     kind = type(x)
     if kind is ConcreteArray or kind is Tracer:
         return False
@@ -104,7 +104,7 @@ _STRING_KINDS: dict[str, type] = {"bool": bool, "int": int, "float": float, "com
 
 
 def as_dtype(spelling: Any) -> DType:
-    """The dtype that `spelling` names, in any of NumPy's ways; Python's own types have the default widths."""
+    """The dtype that `spelling` names in any of NumPy's ways; Python's types by default widths."""
     if isinstance(spelling, np.dtype):
         return check_supported(spelling.newbyteorder("="))
     kind = _PYTHON_KINDS.get(spelling) if isinstance(spelling, type) else None
@@ -168,7 +168,7 @@ def inexact(dtype: DType, weak: bool = False) -> DType:
 
 
 def cast(x: Any, dtype: DType, weak: bool = False) -> Operand:
-    """An operand or Python number as an operand of `dtype`; numbers and widened literals cost no equation."""
+    """An operand or Python number as an operand of `dtype`; numbers cost no equation."""
     if is_number(x):
         return literal(_narrowed(x, dtype), ArrayType(dtype, (), weak))
     if type_of(x).dtype == dtype:
@@ -213,7 +213,7 @@ def strong(x: Operand) -> Operand:
 
 
 def promoted(name: str, *arguments: Any, to_inexact: bool = False) -> list[Operand]:
-    """The arguments as operands of their common dtype; Python numbers become literals of it at once."""
+    """The arguments as operands of their common dtype; numbers become literals of it at once."""
     raw = [x if is_number(x) else operand(x, name) for x in arguments]
     dtype, weak = promoted_kind([kind_of(x) for x in raw])
     if to_inexact:

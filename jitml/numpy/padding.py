@@ -21,8 +21,8 @@ Pairs = list[tuple[int, int]]
 def pad(array: ArrayLike, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Array:
     """An array with elements added before and behind along each axis.
 
-    Modes: "constant" (`constant_values`), "edge", "reflect", "symmetric" (`reflect_type`), "wrap", "linear_ramp"
-    (`end_values`), "maximum", "minimum", "mean" (`stat_length`), "empty".
+    Modes: "constant" (`constant_values`), "edge", "reflect", "symmetric" (`reflect_type`), "wrap",
+    "linear_ramp" (`end_values`), "maximum", "minimum", "mean" (`stat_length`), "empty".
 
     >>> import jitml.numpy as jnp
     >>> print(pad(jnp.array([1, 2]), 1))

@@ -181,7 +181,7 @@ def _quantile(
 
 
 def _between(rows: Any, share: Any, count: Any, method: str) -> Any:
-    """The values at share · (count − 1) along the sorted last axis, for each share (new first axes)."""
+    """The values at share · (count − 1) along the sorted last axis, for each share."""
     from jitml.numpy.indexing import take_along_axis
 
     dtype = type_of(rows).dtype

@@ -224,7 +224,8 @@ def values_at_hand(name: str, x: Any) -> np.ndarray[Any, Any]:
     except TracerError:
         fail(
             ConcretizationTypeError,
-            f"{name}: the size of the result depends on {type_of(x)}, whose values are not known while tracing",
+            f"{name}: the size of the result depends on {type_of(x)}, whose values are not known "
+            "while tracing",
             f"pass size= to {name}",
         )
 

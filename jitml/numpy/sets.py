@@ -29,7 +29,7 @@ from jitml.typing import Array, ArrayLike
 
 
 class UniqueResult(NamedTuple):
-    """The distinct values, where each first occurs, which one each element is, and how often each occurs."""
+    """The distinct values, their first places, which one each element is, and their counts."""
 
     values: Array
     indices: Array
@@ -48,7 +48,9 @@ def unique(
     size: int | None = None,
     fill_value: Any = None,
 ) -> Any:
-    """The distinct elements in ascending order; with `size` so many, filled up with `fill_value` (the smallest).
+    """The distinct elements in ascending order.
+
+    With `size` there are so many, filled up with `fill_value` (the smallest).
 
     >>> import jitml.numpy as jnp
     >>> print(unique(jnp.array([3, 1, 3])))
@@ -173,7 +175,7 @@ def histogram_bin_edges(
     range: Sequence[ArrayLike] | None = None,
     weights: ArrayLike | None = None,
 ) -> Array:
-    """The edges of so many bins of equal width from the smallest to the greatest element, or the given edges.
+    """The edges of so many bins of equal width, or the given edges.
 
     >>> import jitml.numpy as jnp
     >>> print(histogram_bin_edges(jnp.array([0.0, 1.0]), 2))

@@ -97,7 +97,7 @@ def uniform_samples(
 
 
 def _multiply_add(x: Any, factor: Any, term: Any, dtype: DType) -> Any:
-    """x · factor + term rounded once, as the machine instruction that `jax.random` meets does it."""
+    """x · factor + term rounded once, as the instruction that `jax.random` meets does it."""
     wider: dict[str, DType] = {"float16": dtypes.FLOAT32, "float32": dtypes.FLOAT64}
     wide = wider.get(dtype.name, dtype)
     return cast(ew.add(ew.mul(cast(x, wide), cast(factor, wide)), cast(term, wide)), dtype)

@@ -18,39 +18,97 @@ KERNEL = np.random.default_rng(2).normal(size=(3, 3, 3, 4)).astype(np.float32)
 NHWC = ("NHWC", "HWIO", "NHWC")
 
 ROWS = [
-    ("add", (X, X)), ("sub", (X, 1.0)), ("mul", (2, K)), ("div", (K, 2)), ("rem", (K, 3)), ("max", (X, 0.0)),
-    ("pow", (np.abs(X), 2.5)), ("pow", (X, 3)), ("integer_pow", (X, -2)), ("rsqrt", (np.abs(X),)), ("logistic", (X,)),
-    ("erf", (X,)), ("erf_inv", (np.tanh(X),)), ("lgamma", (np.abs(X),)), ("digamma", (np.abs(X),)), ("cbrt", (X,)),
-    ("round", (V,)), ("sign", (X,)), ("clz", (K,)), ("population_count", (K,)), ("shift_right_logical", (K, 1)),
-    ("bitwise_xor", (K, 3)), ("atan2", (X, X[::-1].copy())), ("complex", (X, X)), ("conj", (X,)), ("is_finite", (X,)),
-    ("select", (X > 0, X, -X)), ("clamp", (-0.5, X, 0.5)), ("select_n", (K > 0, K, -K)), ("reduce_precision", (X, 8, 7)),
-    ("convert_element_type", (X, "int32")), ("bitcast_convert_type", (X, "int32")), ("bitcast_convert_type", (X, "uint8")),
-    ("bitcast_convert_type", (np.arange(8, dtype=np.uint8).reshape(2, 4), "float32")), ("iota", ("float32", 5)),
-    ("broadcasted_iota", ("int32", (2, 3), 1)), ("broadcast", (V, (2, 3))), ("broadcast_in_dim", (V, (2, 4, 3), (1,))),
-    ("reshape", (X, (2, 6))), ("reshape", (X, (12,), (1, 0))), ("collapse", (IMAGE, 1, 3)), ("transpose", (X, (1, 0))),
-    ("rev", (X, (0, 1))), ("expand_dims", (X, (0, 2))), ("concatenate", ([X, X], 1)), ("pad", (X, 0.5, [(1, -1, 0), (0, 2, 1)])),
-    ("slice", (X, (0, 1), (3, 4), (2, 1))), ("slice_in_dim", (X, 1, -1, 1, 1)), ("index_in_dim", (X, -1, 1)),
-    ("dynamic_slice", (X, (1, 7), (2, 2))), ("dynamic_slice", (X, (-2, 0), (1, 4))), ("dynamic_slice_in_dim", (X, 2, 2, 1)),
-    ("dynamic_index_in_dim", (X, -1, 0, False)), ("dynamic_update_slice", (X, X[:2, :2], (2, 1))),
-    ("dynamic_update_index_in_dim", (X, V, 1, 0)), ("dynamic_update_slice_in_dim", (X, X[:, :1], 3, 1)),
-    ("split", (V, (1, 3))), ("tile", (X, (2, 1))), ("reduce_sum", (X, (1,))), ("reduce_xor", (K, (0,))), ("argmax", (X, 1, "int32")),
-    ("cumsum", (X, 1, True)), ("cummax", (X,)), ("cumlogsumexp", (X, 1)), ("sort", (X, 0)), ("top_k", (X, 2)),
-    ("sort_key_val", (V, K)), ("sort", ((K, V),)), ("dot", (X, V)), ("batch_matmul", (IMAGE, IMAGE.swapaxes(2, 3).copy())),
+    ("add", (X, X)),
+    ("sub", (X, 1.0)),
+    ("mul", (2, K)),
+    ("div", (K, 2)),
+    ("rem", (K, 3)),
+    ("max", (X, 0.0)),
+    ("pow", (np.abs(X), 2.5)),
+    ("pow", (X, 3)),
+    ("integer_pow", (X, -2)),
+    ("rsqrt", (np.abs(X),)),
+    ("logistic", (X,)),
+    ("erf", (X,)),
+    ("erf_inv", (np.tanh(X),)),
+    ("lgamma", (np.abs(X),)),
+    ("digamma", (np.abs(X),)),
+    ("cbrt", (X,)),
+    ("round", (V,)),
+    ("sign", (X,)),
+    ("clz", (K,)),
+    ("population_count", (K,)),
+    ("shift_right_logical", (K, 1)),
+    ("bitwise_xor", (K, 3)),
+    ("atan2", (X, X[::-1].copy())),
+    ("complex", (X, X)),
+    ("conj", (X,)),
+    ("is_finite", (X,)),
+    ("select", (X > 0, X, -X)),
+    ("clamp", (-0.5, X, 0.5)),
+    ("select_n", (K > 0, K, -K)),
+    ("reduce_precision", (X, 8, 7)),
+    ("convert_element_type", (X, "int32")),
+    ("bitcast_convert_type", (X, "int32")),
+    ("bitcast_convert_type", (X, "uint8")),
+    ("bitcast_convert_type", (np.arange(8, dtype=np.uint8).reshape(2, 4), "float32")),
+    ("iota", ("float32", 5)),
+    ("broadcasted_iota", ("int32", (2, 3), 1)),
+    ("broadcast", (V, (2, 3))),
+    ("broadcast_in_dim", (V, (2, 4, 3), (1,))),
+    ("reshape", (X, (2, 6))),
+    ("reshape", (X, (12,), (1, 0))),
+    ("collapse", (IMAGE, 1, 3)),
+    ("transpose", (X, (1, 0))),
+    ("rev", (X, (0, 1))),
+    ("expand_dims", (X, (0, 2))),
+    ("concatenate", ([X, X], 1)),
+    ("pad", (X, 0.5, [(1, -1, 0), (0, 2, 1)])),
+    ("slice", (X, (0, 1), (3, 4), (2, 1))),
+    ("slice_in_dim", (X, 1, -1, 1, 1)),
+    ("index_in_dim", (X, -1, 1)),
+    ("dynamic_slice", (X, (1, 7), (2, 2))),
+    ("dynamic_slice", (X, (-2, 0), (1, 4))),
+    ("dynamic_slice_in_dim", (X, 2, 2, 1)),
+    ("dynamic_index_in_dim", (X, -1, 0, False)),
+    ("dynamic_update_slice", (X, X[:2, :2], (2, 1))),
+    ("dynamic_update_index_in_dim", (X, V, 1, 0)),
+    ("dynamic_update_slice_in_dim", (X, X[:, :1], 3, 1)),
+    ("split", (V, (1, 3))),
+    ("tile", (X, (2, 1))),
+    ("reduce_sum", (X, (1,))),
+    ("reduce_xor", (K, (0,))),
+    ("argmax", (X, 1, "int32")),
+    ("cumsum", (X, 1, True)),
+    ("cummax", (X,)),
+    ("cumlogsumexp", (X, 1)),
+    ("sort", (X, 0)),
+    ("top_k", (X, 2)),
+    ("sort_key_val", (V, K)),
+    ("sort", ((K, V),)),
+    ("dot", (X, V)),
+    ("batch_matmul", (IMAGE, IMAGE.swapaxes(2, 3).copy())),
     ("dot_general", (IMAGE, IMAGE, (((2, 3), (2, 3)), ((0,), (0,))))),
     ("conv_general_dilated", (IMAGE, KERNEL, (2, 1), "SAME", None, (1, 2), NHWC)),
     ("conv_general_dilated", (IMAGE, KERNEL, (1, 1), [(1, 2), (0, 1)], (2, 1), None, NHWC)),
-    ("conv", (IMAGE.transpose(0, 3, 1, 2).copy(), KERNEL.transpose(3, 2, 0, 1).copy(), (1, 1), "VALID")),
-    ("conv_transpose", (IMAGE, KERNEL, (2, 2), "SAME", None, NHWC)), ("conv_transpose", (IMAGE, KERNEL, (2, 3), "VALID")),
+    (
+        "conv",
+        (IMAGE.transpose(0, 3, 1, 2).copy(), KERNEL.transpose(3, 2, 0, 1).copy(), (1, 1), "VALID"),
+    ),
+    ("conv_transpose", (IMAGE, KERNEL, (2, 2), "SAME", None, NHWC)),
+    ("conv_transpose", (IMAGE, KERNEL, (2, 3), "VALID")),
     ("conv_transpose", (IMAGE, KERNEL.swapaxes(2, 3).copy(), (2, 1), "SAME", None, NHWC, True)),
     ("padtype_to_pads", ((5, 6), (3, 2), (2, 1), "SAME")),
-]  # fmt: skip
+]
 
 
 def _list(result):
     return list(result) if isinstance(result, (tuple, list)) else [result]
 
 
-@pytest.mark.parametrize(("name", "arguments"), ROWS, ids=[f"{n}-{i}" for i, (n, _) in enumerate(ROWS)])
+@pytest.mark.parametrize(
+    ("name", "arguments"), ROWS, ids=[f"{n}-{i}" for i, (n, _) in enumerate(ROWS)]
+)
 def test_function(name, arguments):
     expected = _list(getattr(jax.lax, name)(*arguments))
     found = _list(getattr(lax, name)(*arguments))
@@ -82,9 +140,18 @@ def test_gather_and_scatter():
     np.testing.assert_array_equal(found, jax.lax.gather(X, at, theirs, (1, 4)))
     puts = lax.ScatterDimensionNumbers((1,), (0,), (0,))
     their_puts = jax.lax.ScatterDimensionNumbers((1,), (0,), (0,))
-    for name in ("scatter", "scatter_add", "scatter_mul", "scatter_min", "scatter_max", "scatter_sub"):
+    for name in (
+        "scatter",
+        "scatter_add",
+        "scatter_mul",
+        "scatter_min",
+        "scatter_max",
+        "scatter_sub",
+    ):
         ours = getattr(lax, name)(X, at, X[:2], puts)
-        np.testing.assert_allclose(ours, getattr(jax.lax, name)(X, at, X[:2], their_puts), rtol=1e-6)
+        np.testing.assert_allclose(
+            ours, getattr(jax.lax, name)(X, at, X[:2], their_puts), rtol=1e-6
+        )
     with pytest.raises(errors.OutOfBoundsError, match="index 9"):
         lax.gather(X, np.array([[9]]), numbers, (1, 4))
     assert np.isnan(lax.gather(X, np.array([[9]]), numbers, (1, 4), mode="fill")).all()

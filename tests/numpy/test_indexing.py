@@ -115,7 +115,9 @@ def test_modes_of_updates(mode, expected):
 
 def test_out_of_bounds_raises():
     x = jnp.asarray(ARRAY)
-    with pytest.raises(errors.OutOfBoundsError, match="index 5 is out of bounds for axis 1 with size 3"):
+    with pytest.raises(
+        errors.OutOfBoundsError, match="index 5 is out of bounds for axis 1 with size 3"
+    ):
         x[0, 5]
     with pytest.raises(errors.OutOfBoundsError, match="index 4"):
         x[jnp.array([0, 4])]

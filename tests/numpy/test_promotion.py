@@ -17,6 +17,7 @@ from jitml.trace.core import trace_graph
 jax = pytest.importorskip("jax")
 NARROW = [d for d in SHORT_NAMES if d.itemsize < 8 or d == np.dtype(np.complex64)]
 
+
 def test_result_type_of_every_pair():
     with jax.enable_x64(True), jitml.enable_x64(True):
         for first, second in itertools.product(SHORT_NAMES, repeat=2):
@@ -56,13 +57,19 @@ def test_numbers_that_do_not_fit_raise():
         assert jnp.asarray(2**31).dtype == np.int64
 
 
-@pytest.mark.parametrize("name", ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"])
+@pytest.mark.parametrize(
+    "name", ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
+)
 def test_comparison_is_exact_whatever_the_signs(name):
     compare = getattr(np, name)
     signed = np.array([-1, 0, 2**62, -(2**63)], np.int64)
     unsigned = np.array([2**64 - 1, 0, 2**62, 2**63], np.uint64)
-    np.testing.assert_array_equal(np.asarray(getattr(jnp, name)(signed, unsigned)), compare(signed, unsigned))
-    np.testing.assert_array_equal(np.asarray(getattr(jnp, name)(unsigned, signed)), compare(unsigned, signed))
+    np.testing.assert_array_equal(
+        np.asarray(getattr(jnp, name)(signed, unsigned)), compare(signed, unsigned)
+    )
+    np.testing.assert_array_equal(
+        np.asarray(getattr(jnp, name)(unsigned, signed)), compare(unsigned, signed)
+    )
     bytes_ = np.array([0, 255], np.uint8)
     for number in (-1, 300):
         np.testing.assert_array_equal(
