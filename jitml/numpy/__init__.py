@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as _numpy
 
+from jitml.numpy import linalg
 from jitml.numpy.arithmetic import (
     add,
     clip,
@@ -553,6 +554,7 @@ __all__ = [
     "less",
     "less_equal",
     "lexsort",
+    "linalg",
     "linspace",
     "log",
     "log1p",

@@ -305,3 +305,15 @@ def test_errors_name_the_shapes_and_the_line(call, message):
     with pytest.raises(jitml.errors.JitmlError, match=message) as caught:
         call()
     assert caught.value.source.file == __file__
+
+
+@pytest.mark.parametrize("order", [None, 1, 2, 3, 0, np.inf, -np.inf])
+def test_vector_norms(order):
+    expected = np.linalg.norm(M, order, 1)
+    with jitml.enable_x64():
+        np.testing.assert_allclose(jnp.linalg.norm(M, order, 1), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("order", [None, "fro", 1, -1, np.inf, -np.inf])
+def test_matrix_norms(order):
+    np.testing.assert_allclose(jnp.linalg.norm(M, order), np.linalg.norm(M, order), rtol=1e-12)
