@@ -59,6 +59,7 @@ def build_kernel(
         except SplitAxis as split:
             builder.record_split(split)
         except _Unmerged:
+            assert shares_axes, roots
             shares_axes = False
 
 

@@ -257,27 +257,33 @@ class ElementBuilder:
     def _reduction(self, op: Reduction, eqn: Eqn, index: Sequence[Index]) -> Any:
         (source,), (axis,) = eqn.inputs, op.axes
         position = self._reduction_index(source.type.shape[axis], index)
-        state = self._fold(op, eqn, index, position, None)
+        used = {a for i in index for a in i.axes}
+        axes = tuple(sorted(position.axes - used, key=lambda a: a.number))
+        state = self._fold(op, eqn, index, position, axes, None)
         return self._rounded(op.result(state), eqn.outputs[0].type)
 
     def _partial(self, op: Reduction, eqn: Eqn, index: Sequence[Index]) -> list[Any]:
         """The states of one block: `BLOCK` elements, fewer in the last."""
         extent = eqn.inputs[0].type.shape[op.axes[0]]
-        first = index[-1] * BLOCK
-        position = first + Index(self.kernel, ((self.kernel.axis(BLOCK), 1),))
+        first, axis = index[-1] * BLOCK, self.kernel.axis(BLOCK)
+        position = first + Index(self.kernel, ((axis, 1),))
         limit = -first + extent if extent % BLOCK else None
-        return list(self._fold(op, eqn, index[:-1], position, limit))
+        return list(self._fold(op, eqn, index[:-1], position, (axis,), limit))
 
     def _fold(
-        self, op: Reduction, eqn: Eqn, index: Sequence[Index], position: Index, limit: Index | None
+        self,
+        op: Reduction,
+        eqn: Eqn,
+        index: Sequence[Index],
+        position: Index,
+        axes: tuple[Axis, ...],
+        limit: Index | None,
     ) -> tuple[Any, ...]:
-        """The state of a run of elements of the source: those at `position` along the reduced axis."""
+        """The state of the elements of the source at `position` along the reduced axis, over loop `axes`."""
         (source,), (axis,) = eqn.inputs, op.axes
         joined = [*index[:axis], position, *index[axis:]]
         state = op.element(self._deeper(source, joined), position.value())
-        outside = {a for i in index for a in i.axes} | (limit.axes if limit else frozenset())
         dtype = source.type.dtype
-        axes = tuple(sorted(position.axes - outside, key=lambda a: a.number))
         spec = Reduce(op, axes, op.state_types(dtype), op.identity(dtype), limit)
         return self._reduce(eqn, spec, state)
 

@@ -21,6 +21,8 @@ from jitml.scalar.value import BITS, Value
 
 CHUNK_COST = 1 << 16  # scalar instructions that one chunk of parallel work should have at least
 UNITS_STEP = 64  # elements of a vector axis that chunks are multiples of: any vector, whole cache lines
+LONG_AXIS = 1024  # elements; along longer ones a vector may take several registers
+SHORT_BODY = 40  # nodes; so many registers are there for two of each
 ROW_BUFFER_BYTES = 1 << 18
 RECOMPUTE_COST = 8  # instructions; dearer values that two loops need are kept in a row buffer
 _FAIL = """define internal void @fail(ptr %f, i64 %site, i64 %index, i64 %value, i1 %bad) noinline nounwind {
@@ -121,11 +123,22 @@ class KernelEmitter:
         for node in self.nodes:
             if self.vector in node.axes and node.name not in ("index", "size", "reduce", "i1"):
                 widest = max(widest, BITS.get(node.type, 0) // 8)
-        width = self.target.lanes(max(widest, 1))
+        width = self.target.lanes(max(widest, 1)) * self._unrolling()
         width = min(width, 64)
         while width > self.vector.extent:
             width //= 2
         return max(width, 1)
+
+    def _unrolling(self) -> int:
+        """How many registers a vector takes: several rows of accumulators side by side share the pages they read."""
+        axis = self.vector
+        assert axis is not None
+        reductions = [n.data for n in self.nodes if n.name == "reduce" and n.data.axis is not None]
+        if any(r.axis is axis for r in reductions) or axis.extent < LONG_AXIS:
+            return 1
+        if any(r.axis.extent >= UNITS_STEP for r in reductions):
+            return 4
+        return 2 if len(self.nodes) <= SHORT_BODY else 1
 
     # ---- the function --------------------------------------------------------------------------
 
