@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jitml import tree as tree
     from jitml import tree_util as tree_util
     from jitml import typing as typing
+    from jitml.abstract import ShapeDtypeStruct as ShapeDtypeStruct
     from jitml.config import enable_x64 as enable_x64
     from jitml.differentiation import grad as grad
     from jitml.differentiation import jvp as jvp
@@ -31,11 +32,6 @@ if TYPE_CHECKING:
     from jitml.differentiation import linearize as linearize
     from jitml.differentiation import value_and_grad as value_and_grad
     from jitml.differentiation import vjp as vjp
-    from jitml.explanation import explain as explain
-    from jitml.jacobians import hessian as hessian
-    from jitml.jacobians import jacfwd as jacfwd
-    from jitml.jacobians import jacrev as jacrev
-    from jitml.abstract import ShapeDtypeStruct as ShapeDtypeStruct
     from jitml.dispatch import checking_leaks as checking_leaks
     from jitml.dispatch import clear_caches as clear_caches
     from jitml.dispatch import disable_jit as disable_jit
@@ -44,6 +40,10 @@ if TYPE_CHECKING:
     from jitml.dispatch import jit as jit
     from jitml.dispatch import make_graph as make_graph
     from jitml.dispatch import make_jaxpr as make_jaxpr
+    from jitml.explanation import explain as explain
+    from jitml.jacobians import hessian as hessian
+    from jitml.jacobians import jacfwd as jacfwd
+    from jitml.jacobians import jacrev as jacrev
     from jitml.typing import Array as Array
     from jitml.vectorization import vmap as vmap
 
@@ -129,11 +129,14 @@ def _defer_operators() -> None:
     _set_operators({name: deferred(name) for name in _OPERATORS})
 
 
-_OPERATORS = (
-    "add subtract multiply divide floor_divide remainder divmod power matmul bitwise_and bitwise_or "
-    "bitwise_xor left_shift right_shift less less_equal equal not_equal greater greater_equal "
-    "negative positive absolute invert getitem contains iter repr str"
-).split()
+_OPERATORS = frozenset(
+    {
+        "add", "subtract", "multiply", "divide", "floor_divide", "remainder", "divmod", "power",
+        "matmul", "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift", "less",
+        "less_equal", "equal", "not_equal", "greater", "greater_equal", "negative", "positive",
+        "absolute", "invert", "getitem", "contains", "iter", "repr", "str",
+    }
+)  # fmt: skip
 _defer_operators()
 
 __all__ = ["block_until_ready", *sorted(_MODULES), *sorted(_FUNCTIONS)]

@@ -3,52 +3,90 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import importlib.util
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jitml.ir.errors import ArgumentError, JitmlError
-from jitml.ir.op import RULES, Op
+from jitml.ir.op import Op
+
+_RULES = ("infer", "value", "jvp", "transpose", "batch")
+_LEGEND = """
+x: the op has the rule   ·: it has none by nature (it is not linear)   -: it lacks the rule
+kernel: map (an element from elements), fold (a reduction), own (a kernel of its own), expand (other
+ops)"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
+    given = _parser().parse_args(arguments)
+    try:
+        print(rule_matrix() if given.command == "ops" else _explain(given), flush=True)
+    except JitmlError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # who reads has had enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m jitml", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("ops", help="print which rules every op has")
     explain = commands.add_parser("explain", help="print every stage of a function")
     explain.add_argument("function", help="file.py:name")
-    explain.add_argument("types", nargs="*", help="argument types such as f32[128,10] or i32[]")
+    explain.add_argument("types", nargs="*", help="types such as f32[128,10] or i32[], or numbers")
     explain.add_argument("--assembly", action="store_true", help="assembly in place of LLVM text")
-    given = parser.parse_args(arguments)
-    try:
-        print(rule_matrix() if given.command == "ops" else _explain(given))
-    except JitmlError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return 1
-    return 0
+    explain.add_argument("--full", action="store_true", help="long kernels in full")
+    return parser
+
+
+# ---- ops -----------------------------------------------------------------------------------------
 
 
 def rule_matrix() -> str:
-    """One line for each op: which rules it has."""
-    import jitml.codegen.expand
+    """One line for each op: which rules it has, and what kind of kernel computes it."""
     import jitml.lax  # noqa: F401  (every op registers itself when its file is imported)
 
-    width = max(map(len, Op.registry)) + 2
-    lines = ["op".ljust(width) + "  ".join(RULES)]
-    for name, op in sorted(Op.registry.items()):
-        sample = op if isinstance(op, Op) else op.__new__(op)
-        marks = (("x" if sample.has(rule) else "-").ljust(len(rule)) for rule in RULES)
-        lines.append((name.ljust(width) + "  ".join(marks)).rstrip())
-    return "\n".join(lines)
+    samples = {
+        name: op if isinstance(op, Op) else op.__new__(op) for name, op in Op.registry.items()
+    }
+    public = {n: op for n, op in samples.items() if type(op).__module__.startswith("jitml.ops")}
+    width = max(map(len, public)) + 2
+    lines = [f"{'op':<{width}}" + "  ".join((*_RULES, "kernel"))]
+    for name, op in sorted(public.items()):
+        marks = [_mark(op, rule).ljust(len(rule)) for rule in _RULES]
+        lines.append(f"{name:<{width}}" + "  ".join((*marks, _kernel_kind(op))))
+    return "\n".join(lines) + "\n" + _LEGEND
+
+
+def _mark(op: Op, rule: str) -> str:
+    if op.has(rule):
+        return "x"
+    return "·" if rule == "transpose" and op.has("jvp") else "-"
+
+
+def _kernel_kind(op: Op) -> str:
+    from jitml.ops.kinds import Reduction
+
+    if op.has("lower"):
+        return "map"
+    if isinstance(op, Reduction):
+        return "fold"
+    return "expand" if op.has("expand") else "own"
+
+
+# ---- explain -------------------------------------------------------------------------------------
 
 
 def _explain(given: argparse.Namespace) -> str:
     from jitml.explanation import explain
-    from jitml.ir.types import parse_type
-    from jitml.dispatch import struct_of
 
     path, _, name = given.function.rpartition(":")
     if not path or not Path(path).is_file():
@@ -56,42 +94,76 @@ def _explain(given: argparse.Namespace) -> str:
             f"{given.function!r} does not name a function in a file", hint="write file.py:function"
         )
     function = _load(Path(path), name)
-    try:
-        structs = [struct_of(parse_type(text)) for text in given.types]
-    except (KeyError, ValueError):
+    arguments = [_argument(text) for text in given.types]
+    least, most = _argument_counts(function)
+    if not least <= len(arguments) <= most:
         raise ArgumentError(
-            f"cannot read the types {' '.join(given.types)}", hint="write them as f32[128,10] or i32[]"
-        ) from None
-    wanted = _parameter_count(function)
-    if len(structs) < wanted:
-        raise ArgumentError(
-            f"{name} takes {wanted} arguments, {len(structs)} types were given",
-            hint=f"python -m jitml explain {given.function} " + " ".join(["f32[8]"] * wanted),
+            f"{name} takes {least if len(arguments) < least else most} arguments, "
+            f"{len(arguments)} types were given",
+            hint=" ".join([f"python -m jitml explain {given.function}", *["'f32[8]'"] * least]),
         )
-    return explain(function, *structs, assembly=given.assembly)
+    return explain(function, *arguments, assembly=given.assembly, full=given.full)
+
+
+def _argument(text: str) -> Any:
+    """A type as a ShapeDtypeStruct, a number as itself."""
+    from jitml.abstract import struct_of
+    from jitml.ir.types import parse_type
+
+    try:
+        number = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        number = None
+    if isinstance(number, (bool, int, float, complex)):
+        return number
+    try:
+        if text.endswith("]"):
+            return struct_of(parse_type(text))
+    except (KeyError, ValueError):
+        pass
+    raise ArgumentError(
+        f"cannot read the type {text!r}", hint="write it as 'f32[128,10]' or 'i32[]', or a number"
+    )
 
 
 def _load(path: Path, name: str) -> Any:
     """The function `name` of a Python file, which is run for it."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise ArgumentError(f"{path} is not a Python file", hint="write file.py:function")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     sys.path.insert(0, str(path.resolve().parent))
     spec.loader.exec_module(module)
-    found = getattr(module, name, None)
-    if not callable(found):
-        raise ArgumentError(f"{path} has no function {name!r}")
-    return found
+    found: Any = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    if callable(found):
+        return found
+    functions = [
+        n
+        for n, f in vars(module).items()
+        if callable(f) and getattr(f, "__module__", "") == path.stem
+    ]
+    raise ArgumentError(
+        f"{path} has no function {name!r}",
+        hint=f"its functions are {', '.join(functions)}" if functions else "",
+    )
 
 
-def _parameter_count(function: Any) -> int:
-    """How many arguments must be given."""
+def _argument_counts(function: Any) -> tuple[int, float]:
+    """How many arguments must and can be given by position."""
     import inspect
 
-    parameters = inspect.signature(inspect.unwrap(function)).parameters.values()
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.default is p.empty and p.kind in positional for p in parameters)
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return 0, float("inf")
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    takes_more = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    return sum(p.default is p.empty for p in positional), (
+        float("inf") if takes_more else len(positional)
+    )
 
 
 if __name__ == "__main__":

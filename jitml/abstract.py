@@ -1,4 +1,4 @@
-"""Shapes and dtypes that stand for arrays: `ShapeDtypeStruct`, and what may be given in its place."""
+"""Shapes and dtypes that stand for arrays: `ShapeDtypeStruct`, and what may be given instead."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ class ShapeDtypeStruct:
 
     def update(self, **changes: Any) -> ShapeDtypeStruct:
         """The same with another shape, dtype or weak_type."""
-        own = {"shape": self.shape, "dtype": self.dtype, "weak_type": self.weak_type}
+        own: dict[str, Any] = {
+            "shape": self.shape,
+            "dtype": self.dtype,
+            "weak_type": self.weak_type,
+        }
         return ShapeDtypeStruct(**(own | changes))
 
     @property

@@ -1,5 +1,5 @@
-"""What a function's code names: the globals, closure cells and locals that it loads, and the attributes and constant
-entries taken of each right away.
+"""What a function's code names: the globals, closure cells and locals that it loads, and the
+attributes and constant entries taken of each right away.
 
 In: code objects of Python 3.10 and later. Out: `Access`es. Must not know: values.
 """
@@ -13,12 +13,23 @@ from typing import Any, NamedTuple
 
 ATTRIBUTE, ENTRY = "attribute", "entry"
 _SKIPPED = frozenset(
-    {"CACHE", "PUSH_NULL", "EXTENDED_ARG", "PRECALL", "NOP", "RESUME", "NOT_TAKEN", "COPY_FREE_VARS"}
+    {
+        "CACHE",
+        "PUSH_NULL",
+        "EXTENDED_ARG",
+        "PRECALL",
+        "NOP",
+        "RESUME",
+        "NOT_TAKEN",
+        "COPY_FREE_VARS",
+    }
 )
 
 
 class Access(NamedTuple):
-    """`name` is loaded (`is_global`: from the globals, else from a local or cell), then `steps` are taken."""
+    """`name` is loaded (`is_global`: from the globals, else from a local or cell), then `steps` are
+    taken.
+    """
 
     name: str
     is_global: bool
@@ -45,7 +56,9 @@ def _scan(code: CodeType) -> Iterator[Access]:
         is_global = opname in ("LOAD_GLOBAL", "LOAD_NAME")
         if not is_global and not _is_variable(opname):
             continue
-        loaded = instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,)
+        loaded = (
+            instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,)
+        )
         for name in loaded[:-1]:
             yield Access(name, is_global, ())
         yield Access(loaded[-1], is_global, _steps(instructions, position + 1))
@@ -75,8 +88,10 @@ def _is_constant_entry(instructions: list[Any], position: int) -> bool:
     if position + 1 >= len(instructions):
         return False
     load, subscript = instructions[position : position + 2]
-    if load.opname not in ("LOAD_CONST", "LOAD_SMALL_INT") or isinstance(load.argval, (slice, tuple)):
+    if load.opname not in ("LOAD_CONST", "LOAD_SMALL_INT") or isinstance(
+        load.argval, (slice, tuple)
+    ):
         return False
-    return subscript.opname == "BINARY_SUBSCR" or (
+    return bool(subscript.opname == "BINARY_SUBSCR") or (
         subscript.opname == "BINARY_OP" and subscript.argrepr == "[]"
     )

@@ -1,7 +1,9 @@
 """`jit`: trace a function once for each signature, compile it, and run it from then on.
 
-A call is: flatten the arguments, find the entry for their types and static values, check its guards and fetch its
-hidden inputs, run its plan, rebuild the result. Inside another trace the recorded graph is replayed there instead.
+A call is: flatten the arguments, find the entry for their types and static values, check its guards
+and fetch its
+hidden inputs, run its plan, rebuild the result. Inside another trace the recorded graph is replayed
+there instead.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakSet
 
+import numpy as np
+
 from jitml.abstract import ShapeDtypeStruct, abstract_type, is_abstract, struct_of
 from jitml.guards import Guards, make_guards, merged
 from jitml.ir.errors import ArgumentError
@@ -22,7 +26,7 @@ from jitml.ir.types import ArrayType
 from jitml.pipeline.compile import Compiled, clear_compiled, compile_graph
 from jitml.reading import find_places
 from jitml.recording import argument_names, output_leaves
-from jitml.signature import Chosen, choose_arguments
+from jitml.signature import NONE_CHOSEN, Chosen, choose_arguments
 from jitml.stages import Lowered, Traced
 from jitml.trace.core import (
     DEFAULT_DTYPES,
@@ -56,12 +60,16 @@ __all__ = [
 
 _OUTPUTS = "return arrays, numbers, None, or containers of these; give the rest back in another way"
 _MAX_ENTRIES = 16  # traces kept for one signature, for changing values of what the function reads
-TypeKey: TypeAlias = "tuple[Any, tuple[int, ...], bool]"  # dtype, shape, weak: cheaper than an ArrayType
+TypeKey: TypeAlias = (
+    "tuple[Any, tuple[int, ...], bool]"  # dtype, shape, weak: cheaper than an ArrayType
+)
 
 
 class _State(threading.local):
     is_disabled = False
-    inner: list[Guards] | None = None  # what jitted functions depend on that the current trace has called
+    inner: list[Guards] | None = (
+        None  # what jitted functions depend on that the current trace has called
+    )
 
 
 _STATE = _State()
@@ -103,9 +111,12 @@ def ensure_compile_time_eval() -> Iterator[None]:
 
 @contextmanager
 def _collecting_guards() -> Iterator[list[Guards]]:
-    """Inside, the guards of jitted functions that are called are told, those of the outer trace among them."""
+    """Inside, the guards of jitted functions that are called are told, those of the outer trace
+    among them.
+    """
     before = _STATE.inner
-    _STATE.inner = found = []
+    found: list[Guards] = []
+    _STATE.inner = found
     try:
         yield found
     finally:
@@ -117,7 +128,8 @@ def _collecting_guards() -> Iterator[list[Guards]]:
 class Entry:
     """What one tracing of a function gave: its graph, the structure of its result, what it reads.
 
-    `constants` has the graph's inputs after the arguments, with None where `guards` fetch them anew.
+    `constants` has the graph's inputs after the arguments, with None where `guards` fetch them
+    anew.
     """
 
     def __init__(
@@ -134,7 +146,7 @@ class Entry:
         self._lock = threading.Lock()
 
     def hidden_values(self) -> list[Any] | None:
-        """The hidden inputs of this call; None if anything that was read while tracing has changed."""
+        """The hidden inputs of this call; None if anything that tracing read has changed."""
         if not self.guards:
             return self.constants
         fetched = self.guards.fetch()
@@ -187,10 +199,12 @@ class _Call(NamedTuple):
 
 
 class Jitted:
-    """A function compiled by `jit`. `lower` gives its stages, `clear_cache` forgets what was compiled."""
+    """A function compiled by `jit`. `lower` gives its stages, `clear_cache` forgets what was
+    compiled.
+    """
 
     def __init__(
-        self, fun: Callable[..., Any], static: Chosen = Chosen(), donated: Chosen = Chosen()
+        self, fun: Callable[..., Any], static: Chosen = NONE_CHOSEN, donated: Chosen = NONE_CHOSEN
     ) -> None:
         functools.update_wrapper(self, fun, updated=())
         self.__wrapped__ = fun
@@ -208,7 +222,10 @@ class Jitted:
         return self if instance is None else functools.partial(self, instance)
 
     def __reduce__(self) -> Any:
-        return getattr(self, "__qualname__", None) or (Jitted, (self.__wrapped__, self._static, self._donated))
+        return getattr(self, "__qualname__", None) or (
+            Jitted,
+            (self.__wrapped__, self._static, self._donated),
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if _STATE.is_disabled:
@@ -225,7 +242,9 @@ class Jitted:
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = self._arguments(args, kwargs)
-        values = [x if type(x) is Array else self._value(x, call, k) for k, x in enumerate(call.leaves)]
+        values = [
+            x if type(x) is Array else self._value(x, call, k) for k, x in enumerate(call.leaves)
+        ]
         entry, hidden = self._entry(call, values)
         values += hidden
         if current_trace() is not None or any(isinstance(x, Tracer) for x in values):
@@ -249,7 +268,7 @@ class Jitted:
         positions: tuple[int, ...] = ()
         if self._static.numbers or self._static.names:
             positions = tuple(self._static.positions(len(args)))
-            held = [(n, args[n]) for n in positions]
+            held: list[tuple[int | str, Any]] = [(n, args[n]) for n in positions]
             named = [(k, kwargs[k]) for k in sorted(kwargs) if k in self._static.names]
             static = tuple(_Static(key, value, self) for key, value in (*held, *named))
             args = tuple(x for n, x in enumerate(args) if n not in positions)
@@ -291,7 +310,8 @@ class Jitted:
         trees += [kwargs[k] for k in self._donated.names if k in kwargs]
         return [x for x in flatten(trees)[0] if isinstance(x, Array)]
 
-    # ---- entries ----------------------------------------------------------------------------------
+    # ---- entries
+    # ----------------------------------------------------------------------------------
 
     def _entry(self, call: _Call, values: Sequence[Any]) -> tuple[Entry, Sequence[Any]]:
         """The entry that serves this call, and its hidden inputs."""
@@ -307,7 +327,9 @@ class Jitted:
         return entry, captures
 
     def _known(self, key: Any, call: _Call, types: tuple[TypeKey, ...]) -> list[Entry]:
-        """The entries of a signature; flat positional arguments are also found by their types alone."""
+        """The entries of a signature; flat positional arguments are also found by their types
+        alone.
+        """
         known = self._entries.get(key)
         if known is None:
             with self._lock:
@@ -347,10 +369,11 @@ class Jitted:
         entry = Entry(traced.graph, structure[0], guards, traced.captures if is_open else constants)
         return entry, traced.captures
 
-    # ---- stages -------------------------------------------------------------------------------------
+    # ---- stages
+    # -------------------------------------------------------------------------------------
 
     def trace(self, *args: Any, **kwargs: Any) -> Traced:
-        """Trace for arguments (arrays or ShapeDtypeStructs) without compiling; `.lower()` goes on."""
+        """Trace for arguments (arrays or ShapeDtypeStructs); `.lower()` goes on."""
         call = self._arguments(args, kwargs)
         types = [
             abstract_type(x) if is_abstract(x) else type_of(self._value(x, call, k))
@@ -370,7 +393,7 @@ class Jitted:
         return Traced(entry, _name_of(self.__wrapped__), call.structure, info)
 
     def lower(self, *args: Any, **kwargs: Any) -> Lowered:
-        """Trace for arguments (arrays or ShapeDtypeStructs) without running; `.compile()` goes on."""
+        """As `.trace(…).lower()`; `.compile()` goes on."""
         return self.trace(*args, **kwargs).lower()
 
     def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
@@ -436,7 +459,9 @@ def _flat_structure(count: int) -> Structure:
 
 
 def _given_away(result: Any, donated: Sequence[Array]) -> Any:
-    """`result`, with the donated arrays deleted; where one of them is returned, a new array has its memory."""
+    """`result`, with the donated arrays deleted; where one of them is returned, a new array has its
+    memory.
+    """
     known = {id(x) for x in donated}
     leaves, structure = flatten(result)
     kept = [share(x, x.shape, x.weak_type) if id(x) in known else x for x in leaves]
@@ -468,7 +493,9 @@ class _Static:
             raise ArgumentError(
                 f"jit: the static argument {name} of {_name_of(fun)} is an unhashable "
                 f"{type(value).__name__}",
-                hint="pass it as a tuple or another hashable value, or do not make it static",
+                hint="arrays cannot be static: pass it as a traced argument, or a Python number"
+                if isinstance(value, (Array, Tracer, np.ndarray))
+                else "pass it as a tuple or another hashable value, or do not make it static",
                 source=user_source(),
             ) from None
 
@@ -492,15 +519,22 @@ def jit(
     keep_unused: bool = False,
     inline: bool = False,
 ) -> Any:
-    """Compile `fun`: it is traced at the first call with new argument types, and runs as machine code from then on.
+    """Compile `fun`: it is traced at the first call with new argument types, and runs as machine
+    code from then on.
 
-    Arguments may be nested containers of arrays and numbers. Static arguments are hashable Python values that a new
-    compilation is made for; donated arrays are deleted after the call. `keep_unused` and `inline` are accepted:
-    unused arguments cost nothing here, and nested jitted functions always become part of the outer program.
+    Arguments may be nested containers of arrays and numbers. Static arguments are hashable Python
+    values that a new
+    compilation is made for; donated arrays are deleted after the call. `keep_unused` and `inline`
+    are accepted:
+    unused arguments cost nothing here, and nested jitted functions always become part of the outer
+    program.
 
-    Python values that the function reads from around it (globals, closures, defaults, attributes, entries, also by
-    way of the functions that it calls) may change: a scalar, string or container that is another one means a new
-    trace, an array is fetched anew at each call. See `jitml.reading` for what is followed and what is not.
+    Python values that the function reads from around it (globals, closures, defaults, attributes,
+    entries, also by
+    way of the functions that it calls) may change: a scalar, string or container that is another
+    one means a new
+    trace, an array is fetched anew at each call. See `jitml.reading` for what is followed and what
+    is not.
 
     >>> import jitml, jitml.numpy as jnp
     >>> @jitml.jit
@@ -541,7 +575,8 @@ def make_graph(
     return_shape: bool = False,
     static_argnames: str | Iterable[str] | None = None,
 ) -> Callable[..., Any]:
-    """A function that gives the graph which `fun` records for its arguments (arrays or ShapeDtypeStructs).
+    """A function that gives the graph which `fun` records for its arguments (arrays or
+    ShapeDtypeStructs).
 
     With `return_shape` it gives a pair: the graph, and ShapeDtypeStructs for the result.
 
@@ -566,8 +601,7 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Shapes and dtypes of the result of `fun`, without computing it.
 
     >>> import jitml, jitml.numpy as jnp
-    >>> jitml.eval_shape(jnp.dot, jitml.ShapeDtypeStruct((2, 3), "f4"), jitml.ShapeDtypeStruct((3,), "f4"))
+    >>> jitml.eval_shape(jnp.sum, jitml.ShapeDtypeStruct((2, 3), "float32"), axis=1)
     ShapeDtypeStruct(shape=(2,), dtype=float32)
     """
     return Jitted(fun).eval_shape(*args, **kwargs)
-

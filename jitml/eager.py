@@ -1,6 +1,7 @@
 """Operators on arrays at hand: one look-up leads from the operands' types to a compiled kernel.
 
-In: a function of two arrays. Out: the same function, which outside of any trace records itself once for each pair of
+In: a function of two arrays. Out: the same function, which outside of any trace records itself once
+for each pair of
 types, and runs the compiled graph from then on. Must not know: what the function computes.
 """
 
@@ -22,7 +23,9 @@ Function = Callable[[Any, Any], Any]
 
 
 def operator(function: Function, slow: Function, takes_numbers: bool) -> Function:
-    """`slow`, with a short cut to compiled `function` for two arrays and, if it takes them, an array and a number."""
+    """`slow`, with a short cut to compiled `function` for two arrays and, if it takes them, an
+    array and a number.
+    """
     name = getattr(function, "__name__", "operator")
 
     def compile_for(key: tuple[Any, ...]) -> Compiled:
@@ -49,12 +52,11 @@ def operator(function: Function, slow: Function, takes_numbers: bool) -> Functio
 
 
 def _as_array(y: Any, x: Array) -> Array | None:
-    """A Python number as a weak array of the dtype of `x`; None where the two have another dtype together."""
+    """A Python number as a weak array of the dtype of `x`; None where the two have another dtype
+    together.
+    """
     kind, dtype = type(y), x.dtype
-    if kind is float:
-        fits = is_inexact(dtype)
-    else:
-        fits = kind is int and not is_bool(dtype)
+    fits = is_inexact(dtype) if kind is float else kind is int and not is_bool(dtype)
     if not fits or (x.weak_type and dtype != DEFAULT_DTYPES.of(kind)):
         return None
     return _NUMBERS((y or repr(y), kind, dtype))

@@ -1,74 +1,102 @@
-"""What became of a function: its source, its graph after each pass, its kernels and their instructions, as text."""
+"""What became of a function: its source, its graph after each pass, its plan and kernels, as text.
+
+In: a function and its arguments. Out: lines for a terminal.
+"""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from jitml.codegen.fuse import fuse
-from jitml.codegen.plan import Program, make_plan
+from jitml.codegen.plan import KernelCode, Program, make_plan
 from jitml.codegen.target import compile_assembly, host
+from jitml.dispatch import Jitted, jit
 from jitml.ir.graph import Graph
-from jitml.ir.source import Source
-from jitml.dispatch import make_graph
+from jitml.pipeline.cost import bytes_accessed, flop_count
 from jitml.pipeline.passes import PASSES
-from jitml.transforms.runner import run_passes
+from jitml.transforms.runner import Report, run_passes
 from jitml_runtime import HostCall, Instruction
 
+_LONGEST_KERNEL = 80  # lines; more are told by their number, unless all are asked for
 
-def explain(fun: Callable[..., Any], *args: Any, assembly: bool = False) -> str:
+
+def explain(
+    fun: Callable[..., Any], *args: Any, assembly: bool = False, full: bool = False, **kwargs: Any
+) -> str:
     """Every stage that `fun` goes through for these arguments (arrays or ShapeDtypeStructs).
+
+    Kernels are shown as LLVM text, or with `assembly` as machine code; long ones only with `full`.
 
     >>> import jitml, jitml.numpy as jnp
     >>> print(jitml.explain(lambda x: jnp.sin(x) * 2, jnp.zeros(3)))  # doctest: +ELLIPSIS
     == source ==
     ...
     """
-    graph = make_graph(fun)(*args)
-    return "\n".join(_sections(fun, graph, assembly))
+    jitted = fun if isinstance(fun, Jitted) else jit(fun)
+    graph = jitted.trace(*args, **kwargs).graph
+    return "\n".join(_sections(fun, graph, assembly, full))
 
 
-def _sections(fun: Callable[..., Any], graph: Graph, assembly: bool) -> Iterator[str]:
+def _sections(fun: Callable[..., Any], graph: Graph, assembly: bool, full: bool) -> Iterator[str]:
     yield "== source =="
     yield _source_text(fun)
     yield "== recorded graph =="
     yield str(graph)
     report = run_passes(graph, PASSES, dump="")
-    for step in report.steps:
-        same = "" if step.eqns_before == step.eqns_after else str(step.graph)
-        change = f"{step.eqns_before} -> {step.eqns_after} equations, {step.time_ns / 1e6:.2f} ms"
-        yield f"== after {step.name}: {change} =="
-        if same:
-            yield same
-    fused = fuse(report.graph)
-    program = make_plan(report.graph, fused, host())
-    yield f"== plan: {len(program.plan.instructions)} instructions =="
+    yield from _pass_lines(graph, report)
+    program = make_plan(report.graph, fuse(report.graph), host())
+    flops, least = flop_count(report.graph), bytes_accessed(report.graph)
+    count = len(program.plan.instructions)
+    yield f"== plan: {count} instructions, {flops:.3g} flops, at least {least:.3g} bytes =="
     yield from _plan_lines(program)
     for number, code in enumerate(program.kernels):
         yield f"== kernel {number}: {code.function}, codegen level {code.level} =="
-        yield compile_assembly(code.text, host(), code.level) if assembly else code.text
+        yield _kernel_text(code, assembly, full)
+
+
+def _pass_lines(graph: Graph, report: Report) -> Iterator[str]:
+    for step in report.steps:
+        time_ms = step.time_ns / 1e6
+        if step.graph == graph:
+            yield f"== after {step.name}: no change, {time_ms:.2f} ms =="
+        else:
+            yield (
+                f"== after {step.name}: {step.eqns_before} -> {step.eqns_after} equations, "
+                f"{time_ms:.2f} ms =="
+            )
+            yield str(step.graph)
+        graph = step.graph
 
 
 def _plan_lines(program: Program) -> Iterator[str]:
     plan = program.plan
     for number, step in enumerate(plan.instructions):
-        lines = ", ".join(dict.fromkeys(map(_place, program.sources[number])))
+        lines = ", ".join(dict.fromkeys(str(s) or "?" for s in program.sources[number]))
         if isinstance(step, Instruction):
             moved = sum(plan.buffers[b].size_bytes for b in dict.fromkeys(step.buffers))
-            parallel = f"{-(-step.extent // step.grain)} chunks" if step.grain else "1 chunk"
-            what = f"kernel {step.kernel}, {step.extent} units in {parallel}, {moved} bytes"
+            count = -(-step.extent // step.grain) if step.grain else 1
+            chunks = "1 chunk" if count == 1 else f"{count} chunks"
+            what = f"kernel {step.kernel}, {step.extent} units in {chunks}, {moved} bytes"
         else:
             what = "host call" if isinstance(step, HostCall) else "copy"
         yield f"{number:>4} {step.label:<24} {what}  # {lines}"
     yield f"temporary memory: {plan.arena_bytes} bytes"
 
 
-def _place(source: Source) -> str:
-    return str(source) or "?"
+def _kernel_text(code: KernelCode, assembly: bool, full: bool) -> str:
+    text = compile_assembly(code.text, host(), code.level) if assembly else code.text
+    lines = text.rstrip().splitlines()
+    if full or len(lines) <= _LONGEST_KERNEL:
+        return "\n".join(lines)
+    shown = lines[: _LONGEST_KERNEL // 4]
+    more = f"… and {len(lines) - len(shown)} more lines (full=True or --full shows them)"
+    return "\n".join([*shown, more])
 
 
 def _source_text(fun: Callable[..., Any]) -> str:
+    import inspect
+
     try:
         return inspect.getsource(inspect.unwrap(fun)).rstrip()
     except (OSError, TypeError):

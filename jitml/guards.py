@@ -1,9 +1,12 @@
 """Guards: whether the Python values that a function read while it was traced are still the same.
 
-In: `Place`s, found by `jitml.reading` before a trace, and the arrays that the trace captured. Out: `Guards`, which
-say in well under 2 µs whether a trace still holds, and fetch the arrays that it captured. Must not know: graphs.
+In: `Place`s, found by `jitml.reading` before a trace, and the arrays that the trace captured. Out:
+`Guards`, which
+say in well under 2 µs whether a trace still holds, and fetch the arrays that it captured. Must not
+know: graphs.
 
-A check in the common case is one pass over (get, container, key, expected), all by identity. Only when one fails is
+A check in the common case is one pass over (get, container, key, expected), all by identity. Only
+when one fails is
 every place walked anew from its root, and compared by type and value.
 """
 
@@ -21,14 +24,18 @@ from jitml_runtime import Array
 Get: TypeAlias = Callable[[Any, Any], Any]
 Check: TypeAlias = "tuple[Get, Any, Any, Any]"
 
-# How a place must stay. SAME: an equal value of the same type. OBJECT: the same object. THROUGH: any object of the
-# type, for what matters of it has places of its own. TOKEN: equal, and computed at each check. ARRAY: not decided yet.
+# How a place must stay. SAME: an equal value of the same type. OBJECT: the same object. THROUGH:
+# any object of the
+# type, for what matters of it has places of its own. TOKEN: equal, and computed at each check.
+# ARRAY: not decided yet.
 SAME, OBJECT, THROUGH, TOKEN, ARRAY = "same", "object", "through", "token", "array"
 _SMALL_BYTES = 1 << 14
 
 
 class Place:
-    """Where code reaches a value: `get(container, key)`, the container being the value of `parent`, or `root`."""
+    """Where code reaches a value: `get(container, key)`, the container being the value of `parent`,
+    or `root`.
+    """
 
     __slots__ = ("get", "key", "mode", "parent", "path", "root", "value")
 
@@ -54,7 +61,9 @@ class Place:
 
 
 def _is_equal(a: Any, b: Any) -> bool:
-    """Whether two values of one type are the same to a program: −0 is not 0, nan is nan, (1,) is not (1.0,)."""
+    """Whether two values of one type are the same to a program: −0 is not 0, nan is nan, (1,) is
+    not (1.0,).
+    """
     if isinstance(a, (Array, np.generic)):
         return content_token(a, None) == content_token(b, None)
     if isinstance(a, (float, complex)):
@@ -74,7 +83,9 @@ class Guards:
     __slots__ = ("_checks", "_hidden", "_places")
 
     def __init__(self, places: Sequence[Place], hidden: Sequence[Sequence[Place]]) -> None:
-        """`hidden`: for each captured array every place that held it; parents come before their children."""
+        """`hidden`: for each captured array every place that held it; parents come before their
+        children.
+        """
         self._places = tuple(places)
         self._hidden = tuple(tuple(aliases) for aliases in hidden)
         self._checks = self._anchored({id(p): p.value for p in places})
@@ -94,7 +105,9 @@ class Guards:
                 if get(container, key) != expected:
                     return None
             return [_fetched(aliases) for aliases in hidden]
-        except Exception:  # a user's own __getattr__ may raise anything: what was there is not there any more
+        except (
+            Exception
+        ):  # a user's own __getattr__ may raise anything: what was there is not there any more
             return None
 
     def changes(self) -> list[str]:
@@ -112,7 +125,9 @@ class Guards:
         return changed
 
     def places(self) -> list[Place]:
-        """The places with the values that are there now, for a trace around this one that depends on them too."""
+        """The places with the values that are there now, for a trace around this one that depends
+        on them too.
+        """
         copies: dict[int, Place] = {}
         values: dict[int, Any] = {}
         for p in self._places:
@@ -145,7 +160,8 @@ class Guards:
                 now = values[id(place)]
                 identical.append((place.get, _container(place, values), place.key, now))
         hidden = tuple(
-            tuple((p.get, _container(p, values), p.key) for p in aliases) for aliases in self._hidden
+            tuple((p.get, _container(p, values), p.key) for p in aliases)
+            for aliases in self._hidden
         )
         return tuple(identical), tuple(equal), hidden
 
@@ -177,7 +193,8 @@ def _fetched(aliases: Sequence[tuple[Get, Any, Any]]) -> Any:
 def make_guards(places: Iterable[Place], captured: Sequence[Any]) -> tuple[Guards, list[bool]]:
     """Guards for a trace that has just ended; of each captured object whether it is fetched anew.
 
-    `places` were found before the trace. What the function itself changed while it was traced (a counter, a log) is
+    `places` were found before the trace. What the function itself changed while it was traced (a
+    counter, a log) is
     no input of it, and is left out.
     """
     reachable, logs = _unchanged(places)
@@ -213,7 +230,9 @@ def merged(places: Iterable[Place], others: Iterable[Place]) -> list[Place]:
 
 
 def _unchanged(places: Iterable[Place]) -> tuple[list[Place], set[int]]:
-    """The places that still lead to what they led to, and the containers among them that gained or lost something."""
+    """The places that still lead to what they led to, and the containers among them that gained or
+    lost something.
+    """
     kept: list[Place] = []
     values: dict[int, Any] = {}
     logs: set[int] = set()
@@ -242,7 +261,9 @@ def _lineage(place: Place) -> Iterator[Place]:
 
 
 def _compared(place: Place) -> list[Place]:
-    """How a place is checked. An array that did not enter the graph may have been used by Python or NumPy code."""
+    """How a place is checked. An array that did not enter the graph may have been used by Python or
+    NumPy code.
+    """
     if place.mode != ARRAY:
         return [place]
     if isinstance(place.value, np.ndarray):

@@ -1,10 +1,16 @@
-"""Which values a function reads besides its arguments: a search through its code, before it is traced.
+"""Which values a function reads besides its arguments: a search through its code, before it is
+traced.
 
-In: a function. Out: `Place`s: what is reached through globals, closure cells, defaults, attributes and entries, also
-by the user functions that it calls. Followed is code outside of Python's own library, of installed packages and of
-jitml. Of an object whose attributes are named in the code, those are read; one that is handed on is read whole: the
-attributes of its instance and class, its lists, tuples, dicts and sets, to a depth of 6. Properties are followed, not
-evaluated. Not seen are values reached through names computed at run time (`globals()[name]`), through compiled
+In: a function. Out: `Place`s: what is reached through globals, closure cells, defaults, attributes
+and entries, also
+by the user functions that it calls. Followed is code outside of Python's own library, of installed
+packages and of
+jitml. Of an object whose attributes are named in the code, those are read; one that is handed on is
+read whole: the
+attributes of its instance and class, its lists, tuples, dicts and sets, to a depth of 6. Properties
+are followed, not
+evaluated. Not seen are values reached through names computed at run time (`globals()[name]`),
+through compiled
 extensions, and through code in installed packages.
 """
 
@@ -14,7 +20,7 @@ import functools
 import operator
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from types import (
     BuiltinMethodType,
@@ -55,7 +61,9 @@ _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def find_places(function: Any, static: Mapping[str, Any]) -> list[Place]:
-    """Everything that `function` reads besides its arguments; `static` are those of its arguments that are known."""
+    """Everything that `function` reads besides its arguments; `static` are those of its arguments
+    that are known.
+    """
     search = _Search()
     search.callable(function, (), static)
     return search.places
@@ -84,7 +92,9 @@ def _is_library_type(type_: type) -> bool:
 
 
 class _Search:
-    """The places found so far. A scope tells for each name of a function how its value is got: (root, get, key)."""
+    """The places found so far. A scope tells for each name of a function how its value is got:
+    (root, get, key).
+    """
 
     def __init__(self) -> None:
         self.places: list[Place] = []
@@ -96,7 +106,9 @@ class _Search:
 
     # ---- code ------------------------------------------------------------------------------------
 
-    def callable(self, function: Any, arguments: Sequence[Any] = (), named: Mapping[str, Any] = {}) -> None:  # noqa: B006
+    def callable(
+        self, function: Any, arguments: Sequence[Any] = (), named: Mapping[str, Any] = {}
+    ) -> None:
         """Follow a function, method, partial or object with `__call__`, if a user wrote it."""
         while True:
             if isinstance(function, functools.partial):
@@ -115,9 +127,9 @@ class _Search:
                 function = function.__wrapped__
             elif hasattr(function, "__wrapped__") and not isinstance(function, type):
                 function = function.__wrapped__
-            elif isinstance(getattr(type(function), "__call__", None), FunctionType):
+            elif isinstance(_call_of(function), FunctionType):
                 arguments = (function, *arguments)
-                function = type(function).__call__
+                function = _call_of(function)
             else:
                 return
 
@@ -168,7 +180,9 @@ class _Search:
     ) -> None:
         """Follow attributes and entries as far as they lead to something that can be guarded."""
         value = get(root, key)
-        if isinstance(root, tuple):  # a static argument: known by the key of the entry, not by a place
+        if isinstance(
+            root, tuple
+        ):  # a static argument: known by the key of the entry, not by a place
             place = None
         elif isinstance(value, ModuleType) and is_library(getattr(value, "__file__", None) or ""):
             return
@@ -216,17 +230,33 @@ class _Search:
             return True
         return False
 
-    # ---- values ------------------------------------------------------------------------------------
+    # ---- values
+    # ------------------------------------------------------------------------------------
 
     def _place(
-        self, parent: Place | None, root: Any, get: Get, key: Any, value: Any, path: str, mode: str = ""
+        self,
+        parent: Place | None,
+        root: Any,
+        get: Get,
+        key: Any,
+        value: Any,
+        path: str,
+        mode: str = "",
     ) -> Place:
         """The place of a value; one for each way to it."""
         known_as = (id(root) if parent is None else id(parent), get, _hashable(key))
         found = self._known.get(known_as)
         if found is None:
             self._kept.append(root)
-            found = Place(parent, root if parent is None else None, get, key, value, path, mode or _mode(value))
+            found = Place(
+                parent,
+                root if parent is None else None,
+                get,
+                key,
+                value,
+                path,
+                mode or _mode(value),
+            )
             self._known[known_as] = found
             self.places.append(found)
         return found
@@ -237,7 +267,9 @@ class _Search:
             return
         reader = self._read_by.setdefault(id(place.value), place)
         if reader is not place or len(self.places) > _MOST_PLACES or depth > _DEEPEST:
-            place.mode = OBJECT  # nothing of it is watched from here, so that another object is a change
+            place.mode = (
+                OBJECT  # nothing of it is watched from here, so that another object is a change
+            )
             return
         self._contents(place, place.value, place.path, depth)
 
@@ -325,6 +357,11 @@ def _is_user_object(value: Any) -> bool:
     """Whether attributes of `value` are the user's own data."""
     type_ = type(value)
     return type_ is SimpleNamespace or type_.__name__ == "Namespace" or not _is_library_type(type_)
+
+
+def _call_of(value: Any) -> Any:
+    """What runs when an instance is called."""
+    return getattr(type(value), "__call__", None)  # noqa: B004  (the function itself is wanted)
 
 
 def _is_constant(value: Any) -> bool:

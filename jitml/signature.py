@@ -1,6 +1,8 @@
-"""Which of a function's arguments are static or donated: positions and names, each completed by the other.
+"""Which of a function's arguments are static or donated: positions and names, each completed by
+the other.
 
-In: a function and what `jit` was told. Out: `Chosen` arguments. Raises where the function has no such argument.
+In: a function and what `jit` was told. Out: `Chosen` arguments. Raises where the function has no
+such argument.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ class Chosen(NamedTuple):
         return sorted(n for n in found if 0 <= n < count)
 
 
+NONE_CHOSEN = Chosen()
+
+
 def choose_arguments(
     fun: Callable[..., Any],
     numbers: int | Sequence[int] | None,
@@ -43,11 +48,11 @@ def choose_arguments(
         _check_name(name, known, f"{option}_argnames")
     by_name = [known.positional.index(n) for n in named if n in known.positional]
     by_number = [
-        known.positional[n]
-        for n in positions
-        if known.positional_only <= n < len(known.positional)
+        known.positional[n] for n in positions if known.positional_only <= n < len(known.positional)
     ]
-    return Chosen(tuple(dict.fromkeys([*positions, *by_name])), tuple(dict.fromkeys([*named, *by_number])))
+    return Chosen(
+        tuple(dict.fromkeys([*positions, *by_name])), tuple(dict.fromkeys([*named, *by_number]))
+    )
 
 
 class _Parameters(NamedTuple):
@@ -103,7 +108,9 @@ def _check_name(name: str, known: _Parameters, option: str) -> None:
 def _integers(numbers: int | Sequence[int] | None, option: str) -> list[int]:
     import operator
 
-    given = [] if numbers is None else [numbers] if not hasattr(numbers, "__iter__") else list(numbers)
+    given = (
+        [] if numbers is None else [numbers] if not hasattr(numbers, "__iter__") else list(numbers)
+    )
     try:
         return [operator.index(n) for n in given]
     except TypeError:

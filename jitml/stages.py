@@ -1,5 +1,8 @@
-"""The stages of a jitted function: `jit(f).trace(*args)` gives `Traced`, its `lower()` gives `Lowered`, whose
-`compile()` gives `Compiled`. In: an entry of `jit`. Out: text, costs, and something to call."""
+"""The stages of a jitted function: `jit(f).trace(*args)` gives `Traced`, its `lower()` `Lowered`,
+whose `compile()` gives `Compiled`.
+
+In: an entry of `jit`. Out: text, costs, and something to call.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,9 @@ class Lowered:
         self.out_info = traced.out_info
 
     def as_text(self, dialect: str | None = None) -> str:
-        """The graph as recorded (`dialect` "graph", the default) or the LLVM text of its kernels ("llvm")."""
+        """The graph as recorded (`dialect` "graph", the default) or the LLVM text of its kernels
+        ("llvm").
+        """
         if dialect in (None, "graph"):
             return str(self.graph)
         if dialect == "llvm":
@@ -89,7 +94,9 @@ class Lowered:
         )
 
     def cost_analysis(self) -> dict[str, float]:
-        """Floating-point operations, and the bytes of arguments and results: the least that a run moves."""
+        """Floating-point operations, and the bytes of arguments and results: the least that a run
+        moves.
+        """
         return {"flops": flop_count(self.graph), "bytes accessed": bytes_accessed(self.graph)}
 
     def compile(self) -> Compiled:
@@ -107,7 +114,9 @@ class MemoryAnalysis(NamedTuple):
 
 
 class Compiled:
-    """A compiled function of one signature; call it with arguments of exactly those types, without static ones."""
+    """A compiled function of one signature; call it with arguments of exactly those types, without
+    static ones.
+    """
 
     def __init__(self, lowered: Lowered, entry: Entry) -> None:
         self._lowered = lowered
@@ -123,11 +132,13 @@ class Compiled:
         if structure != self.in_tree:
             raise TreeError(
                 f"compiled for arguments of structure {self.in_tree}, called with {structure}",
-                hint="static arguments are left out here; the jitted function itself takes any others",
+                hint="static arguments are left out here; the jitted function takes any others",
                 source=user_source(),
             )
         values = [as_value(x) for x in leaves]
-        for number, (value, var) in enumerate(zip(values, self._lowered.graph.inputs, strict=False)):
+        for number, (value, var) in enumerate(
+            zip(values, self._lowered.graph.inputs, strict=False)
+        ):
             if type_of(value).strong() != var.type.strong():
                 path = keystr(flatten_with_path((args, kwargs))[0][number][0][1:])
                 raise ArgumentError(

@@ -45,7 +45,7 @@ def branch(x: Any) -> Any:
 
 
 def count(n: Any) -> Any:
-    return [k for k in range(n)]
+    return list(range(n))
 
 
 def rows(x: Any, i: Any) -> Any:
@@ -160,7 +160,10 @@ def test_there_is_a_case_for_each_golden_file() -> None:
     [
         ("shapes_add", (errors.ShapeError, TypeError, ValueError)),
         ("bounds_eager", (errors.OutOfBoundsError, IndexError)),
-        ("tracer_if", (errors.TracerBoolConversionError, errors.ConcretizationTypeError, TypeError)),
+        (
+            "tracer_if",
+            (errors.TracerBoolConversionError, errors.ConcretizationTypeError, TypeError),
+        ),
         ("tracer_range", (errors.TracerIntegerConversionError, TypeError)),
         ("tracer_float", (errors.ConcretizationTypeError, TypeError)),
         ("tracer_item", (errors.ConcretizationTypeError,)),
@@ -180,12 +183,14 @@ def test_errors_are_those_that_users_catch(name: str, kinds: tuple[type[Exceptio
 
 def test_the_line_is_the_one_that_failed() -> None:
     code = layer.__code__
-    with pytest.raises(errors.ShapeError, match=f"test_errors.py:{code.co_firstlineno + 1} in layer"):
+    with pytest.raises(
+        errors.ShapeError, match=f"test_errors.py:{code.co_firstlineno + 1} in layer"
+    ):
         jit(layer)(MATRIX, jnp.ones((4, 5)))
 
 
 def test_one_index_outside_among_many() -> None:
-    """The first element in row-major order is told, whatever the order in which threads meet them."""
+    """The first element in row-major order is told, whichever thread meets which first."""
     indices = np.zeros((300, 400), np.int32)
     indices[7, 5], indices[299, 399] = 50, -60
     with pytest.raises(errors.OutOfBoundsError, match=r"index 50 .* \(at element 2805 "):

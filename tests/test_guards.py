@@ -1,4 +1,6 @@
-"""Python values that a jitted function reads: another one means a new trace, an array is fetched anew."""
+"""Python values that a jitted function reads: another one means a new trace, an array is fetched
+anew.
+"""
 
 from __future__ import annotations
 
@@ -209,7 +211,7 @@ def nested_function(patch: Any) -> Any:
 
     def f(x: Any) -> Any:
         def inner(y: Any) -> Any:
-            return [y * scales["a"] for _ in range(1)][0]
+            return sum([y * scales["a"] for _ in range(1)])
 
         return inner(x)
 

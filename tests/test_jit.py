@@ -509,5 +509,5 @@ def test_each_thread_has_its_own_trace() -> None:
     ],
 )
 def test_wrong_use_is_told(use: Callable[[], Any]) -> None:
-    with pytest.raises(ArgumentError, match="at test_jit.py"):
+    with pytest.raises(ArgumentError, match=r"at test_jit\.py"):
         use()

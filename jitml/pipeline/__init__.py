@@ -1,1 +1,3 @@
-"""From a graph to something that runs: the order of the passes, compilation, caches, eager evaluation."""
+"""From a graph to something that runs: the order of the passes, compilation, caches, eager
+evaluation.
+"""

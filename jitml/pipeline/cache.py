@@ -12,7 +12,9 @@ Made = TypeVar("Made")
 
 
 class Cache(Generic[Key, Made]):
-    """The most recent results of `make`. What is asked for by several threads at once is made once; others wait."""
+    """The most recent results of `make`. What is asked for by several threads at once is made once;
+    others wait.
+    """
 
     def __init__(self, make: Callable[[Key], Made], limit: int) -> None:
         self._make = make

@@ -1,6 +1,7 @@
 """Compile graphs and run them.
 
-`compile_graph` takes a graph through the passes to a `Compiled`, which runs on arrays. Importing this module makes
+`compile_graph` takes a graph through the passes to a `Compiled`, which runs on arrays. Importing
+this module makes
 eager operations and derived graphs run on compiled kernels.
 """
 
@@ -27,6 +28,7 @@ from jitml.transforms.execute import interpret, set_executor
 from jitml.transforms.runner import run_passes
 from jitml_runtime import Array, Code, Executable, KernelFault, from_numpy, load_object
 
+
 class Statistics:
     """What this process has compiled: kernels, graphs, seconds spent on machine code."""
 
@@ -47,13 +49,16 @@ class Compiled:
         self.program = program
         codes = [_CODES((code.text, code.level)) for code in program.kernels]
         addresses = [
-            loaded.address(code.function) for loaded, code in zip(codes, program.kernels, strict=True)
+            loaded.address(code.function)
+            for loaded, code in zip(codes, program.kernels, strict=True)
         ]
         self._executable = Executable(program.plan, addresses, tuple(codes), ())
         self._run = self._executable.run
 
     def run(self, arguments: Sequence[Array]) -> tuple[Array, ...]:
-        """The outputs for these arguments. An index out of bounds raises OutOfBoundsError with its line."""
+        """The outputs for these arguments. An index out of bounds raises OutOfBoundsError with its
+        line.
+        """
         try:
             return self._run(arguments)
         except KernelFault as fault:
@@ -84,7 +89,8 @@ def compile_graph(graph: Graph) -> Compiled:
     return Compiled(graph, lower_graph(graph))
 
 
-# ---- eager evaluation -----------------------------------------------------------------------------
+# ---- eager evaluation
+# -----------------------------------------------------------------------------
 
 
 def _compile_op(key: tuple[Any, ...]) -> Compiled:
@@ -123,7 +129,8 @@ def evaluate(op: Op, inputs: Sequence[Any]) -> Sequence[Array]:
         raise error.located(current_source()) from None
 
 
-# ---- derived graphs -------------------------------------------------------------------------------
+# ---- derived graphs
+# -------------------------------------------------------------------------------
 
 _GRAPHS: Cache[Graph, Compiled] = Cache(compile_graph, 2048)
 _SEEN: Cache[Graph, bool] = Cache(lambda graph: True, 8192)

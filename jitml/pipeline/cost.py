@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 
 from jitml.ir.dtypes import is_complex
-from jitml.ir.graph import Eqn, Graph, Var
+from jitml.ir.graph import Eqn, Graph
 from jitml.ops.contraction import DotGeneral
 from jitml.ops.kinds import Elementwise, Reduction
 
 
 def flop_count(graph: Graph) -> float:
-    """Arithmetic operations: two for each multiply-add of a product, one for each element elsewhere."""
+    """Arithmetic operations: two for each multiply-add of a product, one for each element
+    elsewhere.
+    """
     return float(sum(_eqn_flops(eqn) for eqn in graph.eqns))
 
 
@@ -30,5 +32,5 @@ def _eqn_flops(eqn: Eqn) -> int:
 def bytes_accessed(graph: Graph) -> float:
     """Bytes of the graph's inputs and outputs: the least that a run must move."""
     inputs = sum(v.type.size_bytes for v in graph.inputs)
-    outputs = {a: a.type.size_bytes for a in graph.outputs if isinstance(a, Var)}
+    outputs = {a: a.type.size_bytes for a in graph.outputs}
     return float(inputs + sum(outputs.values()))

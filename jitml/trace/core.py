@@ -1,7 +1,9 @@
 """`Tracer`, `Trace` and `bind`: the one way in which equations come about.
 
-There is one kind of tracer. A trace made with values at hand (`grad` outside `jit`) also evaluates each equation at
-the level around it, so Python control flow on its tracers works; an abstract trace (`jit`, `vmap`) does not.
+There is one kind of tracer. A trace made with values at hand (`grad` outside `jit`) also evaluates
+each equation at
+the level around it, so Python control flow on its tracers works; an abstract trace (`jit`, `vmap`)
+does not.
 Trace state is per thread.
 """
 
@@ -47,7 +49,9 @@ _STATE = _State()
 
 
 def _evaluate_first(op: Op, inputs: Sequence[Any]) -> Sequence[Any]:
-    """The first evaluation brings in the pipeline, by name for it lies above; it installs its own evaluator."""
+    """The first evaluation brings in the pipeline, by name for it lies above; it installs its own
+    evaluator.
+    """
     importlib.import_module("jitml.pipeline.compile")
     return _EVALUATE[0](op, inputs)
 
@@ -56,14 +60,18 @@ _EVALUATE: list[Callable[[Op, Sequence[Any]], Sequence[Any]]] = [_evaluate_first
 
 
 def set_evaluator(evaluate: Callable[[Op, Sequence[Any]], Sequence[Any]]) -> None:
-    """Tell how an op on arrays and literals is computed outside of any trace (the pipeline does)."""
+    """Tell how an op on arrays and literals is computed outside of traces (the pipeline does)."""
     _EVALUATE[:] = [evaluate]
+
+
+Kind = type[TracerError]  # `type` is a property of tracers
 
 
 class Tracer:
     """Stands for a value of the graph under construction.
 
-    `value` is the value at the level around the trace (an Array or an outer Tracer), or None if it is abstract.
+    `value` is the value at the level around the trace (an Array or an outer Tracer), or None if it
+    is abstract.
     """
 
     __slots__ = ("__weakref__", "atom", "owner", "value")
@@ -121,7 +129,7 @@ class Tracer:
         """The value, if it is at hand; `wanted` is what it is needed as."""
         return self._concrete(ConcretizationTypeError, wanted, _STATIC)
 
-    def _concrete(self, kind: type[TracerError], wanted: str, hint: str) -> Any:
+    def _concrete(self, kind: Kind, wanted: str, hint: str) -> Any:
         value: Any = self
         while isinstance(value, Tracer):
             innermost, value = value, value.value
@@ -201,19 +209,22 @@ def _maker(tracer: Tracer) -> Source:
 
 
 def ended_trace_error(tracer: Tracer) -> UnexpectedTracerError:
-    """The error for a tracer that is used after its trace has ended: where it was made, and where it is used."""
+    """The error for a tracer that is used after its trace has ended: where it was made, and where
+    it is used.
+    """
     made = _maker(tracer).describe()
     name = tracer.owner.name or "the function"
     return UnexpectedTracerError(
         f"{describe(tracer)} is used, but the trace of {name} that made it has ended"
         + (f"\n  made {made}" if made else ", whose argument it was"),
-        hint="return the value; what is kept in a global, attribute or list is not there after the trace",
+        hint="return the value; what is kept in a global, attribute or list has no value later",
         source=user_source(3),
     )
 
 
 class Traced(NamedTuple):
-    """A recorded graph: its last inputs are what it captured from around it, in the order of `captures`.
+    """A recorded graph: its last inputs are what it captured from around it, in the order of
+    `captures`.
 
     `values` has the value of each variable, where values were at hand.
     """
@@ -273,7 +284,9 @@ class Trace:
         if isinstance(x, Tracer) and x.owner is self:
             return x
         atom = self.lift(x)
-        return Tracer(self, atom, (atom if isinstance(atom, Literal) else x) if self.with_values else None)
+        return Tracer(
+            self, atom, (atom if isinstance(atom, Literal) else x) if self.with_values else None
+        )
 
     def record(self, op: Op, inputs: Sequence[Any]) -> list[Tracer]:
         """Append `op(inputs)`, or find it among the known equations; its outputs as tracers."""
@@ -323,7 +336,7 @@ class Trace:
         return Traced(graph, tuple(value for _, value in captured), self.values)
 
 
-class _level:  # noqa: N801  (a scope; a class, for a generator costs more than what runs in it)
+class _level:  # a scope; a class, for a generator costs more than what runs in it
     """A scope in which `trace` is the current trace of the thread."""
 
     __slots__ = ("_before", "_trace")
@@ -339,7 +352,7 @@ class _level:  # noqa: N801  (a scope; a class, for a generator costs more than 
         _STATE.trace = self._before
 
 
-class using_source:  # noqa: N801
+class using_source:
     """A scope whose equations come from `source`: transforms replay equations under it."""
 
     __slots__ = ("_before", "_source")
@@ -360,7 +373,8 @@ class using_source:  # noqa: N801
 def checking_leaks() -> Iterator[None]:
     """A scope in which a trace raises UnexpectedTracerError when one of its tracers outlives it.
 
-    Tracers that are kept in globals, attributes or lists are errors waiting to happen. It costs time: a collection of
+    Tracers that are kept in globals, attributes or lists are errors waiting to happen. It costs
+    time: a collection of
     garbage for each trace.
     """
     before = _STATE.leaks
@@ -391,7 +405,9 @@ def _check_leaks(trace: Trace) -> None:
 
 @contextmanager
 def collecting_origins() -> Iterator[dict[int, tuple[Any, Any]]]:
-    """Inside, arrays made from users' NumPy arrays are told: id of the array → (array, what it was made from)."""
+    """Inside, arrays made from users' NumPy arrays are told: id of the array → (array, what it was
+    made from).
+    """
     before = _STATE.origins
     _STATE.origins = {}
     try:
@@ -418,7 +434,9 @@ def current_source() -> Source:
 
 @contextmanager
 def outside_traces() -> Iterator[None]:
-    """A scope in which operations on arrays run at once, also while tracing; those on tracers are recorded."""
+    """A scope in which operations on arrays run at once, also while tracing; those on tracers are
+    recorded.
+    """
     before = _STATE.suspended
     if _STATE.trace is not None:
         _STATE.suspended = _STATE.trace
@@ -430,7 +448,9 @@ def outside_traces() -> Iterator[None]:
 
 
 def bind(op: Op, *inputs: Any) -> list[Any]:
-    """Apply `op` to tracers, arrays and literals: record it in the current trace, or run it if there is none."""
+    """Apply `op` to tracers, arrays and literals: record it in the current trace, or run it if
+    there is none.
+    """
     trace = _STATE.trace
     if trace is None:
         for x in inputs:
@@ -456,7 +476,9 @@ def trace_graph(
     names: Sequence[str] = (),
     values: Sequence[Any] | None = None,
 ) -> Traced:
-    """Run `function` on tracers of `types` (with `values` at hand, if given) and return what it recorded."""
+    """Run `function` on tracers of `types` (with `values` at hand, if given) and return what it
+    recorded.
+    """
     trace = Trace(name or getattr(function, "__name__", ""), values is not None)
     arguments: list[Tracer] = []
     outputs: Sequence[Any] = ()
@@ -484,7 +506,9 @@ def array_type(x: Array) -> ArrayType:
     return found
 
 
-_ARRAY_TYPES: dict[tuple[DType, tuple[int, ...], bool], ArrayType] = {}  # looked up faster than made
+_ARRAY_TYPES: dict[
+    tuple[DType, tuple[int, ...], bool], ArrayType
+] = {}  # looked up faster than made
 _MOST_ARRAY_TYPES = 4096
 
 
@@ -505,7 +529,9 @@ def literal(value: Number, type_: ArrayType | None = None) -> Literal:
 
 
 def convert_number(value: Number, dtype: DType) -> Number:
-    """`value` rounded to `dtype`, as a Python number. An integer that does not fit raises OverflowError."""
+    """`value` rounded to `dtype`, as a Python number. An integer that does not fit raises
+    OverflowError.
+    """
     if dtype.kind in "iu" and isinstance(value, int):
         limits = np.iinfo(dtype)
         if not limits.min <= value <= limits.max:
