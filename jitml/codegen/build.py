@@ -1,8 +1,9 @@
 """Build kernels from equations.
 
-Comes in: the equations of a graph, which variables have buffers, and the roots that a kernel is to store. Goes out: a
-`Kernel`. Loop axes that an index would have to divide are split, axes that run as one are merged; a kernel that cannot
-be built as asked raises `NeedsBuffer` with the variable that must be computed apart.
+Comes in: the equations of a graph, which variables have buffers, and the roots that a kernel is to
+store. Goes out: a `Kernel`. Loop axes that an index would have to divide are split, axes that run
+as one are merged; a kernel that cannot be built as asked raises `NeedsBuffer` with the variable
+that must be computed apart.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ SMALL_WORK = 1 << 15  # elements; below it a kernel without parallel units is fi
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A kernel, the variables of its operands (the ones read, then the ones written), and all that it computes."""
+    """A kernel, the variables of its operands (the ones read, then the ones written), and all that
+    it computes.
+    """
 
     kernel: Kernel
     reads: tuple[Var, ...]
@@ -46,9 +49,7 @@ class _Unmerged(Exception):
     """A reduction runs over several loop axes which cannot become one."""
 
 
-def build_kernel(
-    definitions: Mapping[Var, Eqn], buffers: set[Var], roots: Sequence[Var]
-) -> Built:
+def build_kernel(definitions: Mapping[Var, Eqn], buffers: set[Var], roots: Sequence[Var]) -> Built:
     """The kernel that computes `roots` from variables in `buffers` (and graph inputs)."""
     splits: dict[int, tuple[int, ...]] = {}
     shares_axes = True
@@ -64,14 +65,18 @@ def build_kernel(
 
 
 def build_scatter(definitions: Mapping[Var, Eqn], buffers: set[Var], eqn: Eqn) -> Built:
-    """The kernel that applies the updates of a scatter, in order, to its output (which holds the operand)."""
+    """The kernel that applies the updates of a scatter, in order, to its output (which holds the
+    operand).
+    """
     return _GroupBuilder(definitions, buffers, (), {}, False).build_scatter(eqn)
 
 
 def strided_view(
     definitions: Mapping[Var, Eqn], buffers: set[Var], var: Var
 ) -> tuple[Var, int, tuple[int, ...]] | None:
-    """`var` as (buffer variable, offset, strides) in elements if it is only an index map over one; else None."""
+    """`var` as (buffer variable, offset, strides) in elements if it is only an index map over one;
+    else None.
+    """
     builder = ElementBuilder(definitions, buffers)
     axes = [builder.kernel.axis(extent) for extent in var.type.shape]
     index = [Index(builder.kernel, ((axis, 1),)) for axis in axes]
@@ -132,7 +137,9 @@ class _GroupBuilder(ElementBuilder):
         return Built(kernel, tuple(self.reads), self.writes, self._computed())
 
     def _index_of_root(self, root: Var, main: Var) -> list[Index]:
-        """Where a further root is evaluated: all over, or (of lower rank) where the main root needs it."""
+        """Where a further root is evaluated: all over, or (of lower rank) where the main root needs
+        it.
+        """
         if root.type.shape == main.type.shape:
             return self.root_index
         for (var, _, mask), (index, _) in self.memo.items():
@@ -147,7 +154,9 @@ class _GroupBuilder(ElementBuilder):
         return tuple(storage_type(v.type) for v in (*self.reads, *self.writes, *more))
 
     def _sites_in_order(self) -> tuple[Site, ...]:
-        """The checks' sites in the order of their equations, which the numbers of the check nodes follow."""
+        """The checks' sites in the order of their equations, which the numbers of the check nodes
+        follow.
+        """
         place = {id(eqn): number for number, eqn in enumerate(self.definitions.values())}
         order = sorted(range(len(self.sites)), key=lambda k: place[id(self.sites[k].eqn)])
         number = {old: new for new, old in enumerate(order)}
@@ -212,7 +221,9 @@ class _GroupBuilder(ElementBuilder):
         return Store(operand, storage_type(root.type), (element.ref,), linear)
 
     def _check_reductions(self, kernel: Kernel) -> None:
-        """Every reduction is to run once for each unit, and enough units must be left to run in parallel."""
+        """Every reduction is to run once for each unit, and enough units must be left to run in
+        parallel.
+        """
         live = set(kernel.live_outer())
         outer, inner = product(live), product(a for a in kernel.inner if not a.merged)
         is_serial = inner > 1 and outer < 8 and outer * inner > SMALL_WORK
@@ -226,7 +237,9 @@ class _GroupBuilder(ElementBuilder):
                 raise NeedsBuffer(var)
 
     def _check_repeats(self, kernel: Kernel) -> None:
-        """Dear values are not to be computed again and again over outer axes on which they do not depend."""
+        """Dear values are not to be computed again and again over outer axes on which they do not
+        depend.
+        """
         live = kernel.live_outer()
         around = set(live if kernel.inner else live[:-1])
         worst, most = None, MOST_REPEATED

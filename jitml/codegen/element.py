@@ -1,8 +1,9 @@
 """One element of a variable as nodes of a kernel: what it is made of, down to loads from buffers.
 
-Comes in: equations, which variables have buffers, an index. Goes out: a scalar value (or a complex pair). Movement is
-index arithmetic, reductions become nodes, everything else is scalar instructions. A variable that cannot, or had
-better not, be computed inside the kernel raises `NeedsBuffer`. Nothing here knows of stores and loops.
+Comes in: equations, which variables have buffers, an index. Goes out: a scalar value (or a complex
+pair). Movement is index arithmetic, reductions become nodes, everything else is scalar
+instructions. A variable that cannot, or had better not, be computed inside the kernel raises
+`NeedsBuffer`. Nothing here knows of stores and loops.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class NeedsBuffer(Exception):
 
 
 class Flat(list[Index]):
-    """The index of an element by its row-major position alone: what is left of an index behind a reshape."""
+    """The index of an element by its row-major position alone: what is left of an index behind a
+    reshape.
+    """
 
     @property
     def linear(self) -> Index:
@@ -179,6 +182,7 @@ class ElementBuilder:
         values = [self.element(x, index if x.type.shape else ()) for x in eqn.inputs]
         if isinstance(eqn.op, Bitcast):
             return [self._bitcast(eqn, values[0])]
+        assert isinstance(eqn.op, Elementwise)
         result = eqn.op.lower(*values)
         results = list(result) if isinstance(result, tuple) else [result]
         return [
@@ -279,7 +283,9 @@ class ElementBuilder:
         axes: tuple[Axis, ...],
         limit: Index | None,
     ) -> tuple[Any, ...]:
-        """The state of the elements of the source at `position` along the reduced axis, over loop `axes`."""
+        """The state of the elements of the source at `position` along the reduced axis, over loop
+        `axes`.
+        """
         (source,), (axis,) = eqn.inputs, op.axes
         joined = [*index[:axis], position, *index[axis:]]
         state = op.element(self._deeper(source, joined), position.value())
@@ -331,7 +337,9 @@ class ElementBuilder:
         return tuple(parts)
 
     def _reduction_index(self, extent: int, index: Sequence[Index]) -> Index:
-        """What to run over: dimensions of the root that are free here if their extents fit, else a new axis."""
+        """What to run over: dimensions of the root that are free here if their extents fit, else a
+        new axis.
+        """
         used = {axis for i in index for axis in i.axes}
         for known in self.reduce_index:
             if not used & known.axes and extent_of(known) == extent:
@@ -343,7 +351,9 @@ class ElementBuilder:
         return found
 
     def _free_run(self, extent: int, used: set[Axis]) -> Index | None:
-        """Neighbouring dimensions of the root, none of them used, that have `extent` elements together."""
+        """Neighbouring dimensions of the root, none of them used, that have `extent` elements
+        together.
+        """
         for first in range(len(self.free_index)):
             total = Index(self.kernel, ())
             for dimension in self.free_index[first:]:
@@ -386,7 +396,9 @@ class Reader:
         return element if self._checked is None else self._guarded(element)
 
     def _guarded(self, element: Any) -> Any:
-        """An element that needs the checks: those of a load are its mask, others (constants) choose by them."""
+        """An element that needs the checks: those of a load are its mask, others (constants) choose
+        by them.
+        """
         assert self._checked is not None
         if _first_node(element).name == "load":
             return element
@@ -413,7 +425,9 @@ class Reader:
         return index.value()
 
     def check(self, ok: Value, value: Value) -> None:
-        """Record a fault with the offending `value` where `ok` is false; later reads happen only where it holds."""
+        """Record a fault with the offending `value` where `ok` is false; later reads happen only
+        where it holds.
+        """
         if ok.number is True:
             return
         builder = self._builder

@@ -1,8 +1,8 @@
 """Kernels to LLVM text for a CPU: loops, vectors, loads and stores.
 
-Comes in: a `Kernel`. Goes out: the text of one function of the kernel ABI, the `sizes` it is to be called with, and
-how its units are shared out. Numbers that are sizes are arguments, so equal text serves other sizes. The folds of
-reductions are in `fold`.
+Comes in: a `Kernel`. Goes out: the text of one function of the kernel ABI, the `sizes` it is to be
+called with, and how its units are shared out. Numbers that are sizes are arguments, so equal text
+serves other sizes. The folds of reductions are in `fold`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ from jitml.scalar.complex import Complex
 from jitml.scalar.value import BITS, Value
 
 CHUNK_COST = 1 << 16  # scalar instructions that one chunk of parallel work should have at least
-UNITS_STEP = 64  # elements of a vector axis that chunks are multiples of: any vector, whole cache lines
+UNITS_STEP = (
+    64  # elements of a vector axis that chunks are multiples of: any vector, whole cache lines
+)
 LONG_AXIS = 1024  # elements; along longer ones a vector may take several registers
 SHORT_BODY = 40  # nodes; so many registers are there for two of each
 ROW_BUFFER_BYTES = 1 << 18
 RECOMPUTE_COST = 8  # instructions; dearer values that two loops need are kept in a row buffer
-_FAIL = """define internal void @fail(ptr %f, i64 %site, i64 %index, i64 %value, i1 %bad) noinline nounwind {
+_FAIL = """
+define internal void
+@fail(ptr %f, i64 %site, i64 %index, i64 %value, i1 %bad) noinline nounwind {
 entry:
   br i1 %bad, label %compare, label %out
 compare:
@@ -92,7 +96,9 @@ class KernelEmitter:
     # ---- shape of the nest -----------------------------------------------------------------
 
     def _choose_vector_axis(self) -> Axis | None:
-        """The axis along which most accesses are contiguous; a reduced axis or the innermost outer one first."""
+        """The axis along which most accesses are contiguous; a reduced axis or the innermost outer
+        one first.
+        """
         if any(s.combine for s in self.kernel.stores):
             return None
         outer = self.kernel.live_outer()
@@ -105,7 +111,9 @@ class KernelEmitter:
         # The extent of a reduction must be the same in all lanes.
         limits = [n.data.limit for n in self.nodes if n.name == "reduce" and n.data.limit]
         fixed = {axis for limit in limits for axis in limit.axes}
-        candidates = [a for a in dict.fromkeys([*reduced, *inner, *reversed(outer)]) if a not in fixed]
+        candidates = [
+            a for a in dict.fromkeys([*reduced, *inner, *reversed(outer)]) if a not in fixed
+        ]
         return max(candidates, key=self._contiguity, default=None)
 
     def _contiguity(self, axis: Axis) -> float:
@@ -130,7 +138,9 @@ class KernelEmitter:
         return max(width, 1)
 
     def _unrolling(self) -> int:
-        """How many registers a vector takes: several rows of accumulators side by side share the pages they read."""
+        """How many registers a vector takes: several rows of accumulators side by side share the
+        pages they read.
+        """
         axis = self.vector
         assert axis is not None
         reductions = [n.data for n in self.nodes if n.name == "reduce" and n.data.axis is not None]
@@ -168,7 +178,9 @@ class KernelEmitter:
         return total
 
     def _grain(self, extent: int, cost_per_unit: int, step: int) -> int:
-        """Units in a chunk of parallel work: by cost, in whole steps; 0 where it must or may be one chunk."""
+        """Units in a chunk of parallel work: by cost, in whole steps; 0 where it must or may be one
+        chunk.
+        """
         if extent * cost_per_unit < 2 * CHUNK_COST or any(s.combine for s in self.kernel.stores):
             return 0
         grain = max(1, CHUNK_COST // cost_per_unit)
@@ -190,11 +202,22 @@ class KernelEmitter:
             )
         ]
         declarations = sorted(self.emit.declarations | self.globals)
-        lines = [*declarations, head, "entry:", *pointers, *self.prefix, *self.emit.lines, "}", "!0 = !{i32 1}"]
+        lines = [
+            *declarations,
+            head,
+            "entry:",
+            *pointers,
+            *self.prefix,
+            *self.emit.lines,
+            "}",
+            "!0 = !{i32 1}",
+        ]
         return "\n".join(lines) + "\n" + (_FAIL if checks else "")
 
     def _units(self, begin: Value, end: Value) -> tuple[list[Axis], int]:
-        """Write the loop over units [begin, end): the axes that it runs over, the step of chunks."""
+        """Write the loop over units [begin, end): the axes that it runs over, the step of
+        chunks.
+        """
         outer = self.kernel.live_outer()
         vector = self.vector if self.vector in outer else None
         others = [a for a in outer if a is not vector]
@@ -275,8 +298,12 @@ class KernelEmitter:
             self.emit.loop(self.number(0), upper, 1, [], step)
         del self.position[axis]
 
-    def _vector_loop(self, axis: Axis, lower: Value, upper: Value, body: Callable[[], None]) -> None:
-        """Run `body` over [lower, upper) of `axis` in full vectors, then lane by lane what is left."""
+    def _vector_loop(
+        self, axis: Axis, lower: Value, upper: Value, body: Callable[[], None]
+    ) -> None:
+        """Run `body` over [lower, upper) of `axis` in full vectors, then lane by lane what is
+        left.
+        """
         if self.width > 1:
             whole = upper - ((upper - lower) & (self.width - 1))
             self.run_loop(axis, lower, whole, self.width, body)
@@ -301,7 +328,8 @@ class KernelEmitter:
         self.lanes = before
         del self.position[axis]
 
-    # ---- nodes ------------------------------------------------------------------------------------
+    # ---- nodes
+    # ------------------------------------------------------------------------------------
 
     @contextmanager
     def _scope(self) -> Iterator[None]:
@@ -351,7 +379,9 @@ class KernelEmitter:
         return None
 
     def prepare(self, roots: Sequence[Node]) -> None:
-        """Write all nodes below `roots` that can be had at this point of the nest and are not yet."""
+        """Write all nodes below `roots` that can be had at this point of the nest and are not
+        yet.
+        """
         bound = set(self.position)
         ready: dict[int, Node] = {}
         seen: set[int] = set()
@@ -421,10 +451,13 @@ class KernelEmitter:
         together = tuple(self.emit.splat(v, lanes) for v in operands)
         return self.emit.instruction(name, node.type, lanes, together)
 
-    # ---- indices -------------------------------------------------------------------------------------
+    # ---- indices
+    # -------------------------------------------------------------------------------------
 
     def index_parts(self, index: Index) -> tuple[Value, int, Value | None]:
-        """An index as scalar + stride·lane + vector: its value at lane 0, its step per lane, and what else varies."""
+        """An index as scalar + stride·lane + vector: its value at lane 0, its step per lane, and
+        what else varies.
+        """
         scalar, stride, vector = self.size(index.constant) if index.constant >= 0 else None, 0, None
         if scalar is None:
             scalar = self.number(0) - self.size(-index.constant)
@@ -455,7 +488,8 @@ class KernelEmitter:
             scalar = scaled + scalar
         return scalar if vector is None else vector + scalar
 
-    # ---- memory ---------------------------------------------------------------------------------------
+    # ---- memory
+    # ---------------------------------------------------------------------------------------
 
     def _load(self, node: Node) -> Value:
         load: Load = node.data
@@ -489,9 +523,7 @@ class KernelEmitter:
     def _safe(self, mask: Value, address: Value) -> Value:
         """`address`, or that of some zeros where `mask` is false."""
         self.globals.add("@nothing = internal constant [16 x i8] zeroinitializer, align 16")
-        return self.emit.pure(
-            f"select i1 {mask.ref}, ptr {address.ref}, ptr @nothing", "ptr"
-        )
+        return self.emit.pure(f"select i1 {mask.ref}, ptr {address.ref}, ptr @nothing", "ptr")
 
     def _raw(self, storage: str) -> str:
         return storage if storage not in ("bool", "f16", "bf16") else f"u{STORAGE_BITS[storage]}"
@@ -568,7 +600,9 @@ class KernelEmitter:
         if len(values) == 2:
             self._store_pair(pointer, store, values, scalar, stride)
         elif lanes == 1 or stride == 1:
-            self.emit.store(self.emit.address(pointer, scalar, store.storage), values[0], store.storage)
+            self.emit.store(
+                self.emit.address(pointer, scalar, store.storage), values[0], store.storage
+            )
         else:
             self._scatter(pointer, store, values, scalar, stride, 1)
 
@@ -616,7 +650,13 @@ class KernelEmitter:
         return self.emit.insert(self.emit.insert(empty, a, 0), b, 1)
 
     def _scatter(
-        self, pointer: Value, store: Store, values: list[Value], scalar: Value, stride: int, width: int
+        self,
+        pointer: Value,
+        store: Store,
+        values: list[Value],
+        scalar: Value,
+        stride: int,
+        width: int,
     ) -> None:
         for lane in range(values[0].lanes):
             index = self._plus(scalar, self.number(lane), stride) * width
@@ -643,10 +683,13 @@ class KernelEmitter:
         self.emit.if_(self.emit.any_lane(bad), report)
         return ok
 
-    # ---- row buffers --------------------------------------------------------------------------------------
+    # ---- row buffers
+    # --------------------------------------------------------------------------------------
 
     def _plan_buffers(self, inner: Sequence[Axis]) -> None:
-        """Values that several loops over one axis need, and that are dear, are kept from the first to the others."""
+        """Values that several loops over one axis need, and that are dear, are kept from the first
+        to the others.
+        """
         self.buffers, self.filling, self.filled = {}, set(), set()
         for axis in inner:
             loops = [n.operands for n in self.nodes if n.name == "reduce" and n.data.axis is axis]

@@ -1,7 +1,8 @@
 """State ops that have no kernel of their own in ops that have one.
 
-Before: any op. After: elementwise ops, movement, reductions of one axis, and the ops with kernels of their own.
-Long reductions become two: one result per block, then the blocks' results in a fixed tree.
+Before: any op. After: elementwise ops, movement, reductions of one axis, and the ops with kernels
+of their own. Long reductions become two: one result per block, then the blocks' results in a fixed
+tree.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from jitml.ir.dtypes import FROM_SHORT_NAME, DType
@@ -27,7 +29,9 @@ BLOCK = 4096
 
 @dataclass(frozen=True)
 class Partial(Op):
-    """The states of `reduction` over blocks of `BLOCK` elements of one axis, along a new last axis."""
+    """The states of `reduction` over blocks of `BLOCK` elements of one axis, along a new last
+    axis.
+    """
 
     name = "partial"
     reduction: Reduction
@@ -42,7 +46,9 @@ class Partial(Op):
 
 @dataclass(frozen=True)
 class Combine(Op):
-    """The result of `reduction` from its blocks' states along the last axis, in a tree over the blocks."""
+    """The result of `reduction` from its blocks' states along the last axis, in a tree over the
+    blocks.
+    """
 
     name = "combine"
     reduction: Reduction
@@ -54,9 +60,7 @@ class Combine(Op):
 
 def state_dtypes(reduction: Reduction, dtype: DType) -> tuple[DType, ...]:
     """The dtypes in which the state of a reduction is stored."""
-    return tuple(
-        FROM_SHORT_NAME["bool" if t == "i1" else t] for t in reduction.state_types(dtype)
-    )
+    return tuple(FROM_SHORT_NAME["bool" if t == "i1" else t] for t in reduction.state_types(dtype))
 
 
 def expand(graph: Graph) -> Graph:
@@ -156,12 +160,16 @@ _MATRICES = (((2,), (1,)), ((0,), (0,)))
 
 
 def _is_run(axes: tuple[int, ...]) -> bool:
-    """Whether axes lie together and in order, so that they count as one where the array is contiguous."""
-    return all(a + 1 == b for a, b in zip(axes, axes[1:], strict=False))
+    """Whether axes lie together and in order, so that they count as one where the array is
+    contiguous.
+    """
+    return all(a + 1 == b for a, b in pairwise(axes))
 
 
 def _as_matrices(op: DotGeneral, x: Any, y: Any, result: ArrayType) -> Any:
-    """Any product as one of batched matrices; axes that lie together are merged before any are moved."""
+    """Any product as one of batched matrices; axes that lie together are merged before any are
+    moved.
+    """
     x_groups, y_groups = op.canonical(type_of(x), type_of(y))
     product = replace(op, dimension_numbers=_MATRICES)
     out = bind1(product, _grouped(x, x_groups), _grouped(y, y_groups))
@@ -174,9 +182,7 @@ def _grouped(x: Any, groups: Sequence[tuple[int, ...]]) -> Any:
     merged: list[int] = []
     runs: list[list[int]] = []
     for axis in range(len(shape)):
-        together = any(
-            (axis - 1, axis) in zip(group, group[1:], strict=False) for group in groups
-        )
+        together = any((axis - 1, axis) in pairwise(group) for group in groups)
         if together:
             merged[-1] *= shape[axis]
             runs[-1].append(axis)

@@ -1,10 +1,11 @@
 """The loops of reductions, whose order is fixed by the number of elements alone.
 
-Element r goes to accumulator r mod 64 (or the next power of two of a shorter run); accumulators start at the identity
-and are combined by halves: j with j + 32, then j + 16, … The order is the same along vector lanes, across memory,
-unrolled and in the scalar rest, so bits depend on none of these. Lanes have accumulators to spare, so that form is only
-for folds in which a combination with the identity changes nothing. Reductions with `lanes` None (the blocks of a long
-one) have an accumulator for each element.
+Element r goes to accumulator r mod 64 (or the next power of two of a shorter run); accumulators
+start at the identity and are combined by halves: j with j + 32, then j + 16, … The order is the
+same along vector lanes, across memory, unrolled and in the scalar rest, so bits depend on none of
+these. Lanes have accumulators to spare, so that form is only for folds in which a combination with
+the identity changes nothing. Reductions with `lanes` None (the blocks of a long one) have an
+accumulator for each element.
 """
 
 from __future__ import annotations
@@ -98,10 +99,13 @@ class _Fold:
         limit = self.kernel.index_value(self.spec.limit)
         return select(limit < size, limit, size)
 
-    # ---- along the lanes of vectors ---------------------------------------------------------------
+    # ---- along the lanes of vectors
+    # ---------------------------------------------------------------
 
     def _along_lanes(self, axis: Axis) -> State:
-        """64 accumulators as vectors; the rest below 64 elements goes through memory, element by element."""
+        """64 accumulators as vectors; the rest below 64 elements goes through memory, element by
+        element.
+        """
         width = self.kernel.width
         count = LANES // width
         parts = len(self.types)
@@ -143,9 +147,14 @@ class _Fold:
         def step(index: Value, _: list[Value]) -> Sequence[Value]:
             with self.kernel.at(axis, index, 1):
                 lane = index - lower
-                at = [self.emit.address(m, lane, _stored(t)) for m, t in zip(memory, self.types, strict=True)]
+                at = [
+                    self.emit.address(m, lane, _stored(t))
+                    for m, t in zip(memory, self.types, strict=True)
+                ]
                 old = [self._get(p, t, 1) for p, t in zip(at, self.types, strict=True)]
-                for place, value, type_ in zip(at, self.combine(old, self.element()), self.types, strict=True):
+                for place, value, type_ in zip(
+                    at, self.combine(old, self.element()), self.types, strict=True
+                ):
                     self._put(place, value, type_)
             return []
 
@@ -165,7 +174,8 @@ class _Fold:
             state = self.combine(low, high)
         return state
 
-    # ---- across memory, and unrolled -------------------------------------------------------------------
+    # ---- across memory, and unrolled
+    # -------------------------------------------------------------------
 
     def _across_memory(self, axis: Axis) -> State:
         """Accumulators in memory, each of as many lanes as the loop around has."""
@@ -181,10 +191,13 @@ class _Fold:
 
         def step(index: Value, _: list[Value]) -> Sequence[Value]:
             with self.kernel.at(axis, index, None):
-                # All accumulators are there from the start on, so a power of two serves as the modulus.
+                # All accumulators are there from the start on, so a power of two serves as the
+                # modulus.
                 slot = index & (count - 1) if count < axis.extent else index
                 old = self._read(memory, slot)
-                self._write(memory, slot, self.combine(old, self._splat(self.element(), self.lanes)))
+                self._write(
+                    memory, slot, self.combine(old, self._splat(self.element(), self.lanes))
+                )
             return []
 
         zero = self.kernel.number(0)
@@ -246,7 +259,9 @@ class _Fold:
         states = [self.identity(self.lanes) for _ in range(half)]
         for number in range(axis.extent):
             with self.kernel.scope(), self.kernel.at(axis, self.kernel.number(number), None):
-                states[number] = self.combine(states[number], self._splat(self.element(), self.lanes))
+                states[number] = self.combine(
+                    states[number], self._splat(self.element(), self.lanes)
+                )
         while half > 1:
             half //= 2
             states = [self.combine(a, b) for a, b in zip(states, states[half:], strict=False)]

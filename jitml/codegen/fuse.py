@@ -1,8 +1,9 @@
 """Group the equations of an expanded graph into kernels.
 
-Comes in: a graph whose ops all have kernels. Goes out: `Group`s in an order in which they can run. A variable either
-has a buffer (it is an output, a special kernel reads it, or computing it once is cheaper) or is computed inside the
-kernels that need it. No pattern is known by name: deleting any rule here leaves results as they are, only slower.
+Comes in: a graph whose ops all have kernels. Goes out: `Group`s in an order in which they can run.
+A variable either has a buffer (it is an output, a special kernel reads it, or computing it once is
+cheaper) or is computed inside the kernels that need it. No pattern is known by name: deleting any
+rule here leaves results as they are, only slower.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from jitml.ops.kinds import Elementwise, Movement, Reduction
 from jitml.ops.scatter import Scatter
 
 # Ops that cost many instructions per element: dearer to repeat than to store and load again.
-_DEAR = frozenset(
-    "exp exp2 expm1 log log1p pow sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh atanh logistic erf erfc "
-    "erf_inv lgamma digamma cbrt div rem sqrt rsqrt threefry2x32 gather".split()
+_DEAR_NAMES = (
+    "exp exp2 expm1 log log1p pow sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh "
+    "atanh logistic erf erfc erf_inv lgamma digamma cbrt div rem sqrt rsqrt threefry2x32 gather"
 )
+_DEAR = frozenset(_DEAR_NAMES.split())
 _DEAR_COST = 8
 _REPEAT_COST = 6
 _MOST_COST = 1 << 20
@@ -36,9 +38,11 @@ View = tuple[Var, tuple[int, ...]]
 
 @dataclass(eq=False)
 class Group:
-    """One kernel to be: the variables that it stores, or the one equation with a kernel of its own kind.
+    """One kernel to be: the variables that it stores, or the one equation with a kernel of its own
+    kind.
 
-    `reads` are the variables whose buffers it reads, `views` say how a special kernel reads its operands.
+    `reads` are the variables whose buffers it reads, `views` say how a special kernel reads its
+    operands.
     """
 
     roots: list[Var]
@@ -58,7 +62,9 @@ class Fused:
 
 
 def fuse(graph: Graph, separately: bool = False) -> Fused:
-    """Group the equations of `graph` into kernels and build those; `separately` gives each equation a kernel."""
+    """Group the equations of `graph` into kernels and build those; `separately` gives each equation
+    a kernel.
+    """
     return _Fuser(graph, separately).run()
 
 
@@ -99,7 +105,9 @@ class _Fuser:
                 self.cost[var] = min(own + below, _MOST_COST)
 
     def _assign(self) -> None:
-        """From the outputs back: give every variable a buffer or the groups that will compute it."""
+        """From the outputs back: give every variable a buffer or the groups that will compute
+        it.
+        """
         for eqn in self.graph.eqns:
             for atom in dict.fromkeys(eqn.inputs):
                 if isinstance(atom, Var):
@@ -126,7 +134,8 @@ class _Fuser:
             return True
         is_movement = isinstance(eqn.op, Movement)
         for user in self.users[var]:
-            # A pure index map is read through strides, if that turns out to be possible; its source has a buffer.
+            # A pure index map is read through strides, if that turns out to be possible; its source
+            # has a buffer.
             if not is_movement if is_special(user) else any(map(self._is_view, user.outputs)):
                 return True
         is_shared = len(self._homes_of_users(var)) > 1
@@ -138,7 +147,9 @@ class _Fuser:
         return var in self.users and var not in self.buffers and not self.homes.get(var)
 
     def _give_buffers(self, variables: list[Var]) -> None:
-        """Buffers for what one equation computes: stored by the one kernel that computes it anyway, if it can."""
+        """Buffers for what one equation computes: stored by the one kernel that computes it anyway,
+        if it can.
+        """
         for var in variables:
             homes = self._homes_of_users(var)
             if len(homes) != 1 or not self._may_join(var, *homes):
@@ -153,7 +164,9 @@ class _Fuser:
             self.group_of[var] = group
 
     def _may_join(self, var: Var, number: int) -> bool:
-        """Whether group `number` is the only one to read `var`, and loops over its elements or over more."""
+        """Whether group `number` is the only one to read `var`, and loops over its elements or over
+        more.
+        """
         group = self.groups[number]
         if self.separately or group.special is not None:
             return False
@@ -173,7 +186,8 @@ class _Fuser:
             self.homes[root] = {number}
             self.group_of[root] = group
 
-    # ---- building ------------------------------------------------------------------------------------
+    # ---- building
+    # ------------------------------------------------------------------------------------
 
     def _build_all(self) -> None:
         position = 0
@@ -209,7 +223,8 @@ class _Fuser:
             group.built = build_kernel(self.definitions, self.buffers - own, group.roots)
             group.reads = group.built.reads
         elif isinstance(eqn.op, Scatter):
-            # The operand is copied to the output first; updates and indices are computed in the kernel.
+            # The operand is copied to the output first; updates and indices are computed in the
+            # kernel.
             group.views = self._views(eqn.inputs[:1])
             if eqn.inputs[2].type.size:
                 group.built = build_scatter(self.definitions, self.buffers, eqn)
@@ -221,14 +236,18 @@ class _Fuser:
             group.reads = tuple(base for base, _ in group.views.values())
 
     def _check_evenness(self, eqn: Eqn, views: dict[Var, View]) -> None:
-        """An operand whose axes cannot be counted as those of a matrix is copied to a buffer first."""
+        """An operand whose axes cannot be counted as those of a matrix is copied to a buffer
+        first.
+        """
         for side, atom in enumerate(eqn.inputs):
             assert isinstance(atom, Var)
             if operand_strides(eqn, side, views[atom][1]) is None:
                 raise NeedsBuffer(atom)
 
     def _views(self, atoms: Iterable[Atom], strided: bool = False) -> dict[Var, View]:
-        """How a special kernel reads its operands: from their own buffers, or through strides from others."""
+        """How a special kernel reads its operands: from their own buffers, or through strides from
+        others.
+        """
         views: dict[Var, View] = {}
         for atom in atoms:
             if not isinstance(atom, Var):
@@ -243,10 +262,13 @@ class _Fuser:
             views[atom] = view[0], view[2]
         return views
 
-    # ---- order -----------------------------------------------------------------------------------------
+    # ---- order
+    # -----------------------------------------------------------------------------------------
 
     def _in_order(self) -> list[Group] | None:
-        """The groups, each after those that it reads from. None if there is a cycle; one of its groups is split."""
+        """The groups, each after those that it reads from. None if there is a cycle; one of its
+        groups is split.
+        """
         ordered: list[Group] = []
         done: dict[int, bool] = {}
         for first in reversed(self.groups):

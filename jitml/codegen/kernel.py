@@ -1,8 +1,9 @@
 """The kernel IR: one loop nest whose body is a graph of scalar instructions.
 
-A `Kernel` has loop axes and `Node`s: constants, indices, loads, scalar instructions, checks and reductions. Lowering
-rules run once with a `KernelBuilder` as their scalar builder; equal nodes are one node, so common subexpressions and
-loop invariants fall out. Backends (`emit`) read kernels; nothing here knows LLVM.
+A `Kernel` has loop axes and `Node`s: constants, indices, loads, scalar instructions, checks and
+reductions. Lowering rules run once with a `KernelBuilder` as their scalar builder; equal nodes are
+one node, so common subexpressions and loop invariants fall out. Backends (`emit`) read kernels;
+nothing here knows LLVM.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from jitml.scalar.value import Number, Value
 
 
 class Axis:
-    """A loop axis. `merged` means that an inner axis has taken it in: it has become part of that axis' extent."""
+    """A loop axis. `merged` means that an inner axis has taken it in: it has become part of that
+    axis' extent.
+    """
 
     __slots__ = ("extent", "merged", "number")
 
@@ -29,7 +32,8 @@ class Axis:
 
 
 class Node:
-    """One value of a kernel: instruction `name` over `operands`, with whatever else tells it apart in `data`.
+    """One value of a kernel: instruction `name` over `operands`, with whatever else tells it apart
+    in `data`.
 
     `axes` are the loop axes that it depends on; `cost` is the number of instructions below it.
     """
@@ -51,18 +55,29 @@ class Node:
         self.data = data
         self.axes = axes
         self.number = number
-        self.cost = min(_COSTS.get(name, 1) + sum(x.cost for x in operands), _MOST)
+        self.cost: int = min(_COSTS.get(name, 1) + sum(x.cost for x in operands), _MOST)
 
     def __repr__(self) -> str:
         return f"{self.name}:{self.type}#{self.number}"
 
 
 _MOST = 1 << 20
-_COSTS = {"constant": 0, "size": 0, "index": 0, "load": 1, "div": 6, "sqrt": 6, "reduce": 40, "state": 0}
+_COSTS = {
+    "constant": 0,
+    "size": 0,
+    "index": 0,
+    "load": 1,
+    "div": 6,
+    "sqrt": 6,
+    "reduce": 40,
+    "state": 0,
+}
 
 
 class Index:
-    """An index expression: Σ coefficient·axis + constant + Σ coefficient·(value known at run time)."""
+    """An index expression: Σ coefficient·axis + constant + Σ coefficient·(value known at run
+    time).
+    """
 
     __slots__ = ("builder", "constant", "key", "terms", "values")
 
@@ -142,8 +157,11 @@ class Index:
         return self._divide(divisor)[1]
 
     def _divide(self, divisor: int) -> tuple[Index, Index]:
-        """Quotient and remainder of a non-negative index; by terms where they separate, else at run time."""
-        whole, rest = [], []
+        """Quotient and remainder of a non-negative index; by terms where they separate, else at run
+        time.
+        """
+        whole: list[tuple[Axis, int]] = []
+        rest: list[tuple[Axis, int]] = []
         for axis, c in self.terms:
             (whole if c % divisor == 0 else rest).append((axis, c))
         offset = self.constant % divisor
@@ -154,8 +172,7 @@ class Index:
             return Index(self.builder, quotient, self.constant // divisor), remainder
         self.builder.ask_for_split(self, divisor)
         value = self.value()
-        c = self.builder.constant("i64", divisor)
-        return self.builder.index_of(value / c), self.builder.index_of(value % c)
+        return self.builder.index_of(value / divisor), self.builder.index_of(value % divisor)
 
     def clamp(self, low: int, high: int) -> Index:
         """This index, brought into [low, high]."""
@@ -170,7 +187,12 @@ class Index:
 
     def value(self) -> Value:
         """The index as an i64 scalar value."""
-        if not self.terms and not self.constant and len(self.values) == 1 and self.values[0][1] == 1:
+        if (
+            not self.terms
+            and not self.constant
+            and len(self.values) == 1
+            and self.values[0][1] == 1
+        ):
             return Value(self.builder, "i64", 1, self.values[0][0])
         if not self.terms and not self.values:
             return self.builder.size(self.constant)
@@ -232,7 +254,9 @@ class OpaqueDivision(Exception):
 
 
 class SplitAxis(Exception):
-    """An index must be divided: the loop over `axis` is to become two, the inner one of extent `inner`."""
+    """An index must be divided: the loop over `axis` is to become two, the inner one of extent
+    `inner`.
+    """
 
     def __init__(self, axis: Axis, inner: int) -> None:
         super().__init__(axis, inner)
@@ -284,7 +308,8 @@ class KernelBuilder:
     ) -> Node:
         """The node with these fields; an equal one made before is the same node.
 
-        It depends on `axes` and on those of its operands, less the ones that it has `bound` (a reduction's).
+        It depends on `axes` and on those of its operands, less the ones that it has `bound` (a
+        reduction's).
         """
         identity = (name, type_, tuple(x.number for x in operands), key)
         found = self._nodes.get(identity)
@@ -301,7 +326,9 @@ class KernelBuilder:
         return Value(self, type_, 1, node, number)
 
     def size(self, number: int) -> Value:
-        """An integer that depends on sizes: passed to the kernel at run time, not part of its code."""
+        """An integer that depends on sizes: passed to the kernel at run time, not part of its
+        code.
+        """
         return Value(self, "i64", 1, self.node("size", "i64", (), number, number))
 
     def splat(self, value: Value, lanes: int) -> Value:
@@ -352,18 +379,24 @@ class Load:
 
 @dataclass(frozen=True, eq=False)
 class Reduce:
-    """Fold the element nodes over `axes` (one, once the axes are collapsed) with `op`, which has a `combine` rule."""
+    """Fold the element nodes over `axes` (one, once the axes are collapsed) with `op`, which has a
+    `combine` rule.
+    """
 
     op: Any
     axes: tuple[Axis, ...]
     types: tuple[str, ...]
     identity: tuple[Number | complex, ...]
-    limit: Index | None = None  # where the extent differs between units (the last block of a long reduction)
+    limit: Index | None = (
+        None  # where the extent differs between units (the last block of a long reduction)
+    )
     lanes: int | None = 64  # accumulators; None: one for each element
 
     @property
     def runs_along_lanes(self) -> bool:
-        """Whether vectors may hold its accumulators. A complex product with the identity may make 0·inf."""
+        """Whether vectors may hold its accumulators. A complex product with the identity may make
+        0·inf.
+        """
         return self.lanes is not None and not any(t in ("c64", "c128") for t in self.types)
 
     @property
@@ -385,9 +418,11 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """Root of a kernel: `nodes` (two for a complex value) go to element `index` of output operand `operand`.
+    """Root of a kernel: `nodes` (two for a complex value) go to element `index` of output operand
+    `operand`.
 
-    An update (of a scatter) happens only where `where` holds and stores `combine(old, new)`; updates run in order.
+    An update (of a scatter) happens only where `where` holds and stores `combine(old, new)`;
+    updates run in order.
     """
 
     operand: int
@@ -405,7 +440,8 @@ class Store:
 
 @dataclass(eq=False)
 class Kernel:
-    """A loop nest: `outer` axes in order, each unit of which runs the reductions and the loop over `inner` axes.
+    """A loop nest: `outer` axes in order, each unit of which runs the reductions and the loop over
+    `inner` axes.
 
     `operands` gives the storage type of each buffer, inputs first; `sites` describe the checks.
     """

@@ -1,7 +1,7 @@
 """Lay out the fused groups of a graph as a `Plan`: buffers, kernels, instructions.
 
-Comes in: a graph and its groups. Goes out: a `Program`: the plan for the runtime, the texts of the kernels that it
-names, and for each instruction the equations whose checks can fail.
+Comes in: a graph and its groups. Goes out: a `Program`: the plan for the runtime, the texts of the
+kernels that it names, and for each instruction the equations whose checks can fail.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from jitml.codegen.emit import KernelText, emit_kernel
 from jitml.codegen.fuse import Fused, Group, View
 from jitml.codegen.gemm import Temp, gemm_kernels, gemm_steps
-from jitml.codegen.product import gemm_shape
 from jitml.codegen.kernel import Site
+from jitml.codegen.product import gemm_shape
 from jitml.codegen.special import cumulative_kernel, sort_kernel
 from jitml.codegen.target import Target
 from jitml.ir.dtypes import short_name
@@ -151,7 +151,9 @@ class _Planner:
             raise InternalError(f"no kernel for {eqn.op.name}")
         source, target = eqn.inputs[0], eqn.outputs[0]
         assert isinstance(source, Var)
-        self._add_step(Copy(self.number(source), self.number(target), eqn.op.name), (), (eqn.source,))
+        self._add_step(
+            Copy(self.number(source), self.number(target), eqn.op.name), (), (eqn.source,)
+        )
 
     def _add_step(self, step: Step, sites: tuple[Site, ...], sources: tuple[Source, ...]) -> None:
         self.steps.append(step)
@@ -206,14 +208,23 @@ class _Planner:
                 self._touch(number)
             kernel = self._kernel(KernelCode(kernels.text, step.function, MATRIX_LEVEL))
             instruction = Instruction(
-                kernel, numbers, tuple(step.sizes), step.extent, step.grain, step.scratch_bytes, op.name
+                kernel,
+                numbers,
+                tuple(step.sizes),
+                step.extent,
+                step.grain,
+                step.scratch_bytes,
+                op.name,
             )
             self._add_step(instruction, (), (eqn.source,))
 
-    # ---- temporary memory -------------------------------------------------------------------------
+    # ---- temporary memory
+    # -------------------------------------------------------------------------
 
     def _place_temps(self) -> int:
-        """Offsets in the arena: the lowest gap that is free while the buffer lives, largest buffers first."""
+        """Offsets in the arena: the lowest gap that is free while the buffer lives, largest buffers
+        first.
+        """
         placed: list[_Temp] = []
         end = 0
         for temp in sorted(self.temps, key=lambda t: -t.size_bytes):

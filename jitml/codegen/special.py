@@ -1,7 +1,7 @@
 """Kernels of their own kind: cumulative folds and sorts, written straight in the scalar language.
 
-Comes in: an equation whose operands are contiguous arrays. Goes out: the text of its kernel and how it is called. The
-axis that is run along lies in arrays seen as [outer, axis, inner].
+Comes in: an equation whose operands are contiguous arrays. Goes out: the text of its kernel and how
+it is called. The axis that is run along lies in arrays seen as [outer, axis, inner].
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class _Function:
     def number(self, n: int) -> Value:
         return self.emit.constant("i64", n)
 
-    def each(self, lower: Value, upper: Value, body: Callable[[Value], None], step: int = 1) -> None:
+    def each(
+        self, lower: Value, upper: Value, body: Callable[[Value], None], step: int = 1
+    ) -> None:
         """`for i in range(lower, upper, step): body(i)`."""
 
         def run(index: Value, _: list[Value]) -> Sequence[Value]:
@@ -78,7 +80,9 @@ class Element:
     def load(self, emit: Emitter, pointer: Value, index: Value, lanes: int = 1) -> Any:
         """The element at `index` (`lanes` consecutive ones; complex only one by one)."""
         values = [
-            emit.load(emit.address(pointer, index * self.parts + k, self.storage), self.storage, lanes)
+            emit.load(
+                emit.address(pointer, index * self.parts + k, self.storage), self.storage, lanes
+            )
             for k in range(self.parts)
         ]
         return Complex(*values) if self.is_complex else values[0]

@@ -1,4 +1,6 @@
-"""What fusion promises: normalisations are one kernel, chains have no temporaries, and no rule changes a bit."""
+"""What fusion promises: normalisations are one kernel, chains have no temporaries, and no rule
+changes a bit.
+"""
 
 from __future__ import annotations
 
@@ -144,7 +146,10 @@ def test_no_result_comes_from_numpy(case: Case, monkeypatch: pytest.MonkeyPatch)
         computed = any(t.size for t in graph.output_types) and bool(graph.eqns)
         assert bool(program.plan.instructions) or not computed
         for eqn in graph.eqns[:1]:
-            bind(eqn.op, *[arrays[graph.inputs.index(a)] if a in graph.inputs else a for a in eqn.inputs])
+            bind(
+                eqn.op,
+                *[arrays[graph.inputs.index(a)] if a in graph.inputs else a for a in eqn.inputs],
+            )
         compile_graph(graph).run(arrays)
 
 
@@ -164,7 +169,9 @@ def test_a_chain_of_thousands_of_equations() -> None:
 
 
 def test_shifts_behind_each_other_do_not_multiply() -> None:
-    """Each step reads its predecessor at two places: without buffers the work would double with each."""
+    """Each step reads its predecessor at two places: without buffers the work would double with
+    each.
+    """
 
     def stencil(x: Any) -> Any:
         for _ in range(40):
@@ -204,14 +211,22 @@ def test_the_first_fault_is_told(threads: int) -> None:
     set_num_threads(threads)
     try:
         with small_chunks(), pytest.raises(OutOfBoundsError, match=r"index 78 .*element 3001"):
-            compile_graph(graph).run([to_array(x) for x in (np.ones(10, np.float32), first, second)])
+            compile_graph(graph).run(
+                [to_array(x) for x in (np.ones(10, np.float32), first, second)]
+            )
     finally:
         set_num_threads(before)
 
 
 def test_a_gather_of_constants_checks_its_index() -> None:
     def constants(indices: Any) -> Any:
-        return gather(broadcast_in_dim(literal(1, ArrayType(F32, ())), (5,), ()), indices, POINTS, (1,), "raise")
+        return gather(
+            broadcast_in_dim(literal(1, ArrayType(F32, ())), (5,), ()),
+            indices,
+            POINTS,
+            (1,),
+            "raise",
+        )
 
     graph = record(constants, [ArrayType(np.dtype(np.int32), (3, 1))])
     with small_chunks(), pytest.raises(OutOfBoundsError, match="index 9 "):

@@ -1,4 +1,5 @@
-"""What must hold of any program: compiled whole it equals eager bit for bit, and each equation agrees with NumPy.
+"""What must hold of any program: compiled whole it equals eager bit for bit, and each equation
+agrees with NumPy.
 
 `python -m tests.fuzz.check program.ir` runs the checks on a graph written down as text.
 """
@@ -42,7 +43,9 @@ def small_chunks() -> Iterator[None]:
 
 
 def check_program(graph: Graph, arrays: Sequence[Any], compare_values: bool = True) -> None:
-    """Run `graph` eagerly, and compiled with one and with two threads; raise AssertionError where they differ."""
+    """Run `graph` eagerly, and compiled with one and with two threads; raise AssertionError where
+    they differ.
+    """
     inputs = [jitml_runtime.from_numpy(np.array(x, order="C")) for x in arrays]
     values: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
     for eqn in graph.eqns:

@@ -1,7 +1,9 @@
-"""Random well-typed programs: a pool of values, and for each op a step that applies it to values of the pool.
+"""Random well-typed programs: a pool of values, and for each op a step that applies it to values of
+the pool.
 
-In: a source of random numbers. Out: a function over tracers, written down as a graph. A step takes what fits from the
-pool and adapts it (converts, broadcasts, slices) where nothing does, so every op is within reach of any pool.
+In: a source of random numbers. Out: a function over tracers, written down as a graph. A step takes
+what fits from the pool and adapts it (converts, broadcasts, slices) where nothing does, so every op
+is within reach of any pool.
 """
 
 from __future__ import annotations
@@ -35,9 +37,23 @@ SHAPES: tuple[tuple[int, ...], ...] = (
     (), (1,), (3,), (17,), (64,), (65,), (4, 5), (2, 33), (3, 1, 7), (2, 3, 4), (5, 70), (0, 3),
 )  # fmt: skip
 LARGE_SHAPES: tuple[tuple[int, ...], ...] = ((4100,), (2, 4097), (70, 66), (4097, 2))
-DTYPES = tuple(FROM_SHORT_NAME[d] for d in "f32 f64 f32 bf16 f16 c64 i32 u8 i64 u32 bool".split())
+DTYPES = tuple(
+    FROM_SHORT_NAME[d]
+    for d in ["f32", "f64", "f32", "bf16", "f16", "c64", "i32", "u8", "i64", "u32", "bool"]
+)
 MOST_ELEMENTS = 9000
-_MODEST = "exp exp2 expm1 sinh cosh lgamma cumprod reduce_prod integer_pow pow".split()
+_MODEST = [
+    "exp",
+    "exp2",
+    "expm1",
+    "sinh",
+    "cosh",
+    "lgamma",
+    "cumprod",
+    "reduce_prod",
+    "integer_pow",
+    "pow",
+]
 
 
 class Program:
@@ -90,7 +106,10 @@ class Program:
             return broadcast_in_dim(literal(0, ArrayType(type_of(x).dtype, ())), shape, ())
         kept = own[max(0, len(own) - len(shape)) :]
         first = len(shape) - len(kept)
-        sizes = [n if n == m or n == 1 else (m if n > m else 1) for n, m in zip(kept, shape[first:], strict=True)]
+        sizes = [
+            n if n == m or n == 1 else (m if n > m else 1)
+            for n, m in zip(kept, shape[first:], strict=True)
+        ]
         lost = len(own) - len(kept)
         x = slice_(x, (0,) * len(own), (*[1] * lost, *sizes))
         return broadcast_in_dim(reshape(x, tuple(sizes)), shape, range(first, len(shape)))
@@ -109,7 +128,8 @@ class Program:
         return self.draw(type_of(x).ndim)
 
 
-# ---- a step for each op --------------------------------------------------------------------------------
+# ---- a step for each op
+# --------------------------------------------------------------------------------
 
 
 def _row_step(row: Row) -> Callable[[Program], None]:
@@ -141,8 +161,8 @@ def _convert(p: Program) -> None:
 
 
 _SAME_WIDTH = {
-    "f32": "u32", "u32": "i32", "i32": "u32", "f64": "i64", "i64": "u64", "u64": "i64", "bf16": "u16",
-    "f16": "i16", "u8": "i8", "i8": "u8", "i16": "u16", "u16": "i16",
+    "f32": "u32", "u32": "i32", "i32": "u32", "f64": "i64", "i64": "u64", "u64": "i64",
+    "bf16": "u16", "f16": "i16", "u8": "i8", "i8": "u8", "i16": "u16", "u16": "i16",
 }  # fmt: skip
 
 
@@ -374,7 +394,8 @@ def _steps() -> dict[str, Callable[[Program], None]]:
         "gather": _gather, "scatter": _scatter, "slice": _slice, "pad": _pad,
         "concatenate": _concatenate, "window": _window, "reduce_window": _reduce_window,
         "dynamic_slice": _dynamic_slice, "dynamic_update_slice": _dynamic_update_slice,
-        "argmax": _arg("argmax"), "argmin": _arg("argmin"), "sort": _sort, "threefry2x32": _threefry,
+        "argmax": _arg("argmax"), "argmin": _arg("argmin"), "sort": _sort,
+        "threefry2x32": _threefry,
     }  # fmt: skip
     for name, op in Op.registry.items():
         if isinstance(op, Row):
@@ -436,5 +457,3 @@ def _random_array(dtype: DType, shape: tuple[int, ...], random: np.random.Genera
         return (numbers + 1j * random.uniform(-2, 2, shape)).astype(dtype)
     special = random.choice([0.0, -0.0, 1.0, -1.0, 0.5], shape)
     return np.where(random.uniform(size=shape) < 0.1, special, numbers).astype(dtype)
-
-

@@ -1,7 +1,7 @@
 """Random programs: compiled whole they equal eager bit for bit, with one thread and with two.
 
-Half of them run under two nested transforms. JITML_FUZZ_PROGRAMS sets how many programs there are. One that fails is
-cut down and left as text in the system's folder for temporary files.
+Half of them run under two nested transforms. JITML_FUZZ_PROGRAMS sets how many programs there are.
+One that fails is cut down and left as text in the system's folder for temporary files.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def program(random: Random, is_transformed: bool) -> Graph:
 
 
 def run(graph: Graph, is_transformed: bool) -> None:
-    """The checks; equations of derivatives, whose arguments can be anything, are not held against NumPy."""
+    """The checks; equations of derivatives, whose arguments can be anything, are not held against
+    NumPy.
+    """
     check_program(graph, random_arrays(graph.input_types, 0), not is_transformed)
 
 

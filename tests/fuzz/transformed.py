@@ -24,14 +24,18 @@ def forward(graph: Graph) -> Graph:
 
 
 def reverse(graph: Graph) -> Graph:
-    """Outputs, and the cotangents of inputs for ones as cotangents of the outputs that have derivatives."""
+    """Outputs, and the cotangents of inputs for ones as cotangents of the outputs that have
+    derivatives.
+    """
 
     def pulled(*inputs: Any) -> list[Any]:
         moving = [is_inexact(type_of(x).dtype) for x in inputs]
 
         def function(*given: Any) -> Any:
             rest = iter(given)
-            outputs = inline(graph, [next(rest) if m else x for m, x in zip(moving, inputs, strict=True)])
+            outputs = inline(
+                graph, [next(rest) if m else x for m, x in zip(moving, inputs, strict=True)]
+            )
             return [y for y in outputs if is_inexact(type_of(y).dtype)]
 
         outputs, pull = vjp(function, *[x for m, x in zip(moving, inputs, strict=True) if m])
@@ -41,7 +45,9 @@ def reverse(graph: Graph) -> Graph:
 
 
 def vectorized(graph: Graph) -> Graph:
-    """Two of everything: inputs stacked along the first axis, but for every third, which is shared."""
+    """Two of everything: inputs stacked along the first axis, but for every third, which is
+    shared.
+    """
     axes = [None if k % 3 == 2 else 0 for k in range(len(graph.inputs))]
     return batch(graph, 2, axes).graph
 
