@@ -49,6 +49,7 @@ from jitml.guards import (
     keys,
     length,
 )
+from jitml.ir.source import PACKAGES
 from jitml.trace.core import Tracer
 from jitml_runtime import Array
 
@@ -57,7 +58,6 @@ _ARRAYS = (Array, Tracer, np.ndarray)
 _TYPE_ATTRIBUTES = frozenset({"shape", "ndim", "size", "dtype", "itemsize", "nbytes", "weak_type"})
 _MOST_PLACES = 2000
 _DEEPEST = 6
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def find_places(function: Any, static: Mapping[str, Any]) -> list[Place]:
@@ -75,7 +75,7 @@ def _libraries() -> tuple[str, ...]:
     import sysconfig
 
     paths = {*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()}
-    return ("<frozen", _PACKAGE, *(os.path.join(path, "") for path in paths if path))
+    return ("<frozen", *PACKAGES, *(os.path.join(path, "") for path in paths if path))
 
 
 @functools.lru_cache(maxsize=4096)

@@ -7,7 +7,12 @@ import os
 import sys
 from types import CodeType, FrameType
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+import jitml_runtime
+
+PACKAGES = tuple(
+    os.path.join(os.path.dirname(os.path.abspath(file)), "")
+    for file in (os.path.dirname(__file__), jitml_runtime.__file__)
+)
 _OURS: dict[CodeType, bool] = {}
 
 
@@ -69,7 +74,7 @@ NOWHERE = Source()
 
 
 def _is_ours(code: CodeType) -> bool:
-    ours = code.co_filename.startswith((_PACKAGE, "<frozen", "<string>"))
+    ours = code.co_filename.startswith((*PACKAGES, "<frozen", "<string>"))
     _OURS[code] = ours
     return ours
 
