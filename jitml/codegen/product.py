@@ -1,11 +1,13 @@
 """Products as batched matrices: `dot_general` over arrays of any strides becomes a `GemmShape`.
 
-Comes in: the equation and the strides of its operands. Goes out: extents and strides of [B, M, K] · [B, K, N], where
-each of B, M, N, K is a group of axes that lie evenly in memory, so that they count as one.
+Comes in: the equation and the strides of its operands. Goes out: extents and strides of [B, M, K] ·
+[B, K, N], where each of B, M, N, K is a group of axes that lie evenly in memory, so that they count
+as one.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 
 from jitml.codegen.gemm import GemmShape
@@ -18,14 +20,15 @@ Strides = tuple[int, ...]
 def merged_stride(shape: tuple[int, ...], strides: Strides, axes: tuple[int, ...]) -> int | None:
     """The stride of `axes` counted as one axis; None if they do not lie evenly."""
     live = [axis for axis in axes if shape[axis] != 1]
-    for a, b in zip(live, live[1:], strict=False):
+    for a, b in itertools.pairwise(live):
         if strides[a] != strides[b] * shape[b]:
             return None
     return strides[live[-1]] if live else 0
 
 
 def operand_strides(eqn: Eqn, side: int, strides: Strides) -> tuple[int, int, int] | None:
-    """Strides of an operand as (batch, row, column) matrices; None if some axes do not lie evenly."""
+    """Strides of an operand as (batch, row, column) matrices; None if some axes do not lie
+    evenly."""
     op, shape = eqn.op, eqn.inputs[side].type.shape
     assert isinstance(op, DotGeneral)
     groups = op.canonical(eqn.inputs[0].type, eqn.inputs[1].type)[side]

@@ -283,6 +283,7 @@ def _trigamma(x: Traced) -> Traced:
     sine = sin(mul(select(is_low, x, full_like(x, 0.5)), math.pi))
     return select(is_low, sub(div(math.pi**2, mul(sine, sine)), total), total)
 
+
 # ---- rounding, sign, order -------------------------------------------------------------------
 
 

@@ -268,9 +268,7 @@ def _first_attained(windows: Traced, t: Traced, out: Traced, axes: tuple[int, ..
 
     shape = type_of(windows).shape
     sizes = tuple(shape[axis] for axis in axes)
-    attained = or_(
-        eq(windows, broadcast_in_dim(out, shape, range(axes[0]))), ne(windows, windows)
-    )
+    attained = or_(eq(windows, broadcast_in_dim(out, shape, range(axes[0]))), ne(windows, windows))
     count = math.prod(sizes)
     place = broadcast_in_dim(reshape(iota(INT32, (count,), 0), sizes), shape, axes)
     first = reduce_min(select(attained, place, full_of(type_of(place), count)), axes)

@@ -131,9 +131,7 @@ def take_along_axis(x: Traced, indices: Traced, axis: int) -> Traced:
         operand_batching_dims=others,
         start_indices_batching_dims=others,
     )
-    return gather(
-        x, expand_dims(indices, (ndim,)), numbers, (1,) * ndim, mode="promise_in_bounds"
-    )
+    return gather(x, expand_dims(indices, (ndim,)), numbers, (1,) * ndim, mode="promise_in_bounds")
 
 
 def sort(
