@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Any, NamedTuple
 
-ATTRIBUTE, ENTRY = "attribute", "entry"
+ATTRIBUTE, ENTRY, LENGTH = "attribute", "entry", "length"
 _SKIPPED = frozenset(
     {
         "CACHE",
@@ -61,11 +61,28 @@ def _scan(code: CodeType) -> Iterator[Access]:
         )
         for name in loaded[:-1]:
             yield Access(name, is_global, ())
-        yield Access(loaded[-1], is_global, _steps(instructions, position + 1))
+        steps = _steps(instructions, position + 1)
+        if _is_measured(instructions, position, steps):
+            steps = (*steps, (LENGTH, None))
+        yield Access(loaded[-1], is_global, steps)
 
 
 def _is_variable(opname: str) -> bool:
     return "LOAD_FAST" in opname or (opname.startswith("LOAD") and "DEREF" in opname)
+
+
+def _is_measured(instructions: list[Any], position: int, steps: tuple[Any, ...]) -> bool:
+    """Whether what is loaded at `position` is the argument of `len`."""
+    after = position + 1 + sum(2 if kind == ENTRY else 1 for kind, _ in steps)
+    if position == 0 or after >= len(instructions):
+        return False
+    function, call = instructions[position - 1], instructions[after]
+    return (
+        function.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+        and function.argval == "len"
+        and call.opname in ("CALL", "CALL_FUNCTION")
+        and call.argval == 1
+    )
 
 
 def _steps(instructions: list[Any], position: int) -> tuple[tuple[str, Any], ...]:

@@ -12,6 +12,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from types import MethodType
 from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakSet
 
@@ -23,7 +24,7 @@ from jitml.ir.errors import ArgumentError
 from jitml.ir.graph import Graph, Literal
 from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
-from jitml.pipeline.compile import Compiled, clear_compiled, compile_graph
+from jitml.pipeline.compile import Compiled, clear_compiled, compiled_graph
 from jitml.reading import find_places
 from jitml.recording import argument_names, output_leaves
 from jitml.signature import NONE_CHOSEN, Chosen, choose_arguments
@@ -60,6 +61,7 @@ __all__ = [
 
 _OUTPUTS = "return arrays, numbers, None, or containers of these; give the rest back in another way"
 _MAX_ENTRIES = 16  # traces kept for one signature, for changing values of what the function reads
+_MAX_SIGNATURES = 4096  # static arguments may differ at each call
 TypeKey: TypeAlias = (
     "tuple[Any, tuple[int, ...], bool]"  # dtype, shape, weak: cheaper than an ArrayType
 )
@@ -140,38 +142,36 @@ class Entry:
         self.guards = guards
         self.constants = list(constants)
         inputs = graph.input_types[len(graph.inputs) - len(self.constants) :]
-        self._hidden_types = [(t.dtype, t.shape, t.weak) for t in inputs]
+        self._fetched_types = [
+            (t.dtype, t.shape, t.weak)
+            for t, x in zip(inputs, self.constants, strict=True)
+            if x is None
+        ]
         self.is_cacheable = not any(isinstance(x, Tracer) for x in constants)
         self._compiled: Compiled | None = None
-        self._lock = threading.Lock()
 
     def hidden_values(self) -> list[Any] | None:
         """The hidden inputs of this call; None if anything that tracing read has changed."""
         if not self.guards:
             return self.constants
         fetched = self.guards.fetch()
-        if fetched is None or not self.constants:
+        if not fetched:
+            return None if fetched is None else self.constants
+        for number, x in enumerate(fetched):
+            if type(x) is not Array:
+                x = fetched[number] = _settled(x)
+            if _type_key(x) != self._fetched_types[number]:
+                return None
+        if len(fetched) == len(self.constants):
             return fetched
         found = iter(fetched)
-        values = []
-        for x, expected in zip(self.constants, self._hidden_types, strict=True):
-            value = x
-            if x is None:
-                value = next(found)
-                if type(value) is not Array:
-                    value = _settled(value)
-                if _type_key(value) != expected:
-                    return None
-            values.append(value)
-        return values
+        return [next(found) if x is None else x for x in self.constants]
 
     @property
     def compiled(self) -> Compiled:
-        """The machine code; the first to ask compiles it, others wait."""
+        """The machine code, shared with equal graphs; the first to ask compiles it, others wait."""
         if self._compiled is None:
-            with self._lock:
-                if self._compiled is None:
-                    self._compiled = compile_graph(self.graph)
+            self._compiled = compiled_graph(self.graph)
         return self._compiled
 
 
@@ -219,7 +219,7 @@ class Jitted:
         return f"<jitted {_name_of(self.__wrapped__)}>"
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else functools.partial(self, instance)
+        return self if instance is None else MethodType(self, instance)
 
     def __reduce__(self) -> Any:
         return getattr(self, "__qualname__", None) or (
@@ -258,7 +258,7 @@ class Jitted:
         return _given_away(result, donated) if donated else result
 
     def _run(self, entry: Entry, values: Sequence[Any]) -> Any:
-        results = entry.compiled.run(values)
+        results = entry.compiled.run(values, entry.graph)
         return results[0] if entry.structure is LEAF else entry.structure.unflatten(results)
 
     # ---- arguments ------------------------------------------------------------------------------
@@ -333,6 +333,8 @@ class Jitted:
         known = self._entries.get(key)
         if known is None:
             with self._lock:
+                while len(self._entries) >= _MAX_SIGNATURES:
+                    del self._entries[next(iter(self._entries))]
                 known = self._entries.setdefault(key, [])
                 if self._is_plain and call.structure == _flat_structure(len(types)):
                     self._entries[(*types, key[-1])] = known

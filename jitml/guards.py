@@ -210,7 +210,11 @@ def make_guards(places: Iterable[Place], captured: Sequence[Any]) -> tuple[Guard
             settled.append(place)
         elif not any(id(p) in logs for p in _lineage(place)):
             settled += _compared(place)
-    return Guards(settled, [aliases for aliases in hidden if aliases]), [bool(a) for a in hidden]
+    guards = Guards(settled, [aliases for aliases in hidden if aliases])
+    for aliases in hidden:
+        for place in aliases:
+            place.value = None  # fetched anew each time: the array of this time need not be kept
+    return guards, [bool(a) for a in hidden]
 
 
 def merged(places: Iterable[Place], others: Iterable[Place]) -> list[Place]:
@@ -290,6 +294,21 @@ def length(container: Any, _: Any) -> int:
 def keys(container: Any, _: Any) -> tuple[Any, ...]:
     """The keys of a dict in order."""
     return tuple(container)
+
+
+def contents(container: Any, _: Any) -> tuple[Any, ...]:
+    """The keys, elements and their types of a container of numbers and strings."""
+    values = container.values() if isinstance(container, dict) else container
+    return (tuple(container), tuple(map(_plain, values)))
+
+
+def _plain(x: Any) -> Any:
+    return (type(x), repr(x)) if isinstance(x, (float, complex)) else (type(x), x)
+
+
+def identities(container: Any, _: Any) -> tuple[int, ...]:
+    """Which objects a container holds."""
+    return tuple(map(id, container.values() if isinstance(container, dict) else container))
 
 
 def elements(container: Any, _: Any) -> frozenset[Any]:

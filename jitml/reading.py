@@ -35,7 +35,7 @@ from typing import Any
 
 import numpy as np
 
-from jitml.bytecode import ATTRIBUTE, accesses, inner_codes
+from jitml.bytecode import ATTRIBUTE, ENTRY, LENGTH, accesses, inner_codes
 from jitml.guards import (
     ARRAY,
     OBJECT,
@@ -45,7 +45,9 @@ from jitml.guards import (
     Get,
     Place,
     cell_contents,
+    contents,
     elements,
+    identities,
     keys,
     length,
 )
@@ -55,9 +57,11 @@ from jitml_runtime import Array
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype, Enum)
 _ARRAYS = (Array, Tracer, np.ndarray)
+_GETS: dict[str, Get] = {ATTRIBUTE: getattr, ENTRY: operator.getitem, LENGTH: length}
 _TYPE_ATTRIBUTES = frozenset({"shape", "ndim", "size", "dtype", "itemsize", "nbytes", "weak_type"})
 _MOST_PLACES = 2000
 _DEEPEST = 6
+_LONG = 64  # containers of more numbers and strings than this are compared as a whole
 
 
 def find_places(function: Any, static: Mapping[str, Any]) -> list[Place]:
@@ -191,18 +195,18 @@ class _Search:
         for kind, name in steps:
             if isinstance(value, _SCALARS):
                 break
-            if isinstance(value, _ARRAYS) and name not in _TYPE_ATTRIBUTES:
+            if isinstance(value, _ARRAYS) and name not in _TYPE_ATTRIBUTES and kind != LENGTH:
                 break
             if kind == ATTRIBUTE and self._followed_attribute(value, name):
                 return
-            get = getattr if kind == ATTRIBUTE else operator.getitem
+            get = _GETS[kind]
             try:
                 found = get(value, name)
             except Exception:  # the code that does the same while tracing tells the user
                 break
             if isinstance(found, BuiltinMethodType):
                 break
-            path += f".{name}" if kind == ATTRIBUTE else f"[{name!r}]"
+            path += {ATTRIBUTE: f".{name}", ENTRY: f"[{name!r}]", LENGTH: ".__len__()"}[kind]
             place = self._place(place, value, get, name, found, path, _mode_on_the_way(found))
             value = found
         if place is None:
@@ -297,6 +301,14 @@ class _Search:
             self._place(place, value, keys, None, keys(value, None), f"the keys of {path}", TOKEN)
         elif isinstance(value, list):
             self._place(place, value, length, None, len(value), f"the length of {path}", TOKEN)
+        held = list(value.values() if isinstance(value, dict) else value)
+        if len(held) > _LONG and all(isinstance(x, _SCALARS) for x in held):
+            self._place(place, value, contents, None, contents(value, None), path, TOKEN)
+            return
+        if len(self.places) + len(held) > _MOST_PLACES:
+            self._kept.append(held)
+            self._place(place, value, identities, None, identities(value, None), path, TOKEN)
+            return
         for key in list(value) if isinstance(value, dict) else range(len(value)):
             found = value[key]
             inner = self._place(place, value, operator.getitem, key, found, f"{path}[{key!r}]")
@@ -312,9 +324,12 @@ class _Search:
             slots = vars(class_).get("__slots__", ())
             names += [slots] if isinstance(slots, str) else slots
         for name in names:
-            if name in ("__dict__", "__weakref__") or not hasattr(value, name):
+            if name in ("__dict__", "__weakref__"):
                 continue
-            found = getattr(value, name)
+            try:
+                found = getattr(value, name)
+            except Exception:  # a slot that is empty, or the user's own __getattribute__
+                continue
             self.value(self._place(place, value, getattr, name, found, f"{path}.{name}"), depth + 1)
         self._class(type_, depth)
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gc
 import timeit
+import weakref
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -404,6 +406,46 @@ def test_a_shape_that_is_read_is_compared_alone() -> None:
     assert len(log) == 1
     holder.data = np.ones(4)
     assert first(jitted(X)) == 4.0
+
+
+def test_a_length_that_is_read_is_compared_alone() -> None:
+    data, names = np.ones(3), ["a"]
+    jitted, log = traced(lambda x: x * len(data) * len(names))
+    jitted(X)
+    data[0] = 2.0
+    names[0] = "b"
+    assert first(jitted(X)) == 3.0
+    assert len(log) == 1
+    names.append("c")
+    assert first(jitted(X)) == 6.0
+    data = np.ones(5)
+    assert first(jitted(X)) == 10.0
+
+
+def test_long_containers() -> None:
+    numbers, table = [1.0] * 1000, dict.fromkeys(range(1000), 1)
+    objects = [SimpleNamespace(n=1.0) for _ in range(5000)]
+    jitted = jit(lambda x: x * (sum(numbers) + sum(table.values()) + sum(o.n for o in objects)))
+    assert first(jitted(X)) == 7000.0
+    numbers[500] = 2.0
+    assert first(jitted(X)) == 7001.0
+    table[999] = 11
+    assert first(jitted(X)) == 7011.0
+    objects[4000] = SimpleNamespace(n=5.0)
+    assert first(jitted(X)) == 7015.0
+    numbers[7] = -0.0
+    assert len(entry_of(jitted).guards.changes()) == 1
+
+
+def test_arrays_of_the_past_are_let_go() -> None:
+    holder = SimpleNamespace(weight=np.ones(4))
+    reference = weakref.ref(holder.weight)
+    jitted = jit(lambda x: x.sum() * holder.weight)
+    jitted(X)
+    holder.weight = np.zeros(4)
+    jitted(X)
+    gc.collect()
+    assert reference() is None
 
 
 def test_static_self() -> None:

@@ -55,14 +55,16 @@ class Compiled:
         self._executable = Executable(program.plan, addresses, tuple(codes), ())
         self._run = self._executable.run
 
-    def run(self, arguments: Sequence[Array]) -> tuple[Array, ...]:
+    def run(self, arguments: Sequence[Array], graph: Graph | None = None) -> tuple[Array, ...]:
         """The outputs for these arguments. An index out of bounds raises OutOfBoundsError with its
         line.
         """
         try:
             return self._run(arguments)
         except KernelFault as fault:
-            raise explain_fault(self.program, fault) from None
+            is_own = graph is None or graph is self.graph
+            program = self.program if is_own else lower_graph(graph or self.graph)
+            raise explain_fault(program, fault) from None
 
 
 def _load(kernel: tuple[str, int]) -> Code:
@@ -144,7 +146,12 @@ def run_graph(graph: Graph, values: Sequence[Any]) -> Sequence[Any]:
             _SEEN(graph)
             return interpret(graph, values)
         compiled = _GRAPHS(graph)
-    return compiled.run(values)
+    return compiled.run(values, graph)
+
+
+def compiled_graph(graph: Graph) -> Compiled:
+    """A graph compiled, at once or earlier for one that is equal but for names and lines."""
+    return _GRAPHS(graph)
 
 
 def clear_compiled() -> None:
