@@ -1,9 +1,8 @@
 """`jit`: trace a function once for each signature, compile it, and run it from then on.
 
 A call is: flatten the arguments, find the entry for their types and static values, check its guards
-and fetch its
-hidden inputs, run its plan, rebuild the result. Inside another trace the recorded graph is replayed
-there instead.
+and fetch its hidden inputs, run its plan, rebuild the result. Inside another trace the recorded
+graph is replayed there instead.
 """
 
 from __future__ import annotations
@@ -520,23 +519,21 @@ def jit(
     donate_argnames: str | Iterable[str] | None = None,
     keep_unused: bool = False,
     inline: bool = False,
+    device: Any = None,
+    backend: str | None = None,
 ) -> Any:
     """Compile `fun`: it is traced at the first call with new argument types, and runs as machine
     code from then on.
 
     Arguments may be nested containers of arrays and numbers. Static arguments are hashable Python
-    values that a new
-    compilation is made for; donated arrays are deleted after the call. `keep_unused` and `inline`
-    are accepted:
-    unused arguments cost nothing here, and nested jitted functions always become part of the outer
-    program.
+    values that a new compilation is made for; donated arrays are deleted after the call.
+    `keep_unused` and `inline` are accepted: unused arguments cost nothing here, and nested jitted
+    functions always become part of the outer program.
 
     Python values that the function reads from around it (globals, closures, defaults, attributes,
-    entries, also by
-    way of the functions that it calls) may change: a scalar, string or container that is another
-    one means a new
-    trace, an array is fetched anew at each call. See `jitml.reading` for what is followed and what
-    is not.
+    entries, also by way of the functions that it calls) may change: a scalar, string or container
+    that is another one means a new trace, an array is fetched anew at each call. See
+    `jitml.reading` for what is followed and what is not.
 
     >>> import jitml, jitml.numpy as jnp
     >>> @jitml.jit
@@ -552,6 +549,14 @@ def jit(
             static_argnames=static_argnames,
             donate_argnums=donate_argnums,
             donate_argnames=donate_argnames,
+            device=device,
+            backend=backend,
+        )
+    if any(str(where) != "cpu" for where in (device, backend) if where is not None):
+        raise ArgumentError(
+            f"jit: there is no device {device or backend!r}",
+            hint="programs run on 'cpu', or leave device and backend out",
+            source=user_source(),
         )
     if not callable(fun):
         raise ArgumentError(

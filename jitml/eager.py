@@ -1,8 +1,8 @@
 """Operators on arrays at hand: one look-up leads from the operands' types to a compiled kernel.
 
 In: a function of two arrays. Out: the same function, which outside of any trace records itself once
-for each pair of
-types, and runs the compiled graph from then on. Must not know: what the function computes.
+for each pair of types, and runs the compiled graph from then on. Must not know: what the function
+computes.
 """
 
 from __future__ import annotations

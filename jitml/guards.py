@@ -1,13 +1,11 @@
 """Guards: whether the Python values that a function read while it was traced are still the same.
 
 In: `Place`s, found by `jitml.reading` before a trace, and the arrays that the trace captured. Out:
-`Guards`, which
-say in well under 2 µs whether a trace still holds, and fetch the arrays that it captured. Must not
-know: graphs.
+`Guards`, which say in well under 2 µs whether a trace still holds, and fetch the arrays that it
+captured. Must not know: graphs.
 
 A check in the common case is one pass over (get, container, key, expected), all by identity. Only
-when one fails is
-every place walked anew from its root, and compared by type and value.
+when one fails is every place walked anew from its root, and compared by type and value.
 """
 
 from __future__ import annotations
@@ -194,8 +192,7 @@ def make_guards(places: Iterable[Place], captured: Sequence[Any]) -> tuple[Guard
     """Guards for a trace that has just ended; of each captured object whether it is fetched anew.
 
     `places` were found before the trace. What the function itself changed while it was traced (a
-    counter, a log) is
-    no input of it, and is left out.
+    counter, a log) is no input of it, and is left out.
     """
     reachable, logs = _unchanged(places)
     by_id: dict[int, list[Place]] = {}

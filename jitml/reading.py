@@ -2,16 +2,16 @@
 traced.
 
 In: a function. Out: `Place`s: what is reached through globals, closure cells, defaults, attributes
-and entries, also
-by the user functions that it calls. Followed is code outside of Python's own library, of installed
-packages and of
-jitml. Of an object whose attributes are named in the code, those are read; one that is handed on is
-read whole: the
-attributes of its instance and class, its lists, tuples, dicts and sets, to a depth of 6. Properties
-are followed, not
-evaluated. Not seen are values reached through names computed at run time (`globals()[name]`),
-through compiled
-extensions, and through code in installed packages.
+and entries, also by the user functions that it calls.
+
+Followed is code outside of Python's own library, of installed packages and of jitml. Of an object
+whose attributes are named in the code, those are read; one that is handed on is read whole: the
+attributes of its instance and class, its lists, tuples, dicts and sets, to a depth of 6 and up to
+some 2000 values. Properties are followed, not evaluated.
+
+Not seen are values reached through names computed at run time (`globals()[name]`), through compiled
+extensions and through code in installed packages; the inside of what lies deeper or beyond these
+limits; and that a captured NumPy array changed what NumPy, not jitml.numpy, computed of it.
 """
 
 from __future__ import annotations

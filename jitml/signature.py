@@ -1,5 +1,5 @@
-"""Which of a function's arguments are static or donated: positions and names, each completed by
-the other.
+"""Which of a function's arguments are static or donated: positions and names, each completed by the
+other.
 
 In: a function and what `jit` was told. Out: `Chosen` arguments. Raises where the function has no
 such argument.

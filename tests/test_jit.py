@@ -508,6 +508,7 @@ def test_each_thread_has_its_own_trace() -> None:
     "use",
     [
         lambda: jit(3),
+        lambda: jit(power, backend="tpu"),
         lambda: jit(power, static_argnums=5),
         lambda: jit(power, static_argnames="q"),
         lambda: jit(power, static_argnums="n"),

@@ -1,8 +1,7 @@
 """Compile graphs and run them.
 
 `compile_graph` takes a graph through the passes to a `Compiled`, which runs on arrays. Importing
-this module makes
-eager operations and derived graphs run on compiled kernels.
+this module makes eager operations and derived graphs run on compiled kernels.
 """
 
 from __future__ import annotations

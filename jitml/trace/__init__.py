@@ -2,6 +2,6 @@
 equation.
 
 Comes in: a function over flat values. Goes out: a `Graph` and the values that it captured. It knows
-no transform
-and no backend; how an operation is evaluated outside of any trace is told to it by the pipeline.
+no transform and no backend; how an operation is evaluated outside of any trace is told to it by the
+pipeline.
 """

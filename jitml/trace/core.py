@@ -1,10 +1,8 @@
 """`Tracer`, `Trace` and `bind`: the one way in which equations come about.
 
 There is one kind of tracer. A trace made with values at hand (`grad` outside `jit`) also evaluates
-each equation at
-the level around it, so Python control flow on its tracers works; an abstract trace (`jit`, `vmap`)
-does not.
-Trace state is per thread.
+each equation at the level around it, so Python control flow on its tracers works; an abstract trace
+(`jit`, `vmap`) does not. Trace state is per thread.
 """
 
 from __future__ import annotations
@@ -374,8 +372,7 @@ def checking_leaks() -> Iterator[None]:
     """A scope in which a trace raises UnexpectedTracerError when one of its tracers outlives it.
 
     Tracers that are kept in globals, attributes or lists are errors waiting to happen. It costs
-    time: a collection of
-    garbage for each trace.
+    time: a collection of garbage for each trace.
     """
     before = _STATE.leaks
     _STATE.leaks = []
