@@ -317,7 +317,8 @@ def clip(
     if value is None:
         fail(ArgumentError, "clip: no array was given")
     low, high = a_min if min is None else min, a_max if max is None else max
-    if kind(operand(value, "clip")) == "c":
+    given = [x for x in (value, low, high) if x is not None]
+    if any(kind(operand(x, "clip")) == "c" for x in given):
         fail(DTypeError, "clip: complex numbers have no order")
     result = value
     if low is not None:

@@ -18,7 +18,7 @@ from jitml.ir.types import ArrayType
 from jitml.numpy.operands import as_dtype, cast, fail, inexact, operand, settle, strong
 from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
-from jitml.trace.core import type_of
+from jitml.trace.core import DEFAULT_DTYPES, type_of
 from jitml.typing import Array, ArrayLike, DTypeLike
 
 Unary: TypeAlias = Callable[[Any], Any]
@@ -87,6 +87,14 @@ def _of_reals(name: str, op: Unary) -> Unary:
 
 # ---- exponentials and logarithms ------------------------------------------------------------
 
+
+def _per_base(x: Any, base: int) -> Any:
+    divided = _parts(lambda part: ew.div(part, math.log(base)))
+    result = divided(ew.log(x))
+    return strong(result) if kind(x) == "c" else result
+
+
+
 exp = _floating("exp", ew.exp, "e to the power of each element.", "exp(0.0)", "1.0")
 exp2 = _floating(
     "exp2", _of_floats(ew.exp2, lambda x: ew.exp(ew.mul(x, math.log(2)))),
@@ -95,11 +103,11 @@ exp2 = _floating(
 expm1 = _floating("expm1", ew.expm1, "exp(x) − 1, exact near 0.", "expm1(0.0)", "0.0")
 log = _floating("log", ew.log, "The natural logarithm.", "log(1.0)", "0.0")
 log2 = _floating(
-    "log2", lambda x: ew.div(ew.log(x), math.log(2)), "The logarithm to base 2.", "log2(8.0)", "3.0"
+    "log2", lambda x: _per_base(x, 2), "The logarithm to base 2.", "log2(8.0)", "3.0"
 )
 log10 = _floating(
     "log10",
-    lambda x: ew.div(ew.log(x), math.log(10)),
+    lambda x: _per_base(x, 10),
     "The logarithm to base 10.",
     "log10(1.0)",
     "0.0",
@@ -204,7 +212,8 @@ def angle(z: ArrayLike, deg: bool = False) -> Array:
     >>> print(angle(1.0))
     0.0
     """
-    x = floated("angle", z)
+    x = operand(z, "angle")
+    x = strong(x) if kind(x) in "fc" else cast(x, DEFAULT_DTYPES.of(float))
     if kind(x) == "c":
         result = ew.atan2(ew.imag(x), ew.real(x))
     else:
@@ -237,8 +246,16 @@ def _rounding(name: str, op: Unary, summary: str, call: str, result: str) -> Una
 floor = _rounding("floor", ew.floor, "The greatest integer not above.", "floor(1.7)", "1.0")
 ceil = _rounding("ceil", ew.ceil, "The least integer not below.", "ceil(1.2)", "2.0")
 trunc = fix = _rounding("trunc", ew.trunc, "The integer part.", "trunc(-1.7)", "-1.0")
-rint = _floating(
-    "rint", _parts(ew.round_even), "The nearest integer, ties to even.", "rint(2.5)", "2.0"
+
+
+def _rint(x: Any) -> Any:
+    if kind(x) in "biu":
+        return cast(x, inexact(type_of(x).dtype, type_of(x).weak))
+    return _parts(ew.round_even)(x)
+
+
+rint = _numeric(
+    "rint", _rint, "The nearest integer, ties to even.", "rint(2.5)", "2.0"
 )
 
 
@@ -268,7 +285,7 @@ def _round_floats(x: Any, decimals: int) -> Any:
     else:
         factor = 10.0**-decimals
         result = ew.mul(ew.round_even(ew.div(wide, factor)), factor)
-    return cast(result, type_.dtype, type_.weak)
+    return strong(cast(result, type_.dtype))
 
 
 def _round_integers(x: Any, unit: int) -> Any:
@@ -362,13 +379,13 @@ def nan_to_num(
         return settle(ew.complex_(*parts))
     if kind(value) != "f":
         return settle(value)
-    dtype, weak = type_of(value).dtype, type_of(value).weak
+    dtype = type_of(value).dtype
     limit = finite_limit(dtype)
 
     def filled(condition: Any, filler: Any, y: Any) -> Any:
-        return ew.select(condition, cast(filler, dtype, weak), y)
+        return ew.select(condition, cast(filler, dtype), y)
 
-    value = filled(ew.ne(value, value), nan, value)
+    value = filled(ew.ne(value, value), nan, strong(value))
     value = filled(ew.eq(value, math.inf), limit if posinf is None else posinf, value)
     return settle(filled(ew.eq(value, -math.inf), -limit if neginf is None else neginf, value))
 

@@ -17,6 +17,7 @@ from jitml.numpy.operands import (
     operand,
     promoted,
     settle,
+    strong,
 )
 from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
@@ -185,7 +186,7 @@ def frexp(x: ArrayLike, /) -> tuple[Array, Array]:
     wide = cast(value, dtypes.FLOAT64)
     exponent = _exponent(wide)
     fraction = _scaled(wide, ew.neg(exponent))
-    return settle(cast(fraction, type_.dtype, type_.weak)), settle(cast(exponent, dtypes.INT32))
+    return settle(cast(fraction, type_.dtype)), settle(cast(exponent, dtypes.INT32))
 
 
 def modf(x: ArrayLike, /) -> tuple[Array, Array]:
@@ -209,7 +210,7 @@ def spacing(x: ArrayLike, /) -> Array:
     >>> print(spacing(1.0) == 2.0**-23)
     True
     """
-    (value,) = promoted("spacing", x, to_inexact=True)
+    value = strong(*promoted("spacing", x, to_inexact=True))
     away = ew.nextafter(value, ew.mul(operand(copysign(1.0, value)), math.inf))
     largest = ew.eq(ew.abs_(value), finite_limit(type_of(value).dtype))
     inward = ew.sub(value, ew.nextafter(value, ew.mul(value, 0)))

@@ -59,7 +59,8 @@ def tri(N: int, M: int | None = None, k: int = 0, dtype: DTypeLike | None = None
     [[1. 0.]
      [1. 1.]]
     """
-    return settle(_cast_truth(_compare_axes(ew.ge, N, N if M is None else M, k), dtype))
+    wanted = dtypes.FLOAT32 if dtype is None else dtype
+    return settle(_cast_truth(_compare_axes(ew.ge, N, N if M is None else M, k), wanted))
 
 
 def _compare_axes(compare: Any, rows: int, columns: int, k: int) -> Any:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
-from jitml.ir.errors import DTypeError
 from jitml.numpy.elementwise import isnan, kind
 from jitml.numpy.logic import where as _where
 from jitml.numpy.operands import (
-    fail,
     operand,
     settle,
 )
@@ -79,6 +79,11 @@ def nanprod(
     return prod(without_nan(a, 1), axis, dtype, out, keepdims, initial, where)
 
 
+def _of_kind(x: Any, limit: float) -> float | complex:
+    """A limit of the order in which x stands: complex numbers have it in both parts."""
+    return complex(limit, limit) if kind(x) == "c" else limit
+
+
 def _nan_extreme(
     extreme: Callable[..., Any],
     filler: Callable[[DType], Any],
@@ -89,10 +94,9 @@ def _nan_extreme(
     where: ArrayLike | None,
 ) -> Array:
     x = operand(a)
-    if kind(x) == "c":
-        fail(DTypeError, "nanmax, nanmin: complex numbers are not supported")
-    result = extreme(without_nan(x, filler(type_of(x).dtype)), axis, None, keepdims, initial, where)
-    if kind(x) != "f" or initial is not None:
+    worst = _of_kind(x, filler(dtypes.real_dtype(type_of(x).dtype)))
+    result = extreme(without_nan(x, worst), axis, None, keepdims, initial, where)
+    if kind(x) not in "fc" or initial is not None:
         return result
     empty = all(isnan(x), axis, keepdims=keepdims)
     return settle(operand(_where(empty, float("nan"), result)))
@@ -142,7 +146,7 @@ def nanargmax(
     1
     """
     x = operand(a)
-    found = argmax(without_nan(x, -float("inf")), axis, out, keepdims)
+    found = argmax(without_nan(x, _of_kind(x, -math.inf)), axis, out, keepdims)
     empty = all(isnan(x), axis, keepdims=bool(keepdims))
     return settle(operand(_where(empty, -1, found)))
 
@@ -157,7 +161,7 @@ def nanargmin(
     1
     """
     x = operand(a)
-    found = argmin(without_nan(x, float("inf")), axis, out, keepdims)
+    found = argmin(without_nan(x, _of_kind(x, math.inf)), axis, out, keepdims)
     empty = all(isnan(x), axis, keepdims=bool(keepdims))
     return settle(operand(_where(empty, -1, found)))
 

@@ -164,7 +164,9 @@ def inexact(dtype: DType, weak: bool = False) -> DType:
     """`dtype` if it is a float or complex, else the float that its division gives."""
     if dtypes.is_inexact(dtype):
         return dtype
-    return dtypes.FLOAT64 if _is_wide_integer(dtype, weak) else DEFAULT_DTYPES.of(float)
+    if weak:
+        return DEFAULT_DTYPES.of(float)
+    return dtypes.FLOAT64 if _is_wide_integer(dtype, weak) else dtypes.FLOAT32
 
 
 def cast(x: Any, dtype: DType, weak: bool = False) -> Operand:

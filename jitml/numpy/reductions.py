@@ -16,7 +16,7 @@ import numpy as np
 
 from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
-from jitml.ir.errors import ArgumentError, DTypeError
+from jitml.ir.errors import ArgumentError
 from jitml.numpy.elementwise import isnan, kind
 from jitml.numpy.logic import truth
 from jitml.numpy.logic import where as _where
@@ -25,6 +25,7 @@ from jitml.numpy.operands import (
     as_axis,
     as_dtype,
     cast,
+    expand_to,
     fail,
     operand,
     settle,
@@ -70,11 +71,20 @@ def masked(x: Any, mask: ArrayLike | None, identity: Any) -> Any:
     return operand(_where(mask, x, settle(cast(identity, type_.dtype, type_.weak))))
 
 
+def folded_shape(
+    shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool
+) -> tuple[int, ...]:
+    """What folding over axes leaves of a shape."""
+    if keepdims:
+        return tuple(1 if k in axes else n for k, n in enumerate(shape))
+    return tuple(n for k, n in enumerate(shape) if k not in axes)
+
+
 def restored(x: Any, shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> Any:
     """The folded array, with axes of size 1 in the place of the folded ones if asked."""
     if not keepdims:
         return x
-    return mv.reshape(x, tuple(1 if k in axes else n for k, n in enumerate(shape)))
+    return mv.reshape(x, folded_shape(shape, axes, keepdims))
 
 
 def fold(
@@ -165,6 +175,8 @@ def prod(
     """
     _no_out("prod", out)
     x = _accumulated("prod", a, dtype, promote_integers)
+    if kind(x) == "b" and dtype is None:
+        x = cast(x, dtypes.INT32)
     if kind(x) == "b":
         return all(settle(x), axis, keepdims=keepdims, where=where)
     result = fold("prod", rd.reduce_prod, x, axis, keepdims, where, 1)
@@ -214,10 +226,22 @@ def _complex_extreme(
     where: ArrayLike | None,
 ) -> Any:
     """The last or first of complex numbers in order; NaN wins."""
+    from jitml.numpy.arithmetic import maximum, minimum
+
+    if initial is None:
+        return strong(_complex_end(name, x, axes, keepdims))
+    start = cast(initial if not hasattr(initial, "dtype") else operand(initial), type_of(x).dtype)
+    if where is not None:
+        x = operand(_where(where, x, settle(start)))
+    if _any(type_of(x).shape[k] == 0 for k in axes):
+        return expand_to(start, folded_shape(type_of(x).shape, axes, keepdims))
+    return (maximum if name == "max" else minimum)(_complex_end(name, x, axes, keepdims), start)
+
+
+def _complex_end(name: str, x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    """The last or first element of each row of folded elements, put in order."""
     from jitml.numpy.joining import take_slice
 
-    if initial is not None or where is not None:
-        fail(DTypeError, f"{name}: complex numbers take no `where` and no `initial`")
     shape = type_of(x).shape
     rest = [k for k in range(len(shape)) if k not in axes]
     outer = tuple(shape[k] for k in rest)
@@ -338,11 +362,12 @@ def _position(
     name: str, op: Callable[..., Any], a: ArrayLike, axis: int | None, keepdims: bool | None
 ) -> Array:
     x = operand(a, name)
-    if kind(x) == "c":
-        fail(DTypeError, f"{name}: complex numbers have no order")
     shape = type_of(x).shape
     if 0 in ([shape[as_axis(axis, len(shape), name)]] if axis is not None else shape):
         fail(ArgumentError, f"{name}: {type_of(x)} has no elements to choose from")
+    if kind(x) == "c":
+        end = expand_to(operand((max if op is rd.argmax else min)(x, axis, keepdims=True)), shape)
+        x, op = ew.or_(ew.eq(x, end), operand(isnan(x))), rd.argmax
     if axis is None:
         flat = op(mv.reshape(x, (type_of(x).size,)), 0, DEFAULT_DTYPES.of(int))
         return settle(mv.reshape(flat, (1,) * len(shape)) if keepdims else flat)
@@ -390,8 +415,9 @@ def _running(
         x = cast(x, DEFAULT_DTYPES.of(int))
     if kind(x) == "b":
         x = cast(x, dtypes.INT32)
-    if axis is None:
-        x, axis = mv.reshape(x, (type_of(x).size,)), 0
+    if axis is None or not type_of(x).ndim:
+        axis = 0 if axis is None else axis
+        x = mv.reshape(x, (type_of(x).size,))
     result = strong(op(x, as_axis(axis, type_of(x).ndim, name)))
     return result if dtype is None else cast(result, as_dtype(dtype))
 

@@ -19,7 +19,7 @@ from jitml.numpy.elementwise import kind
 from jitml.numpy.indexing import take
 from jitml.numpy.logic import truth, where
 from jitml.numpy.manipulation import ravel
-from jitml.numpy.operands import as_axis, cast, fail, operand, promoted, settle
+from jitml.numpy.operands import as_axis, cast, fail, inexact, operand, promoted, settle, strong
 from jitml.numpy.reductions import cumsum
 from jitml.numpy.reductions import sum as _sum
 from jitml.numpy.repeating import flip
@@ -89,8 +89,8 @@ def sort_complex(a: ArrayLike) -> Array:
     >>> print(sort_complex(jnp.array([2.0, 1.0])))
     [1.+0.j 2.+0.j]
     """
-    x = operand(sort(a))
-    return settle(cast(x, dtypes.complex_dtype(type_of(x).dtype)))
+    x = strong(operand(sort(a)))
+    return settle(cast(x, dtypes.complex_dtype(inexact(type_of(x).dtype))))
 
 
 def lexsort(keys: Any, axis: int = -1) -> Array:
@@ -130,7 +130,7 @@ def argpartition(a: ArrayLike, kth: int, axis: int = -1) -> Array:
     [1 2 0]
     """
     _check_kth("argpartition", a, kth, axis)
-    return argsort(a, axis)
+    return settle(cast(operand(argsort(a, axis)), dtypes.INT32))
 
 
 def _check_kth(name: str, a: ArrayLike, kth: int, axis: int) -> None:
@@ -168,7 +168,7 @@ def searchsorted(
 def _bisected(x: Any, wanted: Any, left: bool) -> Any:
     """Binary search, all values at once: a step for each bit of the length."""
     length, shape = type_of(x).shape[0], type_of(wanted).shape
-    dtype = DEFAULT_DTYPES.of(int)
+    dtype = dtypes.INT32 if length < np.iinfo(np.int32).max else dtypes.INT64
     low = operand(full(shape, 0, dtype))
     if not length:
         return low
