@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from jitml.ir.dtypes import DType, is_bool, is_inexact
+from jitml.ir.errors import IntegerOverflowError
 from jitml.ir.types import ArrayType
 from jitml.pipeline.cache import Cache
 from jitml.trace.core import DEFAULT_DTYPES, array_type, current_trace, literal, trace_graph
@@ -59,7 +60,10 @@ def _as_array(y: Any, x: Array) -> Array | None:
     fits = is_inexact(dtype) if kind is float else kind is int and not is_bool(dtype)
     if not fits or (x.weak_type and dtype != DEFAULT_DTYPES.of(kind)):
         return None
-    return _NUMBERS((y or repr(y), kind, dtype))
+    try:
+        return _NUMBERS((y or repr(y), kind, dtype))
+    except IntegerOverflowError:  # which the operation itself may know how to avoid
+        return None
 
 
 def _number(key: tuple[Any, type, DType]) -> Array:

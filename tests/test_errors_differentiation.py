@@ -182,7 +182,7 @@ vmap: the argument x[0] is a str, not an array or a number
   hint: pass it by closure or functools.partial, or convert it with jitml.numpy.asarray
 """),
     "vmap_bool": (lambda: vmap(lambda x: x if gt(x, 0.0) else sin(x))(X), """
-a Python truth value was asked of a value of type bool[], whose value is not known while <lambda> is traced
+a Python truth value was asked of a value of type bool[] computed from x: f64[], whose value is not known while <lambda> is traced
   hint: decide with jitml.numpy.where or lax.cond, or make the argument it comes from static (static_argnames)
 """),
 }

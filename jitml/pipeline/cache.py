@@ -21,7 +21,7 @@ class Cache(Generic[Key, Made]):
         self._limit = limit
         self._found: OrderedDict[Key, Made] = OrderedDict()
         self._lock = threading.Lock()
-        self._making: dict[Key, threading.Lock] = {}
+        self._making: dict[Key, threading.RLock] = {}
         self.get = self._found.get  # without counting as a use: for callers in a hurry
 
     def __call__(self, key: Key) -> Made:
@@ -29,7 +29,7 @@ class Cache(Generic[Key, Made]):
         if found is not None:
             return found
         with self._lock:
-            making = self._making.setdefault(key, threading.Lock())
+            making = self._making.setdefault(key, threading.RLock())
         try:
             with making:
                 found = self._found.get(key)
