@@ -172,7 +172,7 @@ class KernelEmitter:
         """About how many scalar instructions one unit takes."""
         total = 1
         for node in self.nodes:
-            if node.name not in ("constant", "size", "index", "state", "reduce"):
+            if node.name not in ("constant", "size", "index", "state", "reduce", "rarely"):
                 axes = (a for a in node.axes if not a.merged and a not in unit_axes)
                 total += math.prod(a.extent for a in axes)
         return total
@@ -439,6 +439,8 @@ class KernelEmitter:
         if name == "check":
             return self._check(node)
         operands = [self.value(x) for x in node.operands]
+        if name == "rarely":
+            return self._rarely(node, operands)
         if name == "lookup":
             return self.emit.lookup(node.data, operands[0], node.type)
         if name == "round":
@@ -450,6 +452,18 @@ class KernelEmitter:
         lanes = max(v.lanes for v in operands)
         together = tuple(self.emit.splat(v, lanes) for v in operands)
         return self.emit.instruction(name, node.type, lanes, together)
+
+    def _rarely(self, node: Node, operands: list[Value]) -> list[Value]:
+        """The values of a side path; what only it needs is computed on it."""
+        lanes = max(v.lanes for v in operands)
+        condition, *usual = (self.emit.splat(v, lanes) for v in operands)
+
+        def rare() -> list[Value]:
+            with self._scope():
+                self.prepare(node.data)
+                return [self.emit.splat(self.value(n), lanes) for n in node.data]
+
+        return self.emit.rarely(condition, rare, usual)
 
     # ---- indices
     # -------------------------------------------------------------------------------------

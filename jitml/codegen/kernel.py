@@ -350,6 +350,18 @@ class KernelBuilder:
         numbers = tuple(table)
         return Value(self, type_, 1, self.node("lookup", type_, (index.ref,), numbers, numbers))
 
+    def rarely(
+        self, condition: Value, rare: Callable[[], Sequence[Value]], usual: Sequence[Value]
+    ) -> list[Value]:
+        """A node with a side path: the rare values are its data, so that only it computes them."""
+        nodes = tuple(value.ref for value in rare())
+        operands = (condition.ref, *(value.ref for value in usual))
+        node = self.node("rarely", "state", operands, nodes, tuple(n.number for n in nodes))
+        return [
+            Value(self, value.type, 1, self.node("state", value.type, (node,), k, k))
+            for k, value in enumerate(usual)
+        ]
+
 
 def _fold(name: str, operands: tuple[Value, ...]) -> Value | None:
     """Conditions that are known while the kernel is built."""

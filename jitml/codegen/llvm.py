@@ -239,6 +239,29 @@ class Emitter:
         )
         return self.pure(f"call {vector} {function}({arguments})", type_, index.lanes)
 
+    def rarely(
+        self, condition: Value, rare: Callable[[], Sequence[Value]], usual: Sequence[Value]
+    ) -> list[Value]:
+        """The values of `rare()` in lanes where `condition` holds, else `usual`; a side path that is
+        skipped where no lane asks.
+        """
+        lanes = max(condition.lanes, *(v.lanes for v in usual))
+        condition, *usual = (self.splat(v, lanes) for v in (condition, *usual))
+        asked = self.any_lane(condition)
+        self._count += 1
+        number, before = self._count, self.block
+        self.line(f"br i1 {asked.ref}, label %rare{number}, label %usual{number}")
+        self.label(f"rare{number}")
+        with self.scope():
+            values = [select(condition, x, y) for x, y in zip(rare(), usual, strict=True)]
+        latch = self.block
+        self.line(f"br label %usual{number}")
+        self.label(f"usual{number}")
+        results = [Value(self, v.type, v.lanes, f"%u{number}.{k}") for k, v in enumerate(values)]
+        for result, value, other in zip(results, values, usual, strict=True):
+            self.lines.append(self._phi(result, other, before, value, latch))
+        return results
+
     # ---- memory ---------------------------------------------------------------------------------
 
     def address(self, pointer: Value, index: Value, storage: str) -> Value:

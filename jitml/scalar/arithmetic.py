@@ -124,4 +124,4 @@ def rarely(
     condition: Value, rare: Callable[[], Sequence[Value]], usual: Sequence[Value]
 ) -> list[Value]:
     """The values of `rare()` where `condition` holds (seldom), else `usual`."""
-    return [select(condition, x, y) for x, y in zip(rare(), usual, strict=True)]
+    return condition.builder.rarely(condition, rare, usual)

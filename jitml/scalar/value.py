@@ -12,7 +12,7 @@ loads widen them to f32, stores round.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias, Union
 
 FLOATS = frozenset({"f32", "f64"})
@@ -40,6 +40,12 @@ class Builder(Protocol):
 
     def lookup(self, table: Sequence[float], index: Value, type_: str) -> Value:
         """Read element `index` (i64, lane by lane) of a constant table."""
+
+    def rarely(
+        self, condition: Value, rare: Callable[[], Sequence[Value]], usual: Sequence[Value]
+    ) -> list[Value]:
+        """The values of `rare()` in lanes where `condition` holds, else `usual`; not computed where
+        no lane asks."""
 
 
 class Value:

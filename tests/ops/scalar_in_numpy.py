@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitml.scalar.value import Number, Value
+from jitml.scalar.value import Number, Value, select
 
 _DTYPES = {
     "i1": np.bool_, "i8": np.int8, "i16": np.int16, "i32": np.int32, "i64": np.int64,
@@ -58,6 +58,11 @@ class NumpyBuilder:
 
     def lookup(self, table: Sequence[float], index: Value, type_: str) -> Value:
         return Value(self, type_, index.lanes, np.asarray(table, _DTYPES[type_])[index.ref])
+
+    def rarely(
+        self, condition: Value, rare: Callable[[], Sequence[Value]], usual: Sequence[Value]
+    ) -> list[Value]:
+        return [select(condition, x, y) for x, y in zip(rare(), usual, strict=True)]
 
 
 _BUILDER = NumpyBuilder()
