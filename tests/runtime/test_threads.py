@@ -108,6 +108,9 @@ def test_concurrent_callers_get_right_bits(run_script: Script) -> None:
 
 
 INTERRUPTS = """
+# A parent that ignores the signal (a shell that runs this in the background) hands that down.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def interrupt(plan):
     program = programs.bind(runtime, code, plan)
     threading.Timer(0.15, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
