@@ -608,7 +608,7 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Shapes and dtypes of the result of `fun`, without computing it.
 
     >>> import jitml, jitml.numpy as jnp
-    >>> jitml.eval_shape(jnp.sum, jitml.ShapeDtypeStruct((2, 3), "float32"), axis=1)
+    >>> jitml.eval_shape(jnp.dot, jitml.ShapeDtypeStruct((2, 3), "float32"), jnp.ones(3))
     ShapeDtypeStruct(shape=(2,), dtype=float32)
     """
     return Jitted(fun).eval_shape(*args, **kwargs)

@@ -264,7 +264,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(TREES)
 def test_random_trees(x: Any) -> None:
     leaves, structure = tree.flatten(x)
