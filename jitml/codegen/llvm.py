@@ -242,8 +242,8 @@ class Emitter:
     def rarely(
         self, condition: Value, rare: Callable[[], Sequence[Value]], usual: Sequence[Value]
     ) -> list[Value]:
-        """The values of `rare()` in lanes where `condition` holds, else `usual`; a side path that is
-        skipped where no lane asks.
+        """The values of `rare()` in lanes where `condition` holds, else `usual`; a side path that
+        is skipped where no lane asks.
         """
         lanes = max(condition.lanes, *(v.lanes for v in usual))
         condition, *usual = (self.splat(v, lanes) for v in (condition, *usual))
