@@ -55,6 +55,14 @@ def floated(name: str, x: ArrayLike) -> Any:
     return cast(x, inexact(type_.dtype, type_.weak), type_.weak)
 
 
+def _default_floated(x: Any) -> Any:
+    """Integers as the default float, 64-bit ones as float64; floats and complex as they are."""
+    dtype = type_of(x).dtype
+    if dtypes.is_inexact(dtype):
+        return x
+    return cast(x, inexact(dtype) if dtype.itemsize == 8 else DEFAULT_DTYPES.of(float))
+
+
 def kind(x: Any) -> str:
     """The kind letter of an operand's dtype."""
     return dtypes.kind(type_of(x).dtype)
@@ -94,7 +102,6 @@ def _per_base(x: Any, base: int) -> Any:
     return strong(result) if kind(x) == "c" else result
 
 
-
 exp = _floating("exp", ew.exp, "e to the power of each element.", "exp(0.0)", "1.0")
 exp2 = _floating(
     "exp2", _of_floats(ew.exp2, lambda x: ew.exp(ew.mul(x, math.log(2)))),
@@ -102,9 +109,7 @@ exp2 = _floating(
 )  # fmt: skip
 expm1 = _floating("expm1", ew.expm1, "exp(x) − 1, exact near 0.", "expm1(0.0)", "0.0")
 log = _floating("log", ew.log, "The natural logarithm.", "log(1.0)", "0.0")
-log2 = _floating(
-    "log2", lambda x: _per_base(x, 2), "The logarithm to base 2.", "log2(8.0)", "3.0"
-)
+log2 = _floating("log2", lambda x: _per_base(x, 2), "The logarithm to base 2.", "log2(8.0)", "3.0")
 log10 = _floating(
     "log10",
     lambda x: _per_base(x, 10),
@@ -213,7 +218,7 @@ def angle(z: ArrayLike, deg: bool = False) -> Array:
     0.0
     """
     x = operand(z, "angle")
-    x = strong(x) if kind(x) in "fc" else cast(x, DEFAULT_DTYPES.of(float))
+    x = strong(_default_floated(x))
     if kind(x) == "c":
         result = ew.atan2(ew.imag(x), ew.real(x))
     else:
@@ -249,14 +254,10 @@ trunc = fix = _rounding("trunc", ew.trunc, "The integer part.", "trunc(-1.7)", "
 
 
 def _rint(x: Any) -> Any:
-    if kind(x) in "biu":
-        return cast(x, inexact(type_of(x).dtype, type_of(x).weak))
-    return _parts(ew.round_even)(x)
+    return _parts(ew.round_even)(_default_floated(x))
 
 
-rint = _numeric(
-    "rint", _rint, "The nearest integer, ties to even.", "rint(2.5)", "2.0"
-)
+rint = _numeric("rint", _rint, "The nearest integer, ties to even.", "rint(2.5)", "2.0")
 
 
 def round(a: ArrayLike, decimals: int = 0) -> Array:

@@ -39,7 +39,9 @@ def hypot(x: ArrayLike, y: ArrayLike, /) -> Array:
     >>> print(hypot(3.0, 4.0))
     5.0
     """
-    x, y = pair("hypot", x, y, to_inexact=True)
+    x, y = map(strong, pair("hypot", x, y, to_inexact=True))
+    if kind(x) == "c":
+        fail(DTypeError, "hypot: complex numbers make no right triangle", "take their absolute()")
     long, short = _ordered(ew.abs_(x), ew.abs_(y))
     infinite = ew.or_(ew.eq(ew.abs_(x), math.inf), ew.eq(ew.abs_(y), math.inf))
     zero = full_of(type_of(long), 0)
@@ -65,7 +67,7 @@ def logaddexp(x: ArrayLike, y: ArrayLike, /) -> Array:
     >>> print(logaddexp(0.0, float("-inf")))
     0.0
     """
-    x, y = pair("logaddexp", x, y, to_inexact=True)
+    x, y = map(strong, pair("logaddexp", x, y, to_inexact=True))
     if kind(x) != "c":
         return settle(_log_of_sum(x, y, 1.0))
     take = ew.ge(ew.real(x), ew.real(y))
@@ -79,7 +81,7 @@ def logaddexp2(x: ArrayLike, y: ArrayLike, /) -> Array:
     >>> print(logaddexp2(0.0, 0.0))
     1.0
     """
-    x, y = pair("logaddexp2", x, y, to_inexact=True)
+    x, y = map(strong, pair("logaddexp2", x, y, to_inexact=True))
     return settle(_log_of_sum(x, y, math.log(2)))
 
 
@@ -121,7 +123,7 @@ def heaviside(x: ArrayLike, y: ArrayLike, /) -> Array:
     >>> print(heaviside(0.0, 0.5))
     0.5
     """
-    x, y = pair("heaviside", x, y, to_inexact=True)
+    x, y = map(strong, pair("heaviside", x, y, to_inexact=True))
     step = cast(ew.gt(x, 0), type_of(x).dtype, type_of(x).weak)
     result = ew.select(ew.eq(x, 0), y, step)
     return settle(ew.select(ew.ne(x, x), x, result))
@@ -141,7 +143,7 @@ def ldexp(x: ArrayLike, i: ArrayLike, /) -> Array:
     wide, exponent = broadcast_together(
         "ldexp", [cast(value, dtypes.FLOAT64), cast(count, dtypes.INT64)]
     )
-    return settle(cast(_scaled(wide, exponent), dtype, type_.weak))
+    return settle(cast(_scaled(wide, exponent), dtype))
 
 
 def _scaled(x: Any, exponent: Any) -> Any:

@@ -71,9 +71,7 @@ def masked(x: Any, mask: ArrayLike | None, identity: Any) -> Any:
     return operand(_where(mask, x, settle(cast(identity, type_.dtype, type_.weak))))
 
 
-def folded_shape(
-    shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool
-) -> tuple[int, ...]:
+def folded_shape(shape: tuple[int, ...], axes: tuple[int, ...], keepdims: bool) -> tuple[int, ...]:
     """What folding over axes leaves of a shape."""
     if keepdims:
         return tuple(1 if k in axes else n for k, n in enumerate(shape))
