@@ -96,6 +96,12 @@ def _of_reals(name: str, op: Unary) -> Unary:
 # ---- exponentials and logarithms ------------------------------------------------------------
 
 
+def _scaled(x: Any, factor: float) -> Any:
+    """Each part of `x` times a real factor."""
+    result = _parts(lambda part: ew.mul(part, factor))(x)
+    return strong(result) if kind(x) == "c" else result
+
+
 def _per_base(x: Any, base: int) -> Any:
     divided = _parts(lambda part: ew.div(part, math.log(base)))
     result = divided(ew.log(x))
@@ -136,10 +142,10 @@ arcsinh = asinh = _floating("arcsinh", ew.asinh, "The inverse of sinh.", "arcsin
 arccosh = acosh = _floating("arccosh", ew.acosh, "The inverse of cosh.", "arccosh(1.0)", "0.0")
 arctanh = atanh = _floating("arctanh", ew.atanh, "The inverse of tanh.", "arctanh(0.0)", "0.0")
 deg2rad = radians = _floating(
-    "deg2rad", lambda x: ew.mul(x, math.pi / 180), "Degrees as radians.", "deg2rad(0.0)", "0.0"
+    "deg2rad", lambda x: _scaled(x, math.pi / 180), "Degrees as radians.", "deg2rad(0.0)", "0.0"
 )
 rad2deg = degrees = _floating(
-    "rad2deg", lambda x: ew.mul(x, 180 / math.pi), "Radians as degrees.", "rad2deg(0.0)", "0.0"
+    "rad2deg", lambda x: _scaled(x, 180 / math.pi), "Radians as degrees.", "rad2deg(0.0)", "0.0"
 )
 
 

@@ -23,6 +23,7 @@ from jitml.numpy.operands import (
     fail,
     operand,
     settle,
+    strong,
 )
 from jitml.numpy.reductions import any as _any
 from jitml.numpy.reductions import sum as _sum
@@ -89,7 +90,7 @@ def percentile(
     >>> print(percentile(jnp.array([1.0, 2.0, 3.0]), 50))
     2.0
     """
-    return settle(_quantile("percentile", a, _share(q), axis, method, keepdims, False))
+    return settle(strong(_quantile("percentile", a, _share(q), axis, method, keepdims, False)))
 
 
 def nanpercentile(
@@ -107,7 +108,7 @@ def nanpercentile(
     >>> print(nanpercentile(jnp.array([1.0, 3.0, float("nan")]), 50))
     2.0
     """
-    return settle(_quantile("nanpercentile", a, _share(q), axis, method, keepdims, True))
+    return settle(strong(_quantile("nanpercentile", a, _share(q), axis, method, keepdims, True)))
 
 
 def _share(q: ArrayLike) -> Any:
