@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from jitml.ir import dtypes
 from jitml.ir.errors import DTypeError
 from jitml.numpy.arithmetic import clip, pair
@@ -138,6 +140,8 @@ def ldexp(x: ArrayLike, i: ArrayLike, /) -> Array:
     value, count = operand(x, "ldexp"), operand(i, "ldexp")
     if kind(count) not in "iub":
         fail(DTypeError, "ldexp: the exponent must be an integer", "convert it with .astype(int)")
+    if type_of(count).dtype == np.uint64:  # the greatest would turn negative
+        count = operand(clip(count, 0, 4400))
     type_ = type_of(value)
     dtype = inexact(type_.dtype, type_.weak)
     wide, exponent = broadcast_together(
