@@ -9,6 +9,7 @@ import pytest
 from cases import Case, all_cases
 from oracle import evaluating_by_value, record, run, to_array, to_numpy
 
+import jitml
 from jitml.ir.dtypes import FROM_SHORT_NAME, DType, is_inexact, real_dtype
 from jitml.ir.errors import OutOfBoundsError
 from jitml.ops.indexing import GatherDimensionNumbers, gather
@@ -95,3 +96,12 @@ def test_checks_of_elements_that_nobody_reads_are_dropped() -> None:
     graph = record(function, list(map(type_of, arrays)))
     (out,) = compile_graph(graph).run(arrays)
     assert to_numpy(out).tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("dtype", ["f16", "bf16", "f32", "f64"])
+def test_neighbours_of_floats_are_exact(dtype: str) -> None:
+    x = np.array([1, 0, -0.0, -1, np.inf, -np.inf, 1e-7, 3, np.nan, 1, 5], np.float64)
+    y = np.array([2, 1, -1, -2, 0, 0, 0, -3, 1, np.nan, 5], np.float64)
+    x, y = (v.astype(FROM_SHORT_NAME[dtype]) for v in (x, y))
+    found = np.asarray(jitml.jit(jitml.lax.nextafter)(x, y)).astype(np.float64)
+    np.testing.assert_array_equal(found, np.nextafter(x, y).astype(np.float64))

@@ -92,7 +92,7 @@ def _rule(eqn: Eqn) -> Callable[..., Sequence[Any]] | None:
         return _reduction_rule(op, eqn.inputs[0].type)
     if isinstance(op, DotGeneral):
         return _dot_rule(op, *(a.type for a in eqn.inputs))
-    return op.expand if op.has("expand") else None
+    return op.expand if op.expands(*(a.type for a in eqn.inputs)) else None
 
 
 def _reduction_rule(op: Reduction, x: ArrayType) -> Callable[..., Sequence[Any]] | None:

@@ -75,6 +75,10 @@ class Op:
         """The outputs stated in other ops, for an op that has no kernel of its own."""
         raise self._lacks("expand")
 
+    def expands(self, *types: ArrayType) -> bool:
+        """Whether `expand` is to be used for inputs of these types."""
+        return self.has("expand")
+
     def has(self, rule: str) -> bool:
         """Whether this op has the rule (one of `RULES`)."""
         return getattr(type(self), rule, None) is not getattr(Op, rule, None)

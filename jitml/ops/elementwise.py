@@ -349,7 +349,27 @@ def _round_half_up(x: Value) -> Value:
     return scalar.select(x - below >= 0.5, below + 1, below)
 
 
-nextafter: Row = Row("nextafter", np.nextafter, _FLOAT, (None, None))
+class _NextAfter(Row):
+    """For 16-bit floats a step of the bits: kernels compute in f32, whose neighbours are nearer."""
+
+    def expands(self, *types: ArrayType) -> bool:
+        return types[0].dtype.itemsize == 2
+
+    def expand(self, *inputs: Traced) -> Sequence[Traced]:
+        x, y = inputs
+        dtype = type_of(x).dtype
+        bits = bitcast(x, np.dtype(np.int16))
+        one = full_like(bits, 1)
+        outward = eq(lt(x, y), gt(x, 0))
+        stepped = bitcast(select(outward, add(bits, one), sub(bits, one)), dtype)
+        least = bitcast(one, dtype)
+        from_zero = select(gt(y, 0), least, neg(least))
+        moved = select(eq(x, 0), from_zero, stepped)
+        undefined = or_(ne(x, x), ne(y, y))
+        return [select(undefined, add(x, y), select(eq(x, y), y, moved))]
+
+
+nextafter: Row = _NextAfter("nextafter", np.nextafter, _FLOAT, (None, None))
 
 
 def _remainder(a: Any, b: Any) -> Any:
