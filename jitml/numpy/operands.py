@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
+import jitml.evaluation  # noqa: F401  (tells how operations at hand run)
 from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
 from jitml.ir.errors import ArgumentError, AxisError, JitmlError, ShapeError

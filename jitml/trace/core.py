@@ -8,7 +8,6 @@ each equation at the level around it, so Python control flow on its tracers work
 from __future__ import annotations
 
 import gc
-import importlib
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -46,20 +45,17 @@ class _State(threading.local):
 _STATE = _State()
 
 
-def _evaluate_first(op: Op, inputs: Sequence[Any]) -> Sequence[Any]:
-    """The first evaluation brings in the pipeline, by name for it lies above; it installs its own
-    evaluator.
-    """
-    importlib.import_module("jitml.pipeline.compile")
-    return _EVALUATE[0](op, inputs)
-
-
-_EVALUATE: list[Callable[[Op, Sequence[Any]], Sequence[Any]]] = [_evaluate_first]
+_EVALUATE: list[Callable[[Op, Sequence[Any]], Sequence[Any]]] = []
 
 
 def set_evaluator(evaluate: Callable[[Op, Sequence[Any]], Sequence[Any]]) -> None:
     """Tell how an op on arrays and literals is computed outside of traces (the pipeline does)."""
     _EVALUATE[:] = [evaluate]
+
+
+def has_evaluator() -> bool:
+    """Whether that has been told."""
+    return bool(_EVALUATE)
 
 
 Kind = type[TracerError]  # `type` is a property of tracers
