@@ -124,6 +124,8 @@ def test_special_values_are_numpys(name: str) -> None:
             got, want = np.abs(got), np.abs(want)
         same = np.isclose(got, want, rtol=1e-14, atol=0) & signs_agree
         bad = ~(same | (np.isnan(got) & np.isnan(want)))
+        if name in ("asin", "asinh", "acosh"):  # where a part is NaN, NumPy's versions differ
+            bad &= ~np.isnan(whole)
         assert not bad.any(), list(zip(whole[bad], got[bad], want[bad], strict=True))
 
 
