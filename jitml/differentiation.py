@@ -86,20 +86,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     >>> f_jvp(1.0)
     Array(6., dtype=float32, weak_type=True)
     """
-    leaves, structure = flatten(primals)
-    values = [as_value(x, "a primal of linearize") for x in leaves]
-    recorded = _record_positional(fun, structure, values, has_aux)
-    flags = tuple([is_inexact(type_of(x).dtype) for x in values])
-    linear, residuals = linear_at(recorded, flags)
-    push = _Pushforward(
-        linear.graph,
-        tuple([type_of(x) for x in values]),
-        recorded.graph.output_types,
-        linear.has_tangent,
-        structure,
-        recorded.structure,
-    )
-    return _with_aux((_result(recorded), Partial(push, tuple(residuals))), recorded, has_aux)
+    return _linear_part(_Pushforward, fun, primals, has_aux, "linearize")
 
 
 @dataclass(frozen=True, repr=False)
@@ -152,20 +139,7 @@ def vjp(
     (Array(6., dtype=float32, weak_type=True),)
     """
     check_reduce_axes(reduce_axes)
-    leaves, structure = flatten(primals)
-    values = [as_value(x, "a primal of vjp") for x in leaves]
-    recorded = _record_positional(fun, structure, values, has_aux)
-    flags = tuple([is_inexact(type_of(x).dtype) for x in values])
-    linear, residuals = linear_at(recorded, flags)
-    pull = _Pullback(
-        linear.graph,
-        tuple([type_of(x) for x in values]),
-        recorded.graph.output_types,
-        linear.has_tangent,
-        structure,
-        recorded.structure,
-    )
-    return _with_aux((_result(recorded), Partial(pull, tuple(residuals))), recorded, has_aux)
+    return _linear_part(_Pullback, fun, primals, has_aux, "vjp")
 
 
 class _Pullback(_LinearFunction):
@@ -330,6 +304,31 @@ def _stopped(leaf: Any) -> Any:
 
 
 # ---- what was recorded ---------------------------------------------------------------------------
+
+
+def _linear_part(
+    kind: type[_Pushforward] | type[_Pullback],
+    fun: Callable[..., Any],
+    primals: tuple[Any, ...],
+    has_aux: bool,
+    name: str,
+) -> Any:
+    """The result of `fun`, run once, and its linear part at `primals` as a map of this kind."""
+    leaves, structure = flatten(primals)
+    values = [as_value(x, f"a primal of {name}") for x in leaves]
+    recorded = _record_positional(fun, structure, values, has_aux)
+    flags = tuple([is_inexact(type_of(x).dtype) for x in values])
+    linear, residuals = linear_at(recorded, flags)
+    linear_map = kind(
+        linear.graph,
+        tuple([type_of(x) for x in values]),
+        recorded.graph.output_types,
+        linear.has_tangent,
+        structure,
+        recorded.structure,
+    )
+    results = _result(recorded), Partial(linear_map, tuple(residuals))
+    return _with_aux(results, recorded, has_aux)
 
 
 def _record_positional(

@@ -18,7 +18,6 @@ import numpy as np
 
 from jitml.ir.dtypes import BOOL, DType, kind, real_dtype
 from jitml.ir.errors import DTypeError, ShapeError
-from jitml.ir.graph import Literal
 from jitml.ir.op import Op, Undefined
 from jitml.ir.types import ArrayType
 from jitml.scalar.value import Value, select
@@ -318,18 +317,9 @@ def choose(condition: Any, x: Any, y: Any) -> Any:
     return scalar_complex.choose(condition, x, y)
 
 
-def same_dtype(dtype: DType, *_: DType) -> DType:
-    return dtype
-
-
 def bool_dtype(*_: DType) -> DType:
     return BOOL
 
 
 def real_part_dtype(dtype: DType, *_: DType) -> DType:
     return real_dtype(dtype)
-
-
-def is_literal(x: Traced, number: float) -> bool:
-    """Whether `x` is the literal `number`."""
-    return isinstance(x, Literal) and x.value == number
