@@ -242,11 +242,13 @@ class _GroupBuilder(ElementBuilder):
         """
         live = kernel.live_outer()
         around = set(live if kernel.inner else live[:-1])
+        # The other outputs of an equation come with the one that is stored.
+        stored = {var for root in self.writes for var in self.definitions[root].outputs}
         worst, most = None, MOST_REPEATED
         for (var, _, _), (_, value) in self.memo.items():
             node = (value if isinstance(value, Value) else value.re).ref
             cost = node.cost * (product(around - node.axes) - 1)
-            is_dear = node.cost > CHEAP and node.axes and var not in self.writes
+            is_dear = node.cost > CHEAP and node.axes and var not in stored
             if is_dear and cost > most:
                 worst, most = var, cost
         if worst is not None:

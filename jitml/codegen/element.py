@@ -313,8 +313,9 @@ class ElementBuilder:
         key = (spec.op, tuple(a.number for a in spec.axes), spec.limit and spec.limit.key)
         if spec.limit is not None:
             self.kernel.indices.append(spec.limit)
+        axes = frozenset() if spec.limit is None else spec.limit.axes
         node = self.kernel.node(
-            "reduce", "state", (*nodes, *limit), spec, key, bound=frozenset(spec.axes)
+            "reduce", "state", (*nodes, *limit), spec, key, axes, frozenset(spec.axes)
         )
         self.reductions.append((eqn.outputs[0], node))
         if spec.axes not in self.bound:

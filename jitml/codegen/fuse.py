@@ -205,7 +205,13 @@ class _Fuser:
         if var in group.roots:
             assert len(group.roots) > 1, (var, group.roots)
             group.roots.remove(var)
-        self._add_group(Group([var]))
+            self._add_group(Group([var]))
+        else:
+            # The outputs of one equation are computed together: one alone would come back here.
+            beside = [v for v in self.definitions[var].outputs if v not in self.buffers]
+            live = [v for v in beside if v is var or v in self.users]
+            assert live, (var, group.roots)
+            self._add_group(Group(live))
         first = len(self.groups)
         if self.cost[var] > _REPEAT_COST:
             for number, other in enumerate(self.groups):

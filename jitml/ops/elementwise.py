@@ -49,6 +49,13 @@ def _special(name: str) -> Callable[..., Any]:
     return value
 
 
+def _digamma_value(x: Any) -> Any:
+    """Reflected below zero (DLMF 5.5.4), where SciPy's own is inexact beside the poles."""
+    low = np.where(x < 0, x, 0.5)
+    reflected = _special("psi")(1 - low) - np.pi / np.tan(np.pi * (low - np.round(low)))
+    return np.where(x < 0, reflected, _special("psi")(x)).astype(x.dtype)
+
+
 # ---- linear ----------------------------------------------------------------------------------
 
 neg: Row = Row(
@@ -256,7 +263,7 @@ erf_inv: Row = Row(
 )  # fmt: skip
 lgamma: Row = Row("lgamma", _special("gammaln"), _FLOAT, (lambda t, y, x: mul(t, digamma(x)),))
 digamma: Row = Row(
-    "digamma", _special("psi"), _FLOAT, (lambda t, y, x: mul(t, _trigamma(x)),)
+    "digamma", _digamma_value, _FLOAT, (lambda t, y, x: mul(t, _trigamma(x)),)
 )  # fmt: skip
 
 # B_2, B_4, … B_14 (DLMF 24.2)
@@ -280,7 +287,9 @@ def _trigamma(x: Traced) -> Traced:
         series = add(mul(series, square), number)
     tail = mul(inverse, add(1, add(mul(inverse, 0.5), mul(square, series))))
     total = add(total, tail)
-    sine = sin(mul(select(is_low, x, full_like(x, 0.5)), math.pi))
+    low = select(is_low, x, full_like(x, 0.5))
+    # Less the nearest integer, which is exact, so that the poles are where they belong.
+    sine = sin(mul(sub(low, floor(add(low, 0.5))), math.pi))
     return select(is_low, sub(div(math.pi**2, mul(sine, sine)), total), total)
 
 

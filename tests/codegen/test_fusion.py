@@ -23,6 +23,7 @@ from jitml.ops import elementwise as e
 from jitml.ops import reduction as r
 from jitml.ops.indexing import GatherDimensionNumbers, gather
 from jitml.ops.layout import broadcast_in_dim, iota, reshape, transpose
+from jitml.ops.random_bits import threefry2x32
 from jitml.ops.slicing import pad, slice_
 from jitml.pipeline.compile import Compiled, compile_graph, lower_graph
 from jitml.pipeline.passes import PASSES
@@ -186,6 +187,24 @@ def test_shifts_behind_each_other_do_not_multiply() -> None:
     for _ in range(40):
         x = x[:-1] + x[1:]
     assert same_bits(np.asarray(found), x)
+
+
+def test_one_of_two_outputs_with_a_buffer_of_its_own() -> None:
+    """The first output is the same along the first axis, so it is computed apart; the second,
+    which nobody reads, comes with it.
+    """
+    uint32 = np.dtype(np.uint32)
+
+    def bits(x: Any) -> Any:
+        repeated = broadcast_in_dim(x, (2, 5, 70), (1, 2))
+        key = literal(2, ArrayType(uint32, ()))
+        first, _ = threefry2x32(key, key, repeated, e.not_(repeated))
+        return e.ne(first, repeated)
+
+    graph = record(bits, [ArrayType(uint32, (5, 70))])
+    with small_chunks():
+        (found,) = compile_graph(graph).run([to_array(np.zeros((5, 70), np.uint32))])
+    assert np.asarray(found).all()
 
 
 POINTS = GatherDimensionNumbers((), (0,), (0,))

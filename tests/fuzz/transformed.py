@@ -8,7 +8,7 @@ from typing import Any
 from jitml.differentiation import vjp
 from jitml.ir.dtypes import is_inexact
 from jitml.ir.errors import TransformError
-from jitml.ir.graph import Graph
+from jitml.ir.graph import Graph, Literal
 from jitml.ops.kinds import full_of
 from jitml.trace.core import trace_graph, type_of
 from jitml.transforms.batch import batch
@@ -36,7 +36,9 @@ def reverse(graph: Graph) -> Graph:
             outputs = inline(
                 graph, [next(rest) if m else x for m, x in zip(moving, inputs, strict=True)]
             )
-            return [y for y in outputs if is_inexact(type_of(y).dtype)]
+            return [
+                y for y in outputs if is_inexact(type_of(y).dtype) and not isinstance(y, Literal)
+            ]
 
         outputs, pull = vjp(function, *[x for m, x in zip(moving, inputs, strict=True) if m])
         return [*outputs, *pull([full_of(type_of(y), 1) for y in outputs])]
