@@ -21,7 +21,7 @@ on_version() { # the suite in a fresh virtual environment of another Python
   local folder
   folder=$(mktemp -d)
   "$1" -m venv "$folder" && "$folder/bin/pip" install --quiet ".[test]" &&
-    "$folder/bin/python" -m pytest -p no:cacheprovider
+    "$folder/bin/python" -m pytest -n auto -p no:cacheprovider
 }
 
 sanitized() { # the C core under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -46,9 +46,13 @@ sanitized() { # the C core under AddressSanitizer and UndefinedBehaviorSanitizer
   echo "|---|---|---|---|"
 } >"$results"
 
-check "fast suite, C core" "$python" -m pytest
-check "fast suite, Python executor" env JITML_RUNTIME=python "$python" -m pytest
-check "500 random programs" env JITML_FUZZ_PROGRAMS=500 "$python" -m pytest tests/fuzz -s
+check "fast suite, C core" "$python" -m pytest -n auto
+check "fast suite, Python executor" env JITML_RUNTIME=python "$python" -m pytest -n auto
+export JITML_FUZZ_PROGRAMS=500
+check "500 random programs" "$python" -m pytest -n auto tests/fuzz
+check "500 random programs at level 2" env JITML_FUZZ_LEVEL=2 "$python" -m pytest -n auto tests/fuzz
+histogram=$("$python" -m pytest -q tests/fuzz -k every_op | grep "random programs:")
+unset JITML_FUZZ_PROGRAMS
 for version in 3.10 3.11 3.12 3.13; do
   if command -v "python$version" >/dev/null; then
     check "fast suite, Python $version" on_version "python$version"
@@ -56,4 +60,5 @@ for version in 3.10 3.11 3.12 3.13; do
 done
 check "sanitizers" sanitized
 check "lint" make lint
+printf '\nEquations of the random programs, by op. %s\n' "$histogram" >>"$results"
 exit $failed

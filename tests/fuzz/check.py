@@ -6,6 +6,7 @@ agrees with NumPy.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,13 +33,13 @@ _ROUNDING = {2: 2.0**-7, 4: 2e-5, 8: 2e-13}
 @contextmanager
 def small_chunks() -> Iterator[None]:
     """Kernels that compile fast, and split even small arrays into many chunks."""
-    before = emit.CHUNK_COST, plan.LEVEL
+    before = emit.CHUNK_COST, plan.LEVEL, plan.SMALL_LEVEL
     emit.CHUNK_COST = special.CHUNK_COST = 256
-    plan.LEVEL = 0
+    plan.LEVEL = plan.SMALL_LEVEL = int(os.environ.get("JITML_FUZZ_LEVEL", "0"))
     try:
         yield
     finally:
-        emit.CHUNK_COST, plan.LEVEL = before
+        emit.CHUNK_COST, plan.LEVEL, plan.SMALL_LEVEL = before
         special.CHUNK_COST = before[0]
 
 
