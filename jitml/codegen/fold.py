@@ -11,14 +11,12 @@ accumulator for each element.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jitml.codegen.kernel import Axis, Node, Reduce
+from jitml.codegen.nest import Nest
 from jitml.scalar.complex import Complex
-from jitml.scalar.value import BITS, Value
-
-if TYPE_CHECKING:
-    from jitml.codegen.emit import KernelEmitter
+from jitml.scalar.value import BITS, Value, select
 
 LANES = 64
 UNROLLED_COST = 400  # instructions; a short reduction is unrolled if it stays below
@@ -26,37 +24,38 @@ UNROLLED_COST = 400  # instructions; a short reduction is unrolled if it stays b
 State = list[Value]
 
 
-def fold(kernel: KernelEmitter, node: Node) -> State:
+def fold(nest: Nest, node: Node) -> State:
     """Write the reduction `node` at the current position; the scalars of its state."""
-    return _Fold(kernel, node).run()
+    return _Fold(nest, node).run()
 
 
 class _Fold:
-    def __init__(self, kernel: KernelEmitter, node: Node) -> None:
-        self.kernel = kernel
-        self.emit = kernel.emit
+    def __init__(self, nest: Nest, node: Node) -> None:
+        self.nest = nest
+        self.frame = nest.frame
+        self.emit = nest.emit
         self.spec: Reduce = node.data
         scalars = sum(2 if t in ("c64", "c128") else 1 for t in self.spec.types)
         self.elements = node.operands[:scalars]
         self.types = [n.type for n in self.elements]
         self.cost = sum(n.cost for n in self.elements)
-        varies = kernel.vector is not None and kernel.vector in node.axes
-        self.lanes = kernel.lanes if varies else 1
+        varies = nest.vector is not None and nest.vector in node.axes
+        self.lanes = nest.lanes if varies else 1
 
     def run(self) -> State:
         axis = self.spec.axis
         if axis is None:
-            self.kernel.prepare(self.elements)
-            return [self.kernel.value(n) for n in self.elements]
-        self.kernel.prepare(self.elements)
+            self.nest.prepare(self.elements)
+            return [self.nest.value(n) for n in self.elements]
+        self.nest.prepare(self.elements)
         is_short = axis.extent <= 16 and axis.extent * self.cost <= UNROLLED_COST
-        if is_short and self.spec.limit is None and axis is not self.kernel.vector:
+        if is_short and self.spec.limit is None and axis is not self.nest.vector:
             state = self._unrolled(axis)
-        elif axis is self.kernel.vector and self.kernel.width > 1 and self.spec.runs_along_lanes:
+        elif axis is self.nest.vector and self.nest.width > 1 and self.spec.runs_along_lanes:
             state = self._along_lanes(axis)
         else:
             state = self._across_memory(axis)
-        self.kernel.loop_done(axis)
+        self.nest.loop_done(axis)
         return state
 
     # ---- state ---------------------------------------------------------------------------------
@@ -85,18 +84,16 @@ class _Fold:
         return tuple(grouped)
 
     def element(self) -> State:
-        self.kernel.prepare(self.elements)
-        values = [self.kernel.value(n) for n in self.elements]
+        self.nest.prepare(self.elements)
+        values = [self.nest.value(n) for n in self.elements]
         lanes = max([self.lanes, *(v.lanes for v in values)])
         return [self.emit.splat(v, lanes) for v in values]
 
     def extent(self, axis: Axis) -> Value:
-        size = self.kernel.size(axis.extent)
+        size = self.frame.size(axis.extent)
         if self.spec.limit is None:
             return size
-        from jitml.scalar.value import select
-
-        limit = self.kernel.index_value(self.spec.limit)
+        limit = self.nest.index_value(self.spec.limit)
         return select(limit < size, limit, size)
 
     # ---- along the lanes of vectors
@@ -106,7 +103,7 @@ class _Fold:
         """64 accumulators as vectors; the rest below 64 elements goes through memory, element by
         element.
         """
-        width = self.kernel.width
+        width = self.nest.width
         count = LANES // width
         parts = len(self.types)
         extent = self.extent(axis)
@@ -116,13 +113,13 @@ class _Fold:
         def step(index: Value, state: list[Value]) -> Sequence[Value]:
             after: list[Value] = []
             for k in range(count):
-                with self.kernel.at(axis, index + k * width, width):
+                with self.nest.at(axis, index + k * width, width):
                     old = state[k * parts : (k + 1) * parts]
                     after.extend(self.combine(old, self._splat(self.element(), width)))
             return after
 
-        with self.kernel.scope():
-            flat = self.emit.loop(self.kernel.number(0), whole, LANES, flat, step)
+        with self.nest.scope():
+            flat = self.emit.loop(self.frame.number(0), whole, LANES, flat, step)
         if axis.extent % LANES or self.spec.limit is not None:
             flat = self._rest(axis, whole, extent, flat)
         vectors = [flat[k * parts : (k + 1) * parts] for k in range(count)]
@@ -135,17 +132,17 @@ class _Fold:
         return [self.emit.splat(v, lanes) for v in state]
 
     def _rest(self, axis: Axis, lower: Value, upper: Value, flat: list[Value]) -> list[Value]:
-        parts, width = len(self.types), self.kernel.width
-        memory = [self.kernel.stack(LANES * _size_bytes(t)) for t in self.types]
+        parts, width = len(self.types), self.nest.width
+        memory = [self.frame.stack(LANES * _size_bytes(t)) for t in self.types]
         places = [
-            self.emit.address(memory[k % parts], self.kernel.number(k // parts * width), t)
+            self.emit.address(memory[k % parts], self.frame.number(k // parts * width), t)
             for k, t in enumerate(self.types * (LANES // width))
         ]
         for place, value, type_ in zip(places, flat, self.types * (LANES // width), strict=True):
             self._put(place, value, type_)
 
         def step(index: Value, _: list[Value]) -> Sequence[Value]:
-            with self.kernel.at(axis, index, 1):
+            with self.nest.at(axis, index, 1):
                 lane = index - lower
                 at = [
                     self.emit.address(m, lane, _stored(t))
@@ -158,7 +155,7 @@ class _Fold:
                     self._put(place, value, type_)
             return []
 
-        with self.kernel.scope():
+        with self.nest.scope():
             self.emit.loop(lower, upper, 1, [], step)
         return [
             self._get(place, type_, width)
@@ -190,7 +187,7 @@ class _Fold:
             return []
 
         def step(index: Value, _: list[Value]) -> Sequence[Value]:
-            with self.kernel.at(axis, index, None):
+            with self.nest.at(axis, index, None):
                 # All accumulators are there from the start on, so a power of two serves as the
                 # modulus.
                 slot = index & (count - 1) if count < axis.extent else index
@@ -200,16 +197,16 @@ class _Fold:
                 )
             return []
 
-        zero = self.kernel.number(0)
-        with self.kernel.scope():
+        zero = self.frame.number(0)
+        with self.nest.scope():
             self.emit.loop(zero, self._count(count), 1, [], start)
-        with self.kernel.scope():
+        with self.nest.scope():
             self.emit.loop(zero, extent, 1, [], step)
         self._halve_memory(memory, count)
         return self._read(memory, zero)
 
     def _count(self, count: int) -> Value:
-        return self.kernel.size(count) if self.spec.lanes is None else self.kernel.number(count)
+        return self.frame.size(count) if self.spec.lanes is None else self.frame.number(count)
 
     def _halve_memory(self, memory: list[Value], count: int) -> None:
         """Combine the two halves until one accumulator is left."""
@@ -224,16 +221,16 @@ class _Fold:
                 self._write(memory, index, both)
                 return []
 
-            self.emit.loop(self.kernel.number(0), half, 1, [], pair)
+            self.emit.loop(self.frame.number(0), half, 1, [], pair)
             return []
 
-        limit = self.kernel.size(levels) if self.spec.lanes is None else self.kernel.number(levels)
-        with self.kernel.scope():
-            self.emit.loop(self.kernel.number(0), limit, 1, [], level)
+        limit = self.frame.size(levels) if self.spec.lanes is None else self.frame.number(levels)
+        with self.nest.scope():
+            self.emit.loop(self.frame.number(0), limit, 1, [], level)
 
     def _memory(self, count: int, type_: str) -> Value:
         size = count * self.lanes * _size_bytes(type_)
-        return self.kernel.scratch(size) if self.spec.lanes is None else self.kernel.stack(size)
+        return self.frame.scratch(size) if self.spec.lanes is None else self.frame.stack(size)
 
     def _read(self, memory: list[Value], slot: Value) -> State:
         return [
@@ -258,7 +255,7 @@ class _Fold:
         half = _power_of_two(axis.extent)
         states = [self.identity(self.lanes) for _ in range(half)]
         for number in range(axis.extent):
-            with self.kernel.scope(), self.kernel.at(axis, self.kernel.number(number), None):
+            with self.nest.scope(), self.nest.at(axis, self.frame.number(number), None):
                 states[number] = self.combine(
                     states[number], self._splat(self.element(), self.lanes)
                 )

@@ -1,0 +1,185 @@
+"""Loads and stores of a kernel: consecutive, repeated, reversed, in pairs, or lane by lane.
+
+Comes in: a `Load` or `Store`, at a place of the nest. Goes out: the text of the accesses.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from jitml.codegen.kernel import Load, Node, Store
+from jitml.codegen.llvm import STORAGE_BITS, llvm_type, suffix
+from jitml.codegen.nest import Nest
+from jitml.scalar.complex import Complex
+from jitml.scalar.value import Value
+
+
+class _Place(NamedTuple):
+    """The elements that one access touches: pointer[scalar + stride·lane + vector]."""
+
+    pointer: Value
+    scalar: Value
+    stride: int
+    vector: Value | None
+
+
+def load(nest: Nest, node: Node) -> Value:
+    """Read an element, or one per lane; where a mask comes first among the operands, zero where it
+    is false.
+    """
+    spec: Load = node.data
+    is_masked = len(node.operands) > len(spec.index.nodes)
+    mask = nest.value(node.operands[0]) if is_masked else None
+    place = _Place(nest.frame.pointers[spec.operand], *nest.index_parts(spec.index))
+    pointer, scalar, stride, vector = place
+    if vector is None and stride == 0:
+        if mask is not None and mask.lanes > 1:
+            return _gather(nest, place, spec.storage, mask)
+        return _load_one(nest, place, spec.storage, mask)
+    if vector is None and stride == 1:
+        address = nest.emit.address(pointer, scalar, spec.storage)
+        if mask is None:
+            return nest.emit.load(address, spec.storage, nest.lanes)
+        return _masked_load(nest, address, spec.storage, mask)
+    if vector is None and stride == 2 and spec.is_part and mask is None:
+        return _load_part(nest, pointer, spec, scalar)
+    if vector is None and stride == -1 and mask is None:
+        first = nest.emit.address(pointer, scalar - (nest.lanes - 1), spec.storage)
+        forward = nest.emit.load(first, spec.storage, nest.lanes)
+        return nest.emit.shuffle(forward, forward, range(nest.lanes - 1, -1, -1))
+    return _gather(nest, place, spec.storage, mask)
+
+
+def _load_one(nest: Nest, place: _Place, storage: str, mask: Value | None) -> Value:
+    address = nest.emit.address(place.pointer, place.scalar, storage)
+    if mask is not None:
+        text = f"select i1 {mask.ref}, ptr {address.ref}, ptr {nest.frame.zeros()}"
+        address = nest.emit.pure(text, "ptr")
+    return nest.emit.load(address, storage)
+
+
+def _raw(storage: str) -> str:
+    return storage if storage not in ("bool", "f16", "bf16") else f"u{STORAGE_BITS[storage]}"
+
+
+def _masked_load(nest: Nest, address: Value, storage: str, mask: Value) -> Value:
+    raw, lanes = _raw(storage), nest.lanes
+    vector = llvm_type(raw, lanes)
+    function = f"@llvm.masked.load.{suffix(raw, lanes)}.p0"
+    masks = llvm_type("i1", lanes)
+    nest.emit.declarations.add(f"declare {vector} {function}(ptr, i32, {masks}, {vector})")
+    align = STORAGE_BITS[storage] // 8
+    mask = nest.emit.splat(mask, lanes)
+    text = (
+        f"call {vector} {function}(ptr {address.ref}, i32 {align}, {masks} {mask.ref}, "
+        f"{vector} zeroinitializer)"
+    )
+    return nest.emit.widen(nest.emit.effect(text, raw, lanes), storage)
+
+
+def _load_part(nest: Nest, pointer: Value, spec: Load, scalar: Value) -> Value:
+    """The real or imaginary parts of consecutive complex numbers, out of one wide load."""
+    part = spec.index.constant % 2
+    first = nest.emit.address(pointer, scalar - part, spec.storage)
+    key = ("pair", spec.operand, first.ref)
+    wide = nest.find(key)
+    if wide is None:
+        wide = nest.emit.load(first, spec.storage, 2 * nest.lanes)
+        nest.remember(key, wide)
+    return nest.emit.shuffle(wide, wide, range(part, 2 * nest.lanes, 2))
+
+
+def _gather(nest: Nest, place: _Place, storage: str, mask: Value | None) -> Value:
+    emit, lanes = nest.emit, nest.lanes
+    offsets = emit.constant("i64", 0, lanes) if place.vector is None else place.vector
+    if place.stride:
+        offsets = nest.plus(offsets, emit.lane_numbers(lanes), place.stride)
+    base = emit.address(place.pointer, place.scalar, storage)
+    raw = _raw(storage)
+    addresses = emit.pure(
+        f"getelementptr i{STORAGE_BITS[storage]}, ptr {base.ref}, "
+        f"{llvm_type('i64', lanes)} {offsets.ref}",
+        "ptr",
+        lanes,
+    )
+    truth = emit.constant("i1", True, lanes) if mask is None else mask
+    truth = emit.splat(truth, lanes)
+    result, masks = llvm_type(raw, lanes), llvm_type("i1", lanes)
+    function = f"@llvm.masked.gather.{suffix(raw, lanes)}.v{lanes}p0"
+    pointers = f"<{lanes} x ptr>"
+    emit.declarations.add(f"declare {result} {function}({pointers}, i32, {masks}, {result})")
+    text = (
+        f"call {result} {function}({pointers} {addresses.ref}, "
+        f"i32 {STORAGE_BITS[storage] // 8}, {masks} {truth.ref}, {result} zeroinitializer)"
+    )
+    return emit.widen(emit.effect(text, raw, lanes), storage)
+
+
+def store(nest: Nest, spec: Store) -> None:
+    """Write an element, or one per lane, of one part or (complex) two."""
+    if spec.combine is not None:
+        _update(nest, spec)
+        return
+    lanes = nest.lanes if nest.vector in spec.index.axes else 1
+    values = [nest.emit.splat(nest.value(n), lanes) for n in spec.nodes]
+    scalar, stride, vector = nest.index_parts(spec.index)
+    assert vector is None
+    place = _Place(nest.frame.pointers[spec.operand], scalar, stride, None)
+    if lanes > 1 and stride != 1:
+        _scatter(nest, place, spec.storage, values)
+    elif len(values) == 2:
+        _store_pairs(nest, place, spec.storage, values)
+    else:
+        address = nest.emit.address(place.pointer, scalar, spec.storage)
+        nest.emit.store(address, values[0], spec.storage)
+
+
+def _update(nest: Nest, spec: Store) -> None:
+    """One update of a scatter: read, combine, write, if it lands inside."""
+    emit = nest.emit
+    where = emit.constant("i1", True) if spec.where is None else nest.value(spec.where)
+    assert spec.combine is not None
+    combine = spec.combine
+    scale = len(spec.nodes)
+    index, _, _ = nest.index_parts(spec.index)
+
+    def write() -> None:
+        places = [
+            emit.address(nest.frame.pointers[spec.operand], index * scale + part, spec.storage)
+            for part in range(scale)
+        ]
+        old = [emit.load(place, spec.storage) for place in places]
+        new = [nest.value(n) for n in spec.nodes]
+        if scale == 1:
+            results = [combine(old[0], new[0])]
+        else:
+            both = combine(Complex(*old), Complex(*new))
+            results = [both.re, both.im]
+        for place, value in zip(places, results, strict=True):
+            emit.store(place, value, spec.storage)
+
+    emit.if_(where, write)
+
+
+def _store_pairs(nest: Nest, place: _Place, storage: str, values: list[Value]) -> None:
+    """Complex numbers: real and imaginary parts side by side."""
+    address = nest.emit.address(place.pointer, place.scalar * 2, storage)
+    nest.emit.store(address, _interleave(nest, *values), storage)
+
+
+def _interleave(nest: Nest, a: Value, b: Value) -> Value:
+    if a.lanes > 1:
+        order = [lane + part * a.lanes for lane in range(a.lanes) for part in (0, 1)]
+        return nest.emit.shuffle(a, b, order)
+    empty = Value(nest.emit, a.type, 2, "poison")
+    return nest.emit.insert(nest.emit.insert(empty, a, 0), b, 1)
+
+
+def _scatter(nest: Nest, place: _Place, storage: str, values: list[Value]) -> None:
+    """Element by element."""
+    width = len(values)
+    for lane in range(values[0].lanes):
+        index = nest.plus(place.scalar, nest.frame.number(lane), place.stride) * width
+        for part, value in enumerate(values):
+            address = nest.emit.address(place.pointer, index + part, storage)
+            nest.emit.store(address, nest.emit.extract(value, lane), storage)

@@ -1,0 +1,78 @@
+"""What each kind of node becomes: one table from nodes to LLVM text.
+
+Comes in: a node whose operands have been prepared. Goes out: its value at this place of the nest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitml.codegen import memory
+from jitml.codegen.fold import fold
+from jitml.codegen.kernel import Node
+from jitml.codegen.nest import Nest
+from jitml.scalar.value import Value
+
+
+def write_node(nest: Nest, node: Node) -> Any:
+    """Write `node`; its value (of a reduction or a side path: its values)."""
+    name, emit = node.name, nest.emit
+    if name == "constant":
+        return emit.constant(node.type, node.data)
+    if name == "size":
+        return nest.frame.size(node.data)
+    if name == "index":
+        return nest.index_value(node.data)
+    if name == "load":
+        return memory.load(nest, node)
+    if name == "reduce":
+        return fold(nest, node)
+    if name == "state":
+        return nest.find(node.operands[0].number)[node.data]
+    if name == "check":
+        return _check(nest, node)
+    operands = [nest.value(x) for x in node.operands]
+    if name == "rarely":
+        return _rarely(nest, node, operands)
+    if name == "lookup":
+        return emit.lookup(node.data, operands[0], node.type)
+    if name == "round":
+        return emit.round_to(operands[0], node.data)
+    if name == "narrow":
+        return emit.narrow(operands[0], node.data)
+    if name == "widen":
+        return emit.widen(operands[0], node.data)
+    lanes = max(v.lanes for v in operands)
+    together = tuple(emit.splat(v, lanes) for v in operands)
+    return emit.instruction(name, node.type, lanes, together)
+
+
+def _rarely(nest: Nest, node: Node, operands: list[Value]) -> list[Value]:
+    """The values of a side path; what only it needs is computed on it."""
+    lanes = max(v.lanes for v in operands)
+    condition, *usual = (nest.emit.splat(v, lanes) for v in operands)
+
+    def rare() -> list[Value]:
+        with nest.scope():
+            nest.prepare(node.data)
+            return [nest.emit.splat(nest.value(n), lanes) for n in node.data]
+
+    return nest.emit.rarely(condition, rare, usual)
+
+
+def _check(nest: Nest, node: Node) -> Value:
+    """The condition of a check; where it fails, the fault is recorded on a side path."""
+    emit = nest.emit
+    ok, offending, linear = (nest.value(x) for x in node.operands[:3])
+    active = nest.value(node.operands[3]) if len(node.operands) > 3 else None
+    lanes = max(ok.lanes, active.lanes if active is not None else 1)
+    ok = emit.splat(ok, lanes)
+    bad = ~ok if active is None else ~ok & active
+
+    def report() -> None:
+        for lane in range(lanes):
+            index, value, flag = (emit.extract(v, lane) for v in (linear, offending, bad))
+            nest.frame.fail(node.data, index, value, flag)
+
+    emit.if_(emit.any_lane(bad), report)
+    return ok

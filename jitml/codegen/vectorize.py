@@ -1,0 +1,74 @@
+"""Which loop of a kernel runs in vectors, and how wide they are.
+
+Comes in: a kernel and the machine. Goes out: an axis and a number of lanes. Bits do not depend on
+either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jitml.codegen.kernel import Axis, Kernel, Node
+from jitml.codegen.target import Target
+from jitml.scalar.value import BITS
+
+UNITS_STEP = 64  # elements of a vector axis that chunks are multiples of: whole cache lines
+LONG_AXIS = 1024  # elements; along longer ones a vector may take several registers
+SHORT_BODY = 40  # nodes; so many registers are there for two of each
+MOST_LANES = 64
+
+
+def choose_vector_axis(kernel: Kernel, nodes: Sequence[Node]) -> Axis | None:
+    """The axis along which most accesses are contiguous; a reduced axis or the innermost outer one
+    first.
+    """
+    if any(s.combine for s in kernel.stores):
+        return None
+    reduced = [
+        n.data.axis
+        for n in nodes
+        if n.name == "reduce" and n.data.axis is not None and n.data.runs_along_lanes
+    ]
+    inner = [a for a in kernel.inner if not a.merged and a.extent != 1]
+    # The extent of a reduction must be the same in all lanes.
+    limits = [n.data.limit for n in nodes if n.name == "reduce" and n.data.limit]
+    fixed = {axis for limit in limits for axis in limit.axes}
+    axes = dict.fromkeys([*reduced, *inner, *reversed(kernel.live_outer())])
+    accesses = [n.data.index for n in nodes if n.name == "load"]
+    accesses.extend(s.index for s in kernel.stores)
+
+    def contiguity(axis: Axis) -> float:
+        strides = (abs(index.coefficient(axis)) for index in accesses)
+        score = sum((_STRIDE_SCORES.get(stride, -4.0) for stride in strides), 0.0)
+        return score + (0.1 if axis.extent >= 64 else -2.0 if axis.extent < 8 else 0.0)
+
+    return max((a for a in axes if a not in fixed), key=contiguity, default=None)
+
+
+_STRIDE_SCORES = {0: 0.5, 1: 3.0, 2: 1.0}
+
+
+def choose_width(axis: Axis | None, nodes: Sequence[Node], target: Target) -> int:
+    """The lanes of vectors along `axis`: as its widest values fill a register, or a few of them."""
+    if axis is None:
+        return 1
+    widest = 1
+    for node in nodes:
+        if axis in node.axes and node.name not in ("index", "size", "reduce", "i1"):
+            widest = max(widest, BITS.get(node.type, 0) // 8)
+    width = min(target.lanes(widest) * _unrolling(axis, nodes), MOST_LANES)
+    while width > axis.extent:
+        width //= 2
+    return max(width, 1)
+
+
+def _unrolling(axis: Axis, nodes: Sequence[Node]) -> int:
+    """How many registers a vector takes: several rows of accumulators side by side share the pages
+    they read.
+    """
+    reductions = [n.data for n in nodes if n.name == "reduce" and n.data.axis is not None]
+    if any(r.axis is axis for r in reductions) or axis.extent < LONG_AXIS:
+        return 1
+    if any(r.axis.extent >= UNITS_STEP for r in reductions):
+        return 4
+    return 2 if len(nodes) <= SHORT_BODY else 1
