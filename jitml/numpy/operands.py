@@ -115,7 +115,8 @@ def as_dtype(spelling: Any) -> DType:
             return np.dtype("uint64" if DEFAULT_DTYPES.is_wide else "uint32")
     if kind is not None:
         return DEFAULT_DTYPES.of(kind)
-    spelled = getattr(spelling, "dtype", spelling)
+    # A scalar type of NumPy has a `dtype` that is only a descriptor.
+    spelled = spelling if isinstance(spelling, type) else getattr(spelling, "dtype", spelling)
     try:
         dtype = np.dtype(spelled)
     except TypeError:

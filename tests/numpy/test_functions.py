@@ -7,6 +7,7 @@ import pytest
 
 import jitml
 import jitml.numpy as jnp
+from jitml.ir.dtypes import SHORT_NAMES
 
 RNG = np.random.default_rng(3)
 M = RNG.normal(size=(3, 4))
@@ -317,3 +318,9 @@ def test_vector_norms(order):
 @pytest.mark.parametrize("order", [None, "fro", 1, -1, np.inf, -np.inf])
 def test_matrix_norms(order):
     np.testing.assert_allclose(jnp.linalg.norm(M, order), np.linalg.norm(M, order), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", SHORT_NAMES, ids=str)
+def test_a_scalar_type_spells_its_dtype(dtype):
+    for spelling in (dtype, dtype.type, dtype.name, np.zeros(1, dtype)):
+        assert jnp.zeros(1).astype(spelling).dtype == dtype
