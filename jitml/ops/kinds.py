@@ -105,7 +105,7 @@ def move_to_front(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
 
 
 class Row(Elementwise):
-    """An elementwise op without parameters: one row of the table in `elementwise.py`.
+    """An elementwise op without parameters: one row of the table in `elementwise`.
 
     `partials[k](t, out, *inputs)` is the tangent of the output for tangent `t` of input k (None:
     zero); `transposes[k](ct, *inputs)` is the cotangent of input k where the op is linear in it.
@@ -252,6 +252,11 @@ def zeros_like(x: Traced) -> Traced:
     return full_of(type_of(x), 0)
 
 
+def full_like(x: Traced, number: bool | int | float) -> Traced:
+    """An array of the type of `x`, full of `number`."""
+    return full_of(type_of(x), number)
+
+
 def full_of(type_: ArrayType, number: bool | int | float) -> Traced:
     """An array of `type_` full of `number`."""
     from jitml.ops.movement import broadcast_in_dim
@@ -323,3 +328,10 @@ def bool_dtype(*_: DType) -> DType:
 
 def real_part_dtype(dtype: DType, *_: DType) -> DType:
     return real_dtype(dtype)
+
+
+def make_complex(re: Any, im: Any) -> Any:
+    """The complex scalar of two real ones."""
+    from jitml.scalar.complex import Complex
+
+    return Complex(re, im)
