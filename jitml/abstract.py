@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from jitml.ir.types import ArrayType
-from jitml.trace.core import Tracer, check_supported
+from jitml.trace.core import Tracer
+from jitml.trace.numbers import check_supported
 from jitml_runtime import Array
 
 

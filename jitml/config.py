@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from jitml.ir.errors import ArgumentError
-from jitml.trace.core import DEFAULT_DTYPES
+from jitml.trace.numbers import DEFAULT_DTYPES
 
 
 def _read_wide() -> bool:

@@ -14,7 +14,8 @@ from jitml.ir.errors import DifferentiationError, JitmlError, ShapeError
 from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
 from jitml.recording import Recorded, argument_names, record
-from jitml.trace.core import check_supported, type_of
+from jitml.trace.core import type_of
+from jitml.trace.numbers import check_supported
 from jitml.transforms.values import as_value, float0_zeros, is_array_like, is_float0, retyped, zeros
 from jitml.tree import flatten_with_path, keystr
 from jitml.tree_structure import Structure, flatten

@@ -29,7 +29,6 @@ from jitml.recording import argument_names, output_leaves
 from jitml.signature import NONE_CHOSEN, Chosen, choose_arguments
 from jitml.stages import Lowered, Traced
 from jitml.trace.core import (
-    DEFAULT_DTYPES,
     Tracer,
     checking_leaks,
     collecting_origins,
@@ -39,6 +38,7 @@ from jitml.trace.core import (
     trace_graph,
     type_of,
 )
+from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.transforms.inline import inline
 from jitml.transforms.values import as_value, is_array_like, literal_value
 from jitml.tree import flatten_with_path, keystr

@@ -14,7 +14,8 @@ from jitml.ir.dtypes import DType, is_bool, is_inexact
 from jitml.ir.errors import IntegerOverflowError
 from jitml.ir.types import ArrayType
 from jitml.pipeline.cache import Cache
-from jitml.trace.core import DEFAULT_DTYPES, array_type, current_trace, literal, trace_graph
+from jitml.trace.core import array_type, current_trace, trace_graph
+from jitml.trace.numbers import DEFAULT_DTYPES, literal
 from jitml_runtime import Array
 
 if TYPE_CHECKING:

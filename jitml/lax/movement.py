@@ -30,7 +30,8 @@ from jitml.numpy.operands import (
 )
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
-from jitml.trace.core import literal, type_of
+from jitml.trace.core import type_of
+from jitml.trace.numbers import literal
 from jitml.typing import Array, ArrayLike, DTypeLike
 
 broadcast_shapes = manipulation.broadcast_shapes

@@ -50,7 +50,8 @@ from jitml.numpy.operands import (
 from jitml.ops import movement as mv
 from jitml.ops.kinds import full_of
 from jitml.ops.scatter import ScatterDimensionNumbers, scatter
-from jitml.trace.core import literal, type_of
+from jitml.trace.core import type_of
+from jitml.trace.numbers import literal
 from jitml.typing import Array, ArrayLike
 
 Combine = Callable[[Any, Any], Any]

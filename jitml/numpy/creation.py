@@ -33,7 +33,8 @@ from jitml.numpy.operands import (
 from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
 from jitml.ops.movement import concatenate, iota, reshape
-from jitml.trace.core import DEFAULT_DTYPES, Tracer, type_of
+from jitml.trace.core import Tracer, type_of
+from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike, ConcreteArray, DTypeLike, Shape
 from jitml_runtime import from_dlpack as _adopt
 from jitml_runtime import from_numpy

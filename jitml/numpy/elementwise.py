@@ -18,7 +18,8 @@ from jitml.ir.types import ArrayType
 from jitml.numpy.operands import as_dtype, cast, fail, inexact, operand, settle, strong
 from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
-from jitml.trace.core import DEFAULT_DTYPES, type_of
+from jitml.trace.core import type_of
+from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike, DTypeLike
 
 Unary: TypeAlias = Callable[[Any], Any]

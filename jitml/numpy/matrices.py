@@ -19,7 +19,8 @@ from jitml.numpy.operands import (
 from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
 from jitml.ops.movement import iota
-from jitml.trace.core import DEFAULT_DTYPES, type_of
+from jitml.trace.core import type_of
+from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike, DTypeLike
 
 # ---- matrices -------------------------------------------------------------------------------

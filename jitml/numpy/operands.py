@@ -23,15 +23,8 @@ from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import convert
 from jitml.ops.movement import broadcast_in_dim
-from jitml.trace.core import (
-    DEFAULT_DTYPES,
-    Tracer,
-    check_supported,
-    current_trace,
-    literal,
-    note_origin,
-    type_of,
-)
+from jitml.trace.core import Tracer, current_trace, note_origin, type_of
+from jitml.trace.numbers import DEFAULT_DTYPES, check_supported, literal
 from jitml_runtime import Array as ConcreteArray
 from jitml_runtime import from_numpy
 

@@ -36,7 +36,8 @@ from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.ops import reduction as rd
 from jitml.ops.sort import sort
-from jitml.trace.core import DEFAULT_DTYPES, type_of
+from jitml.trace.core import type_of
+from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike, Axis, DTypeLike
 
 _any, _max, _min = any, max, min

@@ -26,7 +26,8 @@ from jitml.numpy.repeating import flip
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.ops.sort import sort as _sort
-from jitml.trace.core import DEFAULT_DTYPES, type_of
+from jitml.trace.core import type_of
+from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike
 
 

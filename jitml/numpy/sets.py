@@ -22,7 +22,8 @@ from jitml.numpy.reductions import sum as _sum
 from jitml.numpy.search import argsort, nonzero, searchsorted, values_at_hand
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
-from jitml.trace.core import DEFAULT_DTYPES, type_of
+from jitml.trace.core import type_of
+from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike
 
 # ---- sets -----------------------------------------------------------------------------------

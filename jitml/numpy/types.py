@@ -21,7 +21,8 @@ from jitml.numpy.operands import (
     operand,
     promoted_kind,
 )
-from jitml.trace.core import DEFAULT_DTYPES, Tracer
+from jitml.trace.core import Tracer
+from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike, ConcreteArray, DTypeLike
 
 pi, e, inf, nan, newaxis = math.pi, math.e, math.inf, math.nan, None

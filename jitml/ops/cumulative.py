@@ -21,7 +21,8 @@ from jitml.ops.elementwise import add, eq, exp, mul, ne, or_, select, sub, zero_
 from jitml.ops.kinds import Traced, full_of, zeros_like
 from jitml.ops.reduction import check_axes, check_kind, widened
 from jitml.scalar import value as scalar
-from jitml.trace.core import bind1, literal, type_of
+from jitml.trace.core import bind1, type_of
+from jitml.trace.numbers import literal
 
 
 @dataclass(frozen=True)

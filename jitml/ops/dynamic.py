@@ -26,7 +26,8 @@ from jitml.ops.layout import (
 )
 from jitml.ops.scatter import Scatter, ScatterDimensionNumbers
 from jitml.ops.slicing import check_lengths, concatenate
-from jitml.trace.core import bind1, literal, type_of
+from jitml.trace.core import bind1, type_of
+from jitml.trace.numbers import literal
 
 
 def check_starts(name: str, x: ArrayType, starts: Sequence[ArrayType]) -> None:

@@ -25,7 +25,8 @@ from jitml.ops.kinds import Movement, Traced, choose, zeros_like
 from jitml.ops.layout import check_axes, integers, move_axis
 from jitml.scalar import value as scalar
 from jitml.scalar.value import Value
-from jitml.trace.core import bind1, convert_number
+from jitml.trace.core import bind1
+from jitml.trace.numbers import convert_number
 
 
 class GatherDimensionNumbers(NamedTuple):

@@ -21,7 +21,8 @@ from jitml.ir.errors import DTypeError, ShapeError
 from jitml.ir.op import Op, Undefined
 from jitml.ir.types import ArrayType
 from jitml.scalar.value import Value, select
-from jitml.trace.core import bind, bind1, literal, type_of
+from jitml.trace.core import bind, bind1, type_of
+from jitml.trace.numbers import literal
 
 # What a rule computes with: tracers, arrays, literals and, beside them, Python numbers.
 Traced: TypeAlias = Any

@@ -32,7 +32,8 @@ from jitml.ops.reduction import (
     reduce_sum,
     widened,
 )
-from jitml.trace.core import bind1, literal, type_of
+from jitml.trace.core import bind1, type_of
+from jitml.trace.numbers import literal
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 

@@ -19,7 +19,8 @@ from jitml.numpy.search import searchsorted
 from jitml.ops.sort import sort, top_k
 from jitml.random.distributions import gumbel, randint, uniform
 from jitml.random.keys import random_bits, word_pairs, words_of
-from jitml.trace.core import DEFAULT_DTYPES, type_of
+from jitml.trace.core import type_of
+from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike, Shape
 
 

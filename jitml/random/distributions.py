@@ -32,7 +32,8 @@ from jitml.numpy.types import finfo
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.random.keys import random_bits, word_pairs, words_of
-from jitml.trace.core import literal, type_of
+from jitml.trace.core import type_of
+from jitml.trace.numbers import literal
 from jitml.typing import Array, ArrayLike, DTypeLike, Shape
 
 Words = tuple[Any, Any]

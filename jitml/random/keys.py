@@ -22,7 +22,8 @@ from jitml.numpy.operands import as_shape, cast, fail, is_number, operand, settl
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.ops.random_bits import threefry2x32
-from jitml.trace.core import DEFAULT_DTYPES, literal, type_of
+from jitml.trace.core import type_of
+from jitml.trace.numbers import DEFAULT_DTYPES, literal
 from jitml.tree_util import register_pytree_node_class
 from jitml.typing import Array, ArrayLike, Shape
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jitml.ir.dtypes import DType, is_supported
+from jitml.ir.dtypes import DType
 from jitml.ir.errors import (
     ArgumentError,
     ConcretizationTypeError,
@@ -27,10 +27,11 @@ from jitml.ir.errors import (
     TracerIntegerConversionError,
     UnexpectedTracerError,
 )
-from jitml.ir.graph import Atom, Eqn, Graph, Literal, Number, Var
+from jitml.ir.graph import Atom, Eqn, Graph, Literal, Var
 from jitml.ir.op import Op
 from jitml.ir.source import NOWHERE, Source, user_frame, user_source
 from jitml.ir.types import ArrayType
+from jitml.trace.numbers import is_number, literal
 from jitml_runtime import Array
 
 
@@ -481,7 +482,7 @@ def trace_graph(
             for i, t in enumerate(types)
         ]
         outputs = function(*arguments)
-        traced = trace.finish([x if not _is_number(x) else literal(x) for x in outputs])
+        traced = trace.finish([x if not is_number(x) else literal(x) for x in outputs])
     if _STATE.leaks is not None:
         arguments, outputs = [], ()
         _check_leaks(trace)
@@ -508,69 +509,3 @@ _MOST_ARRAY_TYPES = 4096
 def type_of(x: Any) -> ArrayType:
     """The type of a tracer, array or literal."""
     return array_type(x) if isinstance(x, Array) else x.type
-
-
-def _is_number(x: Any) -> bool:
-    return isinstance(x, (bool, int, float, complex))
-
-
-def literal(value: Number, type_: ArrayType | None = None) -> Literal:
-    """A constant of the program; without a type, the weak default type of a Python number."""
-    if type_ is None:
-        type_ = ArrayType(DEFAULT_DTYPES.of(type(value)), (), not isinstance(value, bool))
-    return Literal(convert_number(value, type_.dtype), ArrayType(type_.dtype, (), type_.weak))
-
-
-def convert_number(value: Number, dtype: DType) -> Number:
-    """`value` rounded to `dtype`, as a Python number. An integer that does not fit raises
-    OverflowError.
-    """
-    if dtype.kind in "iu" and isinstance(value, int):
-        limits = np.iinfo(dtype)
-        if not limits.min <= value <= limits.max:
-            from jitml.ir.errors import IntegerOverflowError
-
-            raise IntegerOverflowError(
-                f"{value} does not fit {dtype.name}",
-                hint="give the value a wider dtype, or enable 64-bit defaults",
-                source=user_source(),
-            )
-        return int(value)
-    with np.errstate(all="ignore"):
-        number = np.asarray(value).astype(dtype)
-    return number.astype(np.float32).item() if not hasattr(number.item(), "real") else number.item()
-
-
-class _DefaultDTypes(threading.local):
-    """The dtypes that Python numbers get: 32 bits wide, or 64 with the switch."""
-
-    wide_everywhere = False
-
-    def __init__(self) -> None:
-        self.wide: bool | None = None
-
-    @property
-    def is_wide(self) -> bool:
-        return type(self).wide_everywhere if self.wide is None else self.wide
-
-    def of(self, kind: type) -> DType:
-        bits = "64" if self.is_wide else "32"
-        if kind is bool:
-            return np.dtype(np.bool_)
-        if kind is complex:
-            return np.dtype("complex128" if self.is_wide else "complex64")
-        return np.dtype(("int" if kind is int else "float") + bits)
-
-
-DEFAULT_DTYPES = _DefaultDTypes()
-
-
-def check_supported(dtype: DType) -> DType:
-    """Return `dtype` if arrays can have it."""
-    if not is_supported(dtype):
-        raise ArgumentError(
-            f"arrays of dtype {dtype} are not supported",
-            hint="use a bool, integer, float or complex dtype",
-            source=user_source(),
-        )
-    return dtype

@@ -15,7 +15,8 @@ from jitml.ir.graph import Graph
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import add, convert, eq
 from jitml.ops.movement import iota, reshape, slice_
-from jitml.trace.core import literal, trace_graph, type_of
+from jitml.trace.core import trace_graph, type_of
+from jitml.trace.numbers import literal
 from jitml.transforms.batch import batch_values, stack_at
 from jitml.transforms.dce import dce
 from jitml.transforms.linearize import linearize

@@ -16,7 +16,8 @@ from jitml.ir.dtypes import BOOL, COMPLEX64, FLOAT32, INT32, kind
 from jitml.ir.graph import Atom, Eqn, Graph, Literal, Var
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
-from jitml.trace.core import Trace, Tracer, bind, literal, trace_graph
+from jitml.trace.core import Trace, Tracer, bind, trace_graph
+from jitml.trace.numbers import literal
 from jitml.transforms.dce import live_eqns
 
 

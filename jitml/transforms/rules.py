@@ -40,7 +40,8 @@ from jitml.ops.kinds import Elementwise
 from jitml.ops.layout import BroadcastInDim, Reshape, Reverse, Transpose
 from jitml.ops.movement import broadcast_in_dim, reshape, reverse, slice_, transpose
 from jitml.ops.slicing import Slice
-from jitml.trace.core import bind1, literal, type_of
+from jitml.trace.core import bind1, type_of
+from jitml.trace.numbers import literal
 from jitml.transforms.rewrite import Match, Rule, pair
 
 PAIRS = (

@@ -13,14 +13,8 @@ from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import convert
 from jitml.ops.kinds import full_of
-from jitml.trace.core import (
-    Tracer,
-    array_type,
-    check_supported,
-    current_trace,
-    literal,
-    note_origin,
-)
+from jitml.trace.core import Tracer, array_type, current_trace, note_origin
+from jitml.trace.numbers import check_supported, literal
 from jitml_runtime import Array, from_numpy, share
 
 # The dtype of tangents of integers and booleans: no information at all.

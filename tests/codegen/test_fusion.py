@@ -27,7 +27,8 @@ from jitml.ops.random_bits import threefry2x32
 from jitml.ops.slicing import pad, slice_
 from jitml.pipeline.compile import Compiled, compile_graph, lower_graph
 from jitml.pipeline.passes import PASSES
-from jitml.trace.core import bind, literal, type_of
+from jitml.trace.core import bind, type_of
+from jitml.trace.numbers import literal
 from jitml.transforms.runner import run_passes
 from jitml_runtime import get_num_threads, set_num_threads
 from tests.fuzz.check import same_bits, small_chunks

@@ -29,7 +29,8 @@ from jitml.ops.reduce_window import reduce_window
 from jitml.ops.scatter import ScatterDimensionNumbers, scatter
 from jitml.ops.slicing import concatenate, pad, slice_, window
 from jitml.ops.sort import sort
-from jitml.trace.core import literal, trace_graph, type_of
+from jitml.trace.core import trace_graph, type_of
+from jitml.trace.numbers import literal
 
 Draw = Callable[[int], int]  # a number below the given one
 

@@ -1,0 +1,78 @@
+"""Numbers of a program: the dtypes that Python numbers get, and constants of a graph."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from jitml.ir.dtypes import DType, is_supported
+from jitml.ir.errors import ArgumentError, IntegerOverflowError
+from jitml.ir.graph import Literal, Number
+from jitml.ir.source import user_source
+from jitml.ir.types import ArrayType
+
+
+def is_number(x: object) -> bool:
+    """Whether `x` is a Python number."""
+    return isinstance(x, (bool, int, float, complex))
+
+
+def literal(value: Number, type_: ArrayType | None = None) -> Literal:
+    """A constant of the program; without a type, the weak default type of a Python number."""
+    if type_ is None:
+        type_ = ArrayType(DEFAULT_DTYPES.of(type(value)), (), not isinstance(value, bool))
+    return Literal(convert_number(value, type_.dtype), ArrayType(type_.dtype, (), type_.weak))
+
+
+def convert_number(value: Number, dtype: DType) -> Number:
+    """`value` rounded to `dtype`, as a Python number. An integer that does not fit raises
+    OverflowError.
+    """
+    if dtype.kind in "iu" and isinstance(value, int):
+        limits = np.iinfo(dtype)
+        if not limits.min <= value <= limits.max:
+            raise IntegerOverflowError(
+                f"{value} does not fit {dtype.name}",
+                hint="give the value a wider dtype, or enable 64-bit defaults",
+                source=user_source(),
+            )
+        return int(value)
+    with np.errstate(all="ignore"):
+        number = np.asarray(value).astype(dtype)
+    return number.astype(np.float32).item() if not hasattr(number.item(), "real") else number.item()
+
+
+class _DefaultDTypes(threading.local):
+    """The dtypes that Python numbers get: 32 bits wide, or 64 with the switch."""
+
+    wide_everywhere = False
+
+    def __init__(self) -> None:
+        self.wide: bool | None = None
+
+    @property
+    def is_wide(self) -> bool:
+        return type(self).wide_everywhere if self.wide is None else self.wide
+
+    def of(self, kind: type) -> DType:
+        bits = "64" if self.is_wide else "32"
+        if kind is bool:
+            return np.dtype(np.bool_)
+        if kind is complex:
+            return np.dtype("complex128" if self.is_wide else "complex64")
+        return np.dtype(("int" if kind is int else "float") + bits)
+
+
+DEFAULT_DTYPES = _DefaultDTypes()
+
+
+def check_supported(dtype: DType) -> DType:
+    """Return `dtype` if arrays can have it."""
+    if not is_supported(dtype):
+        raise ArgumentError(
+            f"arrays of dtype {dtype} are not supported",
+            hint="use a bool, integer, float or complex dtype",
+            source=user_source(),
+        )
+    return dtype
