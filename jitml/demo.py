@@ -23,7 +23,7 @@ import numpy as np
 import jitml
 import jitml.numpy as jnp
 from jitml import lax, nn, random
-from jitml.pipeline.compile import STATISTICS
+from jitml.pipeline.statistics import STATISTICS
 
 BATCH = 64
 LEARNING_RATE = 3e-3
@@ -210,6 +210,8 @@ def run(data: Digits, epochs: int, seed: int, folder: Path) -> float:
         f"compiled {STATISTICS.graphs} programs: {STATISTICS.kernels} kernels "
         f"in {1e3 * STATISTICS.seconds:.0f} ms"
     )
+    if STATISTICS.graphs_found:
+        print(f"found {STATISTICS.graphs_found} programs that earlier runs have compiled")
     print(f"wrote {picture}")
     print(f"test accuracy {accuracy:.3f}")
     return accuracy

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+
+os.environ["JITML_CACHE"] = "0"  # no test may find what an earlier run has left
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,53 +6,49 @@ this module makes eager operations and derived graphs run on compiled kernels.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitml.codegen.fuse import fuse
-from jitml.codegen.plan import Program, make_plan
-from jitml.codegen.target import compile_object, host
 from jitml.ir.errors import JitmlError, OutOfBoundsError
 from jitml.ir.graph import Eqn, Graph, Literal, Var
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
 from jitml.pipeline.cache import Cache
-from jitml.pipeline.faults import explain_fault
-from jitml.pipeline.passes import PASSES
+from jitml.pipeline.kernels import forget_kernels, host_target
+from jitml.pipeline.programs import find_program, make_ready, stored_key
+from jitml.pipeline.statistics import STATISTICS
 from jitml.trace.core import array_type, current_source, set_evaluator
 from jitml.transforms.execute import interpret, set_executor
-from jitml.transforms.runner import run_passes
-from jitml_runtime import Array, Code, Executable, KernelFault, from_numpy, load_object
+from jitml_runtime import Array, Executable, KernelFault, from_numpy
 
-
-class Statistics:
-    """What this process has compiled: kernels, graphs, seconds spent on machine code."""
-
-    def __init__(self) -> None:
-        self.kernels = 0
-        self.graphs = 0
-        self.seconds = 0.0
-
-
-STATISTICS = Statistics()
+if TYPE_CHECKING:
+    from jitml.codegen.plan import Program
 
 
 class Compiled:
-    """A graph compiled for this machine; `run` takes one array for each input."""
+    """A graph compiled for this machine, now or by an earlier process; `run` takes one array for
+    each input.
+    """
 
-    def __init__(self, graph: Graph, program: Program) -> None:
+    def __init__(self, graph: Graph, program: Program | None = None) -> None:
         self.graph = graph
-        self.program = program
-        codes = [_CODES((code.text, code.level)) for code in program.kernels]
-        addresses = [
-            loaded.address(code.function)
-            for loaded, code in zip(codes, program.kernels, strict=True)
-        ]
-        self._executable = Executable(program.plan, addresses, tuple(codes), ())
+        key = stored_key(graph) if program is None else None
+        ready = find_program(key)
+        if ready is None:
+            self.program = program or lower_graph(graph)
+            STATISTICS.graphs += 1
+            ready = make_ready(self.program, key)
+        self.plan = ready.plan
+        self._executable = Executable(ready.plan, ready.addresses, ready.codes, ())
         self._run = self._executable.run
+
+    @cached_property
+    def program(self) -> Program:
+        """What the graph was lowered to; lowered again where the program was found on disk."""
+        return lower_graph(self.graph)
 
     def run(self, arguments: Sequence[Array], graph: Graph | None = None) -> tuple[Array, ...]:
         """The outputs for these arguments. An index out of bounds raises OutOfBoundsError with its
@@ -61,33 +57,23 @@ class Compiled:
         try:
             return self._run(arguments)
         except KernelFault as fault:
+            from jitml.pipeline.faults import explain_fault
+
             is_own = graph is None or graph is self.graph
             program = self.program if is_own else lower_graph(graph or self.graph)
             raise explain_fault(program, fault) from None
 
 
-def _load(kernel: tuple[str, int]) -> Code:
-    """Machine code for a kernel's text and level: equal texts are compiled once in a process."""
-    start = time.perf_counter()
-    code = load_object(compile_object(kernel[0], host(), kernel[1]))
-    STATISTICS.kernels += 1
-    STATISTICS.seconds += time.perf_counter() - start
-    return code
-
-
-_CODES: Cache[tuple[str, int], Code] = Cache(_load, 4096)
-
-
 def lower_graph(graph: Graph) -> Program:
     """The program of a graph, before machine code."""
-    graph = run_passes(graph, PASSES).graph
-    return make_plan(graph, fuse(graph), host())
+    from jitml.pipeline.lowering import lower
+
+    return lower(graph, host_target())
 
 
 def compile_graph(graph: Graph) -> Compiled:
     """Compile a graph for this machine."""
-    STATISTICS.graphs += 1
-    return Compiled(graph, lower_graph(graph))
+    return Compiled(graph)
 
 
 # ---- eager evaluation
@@ -154,9 +140,10 @@ def compiled_graph(graph: Graph) -> Compiled:
 
 
 def clear_compiled() -> None:
-    """Forget every kernel, operation and derived graph."""
-    for cache in (_GRAPHS, _SEEN, _OPS, _NUMBERS, _CODES):
+    """Forget every kernel, operation and derived graph; what lies on disk stays."""
+    for cache in (_GRAPHS, _SEEN, _OPS, _NUMBERS):
         cache.clear()
+    forget_kernels()
 
 
 set_evaluator(evaluate)

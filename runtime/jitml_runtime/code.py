@@ -12,6 +12,7 @@ import mmap
 import platform
 import struct
 import sys
+import time
 from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ _R_64, _R_PC32, _R_PLT32 = 1, 2, 4
 _R_GOT = (9, 41, 42)  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX
 _ABSOLUTE = 0xFFF1
 _MAX_ALIGNMENT = mmap.PAGESIZE
+IMPORTED_AT = time.time()  # source changed later is not what this process runs
 
 
 class _Section(NamedTuple):

@@ -1,0 +1,131 @@
+"""What compiled code depends on beside the program: the machine, the compiler, jitml's own source.
+
+Out: keys that differ where code made under one of them must not run, or would not be made, under
+the other. Found without llvmlite, so that a program that is known needs no compiler.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import sys
+
+import ml_dtypes
+import numpy as np
+
+from jitml_runtime.code import IMPORTED_AT
+from jitml_runtime.packing import key_of
+
+_FOLDERS = ("ir", "trace", "scalar", "ops", "transforms", "codegen", "pipeline")
+_CPU_FIELDS = (b"vendor_id", b"cpu family", b"model", b"stepping", b"flags")
+_ARM_FIELDS = (b"CPU implementer", b"CPU architecture", b"CPU variant", b"CPU part", b"Features")
+
+
+@functools.cache
+def compiler_key() -> bytes | None:
+    """What the machine code of a kernel depends on beside its text; None if it cannot be told."""
+    machine, compiler, layer = _machine(), _compiler(), _digest_of("codegen/target.py")
+    if machine is None or compiler is None or layer is None:
+        return None
+    return key_of(sys.platform.encode(), platform.machine().encode(), machine, compiler, layer)
+
+
+@functools.cache
+def program_key() -> bytes | None:
+    """What a plan and its kernels depend on beside the graph; None if it cannot be told."""
+    compiler = compiler_key()
+    sources = _sources() if compiler else None
+    if compiler is None or sources is None:
+        return None
+    versions = f"{np.__version__} {ml_dtypes.__version__} {sys.version}"
+    return key_of(compiler, versions.encode(), sources)
+
+
+def _machine() -> bytes | None:
+    """The processor and what it can do."""
+    text = _read("/proc/cpuinfo", 1 << 14)
+    if text is None:
+        return None
+    fields: dict[bytes, bytes] = {}
+    for line in text.splitlines():
+        name, _, value = line.partition(b":")
+        fields.setdefault(name.strip(), value.strip())
+    known = [fields[name] for name in (*_CPU_FIELDS, *_ARM_FIELDS) if name in fields]
+    has_features = b"flags" in fields or b"Features" in fields
+    return b"\n".join(known) if has_features else None
+
+
+def _compiler() -> bytes | None:
+    """The version of llvmlite and of the LLVM inside it."""
+    from importlib.util import find_spec
+
+    spec = find_spec("llvmlite")
+    if spec is None or not spec.origin:
+        return None
+    folder = os.path.dirname(spec.origin)
+    version = _read(os.path.join(folder, "_version.py"), 1 << 12)
+    try:
+        with os.scandir(os.path.join(folder, "binding")) as files:
+            libraries = sorted(
+                (file.name, file.stat().st_size) for file in files if "llvmlite." in file.name
+            )
+    except OSError:
+        return None
+    return None if version is None else version + repr(libraries).encode()
+
+
+def _sources() -> bytes | None:
+    """A digest of the text of everything that takes part in compiling; None if any of it is newer
+    than this process, which may then run what it was before.
+    """
+    package = _package()
+    contents: list[bytes] = []
+    for folder in (*(os.path.join(package, name) for name in _FOLDERS), _runtime()):
+        try:
+            names = sorted(name for name in os.listdir(folder) if name.endswith(".py"))
+        except OSError:
+            return None
+        found = [_read_source(os.path.join(folder, name)) for name in names]
+        if not names or None in found:
+            return None
+        contents += [name.encode() for name in names]
+        contents += [text for text in found if text is not None]
+    return key_of(*contents)
+
+
+def _digest_of(name: str) -> bytes | None:
+    text = _read_source(os.path.join(_package(), name))
+    return None if text is None else key_of(text)
+
+
+def _package() -> str:
+    return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def _runtime() -> str:
+    import jitml_runtime
+
+    return os.path.dirname(os.path.abspath(jitml_runtime.__file__))
+
+
+def _read(path: str, most: int) -> bytes | None:
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        return os.read(file, most)
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+
+
+def _read_source(path: str) -> bytes | None:
+    """A source file, unless it has changed while this process ran."""
+    try:
+        is_older = os.stat(path).st_ctime < IMPORTED_AT
+    except OSError:
+        return None
+    return _read(path, 1 << 24) if is_older else None

@@ -1,0 +1,88 @@
+"""Whole programs that outlive the process: a plan and the keys of its kernels, under the graph.
+
+In: a graph. Out: what is needed to run it, without passes, code generation or the compiler; or
+nothing, where it was never compiled on this machine by this jitml, or a kernel is gone. What a
+failed check means is not stored: the graph is lowered again for that.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from jitml.ir.graph import Graph
+from jitml.pipeline.disk import PROGRAM, disk
+from jitml.pipeline.environment import program_key
+from jitml.pipeline.graph_key import graph_key
+from jitml.pipeline.kernels import MissingKernel, kernel_key, load_kernel
+from jitml.pipeline.statistics import STATISTICS
+from jitml_runtime import Code, Plan, check_plan
+from jitml_runtime.packing import FormatError, Packer, Unpacker, key_of
+from jitml_runtime.plan_format import is_storable, read_plan, write_plan
+
+if TYPE_CHECKING:
+    from jitml.codegen.plan import Program
+
+
+class Ready(NamedTuple):
+    """A plan, and for each of its kernels the code and the address of the function."""
+
+    plan: Plan
+    codes: tuple[Code, ...]
+    addresses: tuple[int, ...]
+
+
+def stored_key(graph: Graph) -> bytes | None:
+    """The key of a graph's program; None if it cannot be stored or must not be taken from there."""
+    if os.environ.get("JITML_DUMP") or os.environ.get("JITML_VERIFY") == "1" or not disk():
+        return None
+    environment, text = program_key(), graph_key(graph)
+    return None if environment is None or text is None else key_of(environment, text)
+
+
+def find_program(key: bytes | None) -> Ready | None:
+    """The program stored under a key, its kernels loaded."""
+    kept = disk() if key else None
+    found = kept.read(PROGRAM, key) if kept and key else None
+    if found is None:
+        return None
+    try:
+        source = Unpacker(found)
+        plan = read_plan(source)
+        kernels = [(source.data(), source.integer(), source.text()) for _ in range(source.count())]
+        check_plan(plan, len(kernels), 0)
+        codes = tuple([load_kernel(text_key, level) for text_key, level, _ in kernels])
+    except (FormatError, MissingKernel, ValueError):
+        return None
+    addresses = [code.address(kernel[2]) for code, kernel in zip(codes, kernels, strict=True)]
+    STATISTICS.graphs_found += 1
+    return Ready(plan, codes, tuple(addresses))
+
+
+def make_ready(program: Program, key: bytes | None = None) -> Ready:
+    """Load a program's kernels, compiling those that are new; keep it under `key`."""
+    keys = [kernel_key(code.text) for code in program.kernels]
+    codes = tuple(
+        [
+            load_kernel(text_key, code.level, code.text)
+            for text_key, code in zip(keys, program.kernels, strict=True)
+        ]
+    )
+    addresses = [
+        code.address(kernel.function) for code, kernel in zip(codes, program.kernels, strict=True)
+    ]
+    kept = disk() if key else None
+    if kept and key and is_storable(program.plan):
+        kept.write(PROGRAM, key, _packed(program, keys))
+    return Ready(program.plan, codes, tuple(addresses))
+
+
+def _packed(program: Program, keys: list[bytes]) -> bytes:
+    out = Packer()
+    write_plan(out, program.plan)
+    out.integer(len(keys))
+    for key, code in zip(keys, program.kernels, strict=True):
+        out.data(key)
+        out.integer(code.level)
+        out.text(code.function)
+    return out.packed()
