@@ -1,4 +1,6 @@
-"""The command line: `python -m jitml ops` and `python -m jitml explain file.py:f [types…]`."""
+"""The command line: `python -m jitml ops`, `python -m jitml explain file.py:f [types…]` and
+`python -m jitml cache info|clear`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import ast
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     given = _parser().parse_args(arguments)
     try:
-        print(rule_matrix() if given.command == "ops" else _explain(given), flush=True)
+        print(_COMMANDS[given.command](given), flush=True)
     except JitmlError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -39,6 +41,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m jitml", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("ops", help="print which rules every op has")
+    cache = commands.add_parser("cache", help="compiled programs kept on disk")
+    cache.add_argument("action", choices=("info", "clear"), help="tell of them, or delete them all")
     explain = commands.add_parser("explain", help="print every stage of a function")
     explain.add_argument("function", help="file.py:name")
     explain.add_argument("types", nargs="*", help="types such as f32[128,10] or i32[], or numbers")
@@ -80,6 +84,41 @@ def _kernel_kind(op: Op) -> str:
     if isinstance(op, Reduction):
         return "fold"
     return "expand" if op.has("expand") else "own"
+
+
+# ---- cache ---------------------------------------------------------------------------------------
+
+
+def cache_report() -> str:
+    """Where compiled programs are kept, how many, and whether anything stands in the way."""
+    from jitml.pipeline import disk
+
+    found = disk.Disk(disk.default_folder(), disk.default_limit_bytes())
+    entries = found.entries()
+    kinds = [entry.kind for entry in entries]
+    size_mb = sum(entry.size_bytes for entry in entries) / 2**20
+    if not disk.is_wanted():
+        state = "turned off by JITML_CACHE=0"
+    elif found.problem:
+        state = f"not used: {found.problem}"
+    elif os.path.isdir(found.folder) and not os.access(found.folder, os.W_OK):
+        state = "read, but not written: the folder is read-only"
+    else:
+        state = "in use"
+    counts = f"{kinds.count(disk.PROGRAM)} programs, {kinds.count(disk.KERNEL)} kernels"
+    size = f"{size_mb:.1f} MB of at most {found.limit_bytes / 2**20:.0f} MB"
+    rows = {"folder": found.folder, "state": state, "content": counts, "size": size}
+    return "\n".join([f"{name:<8} {value}" for name, value in rows.items()])
+
+
+def clear_cache() -> str:
+    """Delete all compiled programs; what was done, as a line."""
+    from jitml.pipeline import disk
+
+    found = disk.Disk(disk.default_folder())
+    if found.problem:
+        return f"nothing deleted: {found.problem}"
+    return f"deleted {found.clear()} entries of {found.folder}"
 
 
 # ---- explain -------------------------------------------------------------------------------------
@@ -165,6 +204,12 @@ def _argument_counts(function: Any) -> tuple[int, float]:
         float("inf") if takes_more else len(positional)
     )
 
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], str]] = {
+    "ops": lambda given: rule_matrix(),
+    "cache": lambda given: cache_report() if given.action == "info" else clear_cache(),
+    "explain": _explain,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -12,7 +12,8 @@ import pytest
 
 import jitml
 import jitml.numpy as jnp
-from jitml.__main__ import main, rule_matrix
+from jitml.__main__ import cache_report, clear_cache, main, rule_matrix
+from jitml.pipeline.disk import KERNEL, PROGRAM, Disk
 
 ROOT = Path(__file__).parent.parent
 MODULE = """
@@ -145,3 +146,46 @@ def test_explain_as_a_method() -> None:
     assert text.startswith("== source ==")
     assert "mul" in text
     assert jitml.explain(f, jitml.ShapeDtypeStruct((3,), "float32"), n=2).count("== kernel") == 1
+
+
+# ---- cache ---------------------------------------------------------------------------------------
+
+
+def test_cache_info_and_clear(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("JITML_CACHE", "1")
+    monkeypatch.setenv("JITML_CACHE_DIR", str(folder))
+    monkeypatch.setenv("JITML_CACHE_SIZE", "64M")
+    disk = Disk(str(folder))
+    disk.write(KERNEL, bytes(24), bytes(1 << 20))
+    disk.write(PROGRAM, bytes(24), b"plan")
+    assert main(["cache", "info"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"folder   {folder}",
+        "state    in use",
+        "content  1 programs, 1 kernels",
+        "size     1.0 MB of at most 64 MB",
+    ]
+    assert main(["cache", "clear"]) == 0
+    assert capsys.readouterr().out == f"deleted 2 entries of {folder}\n"
+    assert "content  0 programs, 0 kernels" in cache_report()
+
+
+def test_cache_info_says_why_the_cache_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("JITML_CACHE_DIR", str(folder))
+    monkeypatch.setenv("JITML_CACHE", "0")
+    assert "state    turned off by JITML_CACHE=0" in cache_report()
+    monkeypatch.setenv("JITML_CACHE", "1")
+    assert "state    in use" in cache_report()
+    folder.mkdir(0o700)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: False)
+        assert "state    read, but not written: the folder is read-only" in cache_report()
+    folder.chmod(0o770)
+    assert f"state    not used: {folder} can be written by others" in cache_report()
+    assert clear_cache().startswith(f"nothing deleted: {folder} can be written by others")

@@ -91,7 +91,8 @@ class Disk:
         try:
             file = os.open(name, flags, _FILE_MODE)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), _FOLDER_MODE, exist_ok=True)
+            for made in (self.folder, os.path.dirname(path)):
+                os.makedirs(made, _FOLDER_MODE, exist_ok=True)
             file = os.open(name, flags, _FILE_MODE)
         try:
             with open(file, "wb", buffering=0) as out:
@@ -140,14 +141,15 @@ class Disk:
 
 
 def _folder_problem(folder: str) -> str:
-    """Why a folder cannot be used, or "". It is made where there is none."""
+    """Why a folder cannot be used, or ""; one that is not there is made with the first entry."""
     if not os.path.isabs(folder):
         return "there is no home folder to put it in (JITML_CACHE_DIR names another)"
     try:
-        os.makedirs(folder, _FOLDER_MODE, exist_ok=True)
         found = os.stat(folder)
+    except FileNotFoundError:
+        return ""
     except OSError as error:
-        return f"{folder} cannot be made: {error.strerror or error}"
+        return f"{folder} cannot be read: {error.strerror or error}"
     if found.st_uid != os.geteuid():
         return f"{folder} belongs to another user"
     if found.st_mode & 0o022:

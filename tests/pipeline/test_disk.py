@@ -174,7 +174,7 @@ def test_a_folder_that_cannot_be_made_is_not_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     disk = Disk(str(tmp_path / "file" / "cache"))
     assert is_unused(disk)
-    assert "cannot be made" in disk.problem
+    assert "cannot be read: Not a directory" in disk.problem
     assert is_unused(Disk("no/absolute/path"))
 
 
