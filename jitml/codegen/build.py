@@ -157,6 +157,8 @@ class _GroupBuilder(ElementBuilder):
         """The checks' sites in the order of their equations, which the numbers of the check nodes
         follow.
         """
+        if not self.sites:
+            return ()
         place = {id(eqn): number for number, eqn in enumerate(self.definitions.values())}
         order = sorted(range(len(self.sites)), key=lambda k: place[id(self.sites[k].eqn)])
         number = {old: new for new, old in enumerate(order)}

@@ -67,7 +67,7 @@ class _Planner:
         self.sites: list[tuple[Site, ...]] = []
         self.sources: list[tuple[Source, ...]] = []
         self.kernels: dict[KernelCode, int] = {}
-        self.temps: list[_Temp] = []
+        self.temps: dict[int, _Temp] = {}  # by buffer
 
     def program(self) -> Program:
         forward, duplicates = self._outputs()
@@ -119,14 +119,12 @@ class _Planner:
     def _add_temp(self, size_bytes: int) -> int:
         number = len(self.buffers)
         self.buffers.append(Buffer("temp", 0, 0, size_bytes))
-        self.temps.append(_Temp(number, size_bytes, len(self.steps), len(self.steps)))
+        self.temps[number] = _Temp(number, size_bytes, len(self.steps), len(self.steps))
         return number
 
     def _touch(self, number: int) -> None:
-        for temp in reversed(self.temps):
-            if temp.number == number:
-                temp.last = len(self.steps)
-                return
+        if number in self.temps:
+            self.temps[number].last = len(self.steps)
 
     # ---- groups ------------------------------------------------------------------------------
 
@@ -230,7 +228,7 @@ class _Planner:
         """
         placed: list[_Temp] = []
         end = 0
-        for temp in sorted(self.temps, key=lambda t: -t.size_bytes):
+        for temp in sorted(self.temps.values(), key=lambda t: -t.size_bytes):
             offset = 0
             size = (temp.size_bytes + 63) // 64 * 64
             beside = [p for p in placed if p.first <= temp.last and temp.first <= p.last]
