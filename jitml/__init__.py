@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jitml import typing as typing
     from jitml.abstract import ShapeDtypeStruct as ShapeDtypeStruct
     from jitml.config import enable_x64 as enable_x64
+    from jitml.config import num_threads as num_threads
     from jitml.differentiation import grad as grad
     from jitml.differentiation import jvp as jvp
     from jitml.differentiation import linear_transpose as linear_transpose
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from jitml.jacobians import hessian as hessian
     from jitml.jacobians import jacfwd as jacfwd
     from jitml.jacobians import jacrev as jacrev
+    from jitml.memory import memory_stats as memory_stats
+    from jitml.memory import release_memory as release_memory
     from jitml.typing import Array as Array
     from jitml.vectorization import vmap as vmap
 
@@ -77,6 +80,9 @@ _FUNCTIONS = {
     "jvp": "differentiation",
     "linear_transpose": "differentiation",
     "linearize": "differentiation",
+    "memory_stats": "memory",
+    "num_threads": "config",
+    "release_memory": "memory",
     "value_and_grad": "differentiation",
     "vjp": "differentiation",
     "vmap": "vectorization",

@@ -1,13 +1,16 @@
-"""Switches that change what programs mean: so far, how wide the dtypes of Python numbers are."""
+"""Switches: how wide the dtypes of Python numbers are, how many threads kernels use."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from jitml.ir.errors import ArgumentError
+from jitml.ir.source import user_source
 from jitml.trace.numbers import DEFAULT_DTYPES
+from jitml_runtime import get_num_threads, scope_num_threads, set_num_threads
+from jitml_runtime.threads import check_thread_count
 
 
 def _read_wide() -> bool:
@@ -18,7 +21,23 @@ def _write_wide(value: Any) -> None:
     type(DEFAULT_DTYPES).wide_everywhere = bool(value)
 
 
+def _write_threads(value: Any) -> None:
+    set_num_threads(_checked_threads(value))
+
+
+def _checked_threads(count: Any) -> int:
+    try:
+        return check_thread_count(count)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"num_threads: {error}",
+            hint="unless told otherwise, kernels use all processors that the process may run on",
+            source=user_source(),
+        ) from None
+
+
 _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
+    "num_threads": (get_num_threads, _write_threads),
     "jax_enable_x64": (_read_wide, _write_wide),
     "enable_x64": (_read_wide, _write_wide),
 }
@@ -64,6 +83,28 @@ def enable_x64(new_val: bool = True) -> Iterator[None]:
         yield
     finally:
         DEFAULT_DTYPES.wide = before
+
+
+def num_threads(count: int) -> AbstractContextManager[None]:
+    """A scope, on this thread, in which kernels use at most `count` threads. Results are the same
+    bits for any number. `JITML_NUM_THREADS` and `config.update("num_threads", n)` set the number
+    for the process.
+
+    >>> import jitml, jitml.numpy as jnp
+    >>> with jitml.num_threads(1):
+    ...     print(jnp.ones(1000).sum())
+    1000.0
+    """
+    return _thread_scope(_checked_threads(count))
+
+
+@contextmanager
+def _thread_scope(count: int) -> Iterator[None]:
+    before = scope_num_threads(count)
+    try:
+        yield
+    finally:
+        scope_num_threads(before)
 
 
 def __getattr__(name: str) -> Any:

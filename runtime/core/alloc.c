@@ -1,15 +1,18 @@
 /* Blocks of memory: 64-byte aligned, in size classes, recycled through free lists.
  *
  * In: sizes. Out: blocks. A released block waits in its class's list for the next request; when
- * the lists hold more than the limit, or the system refuses memory, they are emptied. One lock
- * guards all, so that a run may take memory without holding Python.
+ * the lists hold more than the limit, the machine runs short, or the system refuses memory, they
+ * are emptied. One lock guards all, so that a run may take memory without holding Python.
  */
 #include "core.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 #ifdef __linux__
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 #endif
 #include <unistd.h>
 
@@ -19,6 +22,10 @@
 #define MAX_BLOCK ((size_t)1 << 46)
 #define MAP_FROM ((size_t)256 << 10) /* larger blocks come from mmap and go back by munmap */
 #define HUGE_PAGES_FROM ((size_t)4 << 20)
+#define LEAST_CACHE ((size_t)256 << 20)
+#define SHORT_PART 16 /* memory is short when less than this part of it is left */
+#define WORTH_A_LOOK ((size_t)16 << 20)
+#define LOOK_INTERVAL_NS 100000000
 
 typedef struct FreeBlock {
     struct FreeBlock *next;
@@ -26,6 +33,9 @@ typedef struct FreeBlock {
 
 static FreeBlock *free_lists[CLASS_COUNT];
 static MemoryStats stats;
+/* Bytes that may wait in the lists, that the process has, and (swap included) that it may ask
+ * for: the system often grants more, and kills the process when it uses them. */
+static size_t cache_limit, memory_limit, request_limit = SIZE_MAX;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* The class of a size, and the size that blocks of the class really have. */
@@ -43,32 +53,79 @@ static int class_of(size_t size_bytes, size_t *capacity)
     return (bits - SMALLEST_CLASS_BITS) * STEPS_PER_DOUBLING + (int)steps;
 }
 
-/* The machine's memory, or what the control group leaves of it. */
-static size_t memory_granted(void)
+/* ---- how much may be kept ---- */
+
+static size_t machine_memory(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    size_t memory = pages > 0 && page_bytes > 0 ? (size_t)pages * (size_t)page_bytes : 0;
-    FILE *file = fopen("/sys/fs/cgroup/memory.max", "r");
-    size_t quota;
-    if (file) {
-        if (fscanf(file, "%zu", &quota) == 1 && quota < memory)
-            memory = quota;
-        fclose(file);
-    }
-    return memory;
+    return pages > 0 && page_bytes > 0 ? (size_t)pages * (size_t)page_bytes : LEAST_CACHE;
 }
 
-static size_t cache_limit(void)
+static size_t machine_swap(void)
 {
-    static size_t limit;
-    if (!limit) {
-        limit = (size_t)256 << 20;
-        size_t memory = memory_granted();
-        if (memory / 8 > limit)
-            limit = memory / 8;
-    }
-    return limit;
+#ifdef __linux__
+    struct sysinfo info;
+    return sysinfo(&info) ? SIZE_MAX / 2 : (size_t)info.totalswap * info.mem_unit;
+#else
+    return SIZE_MAX / 2;
+#endif
 }
+
+/* With the lock held. An eighth of the memory may wait in the lists; of a small one a quarter. */
+static void set_limits(size_t granted)
+{
+    memory_limit = machine_memory();
+    if (granted && granted < memory_limit)
+        memory_limit = granted;
+    request_limit = memory_limit + machine_swap();
+    size_t least = memory_limit / 4 < LEAST_CACHE ? memory_limit / 4 : LEAST_CACHE;
+    cache_limit = memory_limit / 8 > least ? memory_limit / 8 : least;
+}
+
+void block_set_limit(size_t size_bytes)
+{
+    pthread_mutex_lock(&lock);
+    set_limits(size_bytes);
+    pthread_mutex_unlock(&lock);
+}
+
+#ifdef __linux__
+/* Whether the machine runs short of memory, other processes included. */
+static bool machine_is_short(void)
+{
+    char text[256];
+    int file = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+    ssize_t length = file >= 0 ? read(file, text, sizeof text - 1) : -1;
+    if (file >= 0)
+        close(file);
+    text[length > 0 ? length : 0] = 0;
+    const char *found = strstr(text, "MemAvailable:");
+    size_t kilobytes = found ? strtoull(found + sizeof "MemAvailable:" - 1, NULL, 10) : SIZE_MAX;
+    return kilobytes < memory_limit / (1024 * SHORT_PART);
+}
+#else
+static bool machine_is_short(void) { return false; }
+#endif
+
+/* With the lock held: whether blocks that nobody uses should go back now. The machine is asked
+ * ten times a second at most, and only if there is something to give. */
+static bool is_under_pressure(size_t more)
+{
+    static int64_t next_look_ns;
+    if (stats.bytes_in_use + stats.cached_bytes + more > memory_limit - memory_limit / SHORT_PART)
+        return true;
+    if (stats.cached_bytes + more < WORTH_A_LOOK)
+        return false;
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    int64_t now_ns = (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+    if (now_ns < next_look_ns)
+        return false;
+    next_look_ns = now_ns + LOOK_INTERVAL_NS;
+    return machine_is_short();
+}
+
+/* ---- blocks from the system ---- */
 
 static void *system_acquire(size_t capacity)
 {
@@ -134,7 +191,10 @@ void *block_acquire(size_t size_bytes)
         free_lists[class] = ((FreeBlock *)block)->next;
         stats.cached_bytes -= capacity;
     } else {
-        block = system_acquire(capacity);
+        if (stats.cached_bytes && is_under_pressure(capacity))
+            trim_locked();
+        if (stats.bytes_in_use + capacity <= request_limit)
+            block = system_acquire(capacity);
         if (!block && trim_locked())
             block = system_acquire(capacity);
     }
@@ -154,9 +214,12 @@ void block_release(void *block, size_t size_bytes)
     int class = class_of(size_bytes, &capacity);
     pthread_mutex_lock(&lock);
     stats.bytes_in_use -= capacity;
-    if (stats.cached_bytes + capacity > cache_limit())
+    if (!memory_limit)
+        set_limits(0);
+    bool is_short = is_under_pressure(capacity);
+    if (is_short || stats.cached_bytes + capacity > cache_limit)
         trim_locked(); /* sizes that are no longer asked for must not crowd out new ones */
-    if (capacity > cache_limit()) {
+    if (is_short || capacity > cache_limit) {
         system_release(block, capacity);
     } else {
         ((FreeBlock *)block)->next = free_lists[class];
@@ -187,16 +250,35 @@ void block_stats(MemoryStats *result, bool reset_peak)
 void block_before_fork(void) { pthread_mutex_lock(&lock); }
 void block_after_fork(void) { pthread_mutex_unlock(&lock); }
 
+/* ---- storage ---- */
+
+/* Say what holds the memory. Out of memory as we are, that itself may fail. */
+static void raise_shortage(size_t size_bytes)
+{
+    MemoryStats now;
+    block_stats(&now, false);
+    PyObject *arrays = list_stored_arrays();
+    PyObject *module = arrays ? PyImport_ImportModule("jitml_runtime.shortage") : NULL;
+    PyObject *message = module ? PyObject_CallMethod(module, "describe_shortage", "nnO",
+                                                     (Py_ssize_t)size_bytes,
+                                                     (Py_ssize_t)now.bytes_in_use, arrays) : NULL;
+    Py_XDECREF(module);
+    Py_XDECREF(arrays);
+    if (message) {
+        PyErr_SetObject(PyExc_MemoryError, message);
+        Py_DECREF(message);
+    } else if (PyErr_ExceptionMatches(PyExc_Exception)) { /* and not Ctrl-C */
+        PyErr_NoMemory();
+    }
+}
+
 Storage *storage_new(size_t size_bytes)
 {
     Storage *storage = PyMem_Malloc(sizeof *storage);
     void *data = storage ? block_acquire(size_bytes) : NULL;
     if (!data) {
         PyMem_Free(storage);
-        MemoryStats now;
-        block_stats(&now, false);
-        PyErr_Format(PyExc_MemoryError, "cannot allocate %zu bytes; %zu bytes are in use",
-                     size_bytes, now.bytes_in_use);
+        raise_shortage(size_bytes);
         return NULL;
     }
     *storage = (Storage){.references = 1, .data = data, .size_bytes = size_bytes};

@@ -12,6 +12,7 @@ PyTypeObject *ArrayType;
 DtypeRow dtype_rows[32];
 int dtype_count;
 Py_ssize_t live_arrays;
+static Array *stored_arrays; /* newest first */
 static PyObject *message_deleted, *rebuild_function;
 
 /* ---- dtypes and shapes ---- */
@@ -100,6 +101,8 @@ static Array *array_header(int dtype, int dimensions, const int64_t *shape, bool
         return (Array *)PyErr_NoMemory();
     PyObject_Init((PyObject *)array, ArrayType);
     array->weak_references = NULL;
+    array->next_stored = NULL;
+    array->stored_link = NULL;
     array->data = NULL;
     array->storage = NULL;
     array->size = size;
@@ -112,6 +115,28 @@ static Array *array_header(int dtype, int dimensions, const int64_t *shape, bool
         array->shape[i] = shape[i];
     live_arrays++;
     return array;
+}
+
+/* Give the array its storage; from now on it is among those that a MemoryError tells of. */
+static void array_store(Array *array, Storage *storage, void *data)
+{
+    array->storage = storage;
+    array->data = data;
+    array->next_stored = stored_arrays;
+    array->stored_link = &stored_arrays;
+    if (stored_arrays)
+        stored_arrays->stored_link = &array->next_stored;
+    stored_arrays = array;
+}
+
+static void array_unlist(Array *array)
+{
+    if (!array->stored_link)
+        return;
+    *array->stored_link = array->next_stored;
+    if (array->next_stored)
+        array->next_stored->stored_link = array->stored_link;
+    array->stored_link = NULL;
 }
 
 Array *array_new(int dtype, int dimensions, const int64_t *shape, bool weak)
@@ -129,12 +154,12 @@ Array *array_new(int dtype, int dimensions, const int64_t *shape, bool weak)
         array->data = (void *)ALIGN_UP((uintptr_t)(array->shape + dimensions));
         return array;
     }
-    array->storage = storage_new(bytes);
-    if (!array->storage) {
+    Storage *storage = storage_new(bytes);
+    if (!storage) {
         Py_DECREF(array);
         return NULL;
     }
-    array->data = array->storage->data;
+    array_store(array, storage, storage->data);
     return array;
 }
 
@@ -149,8 +174,7 @@ Array *array_wrap(int dtype, int dimensions, const int64_t *shape, bool weak, vo
         storage_drop(storage);
         return NULL;
     }
-    array->data = data;
-    array->storage = storage;
+    array_store(array, storage, data);
     return array;
 }
 
@@ -178,12 +202,30 @@ void array_delete(Array *array)
 static void array_dealloc(Array *array)
 {
     PyTypeObject *type = Py_TYPE(array);
+    array_unlist(array);
     if (array->weak_references)
         PyObject_ClearWeakRefs((PyObject *)array);
     storage_drop(array->storage);
     live_arrays--;
     PyObject_Free(array);
     Py_DECREF(type);
+}
+
+/* Nothing may be allocated while the list is walked: that could run the collector. */
+PyObject *list_stored_arrays(void)
+{
+    Py_ssize_t count = 0, filled = 0;
+    for (Array *array = stored_arrays; array; array = array->next_stored)
+        count++;
+    PyObject *list = PyList_New(count);
+    if (!list)
+        return NULL;
+    for (Array *array = stored_arrays; array && filled < count; array = array->next_stored)
+        if (array->data)
+            PyList_SET_ITEM(list, filled++, Py_NewRef((PyObject *)array));
+    if (filled < count && PyList_SetSlice(list, filled, count, NULL) < 0)
+        Py_CLEAR(list);
+    return list;
 }
 
 void *array_data(Array *array)

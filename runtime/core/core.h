@@ -9,6 +9,7 @@
  * interrupt.c Ctrl-C while Python is not held
  * plan.c      a plan of Python data becomes tables
  * execute.c   Executable: runs the tables
+ * settings.c  functions of the module about threads and memory
  * module.c    the module
  */
 #ifndef JITML_CORE_H
@@ -47,6 +48,7 @@ void *block_acquire(size_t size_bytes);               /* NULL: out of memory; no
 void block_release(void *block, size_t size_bytes);
 size_t block_trim(void);                              /* returns cached blocks to the system */
 void block_stats(MemoryStats *stats, bool reset_peak);
+void block_set_limit(size_t size_bytes);              /* of the process; 0: the machine's memory */
 void block_before_fork(void);
 void block_after_fork(void);
 
@@ -56,9 +58,10 @@ void storage_drop(Storage *storage);
 
 /* ---- array.c ------------------------------------------------------------------------------ */
 
-typedef struct {
+typedef struct Array {
     PyObject_HEAD
     PyObject *weak_references;
+    struct Array *next_stored, **stored_link; /* in the list of arrays that have storage */
     void *data;       /* NULL once deleted */
     Storage *storage; /* NULL: the data is inside this object */
     int64_t size;
@@ -95,6 +98,7 @@ Array *array_wrap(int dtype, int dimensions, const int64_t *shape, bool weak, vo
                   Storage *storage); /* takes over the reference to `storage` */
 int array_size(int dtype, int dimensions, const int64_t *shape, int64_t *size);
 void array_delete(Array *array);
+PyObject *list_stored_arrays(void); /* those alive whose data is not inside the object */
 int dtype_code(PyObject *dtype); /* -1 with TypeError set */
 int shape_from_tuple(PyObject *tuple, int64_t *shape); /* dimensions, or -1 with an error set */
 PyObject *shape_to_tuple(int dimensions, const int64_t *shape);
@@ -134,6 +138,7 @@ typedef enum { POOL_DONE, POOL_BUSY, POOL_LOST } PoolResult;
 PoolResult pool_run(PoolTask task, PoolPoll poll, void *context, int64_t count, int threads);
 int pool_threads(void);
 void pool_set_threads(int count);
+int pool_scope_threads(int count); /* for runs of this Python thread; 0 ends it; the one before */
 void pool_after_fork(void);
 
 /* ---- interrupt.c -------------------------------------------------------------------------- */
@@ -208,5 +213,9 @@ void tables_clear(Tables *tables);
 /* ---- execute.c ---------------------------------------------------------------------------- */
 
 int execute_setup(PyObject *module);
+
+/* ---- settings.c --------------------------------------------------------------------------- */
+
+int settings_setup(PyObject *module);
 
 #endif

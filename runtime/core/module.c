@@ -86,48 +86,6 @@ static PyObject *share(PyObject *module, PyObject *args)
     return (PyObject *)copy;
 }
 
-static PyObject *memory_stats(PyObject *module, PyObject *args, PyObject *keywords)
-{
-    (void)module;
-    static char *names[] = {"reset_peak", NULL};
-    int reset_peak = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "|p:memory_stats", names, &reset_peak))
-        return NULL;
-    MemoryStats stats;
-    block_stats(&stats, reset_peak);
-    return Py_BuildValue("{s:n,s:n,s:n,s:n,s:n}", "bytes_in_use", (Py_ssize_t)stats.bytes_in_use,
-                         "peak_bytes", (Py_ssize_t)stats.peak_bytes, "cached_bytes",
-                         (Py_ssize_t)stats.cached_bytes, "allocations",
-                         (Py_ssize_t)stats.allocations, "live_arrays", live_arrays);
-}
-
-static PyObject *release_cache(PyObject *module, PyObject *unused)
-{
-    (void)module, (void)unused;
-    return PyLong_FromSize_t(block_trim());
-}
-
-static PyObject *get_num_threads(PyObject *module, PyObject *unused)
-{
-    (void)module, (void)unused;
-    return PyLong_FromLong(pool_threads());
-}
-
-static PyObject *set_num_threads(PyObject *module, PyObject *count)
-{
-    (void)module;
-    PyObject *threads = PyImport_ImportModule("jitml_runtime.threads");
-    PyObject *checked = threads
-        ? PyObject_CallMethod(threads, "check_thread_count", "O", count) : NULL;
-    long number = checked ? PyLong_AsLong(checked) : -1;
-    Py_XDECREF(checked);
-    Py_XDECREF(threads);
-    if (number < 1)
-        return NULL;
-    pool_set_threads((int)number);
-    Py_RETURN_NONE;
-}
-
 static PyMethodDef functions[] = {
     {"from_numpy", (PyCFunction)(void (*)(void))from_numpy, METH_VARARGS | METH_KEYWORDS,
      "from_numpy(source, weak=False, copy=True): an Array of a NumPy array or scalar."},
@@ -138,12 +96,6 @@ static PyMethodDef functions[] = {
     {"share", share, METH_VARARGS,
      "share(array, shape, weak): an Array over the same memory with another shape."},
     {"set_operators", set_operators, METH_O, "Install functions for Array's operators by name; the result is those they replace."},
-    {"memory_stats", (PyCFunction)(void (*)(void))memory_stats, METH_VARARGS | METH_KEYWORDS,
-     "memory_stats(reset_peak=False): what the allocator holds, in bytes and counts."},
-    {"release_cache", release_cache, METH_NOARGS,
-     "Return cached blocks to the system; the result is their size in bytes."},
-    {"get_num_threads", get_num_threads, METH_NOARGS, "Threads that a parallel kernel may use."},
-    {"set_num_threads", set_num_threads, METH_O, "Set the threads that parallel kernels use."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -165,7 +117,7 @@ PyMODINIT_FUNC PyInit__core(void)
     if (!module)
         return NULL;
     if (operators_setup() < 0 || convert_setup() < 0 || interrupt_setup() < 0
-        || array_setup(module) < 0 || execute_setup(module) < 0) {
+        || array_setup(module) < 0 || execute_setup(module) < 0 || settings_setup(module) < 0) {
         Py_DECREF(module);
         return NULL;
     }

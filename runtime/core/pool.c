@@ -41,6 +41,7 @@ typedef struct {
 static Pool pool;
 static pthread_mutex_t launch_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic int wanted_threads = 1;
+static _Thread_local int scoped_threads; /* of this Python thread; 0: as many as wanted */
 static int started_workers;             /* guarded by launch_lock */
 static _Atomic uint32_t fork_generation;
 
@@ -213,7 +214,18 @@ PoolResult pool_run(PoolTask task, PoolPoll poll, void *context, int64_t count, 
     return complete ? POOL_DONE : POOL_LOST;
 }
 
-int pool_threads(void) { return atomic_load_explicit(&wanted_threads, memory_order_relaxed); }
+int pool_threads(void)
+{
+    return scoped_threads ? scoped_threads
+                          : atomic_load_explicit(&wanted_threads, memory_order_relaxed);
+}
+
+int pool_scope_threads(int count)
+{
+    int before = scoped_threads;
+    scoped_threads = count > MAX_THREADS ? MAX_THREADS : count;
+    return before;
+}
 
 void pool_set_threads(int count)
 {

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from .code import Code, load_object
 from .dtypes import find_row
 from .errors import KernelFault, LoadError
+from .limits import granted_bytes as _granted_bytes
 from .plan import (
     ArraySpec,
     Buffer,
@@ -49,10 +50,13 @@ def _wants_python() -> bool:
 def _warn(error: ImportError) -> None:
     import warnings
 
-    warnings.warn(
+    # With a place of its own there is no source line for Python to print below the message.
+    warnings.warn_explicit(
         f"jitml's C core is not built ({error}); the slower pure-Python executor serves instead",
         RuntimeWarning,
-        stacklevel=4,
+        filename=__name__,
+        lineno=0,
+        module=__name__,
     )
 
 
@@ -67,13 +71,18 @@ if TYPE_CHECKING or EXECUTOR == "native":
         from_dlpack,
         from_numpy,
         get_num_threads,
+        list_stored_arrays,
         memory_stats,
         release_cache,
+        scope_num_threads,
+        set_memory_limit,
         set_num_threads,
         set_operators,
         share,
         to_numpy,
     )
+
+    set_memory_limit(_granted_bytes() or 0)
 else:
     from .reference import (
         Array,
@@ -83,8 +92,10 @@ else:
         from_dlpack,
         from_numpy,
         get_num_threads,
+        list_stored_arrays,
         memory_stats,
         release_cache,
+        scope_num_threads,
         set_num_threads,
         set_operators,
         share,
@@ -114,10 +125,12 @@ __all__ = [
     "from_dlpack",
     "from_numpy",
     "get_num_threads",
+    "list_stored_arrays",
     "load_object",
     "memory_stats",
     "rebuild_array",
     "release_cache",
+    "scope_num_threads",
     "set_num_threads",
     "set_operators",
     "share",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from jitml_runtime import threads
+from jitml_runtime import limits, threads
 
 Script = Callable[[str], "subprocess.CompletedProcess[str]"]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and fork")
@@ -189,7 +190,8 @@ def test_other_threads_run_meanwhile(run_script: Script) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"), [("3", 3), ("", None), ("0", None), ("many", None), ("9999", None)]
+    ("asked", "expected"),
+    [("3", 3), ("", None), ("0", None), ("many", None), ("9999", None), ("1" * 5000, None)],
 )
 def test_default_number_of_threads(
     monkeypatch: pytest.MonkeyPatch, asked: str, expected: int | None
@@ -205,27 +207,150 @@ def test_default_number_of_threads(
         assert threads.default_thread_count() == (expected or default)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="affinity masks")
+def test_the_default_follows_the_affinity_mask(run_script: Script) -> None:
+    passed(
+        run_script(
+            "from jitml_runtime.threads import default_thread_count\n"
+            "os.environ.pop('JITML_NUM_THREADS', None)\n"
+            "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+            "assert default_thread_count() == 1\n"
+        )
+    )
+
+
+def test_a_scope_holds_for_its_thread_alone(runtime: Any) -> None:
+    runtime.set_num_threads(3)
+    assert runtime.scope_num_threads(2) is None and runtime.get_num_threads() == 2
+    seen: list[int] = []
+    other = threading.Thread(target=lambda: seen.append(runtime.get_num_threads()))
+    other.start()
+    other.join()
+    runtime.set_num_threads(4)
+    assert seen == [3] and runtime.get_num_threads() == 2
+    assert runtime.scope_num_threads(5) == 2 and runtime.scope_num_threads(None) == 5
+    assert runtime.get_num_threads() == 4
+    for wrong in (0, -1, 5000):
+        with pytest.raises(ValueError, match="number of threads must be from 1 to 1024"):
+            runtime.scope_num_threads(wrong)
+    with pytest.raises(TypeError):
+        runtime.scope_num_threads(1.5)
+    assert runtime.get_num_threads() == 4
+
+
+def test_a_scope_decides_how_many_threads_run(run_script: Script) -> None:
+    passed(
+        run_script(
+            "def workers():\n"
+            "    folder = pathlib.Path('/proc/self/task')\n"
+            "    names = [(task / 'comm').read_text().strip() for task in folder.iterdir()]\n"
+            "    return names.count('jitml-worker')\n"
+            "native = runtime.EXECUTOR == 'native' and sys.platform == 'linux'\n"
+            "runtime.set_num_threads(4)\n"
+            "program = programs.bind(runtime, code, programs.work_plan(100, 1, 10))\n"
+            "for count, expected in ((1, 0), (2, 1), (None, 3)):\n"
+            "    runtime.scope_num_threads(count)\n"
+            "    program.run([])\n"
+            "    time.sleep(0.05)\n"
+            "    assert workers() == (expected if native else 0), count\n"
+        )
+    )
+
+
+@pytest.mark.skipif(os.environ.get("JITML_STRESS") != "1", reason="takes a minute: JITML_STRESS=1")
+@pytest.mark.parametrize("kind", ["callers", "forks"])
+def test_stress(run_script: Script, kind: str) -> None:
+    """Eight callers for a minute, with changing numbers of threads; a hundred forks in a row."""
+    passed(run_script({"callers": CALLERS, "forks": FORKS}[kind]))
+
+
+CALLERS = """
+size, turns, bad = 40_000, [0] * 8, []
+plans = [programs.add_three_plan(size, 1000), programs.add_three_plan(size)]
+made = [programs.bind(runtime, code, plan) for plan in plans]
+end = time.monotonic() + 55
+def use(seed):
+    source = np.arange(seed, seed + size, dtype=np.float32)
+    array = runtime.from_numpy(source)
+    while time.monotonic() < end:
+        turns[seed] += 1
+        runtime.scope_num_threads(1 + (seed + turns[seed]) % 5)
+        (result,) = made[(seed + turns[seed]) % 2].run([array])
+        if not np.array_equal(np.asarray(result), source + 3): bad.append(seed)
+workers = [threading.Thread(target=use, args=(i,)) for i in range(8)]
+for worker in workers: worker.start()
+for worker in workers: worker.join()
+assert not bad and min(turns) > 10, turns
+"""
+FORKS = """
+runtime.set_num_threads(3)
+program = programs.bind(runtime, code, programs.work_plan(3000, 10, 50))
+expected = np.arange(3000) // 10 * 10
+def use(): assert np.array_equal(np.asarray(program.run([])[0]), expected)
+for _ in range(100):
+    use()
+    child = os.fork()
+    if child == 0:
+        use()
+        os._exit(0)
+    use()
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
 @pytest.mark.parametrize(
-    ("files", "expected"),
+    ("files", "cpus", "size_bytes"),
     [
-        ({"/sys/fs/cgroup/cpu.max": "150000 100000\n"}, 2),
-        ({"/sys/fs/cgroup/cpu.max": "max 100000\n"}, threads.MAX_THREADS),
+        ({"cpu.max": "150000 100000\n", "memory.max": "1000\n"}, 2, 1000),
+        ({"cpu.max": "max 100000\n", "memory.max": "max\n"}, None, None),
         (
             {
-                "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "400000\n",
-                "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+                "/proc/self/cgroup": "0::/users/one\n",
+                "users/one/cpu.max": "max 100000\n",
+                "users/cpu.max": "250000 100000\n",
+                "users/one/memory.max": "3000\n",
+                "users/memory.max": "4000\n",
+            },
+            3,
+            3000,
+        ),
+        (
+            {
+                "/proc/self/cgroup": "2:cpu,cpuacct:/job/1\n1:name=systemd:/\n3:memory:/job\n",
+                "cpu,cpuacct/job/1/cpu.cfs_quota_us": "-1\n",
+                "cpu,cpuacct/job/1/cpu.cfs_period_us": "100000\n",
+                "cpu,cpuacct/job/cpu.cfs_quota_us": "400000\n",
+                "cpu,cpuacct/job/cpu.cfs_period_us": "100000\n",
+                "memory/job/memory.limit_in_bytes": "5000\n",
+                "memory/memory.limit_in_bytes": "9223372036854771712\n",
             },
             4,
+            5000,
         ),
-        ({"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n"}, threads.MAX_THREADS),
-        ({}, threads.MAX_THREADS),
+        (
+            {
+                "/proc/self/cgroup": "1:cpu:/docker/unseen\n2:memory:/docker/unseen\n",
+                "cpu/cpu.cfs_quota_us": "50000\n",
+                "cpu/cpu.cfs_period_us": "100000\n",
+                "memory/memory.limit_in_bytes": "7000\n",
+            },
+            1,
+            7000,
+        ),
+        ({"/proc/self/cgroup": "nonsense\n0::/../..\n", "cpu.max": "1 0\n"}, None, None),
+        ({}, None, None),
     ],
 )
-def test_quotas_of_control_groups(
-    monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int
+def test_grants_of_control_groups(
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, str],
+    cpus: int | None,
+    size_bytes: int | None,
 ) -> None:
-    monkeypatch.setattr(threads, "_read", lambda path: files.get(path, ""))
-    assert threads._quota_cpus() == expected
+    monkeypatch.setattr(
+        limits, "_read", lambda path: files.get(path.removeprefix("/sys/fs/cgroup/"), "")
+    )
+    assert (limits.granted_cpus(), limits.granted_bytes()) == (cpus, size_bytes)
 
 
 @pytest.mark.parametrize("asked", ["python", "native", "neither"])
@@ -245,16 +370,24 @@ def test_the_executor_can_be_chosen(asked: str) -> None:
         assert result.stdout.split() == [asked, "jitml_runtime"]
 
 
-def test_a_missing_core_warns_once_and_is_replaced() -> None:
+def test_a_missing_core_warns_once_in_one_line_and_is_replaced() -> None:
     script = (
-        "import sys, warnings\n"
+        "import sys\n"
         "sys.modules['jitml_runtime._core'] = None\n"
-        "with warnings.catch_warnings(record=True) as seen:\n"
-        "    warnings.simplefilter('always')\n"
-        "    import jitml_runtime as r, jitml_runtime\n"
-        "assert r.EXECUTOR == 'python' and len(seen) == 1, seen\n"
-        "assert 'pure-Python executor' in str(seen[0].message)\n"
+        "import jitml_runtime as r, jitml_runtime\n"
+        "print(r.EXECUTOR)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("JITML_RUNTIME", None)
-    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    (line,) = result.stderr.splitlines()
+    assert "RuntimeWarning: jitml's C core is not built (" in line
+    assert line.endswith("the slower pure-Python executor serves instead")
+    assert result.stdout == "python\n"

@@ -11,12 +11,13 @@ from .array import (
     data_pointer,
     empty,
     from_numpy,
+    list_stored_arrays,
     set_operators,
     share,
     to_numpy,
 )
 from .dlpack import from_dlpack
-from .execute import Executable, get_num_threads, set_num_threads
+from .execute import Executable, get_num_threads, scope_num_threads, set_num_threads
 from .memory import memory_stats, release_cache
 
 __all__ = [
@@ -27,8 +28,10 @@ __all__ = [
     "from_dlpack",
     "from_numpy",
     "get_num_threads",
+    "list_stored_arrays",
     "memory_stats",
     "release_cache",
+    "scope_num_threads",
     "set_num_threads",
     "set_operators",
     "share",

@@ -6,6 +6,7 @@ Must not know what an operator means.
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Mapping
 from math import prod
@@ -20,6 +21,7 @@ from ..rebuild import rebuild_array
 from . import memory
 
 MAX_DIMENSIONS = 64
+MAX_INLINE_BYTES = 256
 _PUBLIC_MODULE = "jitml_runtime"
 
 
@@ -236,6 +238,12 @@ def to_numpy(array: Array) -> np.ndarray[Any, Any]:
 def data_pointer(array: Array) -> int:
     """Return the address of an Array's first element."""
     return _checked(array).ctypes.data
+
+
+def list_stored_arrays() -> list[Array]:
+    """Return the live Arrays whose data would not fit into the C core's object."""
+    alive = [found for found in gc.get_objects() if type(found) is Array]
+    return [array for array in alive if array.nbytes > MAX_INLINE_BYTES and not array.is_deleted()]
 
 
 def writable_data(array: Array) -> np.ndarray[Any, Any]:

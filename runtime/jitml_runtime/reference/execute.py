@@ -24,6 +24,7 @@ _STOPPED = 2
 _LONG_WORK_NS = 50_000
 _BYTES_PER_NS = 8
 _threads = {"count": 1}
+_scope = threading.local()
 
 Data = np.ndarray[Any, Any]
 
@@ -247,9 +248,16 @@ def _aligned_copy(constant: bytes) -> Data:
 
 def get_num_threads() -> int:
     """Return the threads that were asked for; this executor uses one."""
-    return _threads["count"]
+    return getattr(_scope, "count", None) or _threads["count"]
 
 
 def set_num_threads(count: int) -> None:
     """Note the threads that are asked for; this executor uses one."""
     _threads["count"] = check_thread_count(count)
+
+
+def scope_num_threads(count: int | None) -> int | None:
+    """Note the threads for runs of this Python thread; return what was set before."""
+    before: int | None = getattr(_scope, "count", None)
+    _scope.count = None if count is None else check_thread_count(count)
+    return before

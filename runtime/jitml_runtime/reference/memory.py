@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..plan import ALIGNMENT_BYTES
+from ..shortage import describe_shortage
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -28,10 +29,11 @@ def allocate(size_bytes: int) -> Bytes:
             raise MemoryError
         block = np.empty(total, np.uint8)
     except MemoryError:
-        in_use = _counts["bytes_in_use"]
-        raise MemoryError(
-            f"cannot allocate {size_bytes} bytes; {in_use} bytes are in use"
-        ) from None
+        from .array import list_stored_arrays  # above: arrays lie in this memory
+
+        arrays = list_stored_arrays()
+        message = describe_shortage(size_bytes, _counts["bytes_in_use"], arrays)
+        raise MemoryError(message) from None
     reference = weakref.ref(block, _forget)
     _blocks[id(reference)] = (reference, total)
     _counts["allocations"] += 1
