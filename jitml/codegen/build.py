@@ -50,7 +50,7 @@ class _Unmerged(Exception):
 
 
 def build_kernel(definitions: Mapping[Var, Eqn], buffers: set[Var], roots: Sequence[Var]) -> Built:
-    """The kernel that computes `roots` from variables in `buffers` (and graph inputs)."""
+    """The kernel that computes `roots` from the other variables in `buffers`."""
     splits: dict[int, tuple[int, ...]] = {}
     shares_axes = True
     while True:

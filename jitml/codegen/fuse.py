@@ -225,8 +225,7 @@ class _Fuser:
         if not any(var.type.size for var in group.roots):
             return
         if eqn is None:
-            own = set(group.roots)
-            group.built = build_kernel(self.definitions, self.buffers - own, group.roots)
+            group.built = build_kernel(self.definitions, self.buffers, group.roots)
             group.reads = group.built.reads
         elif isinstance(eqn.op, Scatter):
             # The operand is copied to the output first; updates and indices are computed in the
