@@ -16,14 +16,21 @@ from jitml.eager import operator
 from jitml.ir.errors import JitmlError
 from jitml.numpy import (
     arithmetic,
+    comparison,
+    cumulative,
     elementwise,
+    extremes,
     joining,
     linear_algebra,
     logic,
     manipulation,
+    matrices,
+    positions,
     reductions,
     repeating,
+    rounding,
     search,
+    sorting,
     statistics,
 )
 from jitml.numpy.at import IndexUpdater
@@ -50,12 +57,12 @@ _BINARY: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "right_shift": ("rshift", logic.right_shift),
 }
 _COMPARISON: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
-    "less": ("lt", logic.less),
-    "less_equal": ("le", logic.less_equal),
-    "equal": ("eq", logic.equal),
-    "not_equal": ("ne", logic.not_equal),
-    "greater": ("gt", logic.greater),
-    "greater_equal": ("ge", logic.greater_equal),
+    "less": ("lt", comparison.less),
+    "less_equal": ("le", comparison.less_equal),
+    "equal": ("eq", comparison.equal),
+    "not_equal": ("ne", comparison.not_equal),
+    "greater": ("gt", comparison.greater),
+    "greater_equal": ("ge", comparison.greater_equal),
 }
 _UNARY: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "negative": ("neg", elementwise.negative),
@@ -103,7 +110,7 @@ def _iterate(x: Any) -> Iterator[Any]:
 
 
 def _contains(x: Any, value: Any) -> bool:
-    return bool(reductions.any(logic.equal(x, value)))
+    return bool(reductions.any(comparison.equal(x, value)))
 
 
 def _setitem(x: Any, index: Any, value: Any) -> None:
@@ -206,7 +213,7 @@ def _namespace(x: Any, *, api_version: str | None = None) -> Any:
 
 def _sort(x: Any, axis: int = -1, **options: Any) -> Any:
     """The elements in order."""
-    return search.sort(x, axis, **options)
+    return sorting.sort(x, axis, **options)
 
 
 def _clip(x: Any, min: Any = None, max: Any = None) -> Any:
@@ -226,35 +233,35 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "__array_namespace__": _namespace,
     "all": reductions.all,
     "any": reductions.any,
-    "argmax": reductions.argmax,
-    "argmin": reductions.argmin,
-    "argpartition": search.argpartition,
-    "argsort": search.argsort,
+    "argmax": extremes.argmax,
+    "argmin": extremes.argmin,
+    "argpartition": sorting.argpartition,
+    "argsort": sorting.argsort,
     "astype": _astype,
     "block_until_ready": _block_until_ready,
     "clip": _clip,
-    "compress": lambda x, condition, axis=None: search.compress(condition, x, axis),
+    "compress": lambda x, condition, axis=None: positions.compress(condition, x, axis),
     "conj": elementwise.conj,
     "conjugate": elementwise.conj,
     "copy": _copy,
-    "cumprod": reductions.cumprod,
-    "cumsum": reductions.cumsum,
+    "cumprod": cumulative.cumprod,
+    "cumsum": cumulative.cumsum,
     "devices": _devices,
-    "diagonal": repeating.diagonal,
+    "diagonal": matrices.diagonal,
     "dot": linear_algebra.dot,
     "flatten": _flatten,
     "is_ready": _is_ready,
     "item": _item,
-    "max": reductions.max,
+    "max": extremes.max,
     "mean": statistics.mean,
-    "min": reductions.min,
-    "nonzero": search.nonzero,
+    "min": extremes.min,
+    "nonzero": positions.nonzero,
     "prod": reductions.prod,
-    "ptp": reductions.ptp,
+    "ptp": extremes.ptp,
     "ravel": manipulation.ravel,
     "repeat": repeating.repeat,
     "reshape": _reshape,
-    "round": elementwise.round,
+    "round": rounding.round,
     "searchsorted": search.searchsorted,
     "sort": _sort,
     "squeeze": manipulation.squeeze,
@@ -265,7 +272,7 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "to_device": _to_device,
     "tobytes": _tobytes,
     "tolist": _tolist,
-    "trace": repeating.trace,
+    "trace": matrices.trace,
     "transpose": _transpose,
     "var": statistics.var,
     "view": _view,
@@ -276,7 +283,7 @@ array_format = printing.array_format
 
 
 def array_round(x: Any, ndigits: int | None = None) -> Any:
-    return elementwise.round(x, 0 if ndigits is None else ndigits)
+    return rounding.round(x, 0 if ndigits is None else ndigits)
 
 
 def _install_shared() -> None:

@@ -22,31 +22,43 @@ MODULES = [
     "jitml.nn.initializers",
     "jitml.numpy.arithmetic",
     "jitml.numpy.at",
+    "jitml.numpy.choice",
+    "jitml.numpy.classification",
+    "jitml.numpy.comparison",
     "jitml.numpy.creation",
-    "jitml.numpy.einsum",
+    "jitml.numpy.cumulative",
     "jitml.numpy.elementwise",
+    "jitml.numpy.extremes",
+    "jitml.numpy.floats",
     "jitml.numpy.indexing",
+    "jitml.numpy.joining",
     "jitml.numpy.linear_algebra",
     "jitml.numpy.logic",
     "jitml.numpy.manipulation",
-    "jitml.numpy.padding",
-    "jitml.numpy.reductions",
-    "jitml.numpy.search",
-    "jitml.numpy.statistics",
-    "jitml.numpy.floats",
-    "jitml.numpy.joining",
     "jitml.numpy.matrices",
     "jitml.numpy.nan_reductions",
+    "jitml.numpy.norms",
+    "jitml.numpy.padding",
+    "jitml.numpy.positions",
     "jitml.numpy.quantiles",
     "jitml.numpy.ranges",
+    "jitml.numpy.reductions",
     "jitml.numpy.repeating",
+    "jitml.numpy.rounding",
+    "jitml.numpy.search",
     "jitml.numpy.sets",
+    "jitml.numpy.sorting",
+    "jitml.numpy.statistics",
+    "jitml.numpy.summation",
     "jitml.numpy.types",
     "jitml.random",
     "jitml.random.choices",
     "jitml.random.distributions",
     "jitml.random.keys",
 ]
+
+# Where functions that are stated as rows get their code.
+ROWS = ("jitml.lax.operands", "jitml.numpy.rows")
 
 
 def _tests(module):
@@ -58,7 +70,7 @@ def _tests(module):
             continue
         seen.add(id(value))
         home = getattr(value, "__globals__", {}).get("__name__", value.__module__)
-        if home == module.__name__ or (home == "jitml.lax.operands" and ">>>" in value.__doc__):
+        if home == module.__name__ or (home in ROWS and ">>>" in value.__doc__):
             names = {**_public_names(module), **vars(module)}
             yield from finder.find(value, name, module=False, globs=names)
 

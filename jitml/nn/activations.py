@@ -8,8 +8,7 @@ from typing import Any
 
 import jitml.numpy as jnp
 from jitml.ir.errors import ArgumentError, ShapeError
-from jitml.numpy.elementwise import floated
-from jitml.numpy.operands import as_axis, as_dtype, fail, operand, settle
+from jitml.numpy.operands import as_axis, as_dtype, fail, floated, operand, settle
 from jitml.ops import elementwise as ew
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike, Axis, DTypeLike

@@ -12,12 +12,13 @@ from typing import Any
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError, DTypeError
 from jitml.ir.graph import Literal
-from jitml.numpy.elementwise import isnan, kind
+from jitml.numpy.classification import isnan
 from jitml.numpy.operands import (
     broadcast_together,
     cast,
     fail,
     is_number,
+    kind,
     operand,
     promoted,
     settle,
@@ -26,6 +27,12 @@ from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike
+
+__all__ = [
+    "add", "clip", "divide", "divmod", "float_power", "floor_divide", "fmax", "fmin", "fmod",
+    "maximum", "minimum", "mod", "multiply", "pow", "power", "remainder", "subtract",
+    "true_divide",
+]  # fmt: skip
 
 
 def pair(name: str, x: Any, y: Any, to_inexact: bool = False) -> list[Any]:

@@ -24,6 +24,7 @@ from jitml.numpy.operands import (
     expand_to,
     fail,
     is_number,
+    joined_shape,
     kind_of,
     operand,
     promoted_kind,
@@ -38,6 +39,11 @@ from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike, ConcreteArray, DTypeLike, Shape
 from jitml_runtime import from_dlpack as _adopt
 from jitml_runtime import from_numpy
+
+__all__ = [
+    "array", "asarray", "copy", "empty", "empty_like", "from_dlpack", "frombuffer", "fromfunction",
+    "full", "full_like", "ones", "ones_like", "zeros", "zeros_like",
+]  # fmt: skip
 
 # ---- from objects ---------------------------------------------------------------------------
 
@@ -247,8 +253,6 @@ def full(
 
 
 def _fits(value: Any, sizes: tuple[int, ...]) -> tuple[int, ...]:
-    from jitml.numpy.operands import joined_shape
-
     own = type_of(value).shape
     try:
         fits = joined_shape([own, sizes]) == sizes

@@ -10,12 +10,14 @@ import numpy as np
 from jitml.ir import dtypes
 from jitml.ir.errors import DTypeError
 from jitml.numpy.arithmetic import clip, pair
-from jitml.numpy.elementwise import finite_limit, kind, signbit
+from jitml.numpy.classification import finite_limit
+from jitml.numpy.elementwise import signbit
 from jitml.numpy.operands import (
     broadcast_together,
     cast,
     fail,
     inexact,
+    kind,
     operand,
     promoted,
     settle,
@@ -25,6 +27,11 @@ from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike
+
+__all__ = [
+    "arctan2", "atan2", "copysign", "frexp", "heaviside", "hypot", "ldexp", "logaddexp",
+    "logaddexp2", "modf", "nextafter", "spacing",
+]  # fmt: skip
 
 # ---- distances, logarithms of sums ----------------------------------------------------------
 

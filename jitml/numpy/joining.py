@@ -21,18 +21,15 @@ from jitml.numpy.manipulation import (
     squeeze,
     transpose,
 )
-from jitml.numpy.operands import (
-    as_axis,
-    as_dtype,
-    cast,
-    fail,
-    operand,
-    promoted,
-    settle,
-)
+from jitml.numpy.operands import as_axis, as_dtype, cast, fail, operand, promoted, settle
 from jitml.ops import movement as mv
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike, DTypeLike
+
+__all__ = [
+    "append", "array_split", "block", "column_stack", "concat", "concatenate", "dsplit", "dstack",
+    "hsplit", "hstack", "split", "stack", "unstack", "vsplit", "vstack",
+]  # fmt: skip
 
 # ---- joining --------------------------------------------------------------------------------
 

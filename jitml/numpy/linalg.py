@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from jitml.numpy.linear_algebra import cross, matmul, norm, outer, tensordot, vecdot
+from jitml.numpy.linear_algebra import cross, matmul, outer, tensordot, vecdot
 from jitml.numpy.manipulation import matrix_transpose
-from jitml.numpy.repeating import diagonal, trace
+from jitml.numpy.matrices import diagonal, trace
+from jitml.numpy.norms import norm
 
 __all__ = [
     "cross",

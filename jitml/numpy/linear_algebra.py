@@ -6,14 +6,24 @@ sums have.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Sequence
 from typing import Any
 
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.ir.types import ArrayType
-from jitml.numpy.elementwise import conj, kind
+from jitml.numpy.arithmetic import multiply, subtract
+from jitml.numpy.creation import zeros_like
+from jitml.numpy.elementwise import conj
+from jitml.numpy.joining import stack
+from jitml.numpy.manipulation import (
+    broadcast_arrays,
+    expand_dims,
+    moveaxis,
+    ravel,
+    reshape,
+    squeeze,
+)
 from jitml.numpy.operands import (
     as_axes,
     as_dtype,
@@ -21,6 +31,7 @@ from jitml.numpy.operands import (
     expand_to,
     fail,
     joined_shape,
+    kind,
     promoted,
     settle,
 )
@@ -29,6 +40,11 @@ from jitml.ops import movement as mv
 from jitml.ops.contraction import dot_general
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike, DTypeLike
+
+__all__ = [
+    "cross", "dot", "inner", "kron", "matmul", "matvec", "outer", "tensordot", "vdot", "vecdot",
+    "vecmat",
+]  # fmt: skip
 
 
 def contract(
@@ -161,8 +177,6 @@ def matvec(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     >>> print(matvec(jnp.ones((2, 3)), jnp.ones((3,))))
     [3. 3.]
     """
-    from jitml.numpy.manipulation import expand_dims, squeeze
-
     return squeeze(matmul(x1, expand_dims(x2, -1)), -1)
 
 
@@ -173,8 +187,6 @@ def vecmat(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     >>> print(vecmat(jnp.ones((2,)), jnp.ones((2, 3))))
     [2. 2. 2.]
     """
-    from jitml.numpy.manipulation import expand_dims, squeeze
-
     return squeeze(matmul(expand_dims(conj(x1), -2), x2), -2)
 
 
@@ -191,8 +203,6 @@ def vdot(
     >>> print(vdot(jnp.array([1, 2]), jnp.array([3, 4])))
     11
     """
-    from jitml.numpy.manipulation import ravel
-
     return dot(
         ravel(conj(a)), ravel(b), precision=precision, preferred_element_type=preferred_element_type
     )
@@ -213,8 +223,6 @@ def vecdot(
     >>> print(vecdot(jnp.ones((2, 3)), jnp.ones((3,))))
     [3. 3.]
     """
-    from jitml.numpy.manipulation import expand_dims, moveaxis, squeeze
-
     x, y = moveaxis(x1, axis, -1), moveaxis(x2, axis, -1)
     if x.shape[-1] != y.shape[-1]:
         fail(ShapeError, f"vecdot: sizes along the axis differ: {type_of(x)} and {type_of(y)}")
@@ -256,9 +264,6 @@ def outer(a: ArrayLike, b: ArrayLike, out: None = None) -> Array:
     [[3 4]
      [6 8]]
     """
-    from jitml.numpy.arithmetic import multiply
-    from jitml.numpy.manipulation import ravel, reshape
-
     return multiply(reshape(ravel(a), (-1, 1)), ravel(b))
 
 
@@ -337,11 +342,6 @@ def cross(
     >>> print(cross(jnp.array([1, 0, 0]), jnp.array([0, 1, 0])))
     [0 0 1]
     """
-    from jitml.numpy.arithmetic import multiply, subtract
-    from jitml.numpy.creation import zeros_like
-    from jitml.numpy.joining import stack
-    from jitml.numpy.manipulation import broadcast_arrays, moveaxis
-
     if axis is not None:
         axisa = axisb = axisc = axis
     x, y = moveaxis(a, axisa, -1), moveaxis(b, axisb, -1)
@@ -365,49 +365,3 @@ def cross(
         return last
     vectors = broadcast_arrays(minor(a1, b2, a2, b1), minor(a2, b0, a0, b2), last)
     return moveaxis(stack(vectors, axis=-1), -1, axisc)
-
-
-def norm(x: ArrayLike, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
-    """The norm of vectors, or of matrices (Frobenius, 1 and ∞), along axes.
-
-    >>> import jitml.numpy as jnp
-    >>> print(norm(jnp.array([3.0, 4.0])))
-    5.0
-    """
-    from jitml.numpy import reductions as rd
-    from jitml.numpy.elementwise import absolute, floated
-
-    value = settle(floated("norm", x))
-    rank = value.ndim
-    axes = as_axes(axis, rank, "norm")
-    size = absolute(value)
-    if ord is None or (ord in ("fro", "f") and len(axes) == 2) or (ord == 2 and len(axes) == 1):
-        return settle(ew.sqrt(rd.sum(size * size, axes, keepdims=keepdims)))
-    if axis is None and rank > 2:
-        fail(ArgumentError, f"norm: ord={ord!r} needs one or two axes, the array has {rank}")
-    if len(axes) == 1:
-        return _vector_norm(size, ord, axes[0], keepdims)
-    if ord in (1, -1, math.inf, -math.inf):
-        summed, kept = axes if abs(ord) == 1 else axes[::-1]
-        totals = rd.sum(size, summed, keepdims=True)
-        found = (rd.max if ord > 0 else rd.min)(totals, kept, keepdims=True)
-        return found if keepdims else settle(mv.squeeze(found, sorted(axes)))
-    fail(
-        ArgumentError,
-        f"norm: ord={ord!r} of matrices is not available",
-        "use 'fro', 1, -1, inf or -inf",
-    )
-
-
-def _vector_norm(size: Any, ord: Any, axis: int, keepdims: bool) -> Array:
-    from jitml.numpy import reductions as rd
-
-    if ord in (math.inf, -math.inf):
-        return (rd.max if ord > 0 else rd.min)(size, axis, keepdims=keepdims)
-    if ord == 0:
-        return rd.sum((size != 0).astype(size.dtype), axis, keepdims=keepdims)
-    if ord == 1:
-        return rd.sum(size, axis, keepdims=keepdims)
-    if isinstance(ord, str):
-        fail(ArgumentError, f"norm: ord={ord!r} is for matrices, the array is a vector")
-    return rd.sum(size**ord, axis, keepdims=keepdims) ** (1.0 / ord)

@@ -1,4 +1,4 @@
-"""Shapes, axes, joining, splitting and repeating."""
+"""Shapes, axes and broadcasting."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ from jitml.numpy.operands import (
 from jitml.ops import movement as mv
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike, Shape
+
+__all__ = [
+    "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_arrays", "broadcast_shapes",
+    "broadcast_to", "expand_dims", "matrix_transpose", "moveaxis", "ndim", "permute_dims", "ravel",
+    "reshape", "rollaxis", "shape", "size", "squeeze", "swapaxes", "transpose",
+]  # fmt: skip
 
 # ---- shape ----------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Matrices of a pattern: identity, triangles."""
+"""Matrices of a pattern (identity, triangles), and diagonals."""
 
 from __future__ import annotations
 
@@ -6,24 +6,20 @@ import operator
 from typing import Any
 
 from jitml.ir import dtypes
-from jitml.ir.errors import ArgumentError
-from jitml.numpy.operands import (
-    as_dtype,
-    as_shape,
-    cast,
-    expand_to,
-    fail,
-    operand,
-    settle,
-)
+from jitml.ir.errors import ArgumentError, ShapeError
+from jitml.numpy.joining import take_slice
+from jitml.numpy.manipulation import ravel
+from jitml.numpy.operands import as_axes, as_dtype, as_shape, cast, expand_to, fail, operand, settle
+from jitml.numpy.reductions import sum
 from jitml.ops import elementwise as ew
+from jitml.ops import movement as mv
 from jitml.ops.kinds import full_of
 from jitml.ops.movement import iota
 from jitml.trace.core import type_of
 from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike, DTypeLike
 
-# ---- matrices -------------------------------------------------------------------------------
+__all__ = ["diag", "diagflat", "diagonal", "eye", "identity", "trace", "tri", "tril", "triu"]
 
 
 def eye(
@@ -105,3 +101,78 @@ def triu(m: ArrayLike, k: int = 0) -> Array:
      [0. 1.]]
     """
     return _triangle("triu", m, k, False)
+
+
+# ---- diagonals ------------------------------------------------------------------------------
+
+
+def diagonal(a: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+    """The elements of a diagonal, as the last axis.
+
+    >>> print(diagonal(reshape(stack([1, 2, 3, 4]), (2, 2))))
+    [1 4]
+    """
+    x = operand(a, "diagonal")
+    rank = type_of(x).ndim
+    if rank < 2:
+        fail(ShapeError, f"diagonal: needs at least 2 dimensions, got {type_of(x)}")
+    pair = as_axes((axis1, axis2), rank, "diagonal")
+    order = [k for k in range(rank) if k not in pair] + list(pair)
+    x = mv.transpose(x, order)
+    *outer, rows, columns = type_of(x).shape
+    k = operator.index(offset)
+    count = max(0, min(rows, columns - k) if k >= 0 else min(rows + k, columns))
+    if not count:
+        return settle(take_slice(mv.reshape(x, (*outer, rows * columns)), len(outer), 0, 0))
+    # Element i of the diagonal lies columns + 1 further than element i − 1 in row-major order.
+    first = k if k >= 0 else -k * columns
+    flat = mv.reshape(x, (*outer, rows * columns))
+    last = first + (count - 1) * (columns + 1) + 1
+    return settle(take_slice(flat, len(outer), first, last, columns + 1))
+
+
+def diag(v: ArrayLike, k: int = 0) -> Array:
+    """A vector as the diagonal of a matrix, or the diagonal of a matrix.
+
+    >>> print(diag(stack([1, 2])))
+    [[1 0]
+     [0 2]]
+    """
+    x = operand(v, "diag")
+    if type_of(x).ndim == 2:
+        return diagonal(settle(x), k)
+    if type_of(x).ndim != 1:
+        fail(ShapeError, f"diag: needs 1 or 2 dimensions, got {type_of(x)}")
+    n, gap = type_of(x).shape[0], abs(operator.index(k))
+    size = n + gap
+    zero = full_of(type_of(x).with_shape(()), 0)
+    row = expand_to(mv.pad(x, zero, [(max(k, 0), max(-k, 0), 0)]), (size, size))
+    on = ew.eq(
+        ew.add(mv.iota(dtypes.INT32, (size, size), 0), k), mv.iota(dtypes.INT32, (size, size), 1)
+    )
+    return settle(ew.select(on, row, zero))
+
+
+def diagflat(v: ArrayLike, k: int = 0) -> Array:
+    """All elements as the diagonal of a matrix.
+
+    >>> diagflat(broadcast_to(1, (2, 2))).shape
+    (4, 4)
+    """
+    return diag(ravel(v), k)
+
+
+def trace(
+    a: ArrayLike,
+    offset: int = 0,
+    axis1: int = 0,
+    axis2: int = 1,
+    dtype: DTypeLike | None = None,
+    out: None = None,
+) -> Array:
+    """The sum of a diagonal.
+
+    >>> print(trace(reshape(stack([1, 2, 3, 4]), (2, 2))))
+    5
+    """
+    return sum(diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)

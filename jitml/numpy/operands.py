@@ -133,6 +133,11 @@ def kind_of(x: Any) -> tuple[DType, bool]:
     return type_.dtype, type_.weak
 
 
+def kind(x: Operand) -> str:
+    """The kind letter of an operand's dtype: one of b, i, u, f, c."""
+    return dtypes.kind(type_of(x).dtype)
+
+
 def _number_kind(x: Any) -> type:
     return next(k for k in _NUMBERS if isinstance(x, k))
 
@@ -173,6 +178,13 @@ def cast(x: Any, dtype: DType, weak: bool = False) -> Operand:
     if isinstance(x, Literal) and _holds(dtype, x.value):
         return literal(x.value, ArrayType(dtype, (), weak))
     return convert(x, dtype, weak)
+
+
+def floated(name: str, x: Any) -> Operand:
+    """`x` as an operand of a float or complex dtype."""
+    x = operand(x, name)
+    type_ = type_of(x)
+    return cast(x, inexact(type_.dtype, type_.weak), type_.weak)
 
 
 def _narrowed(x: Any, dtype: DType) -> Any:

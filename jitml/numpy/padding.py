@@ -9,11 +9,18 @@ from typing import Any
 import numpy as np
 
 from jitml.ir.errors import ArgumentError
+from jitml.numpy import extremes, quantiles, statistics
 from jitml.numpy.joining import take_slice
+from jitml.numpy.manipulation import expand_dims, moveaxis
 from jitml.numpy.operands import cast, expand_to, fail, is_number, operand, settle
+from jitml.numpy.ranges import linspace
+from jitml.numpy.rounding import round
+from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike
+
+__all__ = ["pad"]
 
 Pairs = list[tuple[int, int]]
 
@@ -136,8 +143,6 @@ def _mirror(with_edge: bool) -> Callable[..., Any]:
 
 def _reflected(x: Any, axis: int, start: int, size: int, edge: int, odd: bool) -> Any:
     """A piece in reverse order; with `odd`, mirrored at the edge's value too."""
-    from jitml.ops import elementwise as ew
-
     piece = mv.reverse(take_slice(x, axis, start, start + size), (axis,))
     if not odd:
         return piece
@@ -145,9 +150,6 @@ def _reflected(x: Any, axis: int, start: int, size: int, edge: int, odd: bool) -
 
 
 def _pad_ramp(x: Any, axis: int, before: int, behind: int, options: dict[str, Any]) -> Any:
-    from jitml.numpy.manipulation import expand_dims, moveaxis
-    from jitml.numpy.ranges import linspace
-
     type_ = type_of(x)
     ends = np.broadcast_to(np.asarray(options.get("end_values", 0)), (type_.ndim, 2))[axis]
 
@@ -165,14 +167,11 @@ def _pad_ramp(x: Any, axis: int, before: int, behind: int, options: dict[str, An
 
 def _statistic(name: str) -> Callable[..., Any]:
     def pad_statistic(x: Any, axis: int, before: int, behind: int, options: dict[str, Any]) -> Any:
-        from jitml.numpy import quantiles, reductions, statistics
-        from jitml.numpy.elementwise import round
-
         n, dtype = type_of(x).shape[axis], type_of(x).dtype
         given = options.get("stat_length")
         lengths = (n, n) if given is None else _pairs("stat_length", given, type_of(x).ndim)[axis]
         fold: Any = {
-            "maximum": reductions.max, "minimum": reductions.min,
+            "maximum": extremes.max, "minimum": extremes.min,
             "mean": statistics.mean, "median": quantiles.median,
         }[name]  # fmt: skip
 

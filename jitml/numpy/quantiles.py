@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,22 +10,16 @@ import numpy as np
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError
 from jitml.numpy import arithmetic
+from jitml.numpy.choice import choose
+from jitml.numpy.classification import isnan
 from jitml.numpy.creation import asarray
-from jitml.numpy.elementwise import isnan, kind
+from jitml.numpy.indexing import take_along_axis
 from jitml.numpy.logic import logical_not
-from jitml.numpy.logic import where as _where
 from jitml.numpy.manipulation import moveaxis, reshape
-from jitml.numpy.operands import (
-    as_axes,
-    cast,
-    expand_to,
-    fail,
-    operand,
-    settle,
-    strong,
-)
+from jitml.numpy.operands import as_axes, cast, expand_to, fail, kind, operand, settle, strong
 from jitml.numpy.reductions import any as _any
 from jitml.numpy.reductions import sum as _sum
+from jitml.numpy.rows import alike
 from jitml.numpy.statistics import working_operand
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
@@ -34,7 +27,7 @@ from jitml.ops.sort import sort
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike, Axis
 
-# ---- quantiles ------------------------------------------------------------------------------
+__all__ = ["median", "nanmedian", "nanpercentile", "nanquantile", "percentile", "quantile"]
 
 _METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
@@ -57,62 +50,36 @@ def quantile(
     return settle(_quantile("quantile", a, q, axis, method, keepdims, False))
 
 
-def nanquantile(
-    a: ArrayLike,
-    q: ArrayLike,
-    axis: Axis = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-) -> Array:
-    """The quantile without NaN.
+def _variant(name: str, skip_nan: bool, is_per_cent: bool) -> Any:
+    def function(
+        a: ArrayLike,
+        q: ArrayLike,
+        axis: Axis = None,
+        out: None = None,
+        overwrite_input: bool = False,
+        method: str = "linear",
+        keepdims: bool = False,
+    ) -> Array:
+        share = arithmetic.divide(asarray(q), 100) if is_per_cent else q
+        found = _quantile(name, a, share, axis, method, keepdims, skip_nan)
+        return settle(strong(found) if is_per_cent else found)
 
-    >>> import jitml.numpy as jnp
-    >>> print(nanquantile(jnp.array([1.0, 3.0, float("nan")]), 0.5))
-    2.0
-    """
-    return settle(_quantile("nanquantile", a, q, axis, method, keepdims, True))
-
-
-def percentile(
-    a: ArrayLike,
-    q: ArrayLike,
-    axis: Axis = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-) -> Array:
-    """The quantile of `q` per cent.
-
-    >>> import jitml.numpy as jnp
-    >>> print(percentile(jnp.array([1.0, 2.0, 3.0]), 50))
-    2.0
-    """
-    return settle(strong(_quantile("percentile", a, _share(q), axis, method, keepdims, False)))
+    return function
 
 
-def nanpercentile(
-    a: ArrayLike,
-    q: ArrayLike,
-    axis: Axis = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    method: str = "linear",
-    keepdims: bool = False,
-) -> Array:
-    """The percentile without NaN.
-
-    >>> import jitml.numpy as jnp
-    >>> print(nanpercentile(jnp.array([1.0, 3.0, float("nan")]), 50))
-    2.0
-    """
-    return settle(strong(_quantile("nanpercentile", a, _share(q), axis, method, keepdims, True)))
-
-
-def _share(q: ArrayLike) -> Any:
-    return arithmetic.divide(asarray(q), 100)
+nanquantile = alike(
+    quantile, _variant("nanquantile", skip_nan=True, is_per_cent=False),
+    "nanquantile", "The quantile without NaN.", "nanquantile(array([1.0, 3.0, nan]), 0.5)", "2.0",
+)  # fmt: skip
+percentile = alike(
+    quantile, _variant("percentile", skip_nan=False, is_per_cent=True),
+    "percentile", "The quantile of `q` per cent.", "percentile(array([1.0, 2.0, 3.0]), 50)", "2.0",
+)  # fmt: skip
+nanpercentile = alike(
+    quantile, _variant("nanpercentile", skip_nan=True, is_per_cent=True),
+    "nanpercentile", "The percentile without NaN.",
+    "nanpercentile(array([1.0, 3.0, nan]), 50)", "2.0",
+)  # fmt: skip
 
 
 def median(
@@ -131,20 +98,13 @@ def median(
     return settle(_quantile("median", a, 0.5, axis, "midpoint", keepdims, False))
 
 
-def nanmedian(
-    a: ArrayLike,
-    axis: int | Sequence[int] | None = None,
-    out: None = None,
-    overwrite_input: bool = False,
-    keepdims: bool = False,
-) -> Array:
-    """The median without NaN.
-
-    >>> import jitml.numpy as jnp
-    >>> print(nanmedian(jnp.array([3.0, 1.0, float("nan")])))
-    2.0
-    """
-    return settle(_quantile("nanmedian", a, 0.5, axis, "midpoint", keepdims, True))
+nanmedian = alike(
+    median,
+    lambda a, axis=None, out=None, overwrite_input=False, keepdims=False: settle(
+        _quantile("nanmedian", a, 0.5, axis, "midpoint", keepdims, True)
+    ),
+    "nanmedian", "The median without NaN.", "nanmedian(array([3.0, 1.0, nan]))", "2.0",
+)  # fmt: skip
 
 
 def _quantile(
@@ -173,7 +133,7 @@ def _quantile(
     count = _sum(logical_not(bad), -1, dtype=type_of(x).dtype) if skip_nan else float(length)
     found = _between(rows, operand(settle(share)), count, method)
     if not skip_nan:
-        found = operand(_where(_any(bad, -1), math.nan, settle(found)))
+        found = operand(choose(_any(bad, -1), math.nan, settle(found)))
     share_shape = type_of(operand(settle(share))).shape
     if keepdims:
         kept = tuple(1 if k in axes else n for k, n in enumerate(shape))
@@ -183,8 +143,6 @@ def _quantile(
 
 def _between(rows: Any, share: Any, count: Any, method: str) -> Any:
     """The values at share · (count − 1) along the sorted last axis, for each share."""
-    from jitml.numpy.indexing import take_along_axis
-
     dtype = type_of(rows).dtype
     *outer, length = type_of(rows).shape
     share_shape = type_of(share).shape
@@ -201,7 +159,7 @@ def _between(rows: Any, share: Any, count: Any, method: str) -> Any:
 
     def at(position: Any) -> Any:
         inside = arithmetic.clip(position, 0, length - 1)
-        safe = _where(isnan(inside), 0, inside)
+        safe = choose(isnan(inside), 0, inside)
         return operand(
             take_along_axis(settle(rows), cast(operand(safe), dtypes.INT32), -1, mode="clip")
         )

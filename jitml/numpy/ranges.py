@@ -11,7 +11,10 @@ import numpy as np
 from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
 from jitml.ir.errors import ArgumentError
+from jitml.numpy.arithmetic import divide, multiply, power
 from jitml.numpy.creation import check_integers
+from jitml.numpy.elementwise import exp, log
+from jitml.numpy.manipulation import expand_dims, moveaxis
 from jitml.numpy.operands import (
     as_dtype,
     broadcast_together,
@@ -31,6 +34,8 @@ from jitml.ops import elementwise as ew
 from jitml.ops.movement import iota, reshape
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike, DTypeLike
+
+__all__ = ["arange", "geomspace", "linspace", "logspace"]
 
 # ---- ranges ---------------------------------------------------------------------------------
 
@@ -137,8 +142,6 @@ def _scalar_or(x: Any) -> Any:
 
 def _interpolated(low: Any, high: Any, count: int, gaps: int, endpoint: bool, axis: int) -> Any:
     """low·(1 − t) + high·t for count values of t, which meets both ends exactly."""
-    from jitml.numpy.manipulation import expand_dims, moveaxis
-
     dtype = type_of(low).dtype
     real = dtypes.real_dtype(dtype)
     rank = max(type_of(low).ndim, type_of(high).ndim)
@@ -170,8 +173,6 @@ def logspace(
     >>> print(logspace(0, 2, 3, base=2.0))
     [1. 2. 4.]
     """
-    from jitml.numpy.arithmetic import power
-
     result = power(base, linspace(start, stop, num, endpoint, axis=axis))
     return result if dtype is None else settle(cast(result, as_dtype(dtype)))
 
@@ -189,9 +190,6 @@ def geomspace(
     >>> print(geomspace(1.0, 4.0, 3).round(3))
     [1. 2. 4.]
     """
-    from jitml.numpy.arithmetic import divide, multiply
-    from jitml.numpy.elementwise import exp, log
-
     growth = log(divide(stop, start))
     result = multiply(start, exp(linspace(multiply(growth, 0), growth, num, endpoint, axis=axis)))
     return result if dtype is None else settle(cast(result, as_dtype(dtype)))

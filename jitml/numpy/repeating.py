@@ -1,4 +1,4 @@
-"""Repeating, turning and rolling arrays; grids and diagonals."""
+"""Repeating, turning and rolling arrays; grids."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import numpy as np
 
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError, ShapeError
+from jitml.numpy.arithmetic import remainder
+from jitml.numpy.cumulative import cumsum
+from jitml.numpy.indexing import take
 from jitml.numpy.joining import take_slice
 from jitml.numpy.manipulation import broadcast_to, ndim, ravel, reshape, shape, swapaxes
 from jitml.numpy.operands import (
@@ -24,13 +27,14 @@ from jitml.numpy.operands import (
     operand,
     settle,
 )
+from jitml.numpy.reductions import sum
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.ops.kinds import full_of
-from jitml.trace.core import type_of
-from jitml.typing import Array, ArrayLike, DTypeLike, Shape
+from jitml.trace.core import Tracer, type_of
+from jitml.typing import Array, ArrayLike, Shape
 
-# ---- repeating and turning ------------------------------------------------------------------
+__all__ = ["flip", "fliplr", "flipud", "meshgrid", "repeat", "resize", "roll", "rot90", "tile"]
 
 
 def tile(A: ArrayLike, reps: Shape) -> Array:
@@ -68,8 +72,6 @@ def repeat(
     counts = np.asarray(repeats) if total_repeat_length is None else None
     if counts is not None and counts.size == 1:
         return settle(_repeat_each(x, where, int(counts.reshape(()))))
-    from jitml.numpy.indexing import take
-
     if counts is None:
         return take(
             settle(x), _repeat_positions(repeats, shape(x)[where], total_repeat_length), where
@@ -93,8 +95,6 @@ def _repeat_each(x: Any, axis: int, count: int) -> Any:
 
 def _repeat_positions(repeats: ArrayLike, length: int, total: int | None) -> Any:
     """For each of `total` results, which element it repeats; the last one fills what is left."""
-    from jitml.numpy.reductions import cumsum, sum
-
     ends = cumsum(broadcast_to(repeats, (length,)))
     index = settle(mv.iota(type_of(ends).dtype, (total or 0, length), 0))
     passed = sum(settle(ew.ge(index, expand_to(ends, (total or 0, length)))), axis=1)
@@ -173,8 +173,6 @@ def roll(a: ArrayLike, shift: ArrayLike, axis: int | Sequence[int] | None = None
 
 
 def _is_abstract(x: Any) -> bool:
-    from jitml.trace.core import Tracer
-
     return isinstance(x, Tracer)
 
 
@@ -187,8 +185,6 @@ def _roll_by(x: Any, distance: int, axis: int) -> Any:
 
 
 def _roll_by_array(x: Any, shift: Any, number: int, count: int, axis: int) -> Any:
-    from jitml.numpy.arithmetic import remainder
-
     length = type_of(x).shape[axis]
     if not length:
         return x
@@ -241,77 +237,3 @@ def _in_common_shape(columns: list[Any]) -> list[Any]:
     """Each array in the common shape, its dtype left as it is."""
     shape = common_shape("meshgrid", columns)
     return [settle(expand_to(x, shape)) for x in columns]
-
-
-def diagonal(a: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
-    """The elements of a diagonal, as the last axis.
-
-    >>> print(diagonal(reshape(stack([1, 2, 3, 4]), (2, 2))))
-    [1 4]
-    """
-    x = operand(a, "diagonal")
-    rank = type_of(x).ndim
-    if rank < 2:
-        fail(ShapeError, f"diagonal: needs at least 2 dimensions, got {type_of(x)}")
-    pair = as_axes((axis1, axis2), rank, "diagonal")
-    order = [k for k in range(rank) if k not in pair] + list(pair)
-    x = mv.transpose(x, order)
-    *outer, rows, columns = type_of(x).shape
-    k = operator.index(offset)
-    count = max(0, min(rows, columns - k) if k >= 0 else min(rows + k, columns))
-    if not count:
-        return settle(take_slice(mv.reshape(x, (*outer, rows * columns)), len(outer), 0, 0))
-    # Element i of the diagonal lies columns + 1 further than element i − 1 in row-major order.
-    first = k if k >= 0 else -k * columns
-    flat = mv.reshape(x, (*outer, rows * columns))
-    last = first + (count - 1) * (columns + 1) + 1
-    return settle(take_slice(flat, len(outer), first, last, columns + 1))
-
-
-def diag(v: ArrayLike, k: int = 0) -> Array:
-    """A vector as the diagonal of a matrix, or the diagonal of a matrix.
-
-    >>> print(diag(stack([1, 2])))
-    [[1 0]
-     [0 2]]
-    """
-    x = operand(v, "diag")
-    if type_of(x).ndim == 2:
-        return diagonal(settle(x), k)
-    if type_of(x).ndim != 1:
-        fail(ShapeError, f"diag: needs 1 or 2 dimensions, got {type_of(x)}")
-    n, gap = type_of(x).shape[0], abs(operator.index(k))
-    size = n + gap
-    zero = full_of(type_of(x).with_shape(()), 0)
-    row = expand_to(mv.pad(x, zero, [(max(k, 0), max(-k, 0), 0)]), (size, size))
-    on = ew.eq(
-        ew.add(mv.iota(dtypes.INT32, (size, size), 0), k), mv.iota(dtypes.INT32, (size, size), 1)
-    )
-    return settle(ew.select(on, row, zero))
-
-
-def diagflat(v: ArrayLike, k: int = 0) -> Array:
-    """All elements as the diagonal of a matrix.
-
-    >>> diagflat(broadcast_to(1, (2, 2))).shape
-    (4, 4)
-    """
-    return diag(ravel(v), k)
-
-
-def trace(
-    a: ArrayLike,
-    offset: int = 0,
-    axis1: int = 0,
-    axis2: int = 1,
-    dtype: DTypeLike | None = None,
-    out: None = None,
-) -> Array:
-    """The sum of a diagonal.
-
-    >>> print(trace(reshape(stack([1, 2, 3, 4]), (2, 2))))
-    5
-    """
-    from jitml.numpy.reductions import sum
-
-    return sum(diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)

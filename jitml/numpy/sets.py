@@ -1,4 +1,4 @@
-"""Distinct elements, counts of elements and of bins."""
+"""Distinct elements, membership, counts of elements and of bins."""
 
 from __future__ import annotations
 
@@ -10,21 +10,34 @@ import numpy as np
 
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError
+from jitml.numpy.choice import choose
+from jitml.numpy.classification import isnan
+from jitml.numpy.comparison import equal
 from jitml.numpy.creation import asarray, full
-from jitml.numpy.elementwise import isnan, kind
+from jitml.numpy.cumulative import cumsum
+from jitml.numpy.extremes import max as _max
+from jitml.numpy.extremes import min as _min
 from jitml.numpy.indexing import take
 from jitml.numpy.joining import concatenate, take_slice
-from jitml.numpy.logic import where
-from jitml.numpy.manipulation import broadcast_to, moveaxis, ravel, reshape
-from jitml.numpy.operands import as_axis, cast, fail, operand, promoted, settle
-from jitml.numpy.reductions import cumsum
+from jitml.numpy.logic import logical_not
+from jitml.numpy.manipulation import broadcast_to, expand_dims, moveaxis, ravel, reshape
+from jitml.numpy.operands import as_axis, cast, fail, floated, kind, operand, promoted, settle
+from jitml.numpy.positions import nonzero, values_at_hand
+from jitml.numpy.ranges import linspace
+from jitml.numpy.reductions import any as _any
 from jitml.numpy.reductions import sum as _sum
-from jitml.numpy.search import argsort, nonzero, searchsorted, values_at_hand
+from jitml.numpy.search import searchsorted
+from jitml.numpy.sorting import argsort
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.trace.core import type_of
 from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike
+
+__all__ = [
+    "apply_along_axis", "bincount", "histogram", "histogram_bin_edges", "isin", "unique",
+    "unique_all", "unique_values",
+]  # fmt: skip
 
 # ---- sets -----------------------------------------------------------------------------------
 
@@ -90,11 +103,11 @@ def _unique(ar: ArrayLike, equal_nan: bool, size: int | None, fill_value: Any) -
     values = take(ordered, starts, mode="clip")
     if size is not None:
         filler = take_slice(ordered, 0, 0, 1) if fill_value is None else fill_value
-        values = where(there, values, cast(filler, x.dtype))
+        values = choose(there, values, cast(filler, x.dtype))
     ends = take_slice(ends, 0, 0, starts.shape[0])
     indices = take(order, starts, mode="clip")
     if size is not None:
-        indices = where(there, indices, take_slice(order, 0, 0, 1))
+        indices = choose(there, indices, take_slice(order, 0, 0, 1))
     shaped = reshape(inverse, type_of(operand(ar)).shape)
     return UniqueResult(values, indices, shaped, ends - starts)
 
@@ -117,6 +130,18 @@ def unique_values(x: ArrayLike, /, *, size: int | None = None, fill_value: Any =
     [1 3]
     """
     return _unique(x, False, size, fill_value).values
+
+
+def isin(
+    element: ArrayLike, test_elements: ArrayLike, assume_unique: bool = False, invert: bool = False
+) -> Array:
+    """Which elements occur among the test elements.
+
+    >>> print(isin(2, 2))
+    True
+    """
+    found = _any(equal(expand_dims(operand(element, "isin"), -1), ravel(test_elements)), axis=-1)
+    return logical_not(found) if invert else found
 
 
 def bincount(
@@ -158,11 +183,11 @@ def histogram(
     values = cast(operand(ravel(a)), edges.dtype)
     count = edges.shape[0] - 1
     place = searchsorted(edges, settle(values), side="right") - 1
-    place = where(settle(ew.eq(values, edges[-1])), count - 1, place)
+    place = choose(settle(ew.eq(values, edges[-1])), count - 1, place)
     amounts = (
         full((), 1, edges.dtype) if weights is None else cast(operand(ravel(weights)), edges.dtype)
     )
-    place = where(place < 0, count, place)
+    place = choose(place < 0, count, place)
     total = full((count,), 0, edges.dtype).at[place].add(settle(amounts), mode="drop")
     if density:
         widths = edges[1:] - edges[:-1]
@@ -182,11 +207,6 @@ def histogram_bin_edges(
     >>> print(histogram_bin_edges(jnp.array([0.0, 1.0]), 2))
     [0.  0.5 1. ]
     """
-    from jitml.numpy.elementwise import floated
-    from jitml.numpy.ranges import linspace
-    from jitml.numpy.reductions import max as _max
-    from jitml.numpy.reductions import min as _min
-
     if isinstance(bins, str):
         fail(
             ArgumentError,
@@ -203,8 +223,8 @@ def histogram_bin_edges(
     else:
         low, high = _min(x), _max(x)
     same = settle(ew.eq(*promoted("histogram", low, high)))
-    low = where(same, settle(operand(low)) - 0.5, low)
-    high = where(same, settle(operand(high)) + 0.5, high)
+    low = choose(same, settle(operand(low)) - 0.5, low)
+    high = choose(same, settle(operand(high)) + 0.5, high)
     return linspace(low, high, operator.index(bins) + 1).astype(x.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Means, variances, quantiles and norms of samples.
+"""Means and variances.
 
 16-bit floats are computed in float32 and rounded once.
 """
@@ -10,9 +10,9 @@ from typing import Any
 
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError
-from jitml.numpy.elementwise import isnan, kind
+from jitml.numpy.choice import choose
+from jitml.numpy.classification import isnan
 from jitml.numpy.logic import logical_and, logical_not
-from jitml.numpy.logic import where as _where
 from jitml.numpy.manipulation import broadcast_to
 from jitml.numpy.nan_reductions import without_nan
 from jitml.numpy.operands import (
@@ -22,16 +22,20 @@ from jitml.numpy.operands import (
     expand_to,
     fail,
     inexact,
+    kind,
     operand,
     promoted,
     settle,
     strong,
 )
 from jitml.numpy.reductions import sum as _sum
+from jitml.numpy.rows import Function, alike
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike, Axis, DTypeLike
+
+__all__ = ["average", "mean", "nanmean", "nanstd", "nanvar", "std", "var"]
 
 
 def working_operand(name: str, a: ArrayLike, dtype: DTypeLike | None) -> tuple[Any, Any]:
@@ -149,26 +153,16 @@ def _square_size(x: Any) -> Any:
     return ew.add(ew.mul(re, re), ew.mul(im, im))
 
 
-def std(
-    a: ArrayLike,
-    axis: Axis = None,
-    dtype: DTypeLike | None = None,
-    out: None = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    *,
-    where: ArrayLike | None = None,
-    correction: float | None = None,
-) -> Array:
-    """The square root of the variance.
+def _root(variance: Function, name: str, summary: str, call: str, result: str) -> Function:
+    """The standard deviation that belongs to a variance."""
 
-    >>> import jitml.numpy as jnp
-    >>> print(std(jnp.array([1.0, 3.0])))
-    1.0
-    """
-    found = var(a, axis, dtype, out, ddof, keepdims, where=where, correction=correction)
-    return settle(ew.sqrt(operand(found)))
+    def function(*arguments: Any, **options: Any) -> Array:
+        return settle(ew.sqrt(operand(variance(*arguments, **options))))
 
+    return alike(variance, function, name, summary, call, result)
+
+
+std = _root(var, "std", "The square root of the variance.", "std(array([1.0, 3.0]))", "1.0")
 
 # ---- without NaN ----------------------------------------------------------------------------
 
@@ -214,22 +208,9 @@ def nanvar(
     good = _numbers(a, where)
     result = var(settle(without_nan(a, 0)), axis, dtype, out, ddof, keepdims, where=good)
     count = _sum(good, axis, keepdims=keepdims)
-    return settle(operand(_where(count > ddof, result, math.nan)))
+    return settle(operand(choose(count > ddof, result, math.nan)))
 
 
-def nanstd(
-    a: ArrayLike,
-    axis: Axis = None,
-    dtype: DTypeLike | None = None,
-    out: None = None,
-    ddof: float = 0,
-    keepdims: bool = False,
-    where: ArrayLike | None = None,
-) -> Array:
-    """The standard deviation without NaN.
-
-    >>> import jitml.numpy as jnp
-    >>> print(nanstd(jnp.array([1.0, 3.0, float("nan")])))
-    1.0
-    """
-    return settle(ew.sqrt(operand(nanvar(a, axis, dtype, out, ddof, keepdims, where))))
+nanstd = _root(
+    nanvar, "nanstd", "The standard deviation without NaN.", "nanstd(array([1.0, 3.0, nan]))", "1.0"
+)

@@ -13,17 +13,22 @@ import numpy as np
 
 from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
-from jitml.numpy.operands import (
-    as_dtype,
-    inexact,
-    is_number,
-    kind_of,
-    operand,
-    promoted_kind,
-)
+from jitml.numpy.creation import asarray
+from jitml.numpy.operands import as_dtype, is_number, kind_of, operand, promoted_kind
+from jitml.numpy.operands import inexact as inexact_of
 from jitml.trace.core import Tracer
 from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike, ConcreteArray, DTypeLike
+
+__all__ = [
+    "bfloat16", "bool_", "can_cast", "cdouble", "character", "complex64", "complex128", "complex_",
+    "complexfloating", "csingle", "double", "e", "euler_gamma", "finfo", "flexible", "float16",
+    "float32", "float64", "float_", "floating", "generic", "iinfo", "inexact", "inf", "int8",
+    "int16", "int32", "int64", "int_", "integer", "iscomplexobj", "isdtype", "isrealobj",
+    "isscalar", "issubdtype", "iterable", "nan", "newaxis", "number", "object_", "pi",
+    "promote_types", "result_type", "signedinteger", "single", "uint", "uint8", "uint16", "uint32",
+    "uint64", "unsignedinteger",
+]  # fmt: skip
 
 pi, e, inf, nan, newaxis = math.pi, math.e, math.inf, math.nan, None
 euler_gamma = 0.577215664901532860606512090082402431
@@ -38,8 +43,6 @@ class ScalarType:
         self.dtype = dtype
 
     def __call__(self, x: Any = 0) -> Array:
-        from jitml.numpy.creation import asarray
-
         return asarray(x, dtype=self.dtype)
 
     @property
@@ -70,7 +73,7 @@ complex64, complex128 = (ScalarType(np.dtype(f"complex{n}")) for n in (64, 128))
 single, double, csingle, cdouble = float32, float64, complex64, complex128
 
 generic, number, integer, signedinteger = np.generic, np.number, np.integer, np.signedinteger
-unsignedinteger, inexact_, floating = np.unsignedinteger, np.inexact, np.floating
+unsignedinteger, inexact, floating = np.unsignedinteger, np.inexact, np.floating
 complexfloating, character, flexible, object_ = (
     np.complexfloating,
     np.character,
@@ -247,7 +250,7 @@ def to_inexact_dtype(dtype: DTypeLike) -> DType:
     >>> print(to_inexact_dtype("int32"))
     float32
     """
-    return inexact(as_dtype(dtype))
+    return inexact_of(as_dtype(dtype))
 
 
 def isscalar(element: Any) -> bool:

@@ -10,10 +10,10 @@ import numpy as np
 
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError, ShapeError
-from jitml.numpy import arithmetic, joining, manipulation, reductions
+from jitml.numpy import arithmetic, cumulative, extremes, joining, manipulation
 from jitml.numpy import elementwise as el
 from jitml.numpy.indexing import take
-from jitml.numpy.operands import as_axis, as_shape, fail, operand, settle
+from jitml.numpy.operands import as_axis, as_shape, fail, floated, operand, settle
 from jitml.numpy.ranges import arange
 from jitml.numpy.search import searchsorted
 from jitml.ops.sort import sort, top_k
@@ -118,9 +118,9 @@ def _places(
 ) -> Array:
     if p is None:
         return randint(key, shape, 0, count)
-    chances = settle(el.floated("random.choice", p))
+    chances = settle(floated("random.choice", p))
     if replace:
-        sums = reductions.cumsum(chances)
+        sums = cumulative.cumsum(chances)
         total = take(sums, -1)
         drawn = total * (1 - uniform(key, shape, sums.dtype))
         return searchsorted(sums, drawn)
@@ -145,7 +145,7 @@ def categorical(
     >>> print(categorical(random.key(0), jnp.array([0.0, 100.0])))
     1
     """
-    scores = settle(el.floated("random.categorical", logits))
+    scores = settle(floated("random.categorical", logits))
     if dtypes.is_complex(scores.dtype):
         fail(ArgumentError, "random.categorical: logits are real")
     rank = scores.ndim
@@ -163,7 +163,7 @@ def categorical(
         inner = list(batch)
         inner.insert(where + rank, length)
         noise = gumbel(key, (*prefix, *inner), scores.dtype, mode)
-        return reductions.argmax(arithmetic.add(noise, scores), axis=where)
+        return extremes.argmax(arithmetic.add(noise, scores), axis=where)
     draws = math.prod(prefix)
     if draws > length:
         fail(ArgumentError, f"random.categorical: {draws} draws of {length} without replacement")

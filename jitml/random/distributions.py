@@ -14,7 +14,7 @@ import numpy as np
 from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
 from jitml.ir.errors import ArgumentError, DTypeError, ShapeError
-from jitml.numpy import arithmetic, joining, logic, reductions
+from jitml.numpy import arithmetic, comparison, joining, reductions
 from jitml.numpy import elementwise as el
 from jitml.numpy.operands import (
     as_dtype,
@@ -173,7 +173,7 @@ def _integer_bounds(
         return low, high, literal(False)
     if is_number(maxval):
         return low, high, literal(int(maxval) > highest)
-    beyond = operand(logic.greater(maxval, highest))
+    beyond = operand(comparison.greater(maxval, highest))
     return low, high, expand_to(beyond, shape) if type_of(beyond).shape else beyond
 
 

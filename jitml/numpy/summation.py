@@ -14,12 +14,15 @@ from typing import Any
 
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.numpy.linear_algebra import contract
-from jitml.numpy.operands import cast, expand_to, fail, operand, promoted, settle
+from jitml.numpy.matrices import diagonal
+from jitml.numpy.operands import as_dtype, cast, expand_to, fail, operand, promoted, settle
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.ops.reduction import reduce_or, reduce_sum
 from jitml.trace.core import type_of
 from jitml.typing import Array, DTypeLike
+
+__all__ = ["einsum", "einsum_path"]
 
 _SPARE = string.ascii_letters + "".join(map(chr, range(0x3B1, 0x3C9)))
 
@@ -53,8 +56,6 @@ def einsum(
     labels = "".join(c for c in labels if c in result)
     value = mv.transpose(value, [labels.index(c) for c in result])
     if preferred_element_type is not None:
-        from jitml.numpy.operands import as_dtype
-
         value = cast(value, as_dtype(preferred_element_type))
     return settle(value)
 
@@ -146,8 +147,6 @@ def _prepared(x: Any, term: str, sizes: dict[str, int]) -> tuple[Any, str]:
 
 
 def _diagonal(x: Any, term: str, label: str) -> tuple[Any, str]:
-    from jitml.numpy.repeating import diagonal
-
     i, j = term.index(label), term.rindex(label)
     shape = type_of(x).shape
     if shape[i] != shape[j]:
