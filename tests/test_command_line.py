@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import PACKAGES
 
 import jitml
 import jitml.numpy as jnp
 from jitml.__main__ import cache_report, clear_cache, main, rule_matrix
 from jitml.pipeline.disk import KERNEL, PROGRAM, Disk
 
-ROOT = Path(__file__).parent.parent
 MODULE = """
 import functools
 import jitml
@@ -130,7 +130,7 @@ def test_explain_of_no_file(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_reader_that_stops_early_is_no_error() -> None:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'runtime'}"}
+    environment = {**os.environ, "PYTHONPATH": PACKAGES}
     command = [sys.executable, "-m", "jitml", "ops"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment

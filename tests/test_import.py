@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+from places import PACKAGES
 
 
 def run(code: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'runtime'}"}
+    environment = {**os.environ, "PYTHONPATH": PACKAGES}
     command = [sys.executable, "-W", "error", "-c", code]
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, check=True

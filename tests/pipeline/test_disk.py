@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import PACKAGES
 
 from jitml.pipeline import disk as disk_module
 from jitml.pipeline.disk import KERNEL, PROGRAM, Disk, default_folder, default_limit_bytes
 from jitml_runtime import packing
 from jitml_runtime.packing import KEY_BYTES, FormatError, key_of, seal, unseal
 
-ROOT = Path(__file__).parent.parent.parent
 KEY = bytes(range(KEY_BYTES))
 
 
@@ -200,7 +200,7 @@ def test_a_folder_that_cannot_be_written_is_only_read(
 
 
 def run(code: str, *arguments: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'runtime'}"}
+    environment = {**os.environ, "PYTHONPATH": PACKAGES}
     command = [sys.executable, "-W", "error", "-c", code, *arguments]
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, check=True
@@ -238,7 +238,7 @@ for n in range(10**6):
 
 
 def test_a_process_killed_while_it_writes_leaves_whole_entries(folder: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'runtime'}"}
+    environment = {**os.environ, "PYTHONPATH": PACKAGES}
     for delay in (0.0, 0.02, 0.045, 0.07):
         command = [sys.executable, "-c", KILLED, str(folder)]
         with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places import PACKAGES
 
 import jitml
 import jitml.numpy as jnp
@@ -57,7 +58,7 @@ print(compiled, s.graphs_found > 0, *(m in sys.modules for m in ("llvmlite", "ji
 
 def run(folder: Path, code: str = PROGRAM_TEXT, **environment: str) -> list[str]:
     """Lines that a new process prints, with its cache in `folder`."""
-    given = {"PYTHONPATH": f"{ROOT}:{ROOT / 'runtime'}", "JITML_CACHE_DIR": str(folder)}
+    given = {"PYTHONPATH": PACKAGES, "JITML_CACHE_DIR": str(folder)}
     given |= {"JITML_CACHE": "1", **environment}
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(
@@ -145,7 +146,7 @@ def test_a_folder_that_cannot_be_used_does_not_matter(
 
 
 def test_two_processes_fill_one_folder(filled: tuple[Path, list[str]], tmp_path: Path) -> None:
-    given = {"PYTHONPATH": f"{ROOT}:{ROOT / 'runtime'}", "JITML_CACHE_DIR": str(tmp_path / "c")}
+    given = {"PYTHONPATH": PACKAGES, "JITML_CACHE_DIR": str(tmp_path / "c")}
     given |= {"JITML_CACHE": "1"}
     processes = [
         subprocess.Popen(
