@@ -12,7 +12,7 @@ setup(
         Extension(
             "jitml_runtime._core",
             sources=sorted(glob("runtime/core/*.c")),
-            depends=["runtime/core/core.h"],
+            depends=sorted(glob("runtime/core/*.h")),
             extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
             extra_link_args=["-pthread"],
             optional=True,

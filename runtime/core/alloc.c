@@ -181,7 +181,7 @@ static size_t trim_locked(void)
 
 void *block_acquire(size_t size_bytes)
 {
-    if (size_bytes > MAX_BLOCK)
+    if (size_bytes > MAX_BLOCK || allocation_fails())
         return NULL;
     size_t capacity;
     int class = class_of(size_bytes, &capacity);

@@ -323,13 +323,16 @@ static PyObject *array_reduce(Array *self, PyObject *unused)
     void *data = array_data(self);
     if (!data)
         return NULL;
-    PyObject *shape = shape_to_tuple(self->dimensions, self->shape);
-    if (!shape)
-        return NULL;
-    return Py_BuildValue("O(NNNO)", rebuild_function,
-                         PyObject_Str(dtype_rows[self->dtype].dtype), shape,
-                         PyBytes_FromStringAndSize(data, (Py_ssize_t)array_bytes(self)),
-                         self->weak ? Py_True : Py_False);
+    PyObject *shape = shape_to_tuple(self->dimensions, self->shape), *bytes = NULL;
+    PyObject *dtype = shape ? PyObject_Str(dtype_rows[self->dtype].dtype) : NULL;
+    if (dtype)
+        bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)array_bytes(self));
+    PyObject *parts = bytes ? Py_BuildValue("O(OOOO)", rebuild_function, dtype, shape, bytes,
+                                            self->weak ? Py_True : Py_False) : NULL;
+    Py_XDECREF(bytes);
+    Py_XDECREF(dtype);
+    Py_XDECREF(shape);
+    return parts;
 }
 
 /* ---- the type ---- */
@@ -406,14 +409,6 @@ static int read_dtype_rows(void)
     }
     dtype_count = (int)count;
     return 0; /* the reference to `rows` is kept: the table points into it */
-}
-
-static PyObject *imported(const char *module_name, const char *name)
-{
-    PyObject *module = PyImport_ImportModule(module_name);
-    PyObject *value = module ? PyObject_GetAttrString(module, name) : NULL;
-    Py_XDECREF(module);
-    return value;
 }
 
 int array_setup(PyObject *module)

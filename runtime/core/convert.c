@@ -255,17 +255,13 @@ int convert_setup(void)
         .slots = window_slots,
     };
     WindowType = (PyTypeObject *)PyType_FromSpec(&spec);
-    PyObject *numpy = PyImport_ImportModule("numpy");
-    if (numpy) {
-        ndarray_type = PyObject_GetAttrString(numpy, "ndarray");
-        numpy_array = PyObject_GetAttrString(numpy, "array");
-        numpy_generic = PyObject_GetAttrString(numpy, "generic");
-        Py_DECREF(numpy);
-    }
-    name_array_struct = PyUnicode_InternFromString("__array_struct__");
-    name_dtype = PyUnicode_InternFromString("dtype");
-    name_copy = PyUnicode_InternFromString("copy");
-    name_astype = PyUnicode_InternFromString("astype");
+    ndarray_type = imported("numpy", "ndarray");
+    numpy_array = imported("numpy", "array");
+    numpy_generic = imported("numpy", "generic");
+    name_array_struct = interned("__array_struct__");
+    name_dtype = interned("dtype");
+    name_copy = interned("copy");
+    name_astype = interned("astype");
     bool ready = WindowType && ndarray_type && numpy_array && numpy_generic && name_array_struct
               && name_dtype && name_copy && name_astype;
     return ready ? 0 : -1;

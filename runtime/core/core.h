@@ -10,6 +10,7 @@
  * plan.c      a plan of Python data becomes tables
  * execute.c   Executable: runs the tables
  * settings.c  functions of the module about threads and memory
+ * failures.c  allocations that fail on request, in builds for tests
  * module.c    the module
  */
 #ifndef JITML_CORE_H
@@ -214,8 +215,22 @@ void tables_clear(Tables *tables);
 
 int execute_setup(PyObject *module);
 
+/* ---- module.c: for the setup of the others; an error that is set stays, and the result is NULL */
+
+PyObject *imported(const char *module_name, const char *name);
+PyObject *interned(const char *text);
+
 /* ---- settings.c --------------------------------------------------------------------------- */
 
 int settings_setup(PyObject *module);
+
+/* ---- failures.c --------------------------------------------------------------------------- */
+
+#ifdef JITML_FAIL_ALLOCATIONS
+#include "failures.h"
+#else
+#define allocation_fails() false /* whether the allocation that is about to be made is to fail */
+#endif
+int failures_setup(PyObject *module);
 
 #endif

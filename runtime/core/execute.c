@@ -524,14 +524,10 @@ int execute_setup(PyObject *module)
         .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
         .slots = executable_slots,
     };
-    PyObject *plans = PyImport_ImportModule("jitml_runtime.plan");
-    PyObject *errors = plans ? PyImport_ImportModule("jitml_runtime.errors") : NULL;
-    if (errors) {
-        check_plan = PyObject_GetAttrString(plans, "check_plan");
-        kernel_fault = PyObject_GetAttrString(errors, "KernelFault");
-    }
-    Py_XDECREF(plans);
-    Py_XDECREF(errors);
+    check_plan = imported("jitml_runtime.plan", "check_plan");
+    kernel_fault = imported("jitml_runtime.errors", "KernelFault");
+    if (!kernel_fault)
+        return -1;
     ExecutableType = (PyTypeObject *)PyType_FromSpec(&spec);
     if (!check_plan || !kernel_fault || !ExecutableType)
         return -1;

@@ -139,12 +139,8 @@ int interrupt_setup(void)
 #ifndef __linux__
     main_thread = PyThread_get_thread_ident();
 #endif
-    PyObject *module = PyImport_ImportModule("_signal");
-    if (!module)
-        return -1;
-    get_signal = PyObject_GetAttrString(module, "getsignal");
-    default_handler = PyObject_GetAttrString(module, "default_int_handler");
-    interrupt_number = PyLong_FromLong(SIGINT);
-    Py_DECREF(module);
+    get_signal = imported("_signal", "getsignal");
+    default_handler = imported("_signal", "default_int_handler");
+    interrupt_number = default_handler ? PyLong_FromLong(SIGINT) : NULL;
     return get_signal && default_handler && interrupt_number ? 0 : -1;
 }

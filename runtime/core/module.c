@@ -3,6 +3,19 @@
 
 #include <pthread.h>
 
+PyObject *imported(const char *module_name, const char *name)
+{
+    PyObject *module = PyErr_Occurred() ? NULL : PyImport_ImportModule(module_name);
+    PyObject *value = module ? PyObject_GetAttrString(module, name) : NULL;
+    Py_XDECREF(module);
+    return value;
+}
+
+PyObject *interned(const char *text)
+{
+    return PyErr_Occurred() ? NULL : PyUnicode_InternFromString(text);
+}
+
 static PyObject *from_numpy(PyObject *module, PyObject *args, PyObject *keywords)
 {
     (void)module;
@@ -116,8 +129,9 @@ PyMODINIT_FUNC PyInit__core(void)
     PyObject *module = PyModule_Create(&definition);
     if (!module)
         return NULL;
-    if (operators_setup() < 0 || convert_setup() < 0 || interrupt_setup() < 0
-        || array_setup(module) < 0 || execute_setup(module) < 0 || settings_setup(module) < 0) {
+    if (failures_setup(module) < 0 || operators_setup() < 0 || convert_setup() < 0
+        || interrupt_setup() < 0 || array_setup(module) < 0 || execute_setup(module) < 0
+        || settings_setup(module) < 0) {
         Py_DECREF(module);
         return NULL;
     }

@@ -235,8 +235,6 @@ PyObject *set_operators(PyObject *module, PyObject *table)
 
 int operators_setup(void)
 {
-    PyObject *errors = PyImport_ImportModule("jitml_runtime.errors");
-    immutable_message = errors ? PyObject_GetAttrString(errors, "IMMUTABLE") : NULL;
-    Py_XDECREF(errors);
+    immutable_message = imported("jitml_runtime.errors", "IMMUTABLE");
     return immutable_message ? 0 : -1;
 }

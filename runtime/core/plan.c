@@ -16,9 +16,15 @@ static void *table_of(Py_ssize_t count, size_t size)
     return table;
 }
 
+/* An attribute; NULL if an error is set, also one from before, which looking would clear. */
+static PyObject *attribute(PyObject *owner, const char *name)
+{
+    return PyErr_Occurred() ? NULL : PyObject_GetAttrString(owner, name);
+}
+
 static int64_t number_attribute(PyObject *owner, const char *name)
 {
-    PyObject *value = PyObject_GetAttrString(owner, name);
+    PyObject *value = attribute(owner, name);
     int64_t number = value ? PyLong_AsLongLong(value) : -1;
     Py_XDECREF(value);
     return number;
@@ -27,7 +33,7 @@ static int64_t number_attribute(PyObject *owner, const char *name)
 /* The attribute as a tuple; its count goes to *count. */
 static PyObject *tuple_attribute(PyObject *owner, const char *name, Py_ssize_t *count)
 {
-    PyObject *value = PyObject_GetAttrString(owner, name);
+    PyObject *value = attribute(owner, name);
     PyObject *tuple = value ? PySequence_Tuple(value) : NULL;
     Py_XDECREF(value);
     *count = tuple ? PyTuple_GET_SIZE(tuple) : 0;
@@ -37,9 +43,9 @@ static PyObject *tuple_attribute(PyObject *owner, const char *name, Py_ssize_t *
 static int read_spec(Spec *spec, PyObject *source)
 {
     int64_t shape[MAX_DIMENSIONS];
-    PyObject *dtype = PyObject_GetAttrString(source, "dtype");
-    PyObject *extents = PyObject_GetAttrString(source, "shape");
-    PyObject *weak = PyObject_GetAttrString(source, "weak");
+    PyObject *dtype = attribute(source, "dtype");
+    PyObject *extents = attribute(source, "shape");
+    PyObject *weak = attribute(source, "weak");
     spec->dtype = dtype ? dtype_code(dtype) : -1;
     spec->dimensions = extents && spec->dtype >= 0 ? shape_from_tuple(extents, shape) : -1;
     int is_weak = weak ? PyObject_IsTrue(weak) : -1;
