@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jitml import dlpack as dlpack
     from jitml import dtypes as dtypes
     from jitml import errors as errors
+    from jitml import export as export
     from jitml import lax as lax
     from jitml import nn as nn
     from jitml import numpy as numpy
@@ -55,7 +56,7 @@ __version__ = "0.1.0"
 
 _MODULES = frozenset(
     {
-        "config", "dlpack", "dtypes", "errors", "lax", "nn", "numpy", "random", "tree",
+        "config", "dlpack", "dtypes", "errors", "export", "lax", "nn", "numpy", "random", "tree",
         "tree_util", "typing",
     }
 )  # fmt: skip

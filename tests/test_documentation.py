@@ -59,7 +59,8 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_python_in_the_readme(number: int, tmp_path: Path) -> None:
+def test_python_in_the_readme(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     assert run_source(blocks("python")[number], tmp_path / "model.py", {"__name__": "__main__"})
 
 

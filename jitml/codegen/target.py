@@ -7,6 +7,7 @@ before.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,18 +55,40 @@ def _machine(target: Target, level: int) -> Any:
     )
 
 
+def named_target(cpu: str, vector_bytes: int) -> Target:
+    """A processor by the name that LLVM knows it under, on this system."""
+    return Target(_llvm().get_process_triple(), cpu, "", vector_bytes)
+
+
+def _parse(text: str, target: Target, level: int) -> Any:
+    layout = _machine(target, level).target_data
+    header = f'target triple = "{target.triple}"\ntarget datalayout = "{layout}"\n'
+    return _llvm().parse_assembly(header + text)
+
+
 def compile_object(text: str, target: Target, level: int) -> bytes:
     """Compile LLVM IR text to a relocatable object at codegen `level`, with no middle-end pass."""
-    llvm = _llvm()
-    machine = _machine(target, level)
-    header = f'target triple = "{target.triple}"\ntarget datalayout = "{machine.target_data}"\n'
-    module = llvm.parse_assembly(header + text)
-    return bytes(machine.emit_object(module))
+    return bytes(_machine(target, level).emit_object(_parse(text, target, level)))
 
 
 def compile_assembly(text: str, target: Target, level: int) -> str:
     """The same as readable assembly."""
-    llvm = _llvm()
-    machine = _machine(target, level)
-    header = f'target triple = "{target.triple}"\ntarget datalayout = "{machine.target_data}"\n'
-    return str(machine.emit_assembly(llvm.parse_assembly(header + text)))
+    return str(_machine(target, level).emit_assembly(_parse(text, target, level)))
+
+
+def compile_linked(main: str, parts: Mapping[str, str], target: Target, level: int) -> bytes:
+    """Compile `main` and the texts of other modules to one object, of which only what `main`
+    defines can be seen from outside. It calls function f of the part p as `p.f`.
+    """
+    whole = _parse(main, target, level)
+    hidden = []
+    for prefix, text in parts.items():
+        module = _parse(text, target, level)
+        for function in module.functions:
+            if not function.is_declaration and function.linkage.name == "external":
+                function.name = f"{prefix}.{function.name}"
+                hidden.append(function.name)
+        whole.link_in(module)
+    for name in hidden:
+        whole.get_function(name).linkage = "internal"
+    return bytes(_machine(target, level).emit_object(whole))

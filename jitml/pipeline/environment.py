@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import functools
 import os
-import platform
 import sys
 
 import ml_dtypes
 import numpy as np
 
+from jitml_runtime import processor
 from jitml_runtime.code import IMPORTED_AT
 from jitml_runtime.packing import key_of
 
 _FOLDERS = ("ir", "trace", "scalar", "ops", "transforms", "codegen", "pipeline")
-_CPU_FIELDS = (b"vendor_id", b"cpu family", b"model", b"stepping", b"flags")
-_ARM_FIELDS = (b"CPU implementer", b"CPU architecture", b"CPU variant", b"CPU part", b"Features")
+_X86_FIELDS = ("vendor_id", "cpu family", "model", "stepping", "flags")
+_ARM_FIELDS = ("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "Features")
 
 
 @functools.cache
@@ -28,7 +28,7 @@ def compiler_key() -> bytes | None:
     machine, compiler, layer = _machine(), _compiler(), _digest_of("codegen/target.py")
     if machine is None or compiler is None or layer is None:
         return None
-    return key_of(sys.platform.encode(), platform.machine().encode(), machine, compiler, layer)
+    return key_of(processor.platform_name().encode(), machine, compiler, layer)
 
 
 @functools.cache
@@ -44,16 +44,12 @@ def program_key() -> bytes | None:
 
 def _machine() -> bytes | None:
     """The processor and what it can do."""
-    text = _read("/proc/cpuinfo", 1 << 14)
-    if text is None:
+    fields = processor.description() or {}
+    if processor.features() is None:
         return None
-    fields: dict[bytes, bytes] = {}
-    for line in text.splitlines():
-        name, _, value = line.partition(b":")
-        fields.setdefault(name.strip(), value.strip())
-    known = [fields[name] for name in (*_CPU_FIELDS, *_ARM_FIELDS) if name in fields]
-    has_features = b"flags" in fields or b"Features" in fields
-    return b"\n".join(known) if has_features else None
+    return "\n".join(
+        [fields[name] for name in (*_X86_FIELDS, *_ARM_FIELDS) if name in fields]
+    ).encode()
 
 
 def _compiler() -> bytes | None:

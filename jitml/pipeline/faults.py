@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from jitml.codegen.kernel import Site
 from jitml.codegen.plan import Program
 from jitml.ir.errors import OutOfBoundsError
 from jitml.ir.graph import Eqn
@@ -13,17 +16,22 @@ from jitml_runtime import KernelFault
 def explain_fault(program: Program, fault: KernelFault) -> OutOfBoundsError:
     """The error for a check that has failed while `program` ran."""
     sites = program.sites[fault.instruction]
-    eqn = sites[fault.site].eqn
-    operand = eqn.inputs[0].type
-    axis = _axis(eqn, [n for n, site in enumerate(sites) if site.eqn is eqn].index(fault.site))
-    where = "" if axis is None else f"axis {axis} with size {operand.shape[axis]} of "
     return OutOfBoundsError(
-        f"index {fault.value} is out of bounds for {where}{operand} "
+        f"index {fault.value} is out of bounds for {describe_site(sites, fault.site)} "
         f"(at element {fault.index} of the result)",
         hint="x.at[index].get(mode='fill') reads, .set(…, mode='drop') writes only what is inside; "
         "'clip' takes the nearest",
-        source=eqn.source,
+        source=sites[fault.site].eqn.source,
     )
+
+
+def describe_site(sites: Sequence[Site], number: int) -> str:
+    """What a check of an instruction is about: `axis 0 with size 3 of f32[3]`."""
+    eqn = sites[number].eqn
+    operand = eqn.inputs[0].type
+    axis = _axis(eqn, [n for n, site in enumerate(sites) if site.eqn is eqn].index(number))
+    where = "" if axis is None else f"axis {axis} with size {operand.shape[axis]} of "
+    return f"{where}{operand}"
 
 
 def _axis(eqn: Eqn, number: int) -> int | None:

@@ -62,6 +62,9 @@ def _warn(error: ImportError) -> None:
 
 EXECUTOR = "python" if _wants_python() else "native"
 
+if TYPE_CHECKING:
+    from .deployment import Program
+
 if TYPE_CHECKING or EXECUTOR == "native":
     from ._core import (
         Array,
@@ -104,6 +107,18 @@ else:
 
 set_num_threads(_default_thread_count())
 
+
+def load(path: str | _os.PathLike[str]) -> Program:
+    """Return the program in a file that `jitml.export.save` has written.
+
+    Raises LoadError, which says why, if it is damaged, was made by another version or for another
+    kind of machine, or uses what this processor cannot do.
+    """
+    from .deployment import load as load_program
+
+    return load_program(path)
+
+
 __all__ = [
     "EXECUTOR",
     "Array",
@@ -126,6 +141,7 @@ __all__ = [
     "from_numpy",
     "get_num_threads",
     "list_stored_arrays",
+    "load",
     "load_object",
     "memory_stats",
     "rebuild_array",
