@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from jitml import tree_util as tree_util
     from jitml import typing as typing
     from jitml.abstract import ShapeDtypeStruct as ShapeDtypeStruct
+    from jitml.compilation import clear_caches as clear_caches
+    from jitml.compilation import eval_shape as eval_shape
+    from jitml.compilation import explain as explain
+    from jitml.compilation import jit as jit
+    from jitml.compilation import make_graph as make_graph
+    from jitml.compilation import make_jaxpr as make_jaxpr
     from jitml.config import enable_x64 as enable_x64
     from jitml.config import num_threads as num_threads
     from jitml.differentiation import grad as grad
@@ -34,20 +40,14 @@ if TYPE_CHECKING:
     from jitml.differentiation import linearize as linearize
     from jitml.differentiation import value_and_grad as value_and_grad
     from jitml.differentiation import vjp as vjp
-    from jitml.dispatch import checking_leaks as checking_leaks
-    from jitml.dispatch import clear_caches as clear_caches
-    from jitml.dispatch import disable_jit as disable_jit
-    from jitml.dispatch import ensure_compile_time_eval as ensure_compile_time_eval
-    from jitml.dispatch import eval_shape as eval_shape
-    from jitml.dispatch import jit as jit
-    from jitml.dispatch import make_graph as make_graph
-    from jitml.dispatch import make_jaxpr as make_jaxpr
-    from jitml.explanation import explain as explain
     from jitml.jacobians import hessian as hessian
     from jitml.jacobians import jacfwd as jacfwd
     from jitml.jacobians import jacrev as jacrev
     from jitml.memory import memory_stats as memory_stats
     from jitml.memory import release_memory as release_memory
+    from jitml.scopes import disable_jit as disable_jit
+    from jitml.scopes import ensure_compile_time_eval as ensure_compile_time_eval
+    from jitml.trace.core import checking_leaks as checking_leaks
     from jitml.typing import Array as Array
     from jitml.vectorization import vmap as vmap
 
@@ -63,16 +63,16 @@ _MODULES = frozenset(
 _FUNCTIONS = {
     "Array": "typing",
     "ShapeDtypeStruct": "abstract",
-    "checking_leaks": "dispatch",
-    "clear_caches": "dispatch",
-    "disable_jit": "dispatch",
+    "checking_leaks": "trace.core",
+    "clear_caches": "compilation",
+    "disable_jit": "scopes",
     "enable_x64": "config",
-    "ensure_compile_time_eval": "dispatch",
-    "eval_shape": "dispatch",
-    "explain": "explanation",
-    "jit": "dispatch",
-    "make_graph": "dispatch",
-    "make_jaxpr": "dispatch",
+    "ensure_compile_time_eval": "scopes",
+    "eval_shape": "compilation",
+    "explain": "compilation",
+    "jit": "compilation",
+    "make_graph": "compilation",
+    "make_jaxpr": "compilation",
     "grad": "differentiation",
     "hessian": "jacobians",
     "jacfwd": "jacobians",

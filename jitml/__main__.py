@@ -125,7 +125,7 @@ def clear_cache() -> str:
 
 
 def _explain(given: argparse.Namespace) -> str:
-    from jitml.explanation import explain
+    from jitml.compilation import explain
 
     path, _, name = given.function.rpartition(":")
     if not path or not Path(path).is_file():

@@ -8,17 +8,16 @@ from typing import Any
 
 from jitml.ir.errors import ArgumentError
 from jitml.ir.source import user_source
-from jitml.trace.numbers import DEFAULT_DTYPES
-from jitml_runtime import get_num_threads, scope_num_threads, set_num_threads
+from jitml_runtime import calling, get_num_threads, scope_num_threads, set_num_threads
 from jitml_runtime.threads import check_thread_count
 
 
 def _read_wide() -> bool:
-    return DEFAULT_DTYPES.is_wide
+    return calling.is_wide
 
 
 def _write_wide(value: Any) -> None:
-    type(DEFAULT_DTYPES).wide_everywhere = bool(value)
+    calling.wide_everywhere = bool(value)
 
 
 def _write_threads(value: Any) -> None:
@@ -77,12 +76,12 @@ def enable_x64(new_val: bool = True) -> Iterator[None]:
     ...     print(jnp.zeros(2).dtype)
     float64
     """
-    before = DEFAULT_DTYPES.wide
-    DEFAULT_DTYPES.wide = bool(new_val)
+    before = calling.wide
+    calling.wide = bool(new_val)
     try:
         yield
     finally:
-        DEFAULT_DTYPES.wide = before
+        calling.wide = before
 
 
 def num_threads(count: int) -> AbstractContextManager[None]:

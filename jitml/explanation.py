@@ -1,6 +1,6 @@
 """What became of a function: its source, its graph after each pass, its plan and kernels, as text.
 
-In: a function and its arguments. Out: lines for a terminal.
+In: a function and what was recorded of it. Out: lines for a terminal.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 from jitml.codegen.fuse import fuse
 from jitml.codegen.plan import KernelCode, Program, make_plan
 from jitml.codegen.target import compile_assembly, host
-from jitml.dispatch import Jitted, jit
 from jitml.ir.graph import Graph
 from jitml.pipeline.cost import bytes_accessed, flop_count
 from jitml.pipeline.passes import PASSES
@@ -21,20 +20,13 @@ from jitml_runtime import HostCall, Instruction
 _LONGEST_KERNEL = 80  # lines; more are told by their number, unless all are asked for
 
 
-def explain(
-    fun: Callable[..., Any], *args: Any, assembly: bool = False, full: bool = False, **kwargs: Any
+def explain_graph(
+    fun: Callable[..., Any], graph: Graph, assembly: bool = False, full: bool = False
 ) -> str:
-    """Every stage that `fun` goes through for these arguments (arrays or ShapeDtypeStructs).
+    """Every stage that the `graph` recorded of `fun` goes through.
 
     Kernels are shown as LLVM text, or with `assembly` as machine code; long ones only with `full`.
-
-    >>> import jitml, jitml.numpy as jnp
-    >>> print(jitml.explain(lambda x: jnp.sin(x) * 2, jnp.zeros(3)))  # doctest: +ELLIPSIS
-    == source ==
-    ...
     """
-    jitted = fun if isinstance(fun, Jitted) else jit(fun)
-    graph = jitted.trace(*args, **kwargs).graph
     return "\n".join(_sections(fun, graph, assembly, full))
 
 

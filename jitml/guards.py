@@ -55,10 +55,10 @@ class Place:
             return True
         if type(now) is not type(before) or self.mode == OBJECT:
             return False
-        return self.mode == THROUGH or _is_equal(now, before)
+        return self.mode == THROUGH or is_equal(now, before)
 
 
-def _is_equal(a: Any, b: Any) -> bool:
+def is_equal(a: Any, b: Any) -> bool:
     """Whether two values of one type are the same to a program: −0 is not 0, nan is nan, (1,) is
     not (1.0,).
     """
@@ -68,7 +68,7 @@ def _is_equal(a: Any, b: Any) -> bool:
         return repr(a) == repr(b)
     if isinstance(a, tuple):
         pairs = zip(a, b, strict=False)
-        return len(a) == len(b) and all(type(x) is type(y) and _is_equal(x, y) for x, y in pairs)
+        return len(a) == len(b) and all(type(x) is type(y) and is_equal(x, y) for x, y in pairs)
     try:
         return bool(a == b)
     except (TypeError, ValueError):

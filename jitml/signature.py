@@ -1,5 +1,5 @@
 """Which of a function's arguments are static or donated: positions and names, each completed by the
-other.
+other; and values of static arguments, as parts of a signature.
 
 In: a function and what `jit` was told. Out: `Chosen` arguments. Raises where the function has no
 such argument.
@@ -7,11 +7,18 @@ such argument.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from jitml.guards import is_equal
 from jitml.ir.errors import ArgumentError
 from jitml.ir.source import user_source
+from jitml.recording import argument_names
+from jitml.trace.core import Tracer
+from jitml_runtime import Array
 
 
 class Chosen(NamedTuple):
@@ -130,3 +137,41 @@ def _strings(names: str | Iterable[str] | None, option: str) -> list[str]:
             source=user_source(),
         )
     return given
+
+
+def name_of(fun: Callable[..., Any]) -> str:
+    """How messages call a function."""
+    while isinstance(fun, functools.partial):
+        fun = fun.func
+    return str(getattr(fun, "__name__", type(fun).__name__))
+
+
+class StaticValue:
+    """A static argument at `key` (a position or a name): compared by type and value."""
+
+    __slots__ = ("_hash", "key", "value")
+
+    def __init__(self, key: int | str, value: Any, fun: Callable[..., Any]) -> None:
+        self.key = key
+        self.value = value
+        try:
+            self._hash = hash((key, value))
+        except TypeError:
+            name = key if isinstance(key, str) else argument_names(fun, key + 1)[key]
+            raise ArgumentError(
+                f"jit: the static argument {name} of {name_of(fun)} is an unhashable "
+                f"{type(value).__name__}",
+                hint="arrays cannot be static: pass it as a traced argument, or a Python number"
+                if isinstance(value, (Array, Tracer, np.ndarray))
+                else "pass it as a tuple or another hashable value, or do not make it static",
+                source=user_source(),
+            ) from None
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, StaticValue) or self.key != other.key:
+            return False
+        same = self.value is other.value
+        return same or (type(self.value) is type(other.value) and is_equal(self.value, other.value))

@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from jitml.ir.errors import ArgumentError, TreeError
+from jitml_runtime import set_nodes
 
 T = TypeVar("T")
 
@@ -21,10 +22,11 @@ class NodeKind:
     """How values of one container type are taken apart and put together.
 
     `flatten(x) -> (children, static data)`, `unflatten(static data, children) -> x`, `keys(x) ->
-    path entries`. Known by identity: there is one for each type.
+    path entries`. If the children are attributes, `fields` has their names and those of static
+    data, so that the runtime can read them itself. Known by identity: there is one for each type.
     """
 
-    __slots__ = ("flatten", "keys", "type", "unflatten")
+    __slots__ = ("fields", "flatten", "keys", "type", "unflatten")
 
     def __init__(
         self,
@@ -32,7 +34,9 @@ class NodeKind:
         flatten: Callable[[Any], tuple[Iterable[Any], Any]],
         unflatten: Callable[[Any, list[Any]], Any],
         keys: Callable[[Any], Sequence[Any]],
+        fields: tuple[tuple[str, ...], tuple[str, ...]] | None = None,
     ) -> None:
+        self.fields = fields
         self.type = type_
         self.flatten = flatten
         self.unflatten = unflatten
@@ -229,6 +233,7 @@ def _named_tuple_kind(type_: Any) -> NodeKind:
 
 
 NODES = _Nodes({kind.type: kind for kind in _BUILT_IN})
+set_nodes(NODES)
 _REGISTERED: set[type] = {kind.type for kind in _BUILT_IN}
 
 
@@ -338,7 +343,7 @@ def register_dataclass(
         return nodetype(**given)
 
     keys = [GetAttrKey(name) for name in data]
-    _register(NodeKind(nodetype, flatten, unflatten, lambda x: keys))
+    _register(NodeKind(nodetype, flatten, unflatten, lambda x: keys, (data, meta)))
     return nodetype
 
 

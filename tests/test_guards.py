@@ -508,7 +508,7 @@ def test_objects_that_refer_to_each_other() -> None:
 
 
 def entry_of(jitted: Any) -> Any:
-    return next(iter(jitted._entries.values()))[0]
+    return next(iter(jitted._entries._known.values())).entries[0]
 
 
 def test_a_function_that_reads_nothing_has_no_guards() -> None:

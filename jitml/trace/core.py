@@ -32,11 +32,10 @@ from jitml.ir.op import Op
 from jitml.ir.source import NOWHERE, Source, user_frame, user_source
 from jitml.ir.types import ArrayType
 from jitml.trace.numbers import is_number, literal
-from jitml_runtime import Array
+from jitml_runtime import Array, calling
 
 
-class _State(threading.local):
-    trace: Trace | None = None
+class _State(threading.local):  # the current trace itself is `calling.recorder`
     suspended: Trace | None = None  # the trace that `outside_traces` has put aside
     leaks: list[weakref.ref[Tracer]] | None = None  # the tracers made while leaks are looked for
     source: Source | None = None
@@ -303,19 +302,19 @@ class Trace:
             return [Tracer(self, var) for var in outputs]
         known = self.values
         arguments = [known.get(a, a) if isinstance(a, Var) else a for a in atoms]
-        before = _STATE.trace, _STATE.source
-        _STATE.trace, _STATE.source = self._around, source
+        before = calling.recorder, _STATE.source
+        calling.recorder, _STATE.source = self._around, source
         try:
             results = bind(op, *arguments)
         finally:
-            _STATE.trace, _STATE.source = before
+            calling.recorder, _STATE.source = before
         self.values.update(zip(outputs, results, strict=True))
         return [Tracer(self, var, value) for var, value in zip(outputs, results, strict=True)]
 
     @contextmanager
     def recording(self) -> Iterator[Trace]:
         """Make this the current trace of the thread."""
-        self._around = _STATE.trace
+        self._around = calling.recorder
         with _level(self):
             try:
                 yield self
@@ -340,11 +339,11 @@ class _level:  # a scope; a class, for a generator costs more than what runs in 
         self._trace = trace
 
     def __enter__(self) -> None:
-        self._before = _STATE.trace
-        _STATE.trace = self._trace
+        self._before = calling.recorder
+        calling.recorder = self._trace
 
     def __exit__(self, *_: object) -> None:
-        _STATE.trace = self._before
+        calling.recorder = self._before
 
 
 class using_source:
@@ -418,7 +417,8 @@ def note_origin(array: Any, original: Any) -> None:
 
 def current_trace() -> Trace | None:
     """The trace that `bind` records into on this thread, or None."""
-    return _STATE.trace
+    trace: Trace | None = calling.recorder
+    return trace
 
 
 def current_source() -> Source:
@@ -432,8 +432,8 @@ def outside_traces() -> Iterator[None]:
     recorded.
     """
     before = _STATE.suspended
-    if _STATE.trace is not None:
-        _STATE.suspended = _STATE.trace
+    if calling.recorder is not None:
+        _STATE.suspended = calling.recorder
     try:
         with _level(None):
             yield
@@ -445,7 +445,7 @@ def bind(op: Op, *inputs: Any) -> list[Any]:
     """Apply `op` to tracers, arrays and literals: record it in the current trace, or run it if
     there is none.
     """
-    trace = _STATE.trace
+    trace = calling.recorder
     if trace is None:
         for x in inputs:
             if type(x) is Tracer:

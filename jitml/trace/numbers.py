@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 
 from jitml.ir.dtypes import DType, is_supported
@@ -11,6 +9,7 @@ from jitml.ir.errors import ArgumentError, IntegerOverflowError
 from jitml.ir.graph import Literal, Number
 from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
+from jitml_runtime import calling
 
 
 def is_number(x: object) -> bool:
@@ -43,24 +42,19 @@ def convert_number(value: Number, dtype: DType) -> Number:
     return number.astype(np.float32).item() if not hasattr(number.item(), "real") else number.item()
 
 
-class _DefaultDTypes(threading.local):
+class _DefaultDTypes:
     """The dtypes that Python numbers get: 32 bits wide, or 64 with the switch."""
-
-    wide_everywhere = False
-
-    def __init__(self) -> None:
-        self.wide: bool | None = None
 
     @property
     def is_wide(self) -> bool:
-        return type(self).wide_everywhere if self.wide is None else self.wide
+        return calling.is_wide
 
     def of(self, kind: type) -> DType:
-        bits = "64" if self.is_wide else "32"
+        bits = "64" if calling.is_wide else "32"
         if kind is bool:
             return np.dtype(np.bool_)
         if kind is complex:
-            return np.dtype("complex128" if self.is_wide else "complex64")
+            return np.dtype("complex128" if calling.is_wide else "complex64")
         return np.dtype(("int" if kind is int else "float") + bits)
 
 

@@ -139,11 +139,9 @@ static void array_unlist(Array *array)
     array->stored_link = NULL;
 }
 
-Array *array_new(int dtype, int dimensions, const int64_t *shape, bool weak)
+/* `size` is known to be that of the shape. */
+Array *array_of_size(int dtype, int dimensions, const int64_t *shape, bool weak, int64_t size)
 {
-    int64_t size;
-    if (array_size(dtype, dimensions, shape, &size) < 0)
-        return NULL;
     size_t bytes = (size_t)size * dtype_rows[dtype].item_bytes;
     bool is_inline = bytes <= MAX_INLINE_BYTES;
     Array *array = array_header(dtype, dimensions, shape, weak, size,
@@ -163,6 +161,14 @@ Array *array_new(int dtype, int dimensions, const int64_t *shape, bool weak)
     return array;
 }
 
+Array *array_new(int dtype, int dimensions, const int64_t *shape, bool weak)
+{
+    int64_t size;
+    if (array_size(dtype, dimensions, shape, &size) < 0)
+        return NULL;
+    return array_of_size(dtype, dimensions, shape, weak, size);
+}
+
 Array *array_wrap(int dtype, int dimensions, const int64_t *shape, bool weak, void *data,
                   Storage *storage)
 {
@@ -176,6 +182,22 @@ Array *array_wrap(int dtype, int dimensions, const int64_t *shape, bool weak, vo
     }
     array_store(array, storage, data);
     return array;
+}
+
+/* Another header over the same memory, for reshapes and changes of the weak flag. */
+PyObject *array_share(Array *array, int dimensions, const int64_t *shape, bool weak)
+{
+    void *data = array_data(array);
+    if (!data)
+        return NULL;
+    if (array->storage) {
+        array->storage->references++;
+        return (PyObject *)array_wrap(array->dtype, dimensions, shape, weak, data, array->storage);
+    }
+    Array *copy = array_new(array->dtype, dimensions, shape, weak);
+    if (copy)
+        memcpy(copy->data, data, array_bytes(array));
+    return (PyObject *)copy;
 }
 
 static void array_drop_data(Array *array)

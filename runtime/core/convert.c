@@ -168,6 +168,12 @@ PyObject *array_from_numpy(PyObject *source, bool weak, bool copy)
     return array;
 }
 
+bool is_plain_numpy(PyObject *object)
+{
+    return Py_TYPE(object) == (PyTypeObject *)ndarray_type
+        || PyObject_TypeCheck(object, (PyTypeObject *)numpy_generic);
+}
+
 /* ---- protocols ---- */
 
 PyObject *array_dunder_array(PyObject *self, PyObject *args, PyObject *keywords)

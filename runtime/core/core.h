@@ -5,6 +5,11 @@
  * convert.c   Array to and from NumPy and the buffer protocol
  * dlpack.c    Array to and from DLPack
  * operators.c number, comparison and subscript slots, filled from above
+ * numbers.c   Python numbers as 0-d arrays
+ * calling.c   how calls go on this thread: traced, compiled, 32 or 64 bits wide
+ * signature.c what calls are looked up by: structure and types of their arguments
+ * tree.c      results put together
+ * dispatch.c  Dispatcher: calls that find their compiled program
  * pool.c      threads that share the chunks of one kernel
  * interrupt.c Ctrl-C while Python is not held
  * plan.c      a plan of Python data becomes tables
@@ -95,6 +100,7 @@ static inline void array_pin(Array *array) { array->pins++; }
 void array_unpin(Array *array);
 void *array_data(Array *array); /* NULL with RuntimeError set if deleted */
 Array *array_new(int dtype, int dimensions, const int64_t *shape, bool weak);
+Array *array_of_size(int dtype, int dimensions, const int64_t *shape, bool weak, int64_t size);
 Array *array_wrap(int dtype, int dimensions, const int64_t *shape, bool weak, void *data,
                   Storage *storage); /* takes over the reference to `storage` */
 int array_size(int dtype, int dimensions, const int64_t *shape, int64_t *size);
@@ -105,6 +111,8 @@ int shape_from_tuple(PyObject *tuple, int64_t *shape); /* dimensions, or -1 with
 PyObject *shape_to_tuple(int dimensions, const int64_t *shape);
 int array_setup(PyObject *module);
 
+PyObject *array_share(Array *array, int dimensions, const int64_t *shape, bool weak);
+
 /* ---- convert.c ---------------------------------------------------------------------------- */
 
 PyObject *array_to_numpy(Array *array); /* a read-only view */
@@ -114,6 +122,7 @@ PyObject *numpy_view(int dtype, int dimensions, const int64_t *shape, void *data
 int array_get_buffer(PyObject *self, Py_buffer *view, int flags);
 void array_release_buffer(PyObject *self, Py_buffer *view);
 PyObject *array_dunder_array(PyObject *self, PyObject *args, PyObject *keywords);
+bool is_plain_numpy(PyObject *object); /* an exact ndarray, or a NumPy scalar */
 int convert_setup(void);
 
 /* ---- dlpack.c ----------------------------------------------------------------------------- */
@@ -174,6 +183,7 @@ typedef struct {
     int dtype, dimensions;
     bool weak;
     int64_t *shape;
+    int64_t size; /* elements */
 } Spec;
 
 typedef enum { FROM_INPUT, FROM_OUTPUT, FROM_ARENA, FROM_CONSTANT } Place;
@@ -187,6 +197,7 @@ typedef struct {
     StepKind kind;
     int buffer_count; /* STEP_HOST: inputs, then outputs */
     int *buffers;
+    Slot *operands; /* the slots of the buffers */
     int64_t *sizes;
     int64_t extent, grain;
     Kernel kernel;
@@ -206,13 +217,24 @@ typedef struct {
     size_t arena_bytes, scratch_bytes;
     int input_count, output_count, slot_count, step_count, most_buffers;
     bool has_parallel, has_host, has_aliases, is_long;
+    bool is_simple; /* short, on one thread, of kernels alone, with little memory */
 } Tables;
+
+enum { SIMPLE_BYTES = 1024, SIMPLE_BUFFERS = 256 }; /* what a simple program may need */
 
 int tables_build(Tables *tables, PyObject *plan, PyObject *addresses, PyObject *functions);
 void tables_clear(Tables *tables);
 
 /* ---- execute.c ---------------------------------------------------------------------------- */
 
+extern PyObject *kernel_fault; /* the exception */
+
+/* Runs on Arrays; `results` has room for the outputs, and gets new references. 0, or -1. */
+int execute(PyObject *executable, PyObject *const *arguments, Py_ssize_t count,
+            PyObject **results);
+bool is_executable(PyObject *object);
+int executable_outputs(PyObject *executable);
+bool executable_forwards(PyObject *executable, int output); /* an argument is passed on */
 int execute_setup(PyObject *module);
 
 /* ---- module.c: for the setup of the others; an error that is set stays, and the result is NULL */
@@ -223,6 +245,112 @@ PyObject *interned(const char *text);
 /* ---- settings.c --------------------------------------------------------------------------- */
 
 int settings_setup(PyObject *module);
+
+/* ---- numbers.c ---------------------------------------------------------------------------- */
+
+int number_dtype(PyObject *number); /* of a Python number on this thread; -1 for anything else */
+bool dtype_takes_number(int dtype, PyObject *number); /* without changing its kind */
+Array *array_of_number(PyObject *number, int dtype, bool weak); /* NULL if it does not fit */
+void numbers_setup(void);
+
+/* ---- calling.c ---------------------------------------------------------------------------- */
+
+typedef enum { WIDTH_OF_PROCESS, WIDTH_NARROW, WIDTH_WIDE } Width;
+
+typedef struct {
+    PyObject *recorder; /* what records operations, or NULL */
+    bool is_off;        /* compiled functions do not run */
+    Width width;        /* of Python numbers */
+} Calling;
+
+#ifdef __GLIBC__ /* a few bytes that are reached without a call */
+#define THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
+#else
+#define THREAD_LOCAL _Thread_local
+#endif
+
+extern THREAD_LOCAL Calling calling;
+extern bool wide_everywhere;
+
+static inline bool numbers_are_wide(void)
+{
+    return calling.width == WIDTH_OF_PROCESS ? wide_everywhere : calling.width == WIDTH_WIDE;
+}
+
+int calling_setup(PyObject *module);
+
+/* ---- signature.c -------------------------------------------------------------------------- */
+
+enum { SIGNATURE_WORDS = 128, SIGNATURE_LEAVES = 32, SIGNATURE_OBJECTS = 32 };
+
+typedef struct {
+    uint64_t *words;     /* equal if their bits are */
+    PyObject **objects;  /* owned: compared by type and value */
+    PyObject **leaves;   /* owned: Arrays, in the order of the walk */
+    int32_t *order;      /* by argument: its leaf; if `ordered` */
+    int word_count, object_count, leaf_count, word_room, object_room, leaf_room, depth;
+    bool ordered;
+    uint64_t local_words[SIGNATURE_WORDS];
+    PyObject *local_objects[SIGNATURE_OBJECTS], *local_leaves[SIGNATURE_LEAVES];
+} Signature;
+
+/* The first words of a call and of an Array in it; its shape comes after. */
+enum { WORD_CALL, WORD_ARRAY };
+
+static inline uint64_t call_word(Py_ssize_t count)
+{
+    return WORD_CALL | (uint64_t)numbers_are_wide() << 8 | (uint64_t)count << 16;
+}
+
+static inline uint64_t array_word(const Array *array)
+{
+    return WORD_ARRAY | (uint64_t)array->dtype << 8 | (uint64_t)array->weak << 16
+         | (uint64_t)array->dimensions << 24;
+}
+
+bool only_arrays(const uint64_t *words, int count); /* of a whole call */
+
+/* Which arguments are static, by position (negative: from the end) and by name. */
+typedef struct {
+    Py_ssize_t *numbers;
+    int number_count;
+    PyObject *names; /* a tuple, or NULL */
+} Statics;
+
+void signature_begin(Signature *s, bool ordered);
+void signature_end(Signature *s);
+int signature_of_call(Signature *s, const Statics *statics, PyObject *const *arguments,
+                      Py_ssize_t count, PyObject *names);
+int signature_hash(const Signature *s, uint64_t *hash);
+int is_same_value(PyObject *a, PyObject *b);
+PyObject *set_nodes(PyObject *module, PyObject *table);
+int signature_setup(void);
+
+/* ---- tree.c ------------------------------------------------------------------------------- */
+
+typedef enum { TREE_LEAF, TREE_NONE, TREE_TUPLE, TREE_LIST, TREE_DICT, TREE_OTHER } TreeKind;
+
+typedef struct {
+    TreeKind kind;
+    int count;
+    PyObject *data; /* keys of a dict, static data of another node */
+    PyObject *make; /* TREE_OTHER: make(data, list of children) */
+} TreeNode;
+
+typedef struct {
+    TreeNode *nodes; /* parents before their children */
+    int count, leaf_count;
+} Tree;
+
+int tree_read(Tree *tree, PyObject *spec);
+void tree_clear(Tree *tree);
+int tree_traverse(const Tree *tree, visitproc visit, void *arg);
+PyObject *tree_build(const Tree *tree, PyObject **leaves); /* takes the leaves, also if it fails */
+int tree_setup(void);
+
+/* ---- dispatch.c --------------------------------------------------------------------------- */
+
+int dispatch_setup(PyObject *module);
 
 /* ---- failures.c --------------------------------------------------------------------------- */
 

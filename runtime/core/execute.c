@@ -6,7 +6,7 @@
  */
 #include "core.h"
 
-#define LOCAL_BYTES 2048
+#define LOCAL_BYTES 8192
 
 typedef struct {
     PyObject_HEAD
@@ -18,8 +18,10 @@ typedef struct {
 typedef struct {
     const Tables *tables;
     Array **arguments;
+    void **input_data;  /* a donated argument loses its memory before the run */
     int argument_count; /* pinned so far */
-    PyObject *results;
+    int result_count;   /* made so far */
+    PyObject **results;
     char *arena, *scratch;
     void **pointers; /* per slot */
     void **operands; /* of the current step */
@@ -36,7 +38,8 @@ typedef struct {
 } Run;
 
 static PyTypeObject *ExecutableType;
-static PyObject *check_plan, *kernel_fault;
+static PyObject *check_plan;
+PyObject *kernel_fault;
 
 /* ---- kernels ---- */
 
@@ -109,13 +112,13 @@ static void run_kernel(Run *run)
 static Array *slot_owner(const Run *run, const Slot *slot)
 {
     if (slot->place == FROM_OUTPUT)
-        return (Array *)PyTuple_GET_ITEM(run->results, (Py_ssize_t)slot->index);
+        return (Array *)run->results[slot->index];
     if (slot->place != FROM_INPUT)
         return NULL;
     Array *argument = run->arguments[slot->index];
     for (int i = 0; !argument->data && i < run->tables->output_count; i++)
         if (run->tables->aliases[i] == (int64_t)slot->index)
-            argument = (Array *)PyTuple_GET_ITEM(run->results, i);
+            argument = (Array *)run->results[i];
     return argument;
 }
 
@@ -176,6 +179,20 @@ static void enter_python(Run *run)
     run->native = false;
 }
 
+static int raise_fault(const Fault *found, int number)
+{
+    if (found->site == INT64_MAX) {
+        PyErr_Format(PyExc_SystemError, "instruction %d failed without naming a check", number);
+        return -1;
+    }
+    PyObject *fault = PyObject_CallFunction(kernel_fault, "iLLL", number, (long long)found->site,
+                                            (long long)found->index, (long long)found->value);
+    if (fault)
+        PyErr_SetObject(kernel_fault, fault);
+    Py_XDECREF(fault);
+    return -1;
+}
+
 static int raise_failure(Run *run, int number)
 {
     if (PyErr_Occurred())
@@ -185,18 +202,7 @@ static int raise_failure(Run *run, int number)
             PyErr_SetString(PyExc_KeyboardInterrupt, "a compiled function was stopped");
         return -1;
     }
-    if (run->fault.site == INT64_MAX) {
-        PyErr_Format(PyExc_SystemError, "instruction %d failed without naming a check", number);
-        return -1;
-    }
-    PyObject *fault = PyObject_CallFunction(kernel_fault, "iLLL", number,
-                                            (long long)run->fault.site,
-                                            (long long)run->fault.index,
-                                            (long long)run->fault.value);
-    if (fault)
-        PyErr_SetObject(kernel_fault, fault);
-    Py_XDECREF(fault);
-    return -1;
+    return raise_fault(&run->fault, number);
 }
 
 static int run_steps(Run *run)
@@ -262,9 +268,8 @@ static bool fits(const Spec *spec, const Array *array)
     return true;
 }
 
-static int pin_arguments(Run *run, PyObject *const *given, Py_ssize_t count)
+static int check_arguments(const Tables *tables, PyObject *const *given, Py_ssize_t count)
 {
-    const Tables *tables = run->tables;
     if (count != tables->input_count) {
         PyErr_Format(PyExc_TypeError, "the program takes %d arguments, not %zd",
                      tables->input_count, count);
@@ -276,12 +281,19 @@ static int pin_arguments(Run *run, PyObject *const *given, Py_ssize_t count)
             return wrong_argument(tables, i, given[i]);
         if (!array_data(array))
             return -1;
-        Py_INCREF(array);
-        array_pin(array);
-        run->arguments[i] = array;
-        run->argument_count++;
     }
     return 0;
+}
+
+static void pin_arguments(Run *run, PyObject *const *given)
+{
+    for (int i = 0; i < run->tables->input_count; i++) {
+        Array *array = (Array *)Py_NewRef(given[i]);
+        array_pin(array);
+        run->arguments[i] = array;
+        run->input_data[i] = array->data;
+    }
+    run->argument_count = run->tables->input_count;
 }
 
 /* The donated array's memory, if nobody else can see it; the array is deleted at once. */
@@ -297,54 +309,53 @@ static Storage *take_storage(Array *array)
     return storage;
 }
 
+static Array *new_of_spec(const Spec *spec)
+{
+    return array_of_size(spec->dtype, spec->dimensions, spec->shape, spec->weak, spec->size);
+}
+
 static Array *new_result(Run *run, int number)
 {
     const Spec *spec = &run->tables->outputs[number];
     int64_t donated = run->tables->aliases[number];
     Storage *storage = donated < 0 ? NULL : take_storage(run->arguments[donated]);
     if (!storage)
-        return array_new(spec->dtype, spec->dimensions, spec->shape, spec->weak);
+        return new_of_spec(spec);
     return array_wrap(spec->dtype, spec->dimensions, spec->shape, spec->weak, storage->data,
                       storage);
 }
 
-/* The inputs' pointers must be noted before: a donated input loses its memory here. */
 static int make_results(Run *run)
 {
     const Tables *tables = run->tables;
-    run->results = PyTuple_New(tables->output_count);
-    for (int i = 0; run->results && i < tables->output_count; i++) {
+    for (int i = 0; i < tables->output_count; i++) {
         PyObject *result;
         if (tables->forward[i] >= 0)
             result = Py_NewRef((PyObject *)run->arguments[tables->forward[i]]);
         else if (tables->duplicates[i] >= 0)
-            result = Py_NewRef(PyTuple_GET_ITEM(run->results, tables->duplicates[i]));
+            result = Py_NewRef(run->results[tables->duplicates[i]]);
         else
             result = (PyObject *)new_result(run, i);
         if (!result)
             return -1;
-        PyTuple_SET_ITEM(run->results, i, result);
+        run->results[i] = result;
+        run->result_count++;
     }
-    return run->results ? 0 : -1;
+    return 0;
 }
 
-static void point_at(Run *run, Place place)
+static void point_at_slots(Run *run)
 {
     const Tables *tables = run->tables;
     char *constants = tables->constants ? tables->constants->data : run->arena; /* or all empty */
     for (int i = 0; i < tables->slot_count; i++) {
         const Slot *slot = &tables->slots[i];
-        if (slot->place != place)
-            continue;
-        if (place == FROM_INPUT)
-            run->pointers[i] = run->arguments[slot->index]->data;
-        else if (place == FROM_OUTPUT)
-            run->pointers[i] = ((Array *)PyTuple_GET_ITEM(run->results,
-                                                          (Py_ssize_t)slot->index))->data;
-        else if (place == FROM_ARENA)
-            run->pointers[i] = run->arena + slot->index;
+        if (slot->place == FROM_INPUT)
+            run->pointers[i] = run->input_data[slot->index];
+        else if (slot->place == FROM_OUTPUT)
+            run->pointers[i] = ((Array *)run->results[slot->index])->data;
         else
-            run->pointers[i] = constants + slot->index;
+            run->pointers[i] = (slot->place == FROM_ARENA ? run->arena : constants) + slot->index;
     }
 }
 
@@ -354,7 +365,8 @@ static void point_at(Run *run, Place place)
 static int prepare_memory(Run *run, char *local)
 {
     const Tables *tables = run->tables;
-    size_t pointers = (size_t)(tables->input_count + tables->slot_count + tables->most_buffers);
+    size_t pointers = (size_t)(2 * tables->input_count + tables->slot_count
+                               + tables->most_buffers);
     size_t scratch = 0;
     if (__builtin_mul_overflow(tables->scratch_bytes, (size_t)run->threads, &scratch))
         scratch = SIZE_MAX / 2;
@@ -369,7 +381,8 @@ static int prepare_memory(Run *run, char *local)
     run->arena = memory;
     run->scratch = memory + tables->arena_bytes;
     run->arguments = (Array **)(run->scratch + scratch);
-    run->pointers = (void **)(run->arguments + tables->input_count);
+    run->input_data = (void **)(run->arguments + tables->input_count);
+    run->pointers = run->input_data + tables->input_count;
     run->operands = run->pointers + tables->slot_count;
     return 0;
 }
@@ -385,49 +398,124 @@ static void finish(Run *run, bool succeeded)
         Py_DECREF(run->arguments[i]);
     }
     storage_drop(run->block);
-    if (!succeeded)
-        Py_CLEAR(run->results);
+    for (int i = 0; !succeeded && i < run->result_count; i++)
+        Py_DECREF(run->results[i]);
 }
 
-static PyObject *execute(Executable *self, PyObject *const *given, Py_ssize_t count)
+static int execute_any(const Tables *tables, PyObject *const *given, PyObject **results)
 {
     _Alignas(ALIGNMENT) char local[LOCAL_BYTES];
     Run run;
-    run.tables = &self->tables;
-    run.argument_count = 0;
-    run.results = NULL;
+    run.tables = tables;
+    run.argument_count = run.result_count = 0;
+    run.results = results;
     run.block = NULL;
-    run.threads = self->tables.has_parallel ? pool_threads() : 1;
+    run.threads = tables->has_parallel ? pool_threads() : 1;
     run.native = run.failed = false;
     run.stretch.own_stop = 0;
     run.stop = &run.stretch.own_stop;
-    atomic_flag_clear(&run.fault_lock);
+    atomic_flag_clear_explicit(&run.fault_lock, memory_order_relaxed);
     atomic_init(&run.stopped, false);
     if (prepare_memory(&run, local) < 0)
-        return NULL;
-    bool ready = pin_arguments(&run, given, count) == 0;
+        return -1;
+    pin_arguments(&run, given);
+    bool ready = make_results(&run) == 0;
     if (ready) {
-        point_at(&run, FROM_INPUT);
-        ready = make_results(&run) == 0;
-    }
-    if (ready) {
-        point_at(&run, FROM_OUTPUT);
-        point_at(&run, FROM_ARENA);
-        point_at(&run, FROM_CONSTANT);
+        point_at_slots(&run);
         ready = run_steps(&run) == 0;
     }
     finish(&run, ready);
-    return run.results;
+    return ready ? 0 : -1;
+}
+
+/* ---- a call of a simple program: nothing but a kernel or two, and no Python code meanwhile ---- */
+
+static int run_simple_steps(const Tables *tables, PyObject *const *given, PyObject **results)
+{
+    _Alignas(ALIGNMENT) char memory[SIMPLE_BYTES];
+    void *operands[SIMPLE_BUFFERS];
+    int32_t never = 0;
+    char *constants = tables->constants ? tables->constants->data : memory;
+    for (int number = 0; number < tables->step_count; number++) {
+        const Step *step = &tables->steps[number];
+        for (int i = 0; i < step->buffer_count; i++) {
+            const Slot *slot = &step->operands[i];
+            operands[i] = slot->place == FROM_INPUT    ? ((Array *)given[slot->index])->data
+                        : slot->place == FROM_OUTPUT   ? ((Array *)results[slot->index])->data
+                        : slot->place == FROM_CONSTANT ? constants + slot->index
+                                                       : memory + slot->index;
+        }
+        if (step->extent == 0)
+            continue;
+        Fault fault = {INT64_MAX, INT64_MAX, 0, &never, memory + tables->arena_bytes};
+        if (step->kernel(operands, step->sizes, 0, step->extent, &fault))
+            return raise_fault(&fault, number);
+    }
+    return 0;
+}
+
+static int execute_simple(const Tables *tables, PyObject *const *given, PyObject **results)
+{
+    int made = 0;
+    for (; made < tables->output_count; made++) {
+        if (tables->forward[made] >= 0)
+            results[made] = Py_NewRef(given[tables->forward[made]]);
+        else if (tables->duplicates[made] >= 0)
+            results[made] = Py_NewRef(results[tables->duplicates[made]]);
+        else
+            results[made] = (PyObject *)new_of_spec(&tables->outputs[made]);
+        if (!results[made])
+            break;
+    }
+    if (made == tables->output_count && run_simple_steps(tables, given, results) == 0)
+        return 0;
+    while (made > 0)
+        Py_DECREF(results[--made]);
+    return -1;
+}
+
+int execute(PyObject *executable, PyObject *const *given, Py_ssize_t count, PyObject **results)
+{
+    const Tables *tables = &((Executable *)executable)->tables;
+    if (check_arguments(tables, given, count) < 0)
+        return -1;
+    return tables->is_simple ? execute_simple(tables, given, results)
+                             : execute_any(tables, given, results);
+}
+
+bool is_executable(PyObject *object) { return PyObject_TypeCheck(object, ExecutableType); }
+
+int executable_outputs(PyObject *executable)
+{
+    return ((Executable *)executable)->tables.output_count;
+}
+
+bool executable_forwards(PyObject *executable, int output)
+{
+    const Tables *tables = &((Executable *)executable)->tables;
+    while (tables->duplicates[output] >= 0)
+        output = (int)tables->duplicates[output];
+    return tables->forward[output] >= 0;
 }
 
 static PyObject *executable_run(Executable *self, PyObject *arguments)
 {
     PyObject *sequence = PySequence_Fast(arguments, "run needs a sequence of Arrays");
-    if (!sequence)
-        return NULL;
-    PyObject *results = execute(self, PySequence_Fast_ITEMS(sequence),
-                                PySequence_Fast_GET_SIZE(sequence));
-    Py_DECREF(sequence);
+    int count = self->tables.output_count;
+    PyObject **found = sequence ? PyMem_Malloc((size_t)(count + 1) * sizeof *found) : NULL;
+    PyObject *results = NULL;
+    if (sequence && !found)
+        PyErr_NoMemory();
+    /* The tuple first: once the results are there, nothing may fail. */
+    if (found)
+        results = PyTuple_New(count);
+    if (results && execute((PyObject *)self, PySequence_Fast_ITEMS(sequence),
+                           PySequence_Fast_GET_SIZE(sequence), found) < 0)
+        Py_CLEAR(results);
+    for (int i = 0; results && i < count; i++)
+        PyTuple_SET_ITEM(results, i, found[i]);
+    PyMem_Free(found);
+    Py_XDECREF(sequence);
     return results;
 }
 

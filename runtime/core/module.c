@@ -69,7 +69,6 @@ static PyObject *data_pointer(PyObject *module, PyObject *object)
     return data ? PyLong_FromVoidPtr(data) : NULL;
 }
 
-/* Another header over the same memory, for reshapes and changes of the weak flag. */
 static PyObject *share(PyObject *module, PyObject *args)
 {
     (void)module;
@@ -79,8 +78,7 @@ static PyObject *share(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "OOp:share", &object, &shape, &weak))
         return NULL;
     Array *array = checked_array(object);
-    void *data = array ? array_data(array) : NULL;
-    int dimensions = data ? shape_from_tuple(shape, extents) : -1;
+    int dimensions = array && array_data(array) ? shape_from_tuple(shape, extents) : -1;
     if (dimensions < 0 || array_size(array->dtype, dimensions, extents, &size) < 0)
         return NULL;
     if (size != array->size) {
@@ -88,15 +86,7 @@ static PyObject *share(PyObject *module, PyObject *args)
                      (long long)array->size, shape);
         return NULL;
     }
-    if (array->storage) {
-        array->storage->references++;
-        return (PyObject *)array_wrap(array->dtype, dimensions, extents, weak, data,
-                                      array->storage);
-    }
-    Array *copy = array_new(array->dtype, dimensions, extents, weak);
-    if (copy)
-        memcpy(copy->data, data, array_bytes(array));
-    return (PyObject *)copy;
+    return array_share(array, dimensions, extents, weak);
 }
 
 static PyMethodDef functions[] = {
@@ -109,6 +99,8 @@ static PyMethodDef functions[] = {
     {"share", share, METH_VARARGS,
      "share(array, shape, weak): an Array over the same memory with another shape."},
     {"set_operators", set_operators, METH_O, "Install functions for Array's operators by name; the result is those they replace."},
+    {"set_nodes", set_nodes, METH_O,
+     "Tell which types are containers: a dict from types to node kinds, None for leaves."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -131,7 +123,8 @@ PyMODINIT_FUNC PyInit__core(void)
         return NULL;
     if (failures_setup(module) < 0 || operators_setup() < 0 || convert_setup() < 0
         || interrupt_setup() < 0 || array_setup(module) < 0 || execute_setup(module) < 0
-        || settings_setup(module) < 0) {
+        || settings_setup(module) < 0 || calling_setup(module) < 0
+        || dispatch_setup(module) < 0) {
         Py_DECREF(module);
         return NULL;
     }

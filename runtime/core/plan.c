@@ -59,7 +59,7 @@ static int read_spec(Spec *spec, PyObject *source)
     if (!spec->shape)
         return -1;
     memcpy(spec->shape, shape, (size_t)spec->dimensions * sizeof *shape);
-    return 0;
+    return array_size(spec->dtype, spec->dimensions, shape, &spec->size);
 }
 
 static Spec *read_specs(PyObject *owner, const char *name, int *count)
@@ -253,6 +253,29 @@ static int64_t estimate_ns(const Tables *tables, const Step *step, PyObject *sou
     return stated > bytes / BYTES_PER_NS ? stated : bytes / BYTES_PER_NS;
 }
 
+static int note_operands(Tables *tables, Step *step)
+{
+    step->operands = table_of(step->buffer_count, sizeof *step->operands);
+    if (!step->operands)
+        return -1;
+    for (int i = 0; i < step->buffer_count; i++)
+        step->operands[i] = tables->slots[step->buffers[i]];
+    if (step->buffer_count > tables->most_buffers)
+        tables->most_buffers = step->buffer_count;
+    return 0;
+}
+
+static bool is_simple(const Tables *tables)
+{
+    bool simple = !(tables->has_parallel || tables->has_host || tables->has_aliases
+                    || tables->is_long)
+               && tables->arena_bytes + tables->scratch_bytes <= SIMPLE_BYTES
+               && tables->most_buffers <= SIMPLE_BUFFERS;
+    for (int i = 0; simple && i < tables->step_count; i++)
+        simple = tables->steps[i].kind == STEP_SERIAL;
+    return simple;
+}
+
 static int read_steps(Tables *tables, PyObject *plan, PyObject *addresses, PyObject *functions)
 {
     Py_ssize_t count;
@@ -279,10 +302,8 @@ static int read_steps(Tables *tables, PyObject *plan, PyObject *addresses, PyObj
                 step->buffers[1] = (int)number_attribute(source, "target");
             }
         }
-        if (failed)
+        if (failed || note_operands(tables, step) < 0)
             break;
-        if (step->buffer_count > tables->most_buffers)
-            tables->most_buffers = step->buffer_count;
         total_ns += estimate_ns(tables, step, source);
     }
     tables->is_long = total_ns >= LONG_WORK_NS;
@@ -337,6 +358,7 @@ int tables_build(Tables *tables, PyObject *plan, PyObject *addresses, PyObject *
         return -1;
     tables->forward = read_optional(plan, "forward", tables->output_count);
     tables->duplicates = read_optional(plan, "duplicates", tables->output_count);
+    tables->is_simple = is_simple(tables);
     return tables->forward && tables->duplicates && !PyErr_Occurred() ? 0 : -1;
 }
 
@@ -349,6 +371,7 @@ void tables_clear(Tables *tables)
         if (step->specs)
             free_specs(step->specs, step->buffer_count);
         PyMem_Free(step->buffers);
+        PyMem_Free(step->operands);
         PyMem_Free(step->sizes);
     }
     PyMem_Free(tables->steps);

@@ -101,6 +101,46 @@ class Executable:
     def plan(self) -> Plan: ...
     def run(self, arguments: Sequence[Array], /) -> tuple[Array, ...]: ...
 
+class Program:
+    def __init__(
+        self,
+        executable: Executable,
+        structure: Any,
+        constants: Sequence[Any],
+        fetch: Callable[[], Sequence[Any] | None] | None = None,
+        explain: Callable[[Any], BaseException] | None = None,
+    ) -> None: ...
+    @property
+    def executable(self) -> Executable: ...
+
+class Dispatcher:
+    def __init__(
+        self, static_numbers: tuple[int, ...] = (), static_names: tuple[str, ...] = ()
+    ) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any: ...
+    def install(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        leaves: list[Any],
+        donated: list[bool] | None,
+        programs: list[Program],
+        /,
+    ) -> bool: ...
+    def forget(self) -> None: ...
+
+class _Calling:
+    recorder: Any
+    is_off: bool
+    wide: bool | None
+    wide_everywhere: bool
+    @property
+    def is_wide(self) -> bool: ...
+
+calling: _Calling
+
+def set_nodes(table: Mapping[type, Any], /) -> None: ...
 def from_numpy(source: Any, weak: bool = False, copy: bool = True) -> Array: ...
 def from_dlpack(source: Any, /) -> Array: ...
 def empty(spec: ArraySpec, /) -> Array: ...

@@ -16,13 +16,18 @@ from .array import (
     share,
     to_numpy,
 )
+from .calling import calling
+from .dispatch import Dispatcher, Program, set_nodes
 from .dlpack import from_dlpack
 from .execute import Executable, get_num_threads, scope_num_threads, set_num_threads
 from .memory import memory_stats, release_cache
 
 __all__ = [
     "Array",
+    "Dispatcher",
     "Executable",
+    "Program",
+    "calling",
     "data_pointer",
     "empty",
     "from_dlpack",
@@ -32,6 +37,7 @@ __all__ = [
     "memory_stats",
     "release_cache",
     "scope_num_threads",
+    "set_nodes",
     "set_num_threads",
     "set_operators",
     "share",

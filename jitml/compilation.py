@@ -1,0 +1,148 @@
+"""`jit` and its kin: functions that users call to have theirs compiled, shown or measured.
+
+In: functions. Out: `Jitted` functions, graphs, shapes, text.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from jitml.dispatch import Jitted
+from jitml.ir.errors import ArgumentError
+from jitml.ir.source import user_source
+from jitml.pipeline.compile import clear_compiled
+from jitml.signature import choose_arguments
+
+
+def jit(
+    fun: Callable[..., Any] | None = None,
+    *,
+    static_argnums: int | Sequence[int] | None = None,
+    static_argnames: str | Iterable[str] | None = None,
+    donate_argnums: int | Sequence[int] | None = None,
+    donate_argnames: str | Iterable[str] | None = None,
+    keep_unused: bool = False,
+    inline: bool = False,
+    device: Any = None,
+    backend: str | None = None,
+) -> Any:
+    """Compile `fun`: it is traced at the first call with new argument types, and runs as machine
+    code from then on.
+
+    Arguments may be nested containers of arrays and numbers. Static arguments are hashable Python
+    values that a new compilation is made for; donated arrays are deleted after the call.
+    `keep_unused` and `inline` are accepted: unused arguments cost nothing here, and nested jitted
+    functions always become part of the outer program.
+
+    Python values that the function reads from around it (globals, closures, defaults, attributes,
+    entries, also by way of the functions that it calls) may change: a scalar, string or container
+    that is another one means a new trace, an array is fetched anew at each call. See
+    `jitml.reading` for what is followed and what is not.
+
+    >>> import jitml, jitml.numpy as jnp
+    >>> @jitml.jit
+    ... def f(x):
+    ...     return 2 * x + 1
+    >>> f(jnp.arange(3))
+    Array([1, 3, 5], dtype=int32)
+    """
+    if fun is None:
+        return functools.partial(
+            jit,
+            static_argnums=static_argnums,
+            static_argnames=static_argnames,
+            donate_argnums=donate_argnums,
+            donate_argnames=donate_argnames,
+            device=device,
+            backend=backend,
+        )
+    if any(str(where) != "cpu" for where in (device, backend) if where is not None):
+        raise ArgumentError(
+            f"jit: there is no device {device or backend!r}",
+            hint="programs run on 'cpu', or leave device and backend out",
+            source=user_source(),
+        )
+    if not callable(fun):
+        raise ArgumentError(
+            f"jit: a {type(fun).__name__} is not a function",
+            hint="pass the function itself, not what it returns",
+            source=user_source(),
+        )
+    static = choose_arguments(fun, static_argnums, static_argnames, "static")
+    donated = choose_arguments(fun, donate_argnums, donate_argnames, "donate")
+    both = {*static.numbers} & {*donated.numbers} | {*static.names} & {*donated.names}
+    if both:
+        raise ArgumentError(
+            f"jit: {', '.join(map(str, sorted(both, key=str)))} cannot be both static and donated",
+            hint="only arrays can be donated, and arrays cannot be static",
+            source=user_source(),
+        )
+    return Jitted(fun, static, donated)
+
+
+def make_graph(
+    fun: Callable[..., Any],
+    static_argnums: int | Sequence[int] = (),
+    return_shape: bool = False,
+    static_argnames: str | Iterable[str] | None = None,
+) -> Callable[..., Any]:
+    """A function that gives the graph which `fun` records for its arguments (arrays or
+    ShapeDtypeStructs).
+
+    With `return_shape` it gives a pair: the graph, and ShapeDtypeStructs for the result.
+
+    >>> import jitml, jitml.numpy as jnp
+    >>> print(jitml.make_graph(lambda x: x + 1)(jnp.zeros(3)))  # doctest: +ELLIPSIS
+    graph ...
+    """
+    jitted = jit(fun, static_argnums=static_argnums, static_argnames=static_argnames)
+
+    @functools.wraps(fun, updated=())
+    def graph_of(*args: Any, **kwargs: Any) -> Any:
+        traced = jitted.trace(*args, **kwargs)
+        return (traced.graph, traced.out_info) if return_shape else traced.graph
+
+    return graph_of
+
+
+make_jaxpr = make_graph
+
+
+def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Shapes and dtypes of the result of `fun`, without computing it.
+
+    >>> import jitml, jitml.numpy as jnp
+    >>> jitml.eval_shape(jnp.dot, jitml.ShapeDtypeStruct((2, 3), "float32"), jnp.ones(3))
+    ShapeDtypeStruct(shape=(2,), dtype=float32)
+    """
+    return Jitted(fun).eval_shape(*args, **kwargs)
+
+
+def explain(
+    fun: Callable[..., Any], *args: Any, assembly: bool = False, full: bool = False, **kwargs: Any
+) -> str:
+    """Every stage that `fun` goes through for these arguments (arrays or ShapeDtypeStructs).
+
+    Kernels are shown as LLVM text, or with `assembly` as machine code; long ones only with `full`.
+
+    >>> import jitml, jitml.numpy as jnp
+    >>> print(jitml.explain(lambda x: jnp.sin(x) * 2, jnp.zeros(3)))  # doctest: +ELLIPSIS
+    == source ==
+    ...
+    """
+    from jitml.explanation import explain_graph
+
+    jitted = fun if isinstance(fun, Jitted) else Jitted(fun)
+    return explain_graph(fun, jitted.trace(*args, **kwargs).graph, assembly, full)
+
+
+def clear_caches() -> None:
+    """Forget everything that jitted functions and single operations have compiled.
+
+    >>> clear_caches()
+    """
+    for function in Jitted.instances():
+        function.clear_cache()
+    clear_compiled()

@@ -1,0 +1,179 @@
+"""What tracings of a function gave, kept by signature: graphs, and the programs made of them.
+
+In: graphs with what they depend on. Out: the first entry that still holds, and programs for the
+runtime's dispatcher. Must not know: how arguments are taken apart.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+from jitml.guards import Guards
+from jitml.ir.graph import Graph
+from jitml.pipeline.compile import Compiled, compiled_graph, lower_graph
+from jitml.trace.core import Tracer, ended_trace_error, type_of
+from jitml.transforms.values import as_value
+from jitml.tree_structure import Structure
+from jitml_runtime import Array, KernelFault, Program
+
+_MAX_ENTRIES = 16  # traces kept for one signature, for changing values of what the function reads
+_MAX_SIGNATURES = 4096  # static arguments may differ at each call
+TypeKey: TypeAlias = (
+    "tuple[Any, tuple[int, ...], bool]"  # dtype, shape, weak: cheaper than an ArrayType
+)
+
+
+class HiddenInputs:
+    """The inputs of a graph after its arguments: constants, and None for what guards fetch anew."""
+
+    def __init__(self, guards: Guards, constants: Sequence[Any], types: Sequence[TypeKey]) -> None:
+        self.guards = guards
+        self.constants = list(constants)
+        self._fetched_types = [t for t, x in zip(types, constants, strict=True) if x is None]
+
+    def values(self) -> list[Any] | None:
+        """The hidden inputs of this call; None if anything that tracing read has changed."""
+        if not self.guards:
+            return self.constants
+        fetched = self.guards.fetch()
+        if not fetched:
+            return None if fetched is None else self.constants
+        for number, x in enumerate(fetched):
+            if type(x) is not Array:
+                x = fetched[number] = settled(x)
+            if type_key(x) != self._fetched_types[number]:
+                return None
+        if len(fetched) == len(self.constants):
+            return fetched
+        found = iter(fetched)
+        return [next(found) if x is None else x for x in self.constants]
+
+
+class Entry:
+    """What one tracing of a function gave: its graph, the structure of its result, what it reads.
+
+    `constants` has the graph's inputs after the arguments, with None where `guards` fetch them
+    anew.
+    """
+
+    def __init__(
+        self, graph: Graph, structure: Structure, guards: Guards, constants: Sequence[Any]
+    ) -> None:
+        self.graph = graph
+        self.structure = structure
+        self.guards = guards
+        inputs = graph.input_types[len(graph.inputs) - len(constants) :]
+        self._hidden = HiddenInputs(guards, constants, [(t.dtype, t.shape, t.weak) for t in inputs])
+        self.hidden_values = self._hidden.values
+        self.is_cacheable = not any(isinstance(x, Tracer) for x in constants)
+        self._compiled: Compiled | None = None
+        self._program: Program | None = None
+
+    @property
+    def compiled(self) -> Compiled:
+        """The machine code, shared with equal graphs; the first to ask compiles it, others wait."""
+        if self._compiled is None:
+            self._compiled = compiled_graph(self.graph)
+        return self._compiled
+
+    @property
+    def program(self) -> Program:
+        """The same for the runtime's dispatcher."""
+        if self._program is None:
+            graph, compiled = self.graph, self.compiled
+            constants = () if self.guards else self._hidden.constants
+            fetch = self.hidden_values if self.guards else None
+            self._program = Program(
+                compiled._executable,
+                self.structure.spec,
+                constants,
+                fetch,
+                lambda fault: _explained(fault, graph, compiled),
+            )
+        return self._program
+
+
+def _explained(fault: KernelFault, graph: Graph, compiled: Compiled) -> BaseException:
+    """The error that a failed check is, with the lines of this function's own graph."""
+    from jitml.pipeline.faults import explain_fault
+
+    program = compiled.program if compiled.graph is graph else lower_graph(graph)
+    return explain_fault(program, fault)
+
+
+class Known:
+    """The entries of one signature, the latest first; and their programs, as far as they are
+    compiled.
+    """
+
+    __slots__ = ("entries", "programs")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.programs: list[Program] = []
+
+    def valid(self) -> tuple[Entry, Sequence[Any]] | None:
+        """The first of the entries that still holds, and its hidden inputs."""
+        for entry in self.entries:
+            hidden = entry.hidden_values()
+            if hidden is not None:
+                return entry, hidden
+        return None
+
+
+class EntryTable:
+    """The entries of one function by signature, for several threads."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, Known] = {}
+        self._lock = threading.Lock()
+
+    def known(self, key: Any) -> Known:
+        """What is known for a signature; a new signature may put away the oldest one."""
+        known = self._known.get(key)
+        if known is None:
+            with self._lock:
+                while len(self._known) >= _MAX_SIGNATURES:
+                    del self._known[next(iter(self._known))]
+                known = self._known.setdefault(key, Known())
+        return known
+
+    def keep(self, known: Known, entry: Entry) -> None:
+        """Add an entry in front."""
+        with self._lock:
+            known.entries.insert(0, entry)
+            for old in known.entries[_MAX_ENTRIES:]:
+                known.entries.remove(old)
+                if old._program in known.programs:
+                    known.programs.remove(old._program)
+
+    def use(self, known: Known, entry: Entry) -> None:
+        """Offer the program of a kept entry to the dispatcher, before those used earlier."""
+        program = entry.program
+        with self._lock:
+            if entry in known.entries:
+                if program in known.programs:
+                    known.programs.remove(program)
+                known.programs.insert(0, program)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._known.clear()
+
+
+def settled(x: Any) -> Any:
+    """What is no array yet as one; a tracer must not have outlived its trace."""
+    if isinstance(x, Tracer) and not x.owner.is_open:
+        raise ended_trace_error(x)
+    return as_value(x)
+
+
+def type_key(x: Any) -> TypeKey:
+    """Dtype, shape and weakness of an array or tracer."""
+    if type(x) is Array:
+        return (x.dtype, x.shape, x.weak_type)
+    type_ = type_of(x)
+    return (type_.dtype, type_.shape, type_.weak)
