@@ -22,8 +22,8 @@ from typing import NamedTuple
 from jitml_runtime.packing import FormatError, seal, unseal
 
 DEFAULT_LIMIT_BYTES = 512 << 20
-PROGRAM, KERNEL, TARGET = 1, 2, 3
-_SUFFIXES = {PROGRAM: ".program", KERNEL: ".kernel", TARGET: ".target"}
+PROGRAM, KERNEL, TARGET, SOURCES = 1, 2, 3, 4
+_SUFFIXES = {PROGRAM: ".program", KERNEL: ".kernel", TARGET: ".target", SOURCES: ".sources"}
 _KINDS = {suffix: kind for kind, suffix in _SUFFIXES.items()}
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _TOUCH_SECONDS = 3600  # an entry's time of use is not kept more exactly than this

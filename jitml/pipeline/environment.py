@@ -9,10 +9,13 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from importlib.machinery import PathFinder
 
 import ml_dtypes
 import numpy as np
 
+from jitml.pipeline.disk import SOURCES, disk
 from jitml_runtime import processor
 from jitml_runtime.code import IMPORTED_AT
 from jitml_runtime.packing import key_of
@@ -20,6 +23,7 @@ from jitml_runtime.packing import key_of
 _FOLDERS = ("ir", "trace", "scalar", "ops", "transforms", "codegen", "pipeline")
 _X86_FIELDS = ("vendor_id", "cpu family", "model", "stepping", "flags")
 _ARM_FIELDS = ("CPU implementer", "CPU architecture", "CPU variant", "CPU part", "Features")
+_SETTLED_SECONDS = 2
 
 
 @functools.cache
@@ -54,9 +58,7 @@ def _machine() -> bytes | None:
 
 def _compiler() -> bytes | None:
     """The version of llvmlite and of the LLVM inside it."""
-    from importlib.util import find_spec
-
-    spec = find_spec("llvmlite")
+    spec = PathFinder.find_spec("llvmlite")
     if spec is None or not spec.origin:
         return None
     folder = os.path.dirname(spec.origin)
@@ -75,18 +77,60 @@ def _sources() -> bytes | None:
     """A digest of the text of everything that takes part in compiling; None if any of it is newer
     than this process, which may then run what it was before.
     """
+    files = _source_files()
+    newest = max((status.st_ctime for _, status in files), default=IMPORTED_AT)
+    if newest >= IMPORTED_AT:
+        return None
+    # Reading all files takes milliseconds, so the digest is kept under what the file system tells
+    # of them; a change within the resolution of its clock would not show there.
+    kept = disk() if newest < IMPORTED_AT - _SETTLED_SECONDS else None
+    told = key_of(*(f"{path} {_state(status)}".encode() for path, status in files))
+    found = kept.read(SOURCES, told) if kept else None
+    if found is None:
+        found = _digest([path for path, _ in files])
+        if kept and found:
+            kept.write(SOURCES, told, found)
+    return found
+
+
+def _source_files() -> list[tuple[str, os.stat_result]]:
+    """The source files in order of their paths; none if a folder cannot be read."""
     package = _package()
+    found: list[tuple[str, os.stat_result]] = []
+    try:
+        for folder in (*(os.path.join(package, name) for name in _FOLDERS), _runtime()):
+            here = list(_files_in(folder))
+            if not here:
+                return []
+            found += sorted(here)
+    except OSError:
+        return []
+    return found
+
+
+def _files_in(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.endswith(".py"):
+                yield entry.path, entry.stat()
+            elif "." not in entry.name and entry.name != "__pycache__" and entry.is_dir():
+                yield from _files_in(entry.path)
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    return (*times, status.st_size, status.st_ino, status.st_dev)
+
+
+def _digest(paths: Sequence[str]) -> bytes | None:
+    """A digest of files' names and contents."""
     contents: list[bytes] = []
-    for folder in (*(os.path.join(package, name) for name in _FOLDERS), _runtime()):
-        try:
-            names = sorted(name for name in os.listdir(folder) if name.endswith(".py"))
-        except OSError:
+    for path in paths:
+        text = _read_source(path)
+        if text is None:
             return None
-        found = [_read_source(os.path.join(folder, name)) for name in names]
-        if not names or None in found:
-            return None
-        contents += [name.encode() for name in names]
-        contents += [text for text in found if text is not None]
+        name = os.path.join(*path.split(os.sep)[-3:])  # wherever the package lies
+        contents += [name.encode(), text]
     return key_of(*contents)
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +183,7 @@ def test_a_failed_check_of_a_program_that_was_found_is_told_as_before(tmp_path: 
 
 
 @pytest.fixture
-def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """This process with a cache of its own, and nothing compiled."""
     monkeypatch.setenv("JITML_CACHE", "1")
     monkeypatch.setenv("JITML_CACHE_DIR", str(tmp_path / "own"))
@@ -289,4 +289,23 @@ def test_other_sources_are_another_environment(
         file.write("# changed\n")
     second = environment._sources()
     (package / "ops" / "sort.py").rename(package / "ops" / "sort2.py")
-    assert len({first, second, environment._sources()}) == 3
+    third = environment._sources()
+    with next((package / "ops").glob("*/*.py")).open("a") as file:
+        file.write("# changed\n")
+    assert len({first, second, third, environment._sources(), None}) == 5
+
+
+def test_unchanged_sources_are_read_once(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = copy_sources(tmp_path / "jitml")
+    monkeypatch.setattr(environment, "_package", lambda: str(package))
+    monkeypatch.setattr(environment, "IMPORTED_AT", float("inf"))
+    first = environment._sources()
+    with monkeypatch.context() as patch:
+        patch.setattr(environment, "_digest", lambda paths: b"read again")
+        assert environment._sources() == first
+        (package / "ops" / "sort.py").touch()
+        assert environment._sources() == b"read again"
+    (package / "ops" / "sort.py").write_text("# changed\n")
+    assert environment._sources() not in (first, b"read again", None)
