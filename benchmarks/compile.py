@@ -4,7 +4,7 @@ in the same run.
     python benchmarks/compile.py [--rounds 5]
 
 Each round builds new functions, so both trace and compile anew; jitml's cache of kernels is emptied
-before each. Times are of this process' CPU (all threads) and of the wall clock, best and median of
+before each and the one on disk is off. Times are of this process' CPU (all threads) and of the wall clock, best and median of
 the rounds; the ratio is JAX / jitml. JAX is left out where it is not installed.
 """
 
@@ -13,12 +13,15 @@ from __future__ import annotations
 import argparse
 import importlib
 import itertools
+import os
 import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+os.environ["JITML_CACHE"] = "0"
 
 Case = Callable[[Any], tuple[Callable[..., Any], tuple[Any, ...]]]
 

@@ -136,7 +136,7 @@ class ElementBuilder:
 
     def _limit(self, var: Var, results: Sequence[Any]) -> None:
         """Refuse kernels that are too large, and dear values that are computed over and over."""
-        if self.kernel.node_count > MOST_NODES:
+        if self.kernel.instruction_count > MOST_NODES:
             raise NeedsBuffer(var)
         cost = max(_first_node(x).cost for x in results)
         if var in self.repeated:

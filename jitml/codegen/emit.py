@@ -15,6 +15,7 @@ from jitml.codegen.kernel import Axis, Kernel, Node, Store
 from jitml.codegen.memory import store
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
+from jitml.codegen.sharing import instructions
 from jitml.codegen.target import Target
 from jitml.codegen.vectorize import UNITS_STEP
 from jitml.scalar.value import Value
@@ -36,7 +37,7 @@ class KernelText:
 def emit_kernel(kernel: Kernel, target: Target) -> KernelText:
     """Compile a kernel to LLVM text."""
     frame = Frame(target, len(kernel.operands))
-    nest = Nest(kernel, frame, write_node)
+    nest = Nest(kernel, frame, target, write_node)
     unit_axes, step = _Loops(nest).write_units()
     text = frame.finish(has_checks=any(n.name == "check" for n in nest.nodes))
     extent = math.prod(a.extent for a in unit_axes)
@@ -50,7 +51,7 @@ def _unit_cost(nodes: Sequence[Node], unit_axes: set[Axis]) -> int:
     for node in nodes:
         if node.name not in ("constant", "size", "index", "state", "reduce", "rarely"):
             axes = (a for a in node.axes if not a.merged and a not in unit_axes)
-            total += math.prod(a.extent for a in axes)
+            total += instructions(node) * math.prod(a.extent for a in axes)
     return total
 
 

@@ -45,8 +45,10 @@ class Frame:
     """
 
     def __init__(self, target: Target, operand_count: int) -> None:
-        self.emit = Emitter()
-        self.target = target
+        bits = 8 * target.vector_bytes
+        self.emit = Emitter(
+            f'nounwind "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}"'
+        )
         self.sizes: list[int] = []
         self.scratch_bytes = 0
         self.pointers = [
@@ -122,11 +124,9 @@ class Frame:
         return "\n".join(lines) + "\n" + (_FAIL if has_checks else "")
 
     def _head(self) -> str:
-        bits = 8 * self.target.vector_bytes
-        attributes = f'"min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}"'
         return (
             "define i32 @kernel(ptr noalias %buffers, ptr noalias %sizes, i64 %begin, i64 %end, "
-            f"ptr noalias %fault) nounwind {attributes} {{"
+            f"ptr noalias %fault) {self.emit.attributes} {{"
         )
 
     def _operand_lines(self) -> list[str]:

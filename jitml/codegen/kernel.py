@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jitml.codegen.routine import INSTRUCTION_COSTS, REPEATED_CALL, measured
 from jitml.scalar.value import Number, Value
 
 
@@ -55,23 +56,14 @@ class Node:
         self.data = data
         self.axes = axes
         self.number = number
-        self.cost: int = min(_COSTS.get(name, 1) + sum(x.cost for x in operands), _MOST)
+        own = data.cost if name == "call" else INSTRUCTION_COSTS.get(name, 1)
+        self.cost: int = min(own + sum(x.cost for x in operands), _MOST)
 
     def __repr__(self) -> str:
         return f"{self.name}:{self.type}#{self.number}"
 
 
 _MOST = 1 << 20
-_COSTS = {
-    "constant": 0,
-    "size": 0,
-    "index": 0,
-    "load": 1,
-    "div": 6,
-    "sqrt": 6,
-    "reduce": 40,
-    "state": 0,
-}
 
 
 class Index:
@@ -270,13 +262,16 @@ class KernelBuilder:
     def __init__(self) -> None:
         self._nodes: dict[Any, Node] = {}
         self._axes = 0
+        self._instructions = 0  # of calls
+        self._called: set[Any] = set()
         self.splittable: set[Axis] = set()
         self.indices: list[Index] = []
         self.refuse_division = False
 
     @property
-    def node_count(self) -> int:
-        return len(self._nodes)
+    def instruction_count(self) -> int:
+        """About how many instructions there will be to compile."""
+        return len(self._nodes) + self._instructions
 
     def nodes(self, name: str) -> list[Node]:
         """All nodes made so far that are called `name`."""
@@ -350,13 +345,30 @@ class KernelBuilder:
         numbers = tuple(table)
         return Value(self, type_, 1, self.node("lookup", type_, (index.ref,), numbers, numbers))
 
+    def apply(self, function: Callable[..., Value], operands: tuple[Value, ...]) -> Value:
+        """One node for all of `function`, unless operands vary along different axes: parts of it
+        may then be computed outside of some loop.
+        """
+        if len({x.ref.axes for x in operands}) > 1:
+            return function(*operands)
+        call = measured(function, tuple(x.type for x in operands))
+        self._instructions += REPEATED_CALL if function in self._called else call.instructions
+        self._called.add(function)
+        refs = tuple(x.ref for x in operands)
+        return Value(self, call.type, 1, self.node("call", call.type, refs, call, function))
+
     def rarely(
-        self, condition: Value, rare: Callable[[], Sequence[Value]], usual: Sequence[Value]
+        self,
+        condition: Value,
+        rare: Callable[..., Sequence[Value]],
+        operands: tuple[Value, ...],
+        usual: Sequence[Value],
     ) -> list[Value]:
-        """A node with a side path: the rare values are its data, so that only it computes them."""
-        nodes = tuple(value.ref for value in rare())
-        operands = (condition.ref, *(value.ref for value in usual))
-        node = self.node("rarely", "state", operands, nodes, tuple(n.number for n in nodes))
+        """A node with a side path: its operands are the condition, the usual values, and what the
+        rare ones are computed from.
+        """
+        refs = tuple(value.ref for value in (condition, *usual, *operands))
+        node = self.node("rarely", "state", refs, (rare, len(usual)), rare)
         return [
             Value(self, value.type, 1, self.node("state", value.type, (node,), k, k))
             for k, value in enumerate(usual)

@@ -13,6 +13,7 @@ import math
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from jitml.scalar.value import (
     BITS,
@@ -40,6 +41,7 @@ _FOLD: dict[str, Callable[[int, int], int]] = {
     "mul": lambda a, b: a * b,
 }
 Body = Callable[[Value, list[Value]], Sequence[Value]]
+Function = Callable[..., "Value | Sequence[Value]"]
 
 
 def llvm_type(type_: str, lanes: int = 1) -> str:
@@ -71,15 +73,17 @@ def _round_to_float32(number: float) -> float:
 
 
 class Emitter:
-    """Writes one function's body; `lines` is its text so far, `declarations` the intrinsics it
-    uses."""
+    """Writes one function's body; `lines` is its text so far, `declarations` what the module needs
+    beside it: intrinsics, tables, and functions, which have `attributes`."""
 
-    def __init__(self) -> None:
+    def __init__(self, attributes: str = "nounwind") -> None:
         self.lines: list[str] = []
         self.declarations: set[str] = set()
+        self.attributes = attributes
         self.block = "entry"
         self._count = 0
-        self._scopes: list[dict[str, Value]] = [{}]
+        self._scopes: list[dict[Any, Any]] = [{}]
+        self._functions: dict[Any, tuple[str, list[Value]]] = {}
 
     # ---- values ----------------------------------------------------------------------------
 
@@ -116,7 +120,8 @@ class Emitter:
         key = f"{type_} {text}"
         for scope in reversed(self._scopes):
             if key in scope:
-                return scope[key]
+                found: Value = scope[key]
+                return found
         value = self.effect(text, type_, lanes)
         self._scopes[-1][key] = value
         return value
@@ -239,21 +244,88 @@ class Emitter:
         )
         return self.pure(f"call {vector} {function}({arguments})", type_, index.lanes)
 
+    # ---- functions ------------------------------------------------------------------------------
+
+    def apply(self, function: Callable[..., Value], operands: tuple[Value, ...]) -> Value:
+        """The value of `function(*operands)`, computed in place."""
+        return function(*operands)
+
+    def call_shared(self, functions: Sequence[Function], operands: Sequence[Value]) -> list[Value]:
+        """The values of all `functions` of `operands`, computed by one function of the module that
+        all such calls share.
+        """
+        name, results = self._define(functions, operands)
+        arguments = ", ".join(_typed(x) for x in operands)
+        types = _result_type(results)
+        whole = self.pure(f"call {types} {name}({arguments})", "call")
+        if len(results) == 1:
+            return [Value(self, results[0].type, results[0].lanes, whole.ref)]
+        return [
+            self.pure(f"extractvalue {types} {whole.ref}, {k}", x.type, x.lanes)
+            for k, x in enumerate(results)
+        ]
+
+    def _define(
+        self, functions: Sequence[Function], operands: Sequence[Value]
+    ) -> tuple[str, list[Value]]:
+        """Write `functions` for operands of these types and lanes; the name of the code and its
+        results.
+        """
+        key = (*functions, *((x.type, x.lanes) for x in operands))
+        if key in self._functions:
+            return self._functions[key]
+        body = Emitter(self.attributes)
+        arguments = [
+            Value(body, x.type, x.lanes, f"%a{number}") for number, x in enumerate(operands)
+        ]
+        results: list[Value] = []
+        for function in functions:
+            result = function(*arguments)
+            values = [result] if isinstance(result, Value) else result
+            results.extend(body.splat(x, operands[0].lanes) for x in values)
+        names = [f"{f.__module__.rpartition('.')[2]}.{f.__name__}" for f in functions]
+        name = "@" + ".".join([*names, *(suffix(x.type, x.lanes) for x in operands)])
+        self.declarations |= body.declarations
+        self.declarations.add(_definition(name, arguments, body, results))
+        self._functions[key] = name, results
+        return name, results
+
     def rarely(
-        self, condition: Value, rare: Callable[[], Sequence[Value]], usual: Sequence[Value]
+        self,
+        condition: Value,
+        rare: Callable[..., Sequence[Value]],
+        operands: tuple[Value, ...],
+        usual: Sequence[Value],
     ) -> list[Value]:
-        """The values of `rare()` in lanes where `condition` holds, else `usual`; a side path that
-        is skipped where no lane asks.
+        """The values of `rare(*operands)` in lanes where `condition` holds, else `usual`; a side
+        path that is skipped where no lane asks.
         """
         lanes = max(condition.lanes, *(v.lanes for v in usual))
         condition, *usual = (self.splat(v, lanes) for v in (condition, *usual))
+        operands = tuple(self.splat(v, lanes) for v in operands)
+        key = (rare, *(v.ref for v in (condition, *operands, *usual)))
+        for scope in reversed(self._scopes):
+            if key in scope:
+                return list(scope[key])
+        results = self._side_path(condition, rare, operands, usual)
+        self._scopes[-1][key] = results
+        return results
+
+    def _side_path(
+        self,
+        condition: Value,
+        rare: Callable[..., Sequence[Value]],
+        operands: tuple[Value, ...],
+        usual: Sequence[Value],
+    ) -> list[Value]:
         asked = self.any_lane(condition)
         self._count += 1
         number, before = self._count, self.block
         self.line(f"br i1 {asked.ref}, label %rare{number}, label %usual{number}")
         self.label(f"rare{number}")
         with self.scope():
-            values = [select(condition, x, y) for x, y in zip(rare(), usual, strict=True)]
+            values = rare(*operands)
+            values = [select(condition, x, y) for x, y in zip(values, usual, strict=True)]
         latch = self.block
         self.line(f"br label %usual{number}")
         self.label(f"usual{number}")
@@ -430,6 +502,34 @@ def suffix(type_: str, lanes: int) -> str:
     """How overloaded intrinsics spell a type: f32, i64, v8f32."""
     scalar = type_ if type_ in FLOATS else f"i{BITS[type_]}"
     return scalar if lanes == 1 else f"v{lanes}{scalar}"
+
+
+def _result_type(results: Sequence[Value]) -> str:
+    types = [llvm_type(x.type, x.lanes) for x in results]
+    return types[0] if len(types) == 1 else "{" + ", ".join(types) + "}"
+
+
+def _definition(
+    name: str, arguments: Sequence[Value], body: Emitter, results: Sequence[Value]
+) -> str:
+    """The text of a function that is called, not inlined."""
+    types, last = _result_type(results), results[0].ref
+    parameters = ", ".join(map(_typed, arguments))
+    lines = [
+        f"define internal {types} {name}({parameters}) noinline {body.attributes} {{",
+        "entry:",
+        *body.lines,
+    ]
+    if len(results) > 1:
+        last = "poison"
+        for number, x in enumerate(results):
+            lines.append(f"  %whole{number} = insertvalue {types} {last}, {_typed(x)}, {number}")
+            last = f"%whole{number}"
+    return "\n".join([*lines, f"  ret {types} {last}", "}"])
+
+
+def _typed(x: Value) -> str:
+    return f"{llvm_type(x.type, x.lanes)} {x.ref}"
 
 
 def _comparison(name: str, type_: str) -> str:

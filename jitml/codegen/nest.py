@@ -14,6 +14,8 @@ from typing import Any
 from jitml.codegen.frame import Frame
 from jitml.codegen.kernel import Axis, Index, Kernel, Node
 from jitml.codegen.row_buffer import nodes_to_keep
+from jitml.codegen.sharing import shared_calls
+from jitml.codegen.target import Target
 from jitml.codegen.vectorize import choose_vector_axis, choose_width
 from jitml.scalar.value import BITS, Value
 
@@ -23,19 +25,24 @@ ROW_BUFFER_BYTES = 1 << 18
 class Nest:
     """The state of the nest while its text is written.
 
-    `vector` is the axis that runs in vectors, `width` how wide they are in its main loop, and
-    `lanes` how wide they are at this place.
+    `vector` is the axis that runs in vectors, `width` how wide they are in its main loop, `lanes`
+    how wide they are at this place, `shared` the calls of functions that are code of their own.
     """
 
     def __init__(
-        self, kernel: Kernel, frame: Frame, write_node: Callable[[Nest, Node], Any]
+        self,
+        kernel: Kernel,
+        frame: Frame,
+        target: Target,
+        write_node: Callable[[Nest, Node], Any],
     ) -> None:
         self.kernel = kernel
         self.nodes = kernel.nodes()
         self.frame = frame
         self.emit = frame.emit
         self.vector = choose_vector_axis(kernel, self.nodes)
-        self.width = choose_width(self.vector, self.nodes, frame.target)
+        self.shared = shared_calls(self.nodes)
+        self.width = choose_width(self.vector, self.nodes, bool(self.shared), target)
         self.lanes = 1
         self.position: dict[Axis, Value] = {}
         self._write_node = write_node

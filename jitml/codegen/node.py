@@ -11,6 +11,7 @@ from jitml.codegen import memory
 from jitml.codegen.fold import fold
 from jitml.codegen.kernel import Node
 from jitml.codegen.nest import Nest
+from jitml.codegen.routine import Call
 from jitml.scalar.value import Value
 
 
@@ -34,6 +35,8 @@ def write_node(nest: Nest, node: Node) -> Any:
     operands = [nest.value(x) for x in node.operands]
     if name == "rarely":
         return _rarely(nest, node, operands)
+    if name == "call":
+        return _call(nest, node, operands)
     if name == "lookup":
         return emit.lookup(node.data, operands[0], node.type)
     if name == "round":
@@ -48,16 +51,21 @@ def write_node(nest: Nest, node: Node) -> Any:
 
 
 def _rarely(nest: Nest, node: Node, operands: list[Value]) -> list[Value]:
-    """The values of a side path; what only it needs is computed on it."""
+    """The values of a side path: the usual ones where the condition does not hold."""
+    condition, *values = operands
+    rare, count = node.data
+    return nest.emit.rarely(condition, rare, tuple(values[count:]), values[:count])
+
+
+def _call(nest: Nest, node: Node, operands: list[Value]) -> Value:
+    """The value of a function, in place or by code that the kernel's calls share."""
+    call: Call = node.data
     lanes = max(v.lanes for v in operands)
-    condition, *usual = (nest.emit.splat(v, lanes) for v in operands)
-
-    def rare() -> list[Value]:
-        with nest.scope():
-            nest.prepare(node.data)
-            return [nest.emit.splat(nest.value(n), lanes) for n in node.data]
-
-    return nest.emit.rarely(condition, rare, usual)
+    together = tuple(nest.emit.splat(v, lanes) for v in operands)
+    if node.number in nest.shared:
+        functions = nest.shared[node.number]
+        return nest.emit.call_shared(functions, together)[functions.index(call.function)]
+    return nest.emit.apply(call.function, together)
 
 
 def _check(nest: Nest, node: Node) -> Value:

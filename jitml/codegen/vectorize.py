@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jitml.codegen.kernel import Axis, Kernel, Node
+from jitml.codegen.sharing import instructions
 from jitml.codegen.target import Target
 from jitml.scalar.value import BITS
 
 UNITS_STEP = 64  # elements of a vector axis that chunks are multiples of: whole cache lines
 LONG_AXIS = 1024  # elements; along longer ones a vector may take several registers
-SHORT_BODY = 40  # nodes; so many registers are there for two of each
+SHORT_BODY = 40  # instructions; so many registers are there for two of each
 MOST_LANES = 64
 
 
@@ -48,27 +49,30 @@ def choose_vector_axis(kernel: Kernel, nodes: Sequence[Node]) -> Axis | None:
 _STRIDE_SCORES = {0: 0.5, 1: 3.0, 2: 1.0}
 
 
-def choose_width(axis: Axis | None, nodes: Sequence[Node], target: Target) -> int:
+def choose_width(
+    axis: Axis | None, nodes: Sequence[Node], has_shared_calls: bool, target: Target
+) -> int:
     """The lanes of vectors along `axis`: as its widest values fill a register, or a few of them."""
     if axis is None:
         return 1
     widest = 1
     for node in nodes:
         if axis in node.axes and node.name not in ("index", "size", "reduce", "i1"):
-            widest = max(widest, BITS.get(node.type, 0) // 8)
-    width = min(target.lanes(widest) * _unrolling(axis, nodes), MOST_LANES)
+            bits = node.data.bits if node.name == "call" else BITS.get(node.type, 0)
+            widest = max(widest, bits // 8)
+    width = min(target.lanes(widest) * _unrolling(axis, nodes, has_shared_calls), MOST_LANES)
     while width > axis.extent:
         width //= 2
     return max(width, 1)
 
 
-def _unrolling(axis: Axis, nodes: Sequence[Node]) -> int:
+def _unrolling(axis: Axis, nodes: Sequence[Node], has_shared_calls: bool) -> int:
     """How many registers a vector takes: several rows of accumulators side by side share the pages
-    they read.
+    they read, and functions that are called have several chains of instructions to interleave.
     """
     reductions = [n.data for n in nodes if n.name == "reduce" and n.data.axis is not None]
     if any(r.axis is axis for r in reductions) or axis.extent < LONG_AXIS:
         return 1
     if any(r.axis.extent >= UNITS_STEP for r in reductions):
         return 4
-    return 2 if len(nodes) <= SHORT_BODY else 1
+    return 2 if has_shared_calls or sum(map(instructions, nodes)) <= SHORT_BODY else 1

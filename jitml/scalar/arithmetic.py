@@ -121,7 +121,10 @@ def two_product(x: Value, y: Operand) -> Pair:
 
 
 def rarely(
-    condition: Value, rare: Callable[[], Sequence[Value]], usual: Sequence[Value]
+    condition: Value,
+    rare: Callable[..., Sequence[Value]],
+    operands: tuple[Value, ...],
+    usual: Sequence[Value],
 ) -> list[Value]:
-    """The values of `rare()` where `condition` holds (seldom), else `usual`."""
-    return condition.builder.rarely(condition, rare, usual)
+    """The values of `rare(*operands)` where `condition` holds (seldom), else `usual`."""
+    return condition.builder.rarely(condition, rare, operands, usual)

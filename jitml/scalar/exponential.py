@@ -17,7 +17,7 @@ from jitml.scalar.arithmetic import (
     scale_by_power_of_two,
     sign_bit,
 )
-from jitml.scalar.value import Value, fma, select
+from jitml.scalar.value import Value, fma, routine, select
 
 LOG2_E = 1.4426950408889634
 # ln 2 in two parts; the first has trailing zeros, so that n·high is exact for every exponent n.
@@ -65,6 +65,7 @@ def _reduce(x: Value, rest: Value | None = None) -> tuple[Value, Value, Value]:
     return bits_of(shifted), r, r * r * polynomial(r, _EXP_F32 if is_single(r) else _EXP_F64)
 
 
+@routine
 def exp(x: Value) -> Value:
     """eˣ within 1 ulp; minimax polynomial after reduction by ln 2."""
     n, r, tail = _reduce(clamp(x, by_type(x, -104.0, -746.0), by_type(x, 89.0, 710.0)))
@@ -78,6 +79,7 @@ def exp_as_pair(high: Value, low: Value) -> tuple[Value, Value, Value]:
     return (n, *fast_two_sum(1.0, r + tail))
 
 
+@routine
 def exp2(x: Value) -> Value:
     """2ˣ within 1.5 ulp; minimax polynomial on |r| ≤ 1/2."""
     x = clamp(x, by_type(x, -151.0, -1076.0), by_type(x, 129.0, 1025.0))
@@ -87,6 +89,7 @@ def exp2(x: Value) -> Value:
     return scale_by_power_of_two(power, bits)
 
 
+@routine
 def expm1(x: Value) -> Value:
     """eˣ − 1 within 1.5 ulp; minimax polynomial after reduction by ln 2."""
     clamped = clamp(x, by_type(x, -18.0, -38.0), by_type(x, 89.0, 710.0))
@@ -97,6 +100,7 @@ def expm1(x: Value) -> Value:
     return select(abs(x) < by_type(x, 2.0**-30, 2.0**-60), x, half + half)
 
 
+@routine
 def tanh(x: Value) -> Value:
     """Hyperbolic tangent within 1.6 ulp: odd for |x| < 0.55, else 1 − 2t/(1 + t), t = e^(−2|x|)."""
     size = abs(x)
@@ -109,6 +113,7 @@ def tanh(x: Value) -> Value:
     return flip_sign(select(size < 0.55, near, far), sign_bit(x))
 
 
+@routine
 def logistic(x: Value) -> Value:
     """1/(1 + e⁻ˣ) within 2 ulp, with denormal results for very negative x."""
     small = exp(-abs(x))
@@ -125,6 +130,7 @@ def _half_exponentials(size: Value) -> Pair:
     return half, 0.25 / half
 
 
+@routine
 def sinh(x: Value) -> Value:
     """Hyperbolic sine within 2 ulp: an odd polynomial for |x| < 1, else (eˣ − e⁻ˣ)/2."""
     size = abs(x)
@@ -134,6 +140,7 @@ def sinh(x: Value) -> Value:
     return flip_sign(select(size < 1.0, small, growing - shrinking), sign_bit(x))
 
 
+@routine
 def cosh(x: Value) -> Value:
     """Hyperbolic cosine within 1.5 ulp: (eˣ + e⁻ˣ)/2 without early overflow."""
     growing, shrinking = _half_exponentials(abs(x))

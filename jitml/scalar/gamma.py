@@ -7,7 +7,7 @@ import math
 from jitml.scalar.arithmetic import Pair, polynomial
 from jitml.scalar.logarithm import join_logarithm, log, log1p_tail, split_exponent
 from jitml.scalar.trigonometric import cos_of, sin_of, tan_of
-from jitml.scalar.value import Value, convert, copysign, fma, is_nan, round_even, select
+from jitml.scalar.value import Value, convert, copysign, fma, is_nan, round_even, routine, select
 
 # (lgamma(2 + d)/d − (1 − γ))/d, minimax for the relative error of lgamma on −0.6 ≤ d ≤ 1/2:
 # 2^-56.4.
@@ -44,6 +44,7 @@ _DIGAMMA_FAR = (
 )  # fmt: skip
 
 
+@routine
 def lgamma(x: Value) -> Value:
     """log|Γ(x)| within 4 ulp (absolute near the zeros at negative x); +∞ at 0, −1, −2, …"""
     if x.type == "f32":
@@ -105,6 +106,7 @@ def _cot_of_half_turns(x: Value) -> Value:
     return copysign(select(swap, tangent * math.pi, math.pi / tangent), x - round_even(x))
 
 
+@routine
 def digamma(x: Value) -> Value:
     """Derivative of log Γ within 4 ulp (absolute near its zeros at x < 0); NaN at 0, −1, −2, …"""
     if x.type == "f32":

@@ -18,7 +18,7 @@ from jitml.scalar.arithmetic import (
     two_sum,
 )
 from jitml.scalar.exponential import LN2_F32, LN2_F64
-from jitml.scalar.value import Value, bitcast, fma, select, sqrt
+from jitml.scalar.value import Value, bitcast, fma, routine, select, sqrt
 
 # (log(1 + f) − f + f²/2)/f³, minimax for the relative error of log1p on |f| ≤ 1/3: 2^-30.0.
 _LOG_F32 = (
@@ -86,6 +86,7 @@ def join_logarithm(k: Value, f: Value, tail: Value) -> Value:
     return fma(k, high, f + fma(k, low, tail))
 
 
+@routine
 def log(x: Value) -> Value:
     """Natural logarithm within 1 ulp; f64 after fdlibm's e_log."""
     mantissa, k, _ = split_exponent(x)
@@ -104,11 +105,13 @@ def _log_to_base(x: Value, scale: tuple[float, float], step: tuple[float, float]
     return _finish(x, total + (lost + fma(k, step[1], rest)))
 
 
+@routine
 def log2(x: Value) -> Value:
     """Logarithm to base 2 within 1.5 ulp, exact for powers of 2."""
     return _log_to_base(x, _LOG2_E_F32 if is_single(x) else _LOG2_E_F64, (1.0, 0.0))
 
 
+@routine
 def log10(x: Value) -> Value:
     """Logarithm to base 10 within 1.5 ulp."""
     if is_single(x):
@@ -124,6 +127,7 @@ def _log_of_sum(u: Value, c: Value, shift: Value | float = 0.0) -> Value:
     return join_logarithm(k + shift, f, log1p_tail(f))
 
 
+@routine
 def log1p(x: Value) -> Value:
     """log(1 + x) within 2 ulp, from the exact sum 1 + x."""
     u, c = two_sum(x.like(1.0), x)
@@ -146,6 +150,7 @@ def _log_of_large(x: Value, head: Value, rest: Value) -> Value:
     return select(x < math.inf, result, x)
 
 
+@routine
 def asinh(x: Value) -> Value:
     """Inverse hyperbolic sine within 2 ulp: log1p(|x| + x²/(1 + √(1 + x²)))."""
     size = abs(x)
@@ -155,6 +160,7 @@ def asinh(x: Value) -> Value:
     return flip_sign(select(size < by_type(x, *_TINY), size, result), sign_bit(x))
 
 
+@routine
 def acosh(x: Value) -> Value:
     """Inverse hyperbolic cosine within 2 ulp: log1p((x − 1) + √(x² − 1)); NaN below 1."""
     near = select(x > by_type(x, *_LARGE), 1.0, x)
@@ -168,6 +174,7 @@ def acosh(x: Value) -> Value:
     return select(x >= 1.0, _log_of_large(x, head, rest), math.nan)
 
 
+@routine
 def atanh(x: Value) -> Value:
     """Inverse hyperbolic tangent within 2 ulp: log1p(2|x|/(1 − |x|))/2; ±∞ at ±1, NaN beyond."""
     size = abs(x)

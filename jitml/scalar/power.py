@@ -24,7 +24,7 @@ from jitml.scalar.arithmetic import (
 from jitml.scalar.complex import Complex
 from jitml.scalar.exponential import LN2_F64, exp_as_pair
 from jitml.scalar.logarithm import split_exponent
-from jitml.scalar.value import FLOATS, Value, bitcast, convert, fma, select, sqrt, trunc
+from jitml.scalar.value import FLOATS, Value, bitcast, convert, fma, routine, select, sqrt, trunc
 
 # log2 of (1 + s)/(1 − s), over s, as a polynomial in s²: minimax on the mantissas [√½, √2),
 # 2^-43.6.
@@ -53,6 +53,7 @@ def rsqrt(x: Value) -> Value:
     return 1.0 / sqrt(x)
 
 
+@routine
 def cbrt(x: Value) -> Value:
     """Cube root within 1 ulp: a guess from the exponent, then Halley's iteration."""
     layout = format_of(x)
@@ -86,6 +87,7 @@ def _cbrt_guess(x: Value) -> Value:
     return bitcast(bits_of(third) << (layout.width - 24), x.type)
 
 
+@routine
 def pow(x: Value, y: Value) -> Value:
     """xʸ within 1 ulp, with the special values of C's pow; f32 through f64, f64 in pairs."""
     size = abs(x)

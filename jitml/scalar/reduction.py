@@ -47,7 +47,8 @@ def reduce_by_half_pi(size: Value) -> Triple:
     r, rest = fast_two_sum(second, fma(n, -low, lost - product_low))
     r, rest, quadrant = rarely(
         size > by_type(size, 2.0**16, 2.0**26),
-        lambda: _reduce_single(size) if is_single(size) else _reduce_double(size),
+        _reduce_single if is_single(size) else _reduce_double,
+        (size,),
         (r, rest, bits_of(shifted)),
     )
     return r, rest, quadrant

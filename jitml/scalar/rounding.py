@@ -24,6 +24,7 @@ from jitml.scalar.value import (
     fma,
     is_nan,
     round_even,
+    routine,
     select,
     trunc,
 )
@@ -66,6 +67,7 @@ def nextafter(x: Value, y: Value) -> Value:
     return select(is_nan(x) | is_nan(y), math.nan, result)
 
 
+@routine
 def fmod(x: Value, y: Value) -> Value:
     """C's fmod, exact: x − n·y with n whole, the sign of x and less than |y| in size.
 

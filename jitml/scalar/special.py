@@ -17,7 +17,7 @@ from jitml.scalar.arithmetic import (
 )
 from jitml.scalar.exponential import exp_as_pair
 from jitml.scalar.logarithm import log
-from jitml.scalar.value import Value, fma, select, sqrt
+from jitml.scalar.value import Value, fma, routine, select, sqrt
 
 # erf(x)/x − 1 as a polynomial in x², minimax for the relative error on |x| ≤ 1.25 and |x| ≤ 1:
 # 2^-29.5 and 2^-56.3.
@@ -111,6 +111,7 @@ def _scaled_erfcx(x: Value) -> Pair:
     return ratio, residue * inverse
 
 
+@routine
 def erf(x: Value) -> Value:
     """Error function within 2 ulp, exactly ±1 at large |x|."""
     size = abs(x)
@@ -126,6 +127,7 @@ def erf(x: Value) -> Value:
     return flip_sign(select(size > by_type(x, 1.1, 1.0), far, near), sign_bit(x))
 
 
+@routine
 def erfc(x: Value) -> Value:
     """1 − erf(x) within 2 ulp, down to where it becomes denormal."""
     size = abs(x)
@@ -134,6 +136,7 @@ def erfc(x: Value) -> Value:
     return select(size < 0.5, (0.5 - x) + (0.5 - _erf_tail(x)), far)
 
 
+@routine
 def erf_inv(x: Value) -> Value:
     """Inverse of erf within 2 ulp, from −log(1 − x²) (Giles, 2010); f64 adds a Newton step."""
     size = abs(x)

@@ -10,7 +10,7 @@ from jitml.scalar.arithmetic import (
     sign_bit,
 )
 from jitml.scalar.reduction import HALF_PI_F32, HALF_PI_F64, reduce_by_half_pi
-from jitml.scalar.value import Value, fma, is_nan, select, sqrt
+from jitml.scalar.value import Value, fma, is_nan, routine, select, sqrt
 
 # (sin(r) − r)/r³ as a polynomial in r², minimax for the relative error on |r| ≤ π/4: 2^-27.9 and
 # 2^-57.9.
@@ -83,12 +83,14 @@ def _in_quadrant(r: Value, quadrant: Value) -> Value:
     return flip_sign(value, (quadrant >> 1) << (format_of(r).width - 1))
 
 
+@routine
 def sin(x: Value) -> Value:
     """Sine within 1.6 ulp at any argument; minimax polynomials on |r| ≤ π/4."""
     r, _, quadrant = reduce_by_half_pi(abs(x))
     return flip_sign(_in_quadrant(r, quadrant), sign_bit(x))
 
 
+@routine
 def cos(x: Value) -> Value:
     """Cosine within 1.6 ulp at any argument; minimax polynomials on |r| ≤ π/4."""
     r, _, quadrant = reduce_by_half_pi(abs(x))
@@ -101,6 +103,7 @@ def tan_of(r: Value, rest: Value) -> Value:
     return r + fma(r * z, polynomial(z, _TAN_F32 if is_single(r) else _TAN_F64), fma(rest, z, rest))
 
 
+@routine
 def tan(x: Value) -> Value:
     """Tangent within 2 ulp at any argument; minimax polynomial on |r| ≤ π/4."""
     r, rest, quadrant = reduce_by_half_pi(abs(x))
@@ -123,6 +126,7 @@ def _asin_parts(x: Value) -> tuple[Value, Value, Value]:
     return outer, s, s * z * polynomial(z, _ASIN_F32 if is_single(x) else _ASIN_F64)
 
 
+@routine
 def asin(x: Value) -> Value:
     """Arc sine within 2 ulp; NaN outside [−1, 1]."""
     outer, s, t = _asin_parts(x)
@@ -131,6 +135,7 @@ def asin(x: Value) -> Value:
     return flip_sign(select(outer, far, s + t), sign_bit(x))
 
 
+@routine
 def acos(x: Value) -> Value:
     """Arc cosine within 1.5 ulp; NaN outside [−1, 1]."""
     outer, s, t = _asin_parts(x)
@@ -150,12 +155,14 @@ def _atan_of_quotient(numerator: Value, denominator: Value) -> Value:
     return select(swap, high - (angle - low), angle)
 
 
+@routine
 def atan(x: Value) -> Value:
     """Arc tangent within 1.5 ulp; minimax polynomial on [0, 1] after inversion."""
     size = abs(x)
     return flip_sign(_atan_of_quotient(size, size.like(1.0)), sign_bit(x))
 
 
+@routine
 def atan2(y: Value, x: Value) -> Value:
     """The angle of the point (x, y) within 2 ulp, with the special values of C's atan2."""
     height, width = abs(y), abs(x)

@@ -12,8 +12,9 @@ loads widen them to f32, stores round.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias, Union
+from typing import Any, Protocol, TypeAlias, TypeVar, Union, cast
 
 FLOATS = frozenset({"f32", "f64"})
 SIGNED = frozenset({"i8", "i16", "i32", "i64"})
@@ -25,6 +26,7 @@ BITS = {
 
 Number: TypeAlias = bool | int | float
 Operand: TypeAlias = Union["Value", bool, int, float]
+RoutineT = TypeVar("RoutineT", bound="Callable[..., Value]")
 
 
 class Builder(Protocol):
@@ -41,11 +43,18 @@ class Builder(Protocol):
     def lookup(self, table: Sequence[float], index: Value, type_: str) -> Value:
         """Read element `index` (i64, lane by lane) of a constant table."""
 
+    def apply(self, function: Callable[..., Value], operands: tuple[Value, ...]) -> Value:
+        """The value of `function(*operands)`: in place, or by code that several calls share."""
+
     def rarely(
-        self, condition: Value, rare: Callable[[], Sequence[Value]], usual: Sequence[Value]
+        self,
+        condition: Value,
+        rare: Callable[..., Sequence[Value]],
+        operands: tuple[Value, ...],
+        usual: Sequence[Value],
     ) -> list[Value]:
-        """The values of `rare()` in lanes where `condition` holds, else `usual`; not computed where
-        no lane asks."""
+        """The values of `rare(*operands)` in lanes where `condition` holds, else `usual`; not
+        computed where no lane asks."""
 
 
 class Value:
@@ -176,6 +185,16 @@ def compare(name: str, x: Operand, y: Operand) -> Value:
     """Ordered comparison, but `ne` is true where either side is NaN (as in Python)."""
     a, b = _together(x, y)
     return a.builder.instruction(name, "i1", a.lanes, (a, b))
+
+
+def routine(function: RoutineT) -> RoutineT:
+    """Mark a function of values that is long enough for its uses to share code: builders decide."""
+
+    @functools.wraps(function)
+    def through_builder(*operands: Value) -> Value:
+        return operands[0].builder.apply(function, operands)
+
+    return cast(RoutineT, through_builder)
 
 
 def select(condition: Value, x: Operand, y: Operand) -> Value:

@@ -59,10 +59,17 @@ class NumpyBuilder:
     def lookup(self, table: Sequence[float], index: Value, type_: str) -> Value:
         return Value(self, type_, index.lanes, np.asarray(table, _DTYPES[type_])[index.ref])
 
+    def apply(self, function: Callable[..., Value], operands: tuple[Value, ...]) -> Value:
+        return function(*operands)
+
     def rarely(
-        self, condition: Value, rare: Callable[[], Sequence[Value]], usual: Sequence[Value]
+        self,
+        condition: Value,
+        rare: Callable[..., Sequence[Value]],
+        operands: tuple[Value, ...],
+        usual: Sequence[Value],
     ) -> list[Value]:
-        return [select(condition, x, y) for x, y in zip(rare(), usual, strict=True)]
+        return [select(condition, x, y) for x, y in zip(rare(*operands), usual, strict=True)]
 
 
 _BUILDER = NumpyBuilder()
