@@ -23,6 +23,7 @@ from jitml.pipeline.statistics import STATISTICS
 from jitml.trace.core import array_type, current_source, set_evaluator
 from jitml.transforms.execute import interpret, set_executor
 from jitml_runtime import Array, Executable, KernelFault, from_numpy
+from jitml_runtime.code import IS_INSPECTED
 
 if TYPE_CHECKING:
     from jitml.codegen.plan import Program
@@ -42,6 +43,10 @@ class Compiled:
             STATISTICS.graphs += 1
             ready = make_ready(self.program, key)
         self.plan = ready.plan
+        if IS_INSPECTED:
+            from jitml_runtime.inspection import announce
+
+            announce(ready.plan, ready.codes)
         self._executable = Executable(ready.plan, ready.addresses, ready.codes, ())
         self._run = self._executable.run
 

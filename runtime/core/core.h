@@ -15,6 +15,7 @@
  * plan.c      a plan of Python data becomes tables
  * execute.c   Executable: runs the tables
  * settings.c  functions of the module about threads and memory
+ * debugger.c  objects in memory that gdb is told of
  * failures.c  allocations that fail on request, in builds for tests
  * module.c    the module
  */
@@ -351,6 +352,10 @@ int tree_setup(void);
 /* ---- dispatch.c --------------------------------------------------------------------------- */
 
 int dispatch_setup(PyObject *module);
+
+/* ---- debugger.c --------------------------------------------------------------------------- */
+
+int debugger_setup(PyObject *module);
 
 /* ---- failures.c --------------------------------------------------------------------------- */
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import platform
 import struct
 import sys
@@ -29,6 +30,9 @@ _R_64, _R_PC32, _R_PLT32 = 1, 2, 4
 _R_GOT = (9, 41, 42)  # GOTPCREL, GOTPCRELX, REX_GOTPCRELX
 _ABSOLUTE = 0xFFF1
 _MAX_ALIGNMENT = mmap.PAGESIZE
+IS_INSPECTED = any(
+    os.environ.get(name, "0") not in ("", "0") for name in ("JITML_PERF", "JITML_GDB")
+)  # whether `inspection` is to tell profilers and debuggers what is loaded
 IMPORTED_AT = time.time()  # source changed later is not what this process runs
 
 
@@ -48,11 +52,12 @@ class _Section(NamedTuple):
 class Code:
     """Loaded machine code; the memory lives as long as this object."""
 
-    __slots__ = ("__weakref__", "_addresses", "_memory")
+    __slots__ = ("__weakref__", "_addresses", "_memory", "image")
 
-    def __init__(self, addresses: dict[str, int], memory: Any) -> None:
+    def __init__(self, addresses: dict[str, int], memory: Any, image: bytes | None = None) -> None:
         self._addresses = addresses
         self._memory = memory
+        self.image = image  # the object with its sections' addresses, if a tool is to be told
 
     def address(self, symbol: str) -> int:
         """Return the address of a global ``symbol``."""
@@ -96,7 +101,8 @@ class _Loader:
     def load(self) -> Code:
         relocations = self._read_relocations()
         size = self._place(relocations)
-        self.memory = mmap.mmap(-1, size, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS  # shared ones cannot take breakpoints
+        self.memory = mmap.mmap(-1, size, flags, mmap.PROT_READ | mmap.PROT_WRITE)
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
         for section, place in zip(self.sections, self.places, strict=True):
             if place is not None and section.type != _NO_BITS:
@@ -105,7 +111,18 @@ class _Loader:
             self._relocate(target, *entry)
         for begin, end, protection in self.ranges:
             _protect(self.base + begin, end - begin, protection)
-        return Code(self._exports(), self.memory)
+        return Code(self._exports(), self.memory, self._image() if IS_INSPECTED else None)
+
+    def _image(self) -> bytes:
+        """The object, with the address of every section that has been loaded."""
+        image = bytearray(self.data)
+        (table,) = struct.unpack_from("<Q", image, 40)
+        for number, place in enumerate(self.places):
+            if place is not None:
+                struct.pack_into(
+                    "<Q", image, table + number * _SECTION.size + 16, self.base + place
+                )
+        return bytes(image)
 
     def _read_sections(self) -> list[_Section]:
         data = self.data

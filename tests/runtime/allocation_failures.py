@@ -67,6 +67,12 @@ def attributes() -> None:
     runtime.scope_num_threads(runtime.scope_num_threads(1))
 
 
+def images() -> None:
+    handles = [core.register_debug_image(b"object") for _ in range(3)]
+    for handle in handles:
+        core.unregister_debug_image(handle)
+
+
 def copies() -> None:
     for array in (small, large):
         copy.copy(array)
@@ -204,6 +210,7 @@ def operators() -> None:
 USES = [
     conversions,
     attributes,
+    images,
     copies,
     exchanges,
     executables,
