@@ -9,6 +9,7 @@ reference may be left behind.
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import pickle
 import sys
@@ -207,6 +208,61 @@ def operators() -> None:
         runtime.set_operators(before)
 
 
+def made(function: Any = None, **options: Any) -> Any:
+    """A function compiled by jitml, imported only here: most uses are of the runtime alone."""
+    import jitml
+
+    return jitml.jit(function, **options)
+
+
+@functools.cache
+def compiled() -> dict[str, Any]:
+    return {
+        "sum": made(lambda x, y: x + y),
+        "tree": made(lambda tree, *, scale: {"a": tree["b"][0] * scale, "c": (tree["b"][1],)}),
+        "static": made(lambda x, times: x * times, static_argnums=1),
+        "donated": made(lambda x: x + 1, donate_argnums=0),
+        "reading": made(lambda x: x * FACTORS["two"]),
+        "wrong": made(lambda x, i: x[i]),
+    }
+
+
+FACTORS = {"two": 2}
+
+
+def calls() -> None:
+    use = compiled()
+    total = use["sum"](large, small_twin)
+    assert np.asarray(total)[7] == 7 and np.asarray(use["sum"](small, 2.5))[0] == 2.5
+    assert np.asarray(use["sum"](sources["contiguous"], small_twin))[3] == 3
+    tree = use["tree"]({"b": [small, (large,)]}, scale=2)
+    assert np.asarray(tree["a"])[3] == 6 and np.asarray(tree["c"][0][0])[4] == 4
+    assert np.asarray(use["static"](small, 3))[1] == 3
+    given = runtime.from_numpy(sources["contiguous"])
+    assert np.asarray(use["donated"](given))[1] == 2 and given.is_deleted()
+    assert np.asarray(use["reading"](small))[1] == 2
+    try:
+        use["wrong"](small, SMALL)
+    except IndexError:
+        pass
+    else:
+        raise AssertionError("no error")
+
+
+def first_calls() -> None:
+    for function in compiled().values():
+        function.clear_cache()
+    calls()
+
+
+def eager_operators() -> None:
+    compiled()
+    assert np.asarray(small + small)[3] == 6 and np.asarray(1 - large)[3] == -2
+    assert np.asarray(small < 3)[2] and np.asarray(large[4:6])[0] == 4 and int(small[3]) == 3
+    assert float(small.sum()) == 28 and np.asarray(small.at[2].set(7))[2] == 7
+
+
+# The functions of jitml are used last: importing it installs operators.
 USES = [
     conversions,
     attributes,
@@ -219,6 +275,9 @@ USES = [
     faults,
     mistakes,
     operators,
+    calls,
+    first_calls,
+    eager_operators,
 ]
 WATCHED: list[Any] = [small, large, small_twin, FLOAT, code, double, *sources.values(), np.ndarray]
 
@@ -253,6 +312,7 @@ def check(use: Callable[[], None]) -> int:
     while True:
         print(use.__name__, number, flush=True)
         count, problem = attempt(use, number)
+        use()  # it goes on working, and what is kept for later is there again
         after = state()
         if problem or after != before:
             names = [

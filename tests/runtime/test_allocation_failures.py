@@ -31,7 +31,7 @@ def run_failing(
     shutil.copytree(installed, package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     sources = sorted(map(str, CORE.glob("*.c")))
-    build = ["gcc", "-std=gnu11", "-O1", "-shared", "-fPIC", "-DJITML_FAIL_ALLOCATIONS", "-pthread"]
+    build = ["gcc", "-std=gnu11", "-O0", "-shared", "-fPIC", "-DJITML_FAIL_ALLOCATIONS", "-pthread"]
     include = f"-I{sysconfig.get_path('include')}"
     subprocess.run([*build, include, *sources, "-o", str(package / f"_core{suffix}")], check=True)
     (folder / "kernels.o").write_bytes(object_code)
@@ -40,7 +40,7 @@ def run_failing(
         places = os.pathsep.join([str(folder), *sys.path])
         result = subprocess.run(
             [sys.executable, "-X", "faulthandler", *arguments],
-            env={**os.environ, "PYTHONPATH": places, "JITML_RUNTIME": "native"},
+            env={**os.environ, "PYTHONPATH": places, "JITML_RUNTIME": "native", "JITML_CACHE": "0"},
             cwd=folder,
             capture_output=True,
             text=True,
