@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jitml import printing
-from jitml.eager import operator
+from jitml.eager import binary_operator, unary_operator
 from jitml.ir.errors import JitmlError
 from jitml.numpy import (
     arithmetic,
@@ -38,7 +38,7 @@ from jitml.numpy.indexing import getitem, take
 from jitml.numpy.operands import as_dtype, fail, is_number, settle
 from jitml.trace.core import Tracer
 from jitml_runtime import Array as ConcreteArray
-from jitml_runtime import set_operators
+from jitml_runtime import basic_index, calling, set_operators
 
 _BINARY: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "add": ("add", arithmetic.add),
@@ -93,7 +93,7 @@ def _short_cut(name: str, function: Callable[[Any, Any], Any]) -> Callable[[Any,
     if name == "divmod":
         return _operator(function)
     takes_numbers = name in _COMPARISON or name in ("add", "subtract", "multiply", "divide")
-    return operator(function, _operator(function), takes_numbers)
+    return binary_operator(name, function, _operator(function), takes_numbers)
 
 
 def _reflected(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -107,6 +107,12 @@ def _iterate(x: Any) -> Iterator[Any]:
     if not x.shape:
         raise TypeError("iteration over a 0-d array")
     return iter(joining.unstack(x))
+
+
+def _getitem(x: Any, index: Any) -> Any:
+    """`x[index]` of an array; one of numbers and slices is the runtime's matter."""
+    found = basic_index(x, index) if calling.recorder is None else None
+    return getitem(x, index) if found is None else found
 
 
 def _contains(x: Any, value: Any) -> bool:
@@ -301,8 +307,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {
         name: _short_cut(name, function)
         for name, (_, function) in {**_BINARY, **_COMPARISON}.items()
     },
-    **{name: function for name, (_, function) in _UNARY.items()},
-    "getitem": getitem,
+    **{name: unary_operator(name, function) for name, (_, function) in _UNARY.items()},
+    "getitem": _getitem,
     "contains": _contains,
     "iter": _iterate,
     "repr": printing.array_repr,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from jitml.dispatch import Jitted
+from jitml.eager import clear_operations
 from jitml.ir.errors import ArgumentError
 from jitml.ir.source import user_source
 from jitml.pipeline.compile import clear_compiled
@@ -145,4 +146,5 @@ def clear_caches() -> None:
     """
     for function in Jitted.instances():
         function.clear_cache()
+    clear_operations()
     clear_compiled()

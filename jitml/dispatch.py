@@ -1,8 +1,8 @@
 """`Jitted`: a function that is traced once for each signature, compiled, and run from then on.
 
-In: calls. Out: results. A call whose signature and programs the runtime knows never gets here (the
+In: calls. Out: results. A call whose signature and callees the runtime knows never gets here (the
 runtime's Dispatcher runs it); every other one does: flatten the arguments, find the entry for their
-types and static values or trace, run its program, rebuild the result. Inside another trace the
+types and static values or trace, run its callee, rebuild the result. Inside another trace the
 recorded graph is replayed there instead.
 """
 
@@ -120,7 +120,7 @@ class Jitted(Dispatcher):
         return list(_ALL)
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The result of a call that the runtime knows no program for."""
+        """The result of a call that the runtime knows no callee for."""
         if calling.is_off:
             return self.__wrapped__(*args, **kwargs)
         call = self._arguments(args, kwargs)
@@ -133,7 +133,7 @@ class Jitted(Dispatcher):
         donated = None
         if not is_inside:
             donated = self._donated_leaves(call, args, kwargs) if self._donates else None
-            self.install(args, kwargs, call.leaves, donated, known.programs)
+            self.install(args, kwargs, call.leaves, donated, known.callees)
         entry, hidden = known.valid() or self._traced(call, types, known)
         values += hidden
         if is_inside or any(isinstance(x, Tracer) for x in hidden):

@@ -1,6 +1,6 @@
-"""What tracings of a function gave, kept by signature: graphs, and the programs made of them.
+"""What tracings of a function gave, kept by signature: graphs, and the callees made of them.
 
-In: graphs with what they depend on. Out: the first entry that still holds, and programs for the
+In: graphs with what they depend on. Out: the first entry that still holds, and callees for the
 runtime's dispatcher. Must not know: how arguments are taken apart.
 """
 
@@ -16,7 +16,7 @@ from jitml.pipeline.compile import Compiled, compiled_graph, lower_graph
 from jitml.trace.core import Tracer, ended_trace_error, type_of
 from jitml.transforms.values import as_value
 from jitml.tree_structure import Structure
-from jitml_runtime import Array, KernelFault, Program
+from jitml_runtime import Array, Callee, KernelFault
 
 _MAX_ENTRIES = 16  # traces kept for one signature, for changing values of what the function reads
 _MAX_SIGNATURES = 4096  # static arguments may differ at each call
@@ -69,7 +69,7 @@ class Entry:
         self.hidden_values = self._hidden.values
         self.is_cacheable = not any(isinstance(x, Tracer) for x in constants)
         self._compiled: Compiled | None = None
-        self._program: Program | None = None
+        self._callee: Callee | None = None
 
     @property
     def compiled(self) -> Compiled:
@@ -79,20 +79,20 @@ class Entry:
         return self._compiled
 
     @property
-    def program(self) -> Program:
+    def callee(self) -> Callee:
         """The same for the runtime's dispatcher."""
-        if self._program is None:
+        if self._callee is None:
             graph, compiled = self.graph, self.compiled
             constants = () if self.guards else self._hidden.constants
             fetch = self.hidden_values if self.guards else None
-            self._program = Program(
+            self._callee = Callee(
                 compiled._executable,
                 self.structure.spec,
                 constants,
                 fetch,
                 lambda fault: _explained(fault, graph, compiled),
             )
-        return self._program
+        return self._callee
 
 
 def _explained(fault: KernelFault, graph: Graph, compiled: Compiled) -> BaseException:
@@ -104,15 +104,15 @@ def _explained(fault: KernelFault, graph: Graph, compiled: Compiled) -> BaseExce
 
 
 class Known:
-    """The entries of one signature, the latest first; and their programs, as far as they are
+    """The entries of one signature, the latest first; and their callees, as far as they are
     compiled.
     """
 
-    __slots__ = ("entries", "programs")
+    __slots__ = ("callees", "entries")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
-        self.programs: list[Program] = []
+        self.callees: list[Callee] = []
 
     def valid(self) -> tuple[Entry, Sequence[Any]] | None:
         """The first of the entries that still holds, and its hidden inputs."""
@@ -146,17 +146,17 @@ class EntryTable:
             known.entries.insert(0, entry)
             for old in known.entries[_MAX_ENTRIES:]:
                 known.entries.remove(old)
-                if old._program in known.programs:
-                    known.programs.remove(old._program)
+                if old._callee in known.callees:
+                    known.callees.remove(old._callee)
 
     def use(self, known: Known, entry: Entry) -> None:
-        """Offer the program of a kept entry to the dispatcher, before those used earlier."""
-        program = entry.program
+        """Offer the compiled form of a kept entry to the dispatcher, before those used earlier."""
+        callee = entry.callee
         with self._lock:
             if entry in known.entries:
-                if program in known.programs:
-                    known.programs.remove(program)
-                known.programs.insert(0, program)
+                if callee in known.callees:
+                    known.callees.remove(callee)
+                known.callees.insert(0, callee)
 
     def clear(self) -> None:
         """Forget everything."""

@@ -20,7 +20,8 @@ import numpy as np
 import jitml
 from jitml.codegen.plan import Program
 from jitml.codegen.target import Target, compile_object, named_target
-from jitml.dispatch import Jitted, jit
+from jitml.compilation import jit
+from jitml.dispatch import Jitted
 from jitml.ir.errors import ArgumentError, TransformError
 from jitml.ir.source import user_source
 from jitml.pipeline.c_interface import CProgram, c_header, c_object

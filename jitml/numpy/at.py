@@ -28,6 +28,7 @@ from jitml.ops.kinds import full_of
 from jitml.trace.core import type_of
 from jitml.trace.numbers import literal
 from jitml.typing import Array, ArrayLike
+from jitml_runtime import basic_update, calling
 
 _KINDS: dict[str, tuple[str, Combine]] = {
     "set": ("set", lambda old, new: new),
@@ -99,6 +100,10 @@ class IndexedUpdater:
         >>> print(jnp.zeros(3).at[1:].set(1.0))
         [0. 1. 1.]
         """
+        if not options and calling.recorder is None:
+            found = basic_update(self.array, self.index, values)
+            if found is not None:
+                return found
         return self._updated("set", values, **options)
 
     def add(self, values: ArrayLike, **options: Any) -> Array:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from jitml.eager import compiled_at_once
 from jitml.ir.errors import ArgumentError
 from jitml.numpy.arithmetic import maximum, minimum
 from jitml.numpy.choice import choose
@@ -97,6 +98,7 @@ def _complex_end(name: str, x: Any, axes: tuple[int, ...], keepdims: bool) -> An
     return restored(found, shape, axes, keepdims)
 
 
+@compiled_at_once
 def max(
     a: ArrayLike,
     axis: Axis = None,
@@ -115,6 +117,7 @@ def max(
     return _extreme("max", a, axis, keepdims, initial, where)
 
 
+@compiled_at_once
 def min(
     a: ArrayLike,
     axis: Axis = None,
@@ -168,6 +171,7 @@ def _position(
     return settle(restored(found, shape, (where,), bool(keepdims)))
 
 
+@compiled_at_once
 def argmax(
     a: ArrayLike, axis: int | None = None, out: None = None, keepdims: bool | None = None
 ) -> Array:
@@ -181,6 +185,7 @@ def argmax(
     return _position("argmax", rd.argmax, a, axis, keepdims)
 
 
+@compiled_at_once
 def argmin(
     a: ArrayLike, axis: int | None = None, out: None = None, keepdims: bool | None = None
 ) -> Array:

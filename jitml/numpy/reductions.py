@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jitml.eager import compiled_at_once
 from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
 from jitml.ir.errors import ArgumentError
@@ -99,6 +100,7 @@ def start_value(initial: ArrayLike, dtype: DType) -> Any:
 # ---- sums and products ----------------------------------------------------------------------
 
 
+@compiled_at_once
 def sum(
     a: ArrayLike,
     axis: Axis = None,
@@ -134,6 +136,7 @@ def _accumulated(
     return cast(x, summed_dtype(own) if promote_integers else own, type_of(x).weak)
 
 
+@compiled_at_once
 def prod(
     a: ArrayLike,
     axis: Axis = None,
@@ -163,6 +166,7 @@ def prod(
 # ---- truths ---------------------------------------------------------------------------------
 
 
+@compiled_at_once
 def all(
     a: ArrayLike,
     axis: Axis = None,
@@ -182,6 +186,7 @@ def all(
     return settle(fold("all", rd.reduce_and, x, axis, keepdims, where, True))
 
 
+@compiled_at_once
 def any(
     a: ArrayLike,
     axis: Axis = None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from jitml.eager import compiled_at_once
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError
 from jitml.numpy.choice import choose
@@ -61,6 +62,7 @@ def _divided(x: Any, count: Any) -> Any:
     return ew.div(x, cast(count, type_of(x).dtype))
 
 
+@compiled_at_once
 def mean(
     a: ArrayLike,
     axis: Axis = None,
@@ -116,6 +118,7 @@ def average(
     return (result, total) if returned else result
 
 
+@compiled_at_once
 def var(
     a: ArrayLike,
     axis: Axis = None,

@@ -5,6 +5,8 @@
  * convert.c   Array to and from NumPy and the buffer protocol
  * dlpack.c    Array to and from DLPack
  * operators.c number, comparison and subscript slots, filled from above
+ * eager.c     the same through compiled programs
+ * indexing.c  x[...] of numbers and slices, as copies
  * numbers.c   Python numbers as 0-d arrays
  * calling.c   how calls go on this thread: traced, compiled, 32 or 64 bits wide
  * signature.c what calls are looked up by: structure and types of their arguments
@@ -138,7 +140,17 @@ extern PyType_Slot operator_slots[]; /* ends with {0, NULL} */
 PyObject *set_operators(PyObject *module, PyObject *table);
 PyObject *array_dunder_complex(PyObject *self, PyObject *unused);
 PyObject *array_dunder_format(PyObject *self, PyObject *format);
+int operator_number(const char *name); /* -1 if there is none */
 int operators_setup(void);
+
+/* ---- eager.c ------------------------------------------------------------------------------ */
+
+/* The result through an installed program; NULL without an error if there is none. */
+PyObject *eager_unary(int number, PyObject *operand);
+PyObject *eager_binary(int number, PyObject *left, PyObject *right);
+PyObject *install_operation(PyObject *module, PyObject *args);
+PyObject *forget_operations_function(PyObject *module, PyObject *unused);
+void forget_operations(void);
 
 /* ---- pool.c ------------------------------------------------------------------------------- */
 
@@ -253,6 +265,11 @@ int number_dtype(PyObject *number); /* of a Python number on this thread; -1 for
 bool dtype_takes_number(int dtype, PyObject *number); /* without changing its kind */
 Array *array_of_number(PyObject *number, int dtype, bool weak); /* NULL if it does not fit */
 void numbers_setup(void);
+
+/* ---- indexing.c --------------------------------------------------------------------------- */
+
+PyObject *basic_index(PyObject *module, PyObject *args);
+PyObject *basic_update(PyObject *module, PyObject *args);
 
 /* ---- calling.c ---------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* Dispatcher: a callable whose calls find their compiled program by the types of their arguments.
  *
- * In: programs, installed by whoever traces and compiles; a call that finds none goes to the
+ * In: programs (Callees), installed by whoever traces and compiles; a call that finds none goes to the
  * method `miss`. Out: results of programs. A hit touches no Python code unless a program depends
  * on Python values, or an argument or result has a registered container.
  * Must not know how a function is traced, nor what a program computes.
@@ -22,7 +22,7 @@ typedef struct {
     int32_t *order;     /* the leaf of the walk that each argument is; NULL: as they come */
     bool *donated;      /* by argument; NULL if none is */
     bool is_flat;       /* positional Arrays alone, none donated */
-    PyObject *programs; /* a list that its owner may change */
+    PyObject *callees; /* a list that its owner may change */
 } Record;
 
 typedef struct {
@@ -42,9 +42,9 @@ typedef struct {
     PyObject *explain;   /* makes the exception of a KernelFault */
     Tree tree;
     bool is_direct;      /* it depends on the arguments alone */
-} Program;
+} Callee;
 
-static PyTypeObject *DispatcherType, *ProgramType;
+static PyTypeObject *DispatcherType, *CalleeType;
 static PyObject *name_miss;
 
 /* ---- records ---- */
@@ -55,7 +55,7 @@ static void record_drop(Record *record)
         return;
     for (int i = 0; i < record->object_count; i++)
         Py_DECREF(record->objects[i]);
-    Py_XDECREF(record->programs);
+    Py_XDECREF(record->callees);
     PyMem_Free(record->words);
     PyMem_Free(record->objects);
     PyMem_Free(record->order);
@@ -74,7 +74,7 @@ static void *copy_of(const void *table, int count, size_t size)
 }
 
 /* A record of the signature, which gives its order away. */
-static Record *record_new(Signature *s, uint64_t hash, PyObject *programs)
+static Record *record_new(Signature *s, uint64_t hash, PyObject *callees)
 {
     Record *record = PyMem_Calloc(1, sizeof *record);
     if (!record)
@@ -93,7 +93,7 @@ static Record *record_new(Signature *s, uint64_t hash, PyObject *programs)
     record->object_count = s->object_count;
     for (int i = 0; i < s->object_count; i++)
         Py_INCREF(record->objects[i]);
-    record->programs = Py_NewRef(programs);
+    record->callees = Py_NewRef(callees);
     for (int i = 0; i < s->leaf_count; i++) {
         if (s->order[i] != i) {
             record->order = s->order;
@@ -238,7 +238,7 @@ static Record *find(Dispatcher *self, const Signature *s)
 
 /* ---- programs ---- */
 
-static int program_clear(Program *self)
+static int callee_clear(Callee *self)
 {
     Py_CLEAR(self->executable);
     Py_CLEAR(self->constants);
@@ -248,7 +248,7 @@ static int program_clear(Program *self)
     return 0;
 }
 
-static int program_traverse(Program *self, visitproc visit, void *arg)
+static int callee_traverse(Callee *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->executable);
@@ -258,19 +258,19 @@ static int program_traverse(Program *self, visitproc visit, void *arg)
     return tree_traverse(&self->tree, visit, arg);
 }
 
-static void program_dealloc(Program *self)
+static void callee_dealloc(Callee *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    program_clear(self);
+    callee_clear(self);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
-static int check_program(const Program *self)
+static int check_callee(const Callee *self)
 {
     if (!is_executable(self->executable)) {
-        PyErr_SetString(PyExc_TypeError, "a Program needs an Executable");
+        PyErr_SetString(PyExc_TypeError, "a Callee needs an Executable");
         return -1;
     }
     if (self->tree.leaf_count != executable_outputs(self->executable)) {
@@ -281,21 +281,21 @@ static int check_program(const Program *self)
     return 0;
 }
 
-static PyObject *program_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+static PyObject *callee_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
     static char *names[] = {"executable", "structure", "constants", "fetch", "explain", NULL};
     PyObject *executable, *structure, *constants, *fetch = Py_None, *explain = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOO|OO:Program", names, &executable,
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOO|OO:Callee", names, &executable,
                                      &structure, &constants, &fetch, &explain))
         return NULL;
-    Program *self = (Program *)type->tp_alloc(type, 0);
+    Callee *self = (Callee *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
     self->executable = Py_NewRef(executable);
     self->fetch = fetch == Py_None ? NULL : Py_NewRef(fetch);
     self->explain = explain == Py_None ? NULL : Py_NewRef(explain);
     self->constants = PySequence_Tuple(constants);
-    if (!self->constants || tree_read(&self->tree, structure) < 0 || check_program(self) < 0)
+    if (!self->constants || tree_read(&self->tree, structure) < 0 || check_callee(self) < 0)
         Py_CLEAR(self);
     else
         self->is_direct = !self->fetch && PyTuple_GET_SIZE(self->constants) == 0;
@@ -305,13 +305,13 @@ static PyObject *program_new(PyTypeObject *type, PyObject *args, PyObject *keywo
 /* ---- a run ---- */
 
 /* A new tuple or list of the hidden inputs; None if the program does not hold now. */
-static PyObject *hidden_inputs(Program *program)
+static PyObject *hidden_inputs(Callee *callee)
 {
-    if (!program->fetch)
-        return Py_NewRef(program->constants);
-    PyObject *found = PyObject_CallNoArgs(program->fetch);
+    if (!callee->fetch)
+        return Py_NewRef(callee->constants);
+    PyObject *found = PyObject_CallNoArgs(callee->fetch);
     if (found && found != Py_None && !PyList_CheckExact(found) && !PyTuple_CheckExact(found)) {
-        PyErr_SetString(PyExc_TypeError, "fetch of a Program must give a list, a tuple or None");
+        PyErr_SetString(PyExc_TypeError, "fetch of a Callee must give a list, a tuple or None");
         Py_CLEAR(found);
     }
     return found;
@@ -335,11 +335,11 @@ static void explain_failure(PyObject *explain)
 }
 
 /* Donated arrays are deleted; a result that is one of them gets a header of its own before. */
-static int give_away(const Program *program, const Record *record, PyObject *const *arguments,
+static int give_away(const Callee *callee, const Record *record, PyObject *const *arguments,
                      PyObject **results)
 {
-    for (int i = 0; i < program->tree.leaf_count; i++) {
-        if (!executable_forwards(program->executable, i))
+    for (int i = 0; i < callee->tree.leaf_count; i++) {
+        if (!executable_forwards(callee->executable, i))
             continue;
         for (int k = 0; k < record->leaf_count; k++) {
             if (!record->donated[k] || arguments[k] != results[i])
@@ -358,26 +358,26 @@ static int give_away(const Program *program, const Record *record, PyObject *con
     return 0;
 }
 
-static PyObject *run_on(Program *program, const Record *record, PyObject *const *arguments,
+static PyObject *run_on(Callee *callee, const Record *record, PyObject *const *arguments,
                         Py_ssize_t count, PyObject **results)
 {
-    if (execute(program->executable, arguments, count, results) < 0) {
-        explain_failure(program->explain);
+    if (execute(callee->executable, arguments, count, results) < 0) {
+        explain_failure(callee->explain);
         return NULL;
     }
-    if (record->donated && give_away(program, record, arguments, results) < 0) {
-        for (int i = 0; i < program->tree.leaf_count; i++)
+    if (record->donated && give_away(callee, record, arguments, results) < 0) {
+        for (int i = 0; i < callee->tree.leaf_count; i++)
             Py_DECREF(results[i]);
         return NULL;
     }
-    return tree_build(&program->tree, results);
+    return tree_build(&callee->tree, results);
 }
 
-static PyObject *run(Program *program, const Record *record, const Signature *s, PyObject *hidden)
+static PyObject *run(Callee *callee, const Record *record, const Signature *s, PyObject *hidden)
 {
     Py_ssize_t hidden_count = PySequence_Fast_GET_SIZE(hidden);
     Py_ssize_t count = s->leaf_count + hidden_count;
-    Py_ssize_t total = count + program->tree.leaf_count;
+    Py_ssize_t total = count + callee->tree.leaf_count;
     PyObject *local[FEW], **arguments = local;
     if (total > FEW) {
         arguments = PyMem_Malloc((size_t)total * sizeof *arguments);
@@ -389,29 +389,29 @@ static PyObject *run(Program *program, const Record *record, const Signature *s,
     if (hidden_count)
         memcpy(arguments + s->leaf_count, PySequence_Fast_ITEMS(hidden),
                (size_t)hidden_count * sizeof *arguments);
-    PyObject *result = run_on(program, record, arguments, count, arguments + count);
+    PyObject *result = run_on(callee, record, arguments, count, arguments + count);
     if (arguments != local)
         PyMem_Free(arguments);
     return result;
 }
 
-/* The result of the first program that holds; NULL without an error if none does. */
+/* The result of the first that holds; NULL without an error if none does. */
 static PyObject *run_first(const Record *record, const Signature *s)
 {
-    PyObject *programs = record->programs;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(programs); i++) {
-        Program *program = (Program *)Py_NewRef(PyList_GET_ITEM(programs, i));
+    PyObject *callees = record->callees;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(callees); i++) {
+        Callee *callee = (Callee *)Py_NewRef(PyList_GET_ITEM(callees, i));
         PyObject *result = NULL, *hidden = NULL;
-        bool is_program = Py_TYPE(program) == ProgramType;
-        if (is_program)
-            hidden = hidden_inputs(program);
+        bool is_callee = Py_TYPE(callee) == CalleeType;
+        if (is_callee)
+            hidden = hidden_inputs(callee);
         else
-            PyErr_SetString(PyExc_TypeError, "the programs of a Dispatcher must be Programs");
+            PyErr_SetString(PyExc_TypeError, "the callees of a Dispatcher must be Programs");
         bool holds = hidden && hidden != Py_None;
         if (holds)
-            result = run(program, record, s, hidden);
+            result = run(callee, record, s, hidden);
         Py_XDECREF(hidden);
-        Py_DECREF(program);
+        Py_DECREF(callee);
         if (holds || !hidden)
             return result;
     }
@@ -453,24 +453,24 @@ static int clear_error(void)
 static PyObject *call_flat(Dispatcher *self, PyObject *const *arguments, Py_ssize_t count)
 {
     const Record *record = self->latest;
-    if (!record || !record->is_flat || !PyList_GET_SIZE(record->programs)
+    if (!record || !record->is_flat || !PyList_GET_SIZE(record->callees)
         || !is_flat_call(record, arguments, count))
         return NULL;
-    Program *program = (Program *)PyList_GET_ITEM(record->programs, 0);
-    if (Py_TYPE(program) != ProgramType || !program->is_direct)
+    Callee *callee = (Callee *)PyList_GET_ITEM(record->callees, 0);
+    if (Py_TYPE(callee) != CalleeType || !callee->is_direct)
         return NULL;
     PyObject *few[FEW], **results = few, *result = NULL;
-    if (program->tree.leaf_count > FEW) {
-        results = PyMem_Malloc((size_t)program->tree.leaf_count * sizeof *results);
+    if (callee->tree.leaf_count > FEW) {
+        results = PyMem_Malloc((size_t)callee->tree.leaf_count * sizeof *results);
         if (!results)
             return PyErr_NoMemory();
     }
-    Py_INCREF(program);
-    if (execute(program->executable, arguments, count, results) < 0)
-        explain_failure(program->explain);
+    Py_INCREF(callee);
+    if (execute(callee->executable, arguments, count, results) < 0)
+        explain_failure(callee->explain);
     else
-        result = tree_build(&program->tree, results);
-    Py_DECREF(program);
+        result = tree_build(&callee->tree, results);
+    Py_DECREF(callee);
     if (results != few)
         PyMem_Free(results);
     return result;
@@ -561,20 +561,20 @@ static bool *read_donated(const Signature *s, PyObject *leaves, PyObject *donate
 }
 
 static int install(Dispatcher *self, Signature *s, PyObject *leaves, PyObject *donated,
-                   PyObject *programs)
+                   PyObject *callees)
 {
     uint64_t hash;
     if (signature_hash(s, &hash) < 0)
         return -1;
     Record *known = search(self, s, hash);
-    if (known) { /* its programs may be new */
-        Py_SETREF(known->programs, Py_NewRef(programs));
+    if (known) { /* its callees may be new */
+        Py_SETREF(known->callees, Py_NewRef(callees));
         record_drop(known);
         return 0;
     }
     if (PyErr_Occurred() || make_room(self) < 0)
         return -1;
-    Record *record = record_new(s, hash, programs);
+    Record *record = record_new(s, hash, callees);
     if (record && donated != Py_None) {
         record->donated = read_donated(s, leaves, donated);
         if (!record->donated) {
@@ -592,9 +592,9 @@ static int install(Dispatcher *self, Signature *s, PyObject *leaves, PyObject *d
 
 static PyObject *dispatcher_install(Dispatcher *self, PyObject *args)
 {
-    PyObject *given, *keywords, *leaves, *donated, *programs;
+    PyObject *given, *keywords, *leaves, *donated, *callees;
     if (!PyArg_ParseTuple(args, "O!O!O!OO!:install", &PyTuple_Type, &given, &PyDict_Type,
-                          &keywords, &PyList_Type, &leaves, &donated, &PyList_Type, &programs))
+                          &keywords, &PyList_Type, &leaves, &donated, &PyList_Type, &callees))
         return NULL;
     if (donated != Py_None && !PyList_Check(donated)) {
         PyErr_SetString(PyExc_TypeError, "install: donated must be a list or None");
@@ -603,7 +603,7 @@ static PyObject *dispatcher_install(Dispatcher *self, PyObject *args)
     Signature s;
     signature_begin(&s, true);
     bool installed = walk_given(&s, &self->statics, given, keywords) == 0 && has_leaves(&s, leaves)
-                  && install(self, &s, leaves, donated, programs) == 0;
+                  && install(self, &s, leaves, donated, callees) == 0;
     signature_end(&s);
     if (!installed && clear_error() < 0)
         return NULL;
@@ -678,7 +678,7 @@ static int dispatcher_traverse(Dispatcher *self, visitproc visit, void *arg)
         const Record *record = self->slots[i];
         if (!record || record->references > 1 + (record == self->latest))
             continue; /* a call uses it: what it refers to is alive */
-        Py_VISIT(record->programs);
+        Py_VISIT(record->callees);
         for (int k = 0; k < record->object_count; k++)
             Py_VISIT(record->objects[k]);
     }
@@ -717,7 +717,7 @@ static PyObject *init_subclass(PyObject *class, PyObject *args, PyObject *keywor
 
 static PyMethodDef dispatcher_methods[] = {
     {"install", (PyCFunction)dispatcher_install, METH_VARARGS,
-     "install(args, kwargs, leaves, donated, programs): run these programs for calls like this "
+     "install(args, kwargs, leaves, donated, callees): run these callees for calls like this "
      "one; whether that is possible."},
     {"forget", (PyCFunction)dispatcher_forget, METH_NOARGS, "Forget what was installed."},
     {"__init_subclass__", (PyCFunction)(void (*)(void))init_subclass,
@@ -744,18 +744,20 @@ static PyType_Slot dispatcher_slots[] = {
     {0, NULL},
 };
 
-static PyMemberDef program_members[] = {
-    {"executable", T_OBJECT, offsetof(Program, executable), READONLY, "What runs."},
+static PyMemberDef callee_members[] = {
+    {"executable", T_OBJECT, offsetof(Callee, executable), READONLY, "What runs."},
+    {"constants", T_OBJECT, offsetof(Callee, constants), READONLY,
+     "Its inputs after the arguments."},
     {NULL, 0, 0, 0, NULL},
 };
 
-static PyType_Slot program_slots[] = {
+static PyType_Slot callee_slots[] = {
     {Py_tp_doc, "An Executable, the structure of its result, and its hidden inputs."},
-    {Py_tp_new, program_new},
-    {Py_tp_dealloc, program_dealloc},
-    {Py_tp_traverse, program_traverse},
-    {Py_tp_clear, program_clear},
-    {Py_tp_members, program_members},
+    {Py_tp_new, callee_new},
+    {Py_tp_dealloc, callee_dealloc},
+    {Py_tp_traverse, callee_traverse},
+    {Py_tp_clear, callee_clear},
+    {Py_tp_members, callee_members},
     {0, NULL},
 };
 
@@ -768,18 +770,18 @@ int dispatch_setup(PyObject *module)
                | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
         .slots = dispatcher_slots,
     };
-    static PyType_Spec program_spec = {
-        .name = "jitml_runtime.Program",
-        .basicsize = sizeof(Program),
+    static PyType_Spec callee_spec = {
+        .name = "jitml_runtime.Callee",
+        .basicsize = sizeof(Callee),
         .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-        .slots = program_slots,
+        .slots = callee_slots,
     };
     name_miss = interned("miss");
     DispatcherType = (PyTypeObject *)PyType_FromSpec(&dispatcher_spec);
-    ProgramType = (PyTypeObject *)PyType_FromSpec(&program_spec);
-    if (!name_miss || !DispatcherType || !ProgramType || signature_setup() < 0 || tree_setup() < 0)
+    CalleeType = (PyTypeObject *)PyType_FromSpec(&callee_spec);
+    if (!name_miss || !DispatcherType || !CalleeType || signature_setup() < 0 || tree_setup() < 0)
         return -1;
     numbers_setup();
     return PyModule_AddObjectRef(module, "Dispatcher", (PyObject *)DispatcherType) < 0
-        || PyModule_AddObjectRef(module, "Program", (PyObject *)ProgramType) < 0 ? -1 : 0;
+        || PyModule_AddObjectRef(module, "Callee", (PyObject *)CalleeType) < 0 ? -1 : 0;
 }

@@ -99,6 +99,16 @@ static PyMethodDef functions[] = {
     {"share", share, METH_VARARGS,
      "share(array, shape, weak): an Array over the same memory with another shape."},
     {"set_operators", set_operators, METH_O, "Install functions for Array's operators by name; the result is those they replace."},
+    {"install_operation", install_operation, METH_VARARGS,
+     "install_operation(name, operands, executable, takes_numbers): run this program for an "
+     "operator on Arrays of these types."},
+    {"forget_operations", forget_operations_function, METH_NOARGS, "Forget those programs."},
+    {"basic_index", basic_index, METH_VARARGS,
+     "basic_index(array, index): array[index] where the index is made of numbers and slices; None "
+     "for any other, and where it is out of bounds."},
+    {"basic_update", basic_update, METH_VARARGS,
+     "basic_update(array, index, value): a copy with array[index] = value; None where `basic_index`"
+     " gives None, or the value must be converted."},
     {"set_nodes", set_nodes, METH_O,
      "Tell which types are containers: a dict from types to node kinds, None for leaves."},
     {NULL, NULL, 0, NULL},

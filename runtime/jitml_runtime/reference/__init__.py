@@ -17,22 +17,27 @@ from .array import (
     to_numpy,
 )
 from .calling import calling
-from .dispatch import Dispatcher, Program, set_nodes
+from .dispatch import Callee, Dispatcher, set_nodes
 from .dlpack import from_dlpack
+from .eager import basic_index, basic_update, forget_operations, install_operation
 from .execute import Executable, get_num_threads, scope_num_threads, set_num_threads
 from .memory import memory_stats, release_cache
 
 __all__ = [
     "Array",
+    "Callee",
     "Dispatcher",
     "Executable",
-    "Program",
+    "basic_index",
+    "basic_update",
     "calling",
     "data_pointer",
     "empty",
+    "forget_operations",
     "from_dlpack",
     "from_numpy",
     "get_num_threads",
+    "install_operation",
     "list_stored_arrays",
     "memory_stats",
     "release_cache",

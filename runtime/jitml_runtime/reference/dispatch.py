@@ -1,4 +1,4 @@
-"""Dispatcher and Program in Python: every call is a miss, which is right, only slower.
+"""Dispatcher and Callee in Python: every call is a miss, which is right, only slower.
 
 In: calls. Out: what `miss` gives. Must not know how a function is traced.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from .execute import Executable
 
 
-class Program:
+class Callee:
     """An Executable, the structure of its result, and its hidden inputs."""
 
     def __init__(
@@ -24,12 +24,13 @@ class Program:
         explain: Callable[[Any], BaseException] | None = None,
     ) -> None:
         if not isinstance(executable, Executable):
-            raise TypeError("a Program needs an Executable")
+            raise TypeError("a Callee needs an Executable")
         count = _count_leaves(structure)
         outputs = len(executable.plan.outputs)
         if count != outputs:
             raise ValueError(f"a tree of {count} leaves for {outputs} results")
         self.executable = executable
+        self.constants = tuple(constants)
 
 
 def _count_leaves(structure: Any) -> int:
@@ -37,7 +38,7 @@ def _count_leaves(structure: Any) -> int:
 
 
 class Dispatcher:
-    """A callable whose calls find their compiled program by the types of arguments."""
+    """A callable whose calls find their compiled callee by the types of arguments."""
 
     def __init__(
         self, static_numbers: tuple[int, ...] = (), static_names: tuple[str, ...] = ()
@@ -60,9 +61,9 @@ class Dispatcher:
         kwargs: dict[str, Any],
         leaves: list[Any],
         donated: list[bool] | None,
-        programs: list[Program],
+        callees: list[Callee],
     ) -> bool:
-        """Run these programs for calls like this one: not possible here."""
+        """Run these callees for calls like this one: not possible here."""
         return False
 
     def forget(self) -> None:

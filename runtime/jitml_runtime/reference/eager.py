@@ -1,0 +1,80 @@
+"""Short cuts of operations at hand, in Python: NumPy indexes; programs are not looked up here.
+
+In: Arrays, and indices as users write them. Out: new Arrays. Must not know what an operator means.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .array import Array, from_numpy, to_numpy
+from .execute import Executable
+
+
+def install_operation(
+    name: str, operands: tuple[Array, ...], executable: Executable, takes_numbers: bool
+) -> None:
+    """Run this program for an operator on Arrays of these types: nobody asks here."""
+
+
+def forget_operations() -> None:
+    """Forget those programs."""
+
+
+def basic_index(array: Any, index: Any) -> Array | None:
+    """array[index] where the index is made of numbers and slices; None for any other, and where it
+    is out of bounds.
+    """
+    if not isinstance(array, Array) or not _is_basic(index):
+        return None
+    source = to_numpy(array)
+    try:
+        return from_numpy(np.asarray(source[index]), weak=array.weak_type)
+    except (IndexError, ValueError):
+        return None
+
+
+def basic_update(array: Any, index: Any, value: Any) -> Array | None:
+    """A copy with array[index] = value; None where `basic_index` gives None, or the value must be
+    converted.
+    """
+    if not isinstance(array, Array) or not _is_basic(index) or not _fits(value, array.dtype):
+        return None
+    result = np.array(to_numpy(array), copy=True)
+    try:
+        target = result[index]
+        new = np.asarray(to_numpy(value) if isinstance(value, Array) else value, result.dtype)
+        if new.ndim > np.ndim(target):
+            return None
+        result[index] = new
+    except (IndexError, ValueError, OverflowError):
+        return None
+    return from_numpy(result, weak=array.weak_type)
+
+
+def _is_basic(index: Any) -> bool:
+    items = index if type(index) is tuple else (index,)
+    return all(
+        type(item) is int
+        or item is None
+        or item is Ellipsis
+        or (isinstance(item, slice) and all(map(_is_bound, (item.start, item.stop, item.step))))
+        for item in items
+    )
+
+
+def _is_bound(bound: Any) -> bool:
+    return bound is None or type(bound) is int
+
+
+def _fits(value: Any, dtype: np.dtype[Any]) -> bool:
+    """Whether a value needs no change of kind."""
+    if isinstance(value, Array):
+        return value.dtype == dtype
+    if type(value) is float:
+        return dtype.kind in "fc" and dtype.itemsize > 2
+    return (
+        type(value) is int and dtype.kind in "iufc" and (dtype.kind in "iu" or dtype.itemsize > 2)
+    )
