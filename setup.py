@@ -13,7 +13,14 @@ setup(
             "jitml_runtime._core",
             sources=sorted(glob("runtime/core/*.c")),
             depends=sorted(glob("runtime/core/*.h")),
-            extra_compile_args=["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden"],
+            extra_compile_args=[
+                "-std=gnu11",
+                "-O2",
+                "-g0",
+                "-Wall",
+                "-Wextra",
+                "-fvisibility=hidden",
+            ],
             extra_link_args=["-pthread"],
             optional=True,
         )

@@ -24,6 +24,21 @@ on_version() { # the suite in a fresh virtual environment of another Python
     "$folder/bin/python" -m pytest -n auto -p no:cacheprovider
 }
 
+wheel() { # a wheel runs where no compiler is; one made without a compiler runs the Python executor
+  local folder use
+  folder=$(mktemp -d)
+  use="import jitml, jitml.numpy as jnp; print(jitml.jit(lambda x: jnp.sin(x).sum())(jnp.zeros(9)))"
+  use_wheel() { # use_wheel NAME: install what lies in its folder and use it, on a bare path
+    "$python" -m venv "$folder/$1/venv" && "$folder/$1/venv/bin/pip" install --quiet "$folder/$1"/*.whl &&
+      (cd "$folder" && env -i PATH=/nowhere HOME="$folder" "$folder/$1/venv/bin/python" -c "$use")
+  }
+  "$python" -m pip wheel --quiet --no-deps --wheel-dir "$folder/whole" . &&
+    CC=false "$python" -m pip wheel --quiet --no-deps --wheel-dir "$folder/pure" . &&
+    [ "$(use_wheel whole 2>&1)" = 0.0 ] &&
+    use_wheel pure >"$folder/output" 2>"$folder/warnings" && [ "$(cat "$folder/output")" = 0.0 ] &&
+    [ "$(wc -l <"$folder/warnings")" = 1 ] && grep "C core cannot be used" "$folder/warnings"
+}
+
 sanitized() { # the C core under AddressSanitizer and UndefinedBehaviorSanitizer
   local folder
   folder=$(mktemp -d)
@@ -33,7 +48,7 @@ sanitized() { # the C core under AddressSanitizer and UndefinedBehaviorSanitizer
     $("$python" -c 'import sysconfig; print("-I" + sysconfig.get_path("include"))') runtime/core/*.c \
     -pthread -o "$folder/jitml_runtime/_core.so" &&
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
-      ASAN_OPTIONS=detect_leaks=0 PYTHONPATH="$folder" PYTHONMALLOC=malloc \
+      ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONPATH="$folder" PYTHONMALLOC=malloc \
       "$python" -m pytest tests/runtime -k "not fork and not interrupt and not memory"
 }
 
@@ -58,6 +73,7 @@ for version in 3.10 3.11 3.12 3.13; do
     check "fast suite, Python $version" on_version "python$version"
   fi
 done
+check "wheels" wheel
 check "sanitizers" sanitized
 check "lint" make lint
 printf '\nEquations of the random programs, by op. %s\n' "$histogram" >>"$results"

@@ -10,6 +10,7 @@ the core is not built, or if JITML_RUNTIME=python asks for it.
 from __future__ import annotations
 
 import os as _os
+import sys as _sys
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,8 @@ def _wants_python() -> bool:
         return True
     try:
         _import_module("._core", __name__)
+        if not getattr(_sys, "_is_gil_enabled", lambda: True)():
+            raise ImportError("it needs Python's global lock, which is switched off")
     except ImportError as error:
         if asked == "native":
             raise
@@ -52,7 +55,7 @@ def _warn(error: ImportError) -> None:
 
     # With a place of its own there is no source line for Python to print below the message.
     warnings.warn_explicit(
-        f"jitml's C core is not built ({error}); the slower pure-Python executor serves instead",
+        f"jitml's C core cannot be used ({error}); the slower pure-Python executor serves instead",
         RuntimeWarning,
         filename=__name__,
         lineno=0,

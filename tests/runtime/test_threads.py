@@ -370,12 +370,19 @@ def test_the_executor_can_be_chosen(asked: str) -> None:
         assert result.stdout.split() == [asked, "jitml_runtime"]
 
 
-def test_a_missing_core_warns_once_in_one_line_and_is_replaced() -> None:
+@pytest.mark.parametrize(
+    ("before", "reason"),
+    [
+        ("sys.modules['jitml_runtime._core'] = None", "import of jitml_runtime._core halted"),
+        ("sys._is_gil_enabled = lambda: False", "it needs Python's global lock"),
+    ],
+    ids=["missing", "free-threaded"],
+)
+def test_without_the_core_one_line_warns_and_python_serves(before: str, reason: str) -> None:
     script = (
-        "import sys\n"
-        "sys.modules['jitml_runtime._core'] = None\n"
+        f"import sys\n{before}\n"
         "import jitml_runtime as r, jitml_runtime\n"
-        "print(r.EXECUTOR)\n"
+        "print(r.EXECUTOR, r.Array.__module__, r.memory_stats()['live_arrays'])\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("JITML_RUNTIME", None)
@@ -388,6 +395,6 @@ def test_a_missing_core_warns_once_in_one_line_and_is_replaced() -> None:
         timeout=60,
     )
     (line,) = result.stderr.splitlines()
-    assert "RuntimeWarning: jitml's C core is not built (" in line
+    assert f"RuntimeWarning: jitml's C core cannot be used ({reason}" in line
     assert line.endswith("the slower pure-Python executor serves instead")
-    assert result.stdout == "python\n"
+    assert result.stdout == "python jitml_runtime 0\n"

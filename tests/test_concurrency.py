@@ -1,0 +1,140 @@
+"""Compiled functions and operators under many Python threads, scopes of threads, and forks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitml
+import jitml.numpy as jnp
+from jitml.errors import ArgumentError
+
+ROOT = Path(__file__).parent.parent
+SECONDS = 60.0 if os.environ.get("JITML_STRESS") == "1" else 1.5
+SIZES = (3, 1000, 40_000)
+
+
+def model(w: Any, x: Any) -> Any:
+    return jnp.sum(jnp.tanh(x * w["scale"] + w["shift"][0]) ** 2)
+
+
+def make_functions() -> list[Any]:
+    return [
+        jitml.jit(lambda w, x: jnp.sin(x) * w["scale"]),
+        jitml.jit(jitml.grad(model)),
+        jitml.jit(lambda w, x: jnp.cumsum(x)[::-1] + w["shift"][0]),
+        lambda w, x: (x + w["scale"]) * x - x,
+        jitml.jit(lambda w, x: (x.max() - x.min(), x[:3].sum())),
+    ]
+
+
+def bits(result: Any) -> list[bytes]:
+    return [np.asarray(leaf).tobytes() for leaf in jitml.tree.leaves(result)]
+
+
+def test_eight_threads_call_the_same_and_different_functions() -> None:
+    """First calls and their compilations included: every thread must get the same bits."""
+    w = {"scale": jnp.float32(1.5), "shift": [jnp.float32(0.25)]}
+    inputs = [jnp.linspace(-2, 2, size) for size in SIZES]
+    expected = [[bits(f(w, x)) for x in inputs] for f in make_functions()]
+    shared, wrong, errors = make_functions(), [], []
+    start = threading.Barrier(8)
+    end = time.monotonic() + SECONDS
+    turns = [0] * 8
+
+    def use(seed: int) -> None:
+        start.wait()
+        try:
+            while time.monotonic() < end or turns[seed] < 20:
+                turn = turns[seed] = turns[seed] + 1
+                functions = make_functions() if turn % 50 == 49 else shared
+                which, size = (seed + turn) % len(functions), (seed * turn) % len(inputs)
+                with jitml.num_threads(1 + turn % 3):
+                    result = functions[which](w, inputs[size])
+                if bits(result) != expected[which][size]:
+                    wrong.append((seed, turn, which, size))
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [threading.Thread(target=use, args=(seed,)) for seed in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not errors and not wrong and min(turns) >= 20, (errors, wrong[:5], turns)
+
+
+def test_num_threads_is_a_scope_of_this_thread() -> None:
+    before = jitml.config.read("num_threads")
+    seen = []
+    with jitml.num_threads(1):
+        assert jitml.config.read("num_threads") == 1
+        with jitml.num_threads(3):
+            other = threading.Thread(target=lambda: seen.append(jitml.config.read("num_threads")))
+            other.start()
+            other.join()
+            assert jitml.config.read("num_threads") == 3
+        assert jitml.config.read("num_threads") == 1
+    assert seen == [before] and jitml.config.read("num_threads") == before
+    try:
+        jitml.config.update("num_threads", 2)
+        assert jitml.config.read("num_threads") == 2
+    finally:
+        jitml.config.update("num_threads", before)
+
+
+@pytest.mark.parametrize("wrong", [0, 1025, 1.5, "two"])
+def test_wrong_numbers_of_threads(wrong: Any) -> None:
+    before = jitml.config.read("num_threads")
+    with pytest.raises(ArgumentError, match=r"num_threads: .*\n  at test_concurrency.py:"):
+        jitml.num_threads(wrong)
+    with pytest.raises(ArgumentError, match="num_threads: "):
+        jitml.config.update("num_threads", wrong)
+    assert jitml.config.read("num_threads") == before
+
+
+FORKS = """
+import os
+import numpy as np
+import jitml, jitml.numpy as jnp
+
+jitml.config.update("num_threads", 3)
+f = jitml.jit(lambda x: jnp.cumsum(jnp.sin(x)))
+x = jnp.linspace(0, 9, 50_000)
+expected = np.asarray(f(x)).tobytes()
+
+def use(turn):
+    assert np.asarray(f(x)).tobytes() == expected
+    jitml.jit(lambda x: x * turn + 1)(x[:turn])  # compiles
+
+for turn in range(COUNT):
+    use(turn)
+    child = os.fork()
+    if child == 0:
+        use(turn + 1)
+        os._exit(0)
+    use(turn + 2)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_children_and_parents_go_on_after_a_fork() -> None:
+    count = "100" if os.environ.get("JITML_STRESS") == "1" else "4"
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", FORKS.replace("COUNT", count)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, ""), result.stderr
