@@ -65,6 +65,10 @@ class Disk:
         except (OSError, FormatError):
             return None
 
+    def has(self, kind: int, key: bytes) -> bool:
+        """Whether there is an entry of this kind and key, to be trusted or not."""
+        return self._is_readable and os.path.exists(self._path(kind, key))
+
     def write(self, kind: int, key: bytes, payload: bytes) -> bool:
         """Keep an entry; whether that was possible."""
         data = seal(kind, key, payload)

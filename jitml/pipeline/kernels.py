@@ -1,25 +1,55 @@
 """Machine code of kernels: made once for a text and level, in this process or an earlier one.
 
-In: a kernel's text and codegen level, or the key of one. Out: loaded code. The compiler is imported
-when a kernel is found neither in memory nor on disk. Must not know what kernels compute.
+In: kernels' texts and the codegen levels that they want, or keys. Out: loaded code. The compiler is
+imported when a kernel is found neither in memory nor on disk. Kernels that want `TIERED` are
+compiled fast at first; `upgrade` gives the code that is worth more time. Bits are the same at all
+levels. Must not know what kernels compute.
 """
 
 from __future__ import annotations
 
 import functools
+import threading
 import time
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from jitml.codegen.target import Target, compile_object, host
 from jitml.pipeline.cache import Cache
 from jitml.pipeline.disk import KERNEL, TARGET, disk
 from jitml.pipeline.environment import compiler_key
 from jitml.pipeline.statistics import STATISTICS
+from jitml.pipeline.workers import Worker, WorkerLost, drop_worker, has_worker, worker, worker_count
 from jitml_runtime import Code, LoadError, load_object
 from jitml_runtime.packing import FormatError, Packer, Unpacker, key_of
+
+TIERED = 1  # the level of kernels that are compiled at level 0 first, and again where they run long
+FAST, FULL = 0, 2
+# What a kernel costs to compile: milliseconds, and for each kilobyte of text.
+_COST = {0: (2.0, 1.0), 1: (3.0, 2.2), 2: (3.0, 1.6)}
+# Milliseconds saved from which on workers compile beside this process: running ones, new ones.
+_WORTH_ASKING, _WORTH_STARTING = 10.0, 100.0
 
 
 class MissingKernel(Exception):
     """A kernel that is known by its key alone is not there any more."""
+
+
+class Wanted(NamedTuple):
+    """A kernel: its key, the level that it wants, its text where it is known."""
+
+    key: bytes
+    level: int
+    text: str | None
+
+
+class Loaded(NamedTuple):
+    """A kernel's code; `text` is there if the code was compiled fast and `upgrade` would make it
+    better.
+    """
+
+    code: Code
+    text: str | None
 
 
 def kernel_key(text: str) -> bytes:
@@ -27,60 +57,172 @@ def kernel_key(text: str) -> bytes:
     return key_of(compiler_key() or b"", text.encode())
 
 
-class _Kernel:
-    """A kernel to load: known by key and level; the text serves to compile it."""
+class _Job:
+    """A kernel at one level: known by these; compiled from the text, through a worker or here."""
 
-    __slots__ = ("key", "level", "text")
+    __slots__ = ("key", "level", "text", "through")
 
     def __init__(self, key: bytes, level: int, text: str | None) -> None:
         self.key = key
         self.level = level
         self.text = text
+        self.through: Worker | None = None
 
     def __hash__(self) -> int:
         return hash(self.key)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Kernel):
+        if not isinstance(other, _Job):
             return NotImplemented
         return self.key == other.key and self.level == other.level
 
+    @property
+    def stored_key(self) -> bytes:
+        return key_of(self.key, bytes([self.level]))
 
-def load_kernel(key: bytes, level: int, text: str | None = None) -> Code:
-    """The code of a kernel. Without its text, MissingKernel is raised if it must be compiled."""
-    return _CODES(_Kernel(key, level, text))
+    @property
+    def cost_ms(self) -> float:
+        base, by_kilobyte = _COST[self.level]
+        return base + by_kilobyte * len(self.text or "") / 1000
 
 
-def _load(kernel: _Kernel) -> Code:
+def load_kernels(wanted: Sequence[Wanted]) -> tuple[Loaded, ...]:
+    """The code of kernels, each at the best level that is at hand. MissingKernel is raised if one
+    without text must be compiled.
+    """
+    jobs = [_best_job(kernel) for kernel in wanted]
+    new = [job for job in dict.fromkeys(jobs) if job.text is not None and not _is_at_hand(job)]
+    if len(new) > 1:
+        _compile_beside(sorted(new, key=lambda job: job.cost_ms))
+    return tuple([_LOADED(job) for job in jobs])
+
+
+def upgrade(kernel: Wanted) -> Code | None:
+    """The code of a kernel that has run long, at the level for that, compiled in a worker. None
+    where no worker can be had.
+    """
+    job = _Job(kernel.key, FULL, kernel.text)
+    if not _is_at_hand(job):
+        job.through = worker()
+        if job.through is None:
+            return None
+    try:
+        return _LOADED(job).code
+    except WorkerLost:
+        return None
+
+
+def _best_job(kernel: Wanted) -> _Job:
+    if kernel.level != TIERED:
+        return _Job(*kernel)
+    for level in (FULL, TIERED, FAST):
+        job = _Job(kernel.key, level, kernel.text)
+        if _is_at_hand(job):
+            return job
+    return _Job(kernel.key, TIERED, kernel.text)
+
+
+def _is_at_hand(job: _Job) -> bool:
+    """Whether a kernel is in memory, or seems to be on disk."""
+    if _LOADED.get(job) is not None:
+        return True
     kept = disk() if compiler_key() else None
-    key = key_of(kernel.key, bytes([kernel.level]))
-    found = kept.read(KERNEL, key) if kept else None
+    return kept is not None and kept.has(KERNEL, job.stored_key)
+
+
+def _compile_beside(jobs: list[_Job]) -> None:
+    """Compile some of the jobs, the costliest first, here and in workers until none is left."""
+    costs = [job.cost_ms for job in jobs]
+    saved = sum(costs) - max(*costs, sum(costs) / 2)
+    if saved < (_WORTH_ASKING if has_worker() else _WORTH_STARTING):
+        return
+    for number in range(min(worker_count(), len(jobs) - 1)):
+        helper = worker(number)
+        if helper is not None:
+            threading.Thread(target=_serve, args=(helper, jobs), daemon=True).start()
+    while jobs:
+        try:
+            job = jobs.pop()
+        except IndexError:  # a worker was faster
+            return
+        _LOADED(job)
+
+
+def _serve(helper: Worker, jobs: list[_Job]) -> None:
+    """Let a worker compile jobs until none is left."""
+    try:
+        helper.wait()
+        while jobs:
+            job = jobs.pop()
+            job.through = helper
+            _LOADED(job)
+    except WorkerLost:
+        drop_worker(helper)
+    except IndexError:  # the last job is taken
+        return
+
+
+# ---- one kernel ----------------------------------------------------------------------------------
+
+
+def _load(job: _Job) -> Loaded:
+    kept = disk() if compiler_key() else None
+    found = kept.read(KERNEL, job.stored_key) if kept else None
     if found is not None:
         try:
-            code = load_object(found)
-        except LoadError:  # what an older loader has let pass
+            loaded = _unpacked(found)
+        except (FormatError, LoadError):  # what an older version has let pass
             pass
         else:
             STATISTICS.kernels_found += 1
-            return code
-    if kernel.text is None:
+            return loaded
+    if job.text is None:
         raise MissingKernel
     start = time.perf_counter()
-    data = compile_object(kernel.text, host(), kernel.level)
+    data = _compiled(job, job.text)
     code = load_object(data)
     STATISTICS.kernels += 1
     STATISTICS.seconds += time.perf_counter() - start
+    text = job.text if job.level == FAST else None
     if kept:
-        kept.write(KERNEL, key, data)
-    return code
+        kept.write(KERNEL, job.stored_key, _packed(data, text))
+    return Loaded(code, text)
 
 
-_CODES: Cache[_Kernel, Code] = Cache(_load, 4096)
+def _compiled(job: _Job, text: str) -> bytes:
+    helper, job.through = job.through, None
+    if helper is not None:
+        try:
+            data = helper.compile(text, host_target(), job.level)
+        except WorkerLost:
+            drop_worker(helper)
+            raise
+        if data is not None:
+            return data
+    return compile_object(text, host(), job.level)
+
+
+def _packed(data: bytes, text: str | None) -> bytes:
+    out = Packer()
+    out.data(data)
+    out.text(text or "")
+    return out.packed()
+
+
+def _unpacked(found: bytes) -> Loaded:
+    source = Unpacker(found)
+    return Loaded(load_object(source.data()), source.text() or None)
+
+
+_LOADED: Cache[_Job, Loaded] = Cache(_load, 4096)
 
 
 def forget_kernels() -> None:
     """Forget the code in memory."""
-    _CODES.clear()
+    _LOADED.clear()
+
+
+# ---- the machine ---------------------------------------------------------------------------------
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from jitml.ir.graph import Graph
 from jitml.pipeline.disk import PROGRAM, disk
 from jitml.pipeline.environment import program_key
 from jitml.pipeline.graph_key import graph_key
-from jitml.pipeline.kernels import MissingKernel, kernel_key, load_kernel
+from jitml.pipeline.kernels import Loaded, MissingKernel, Wanted, kernel_key, load_kernels
 from jitml.pipeline.statistics import STATISTICS
 from jitml_runtime import Code, Plan, check_plan
 from jitml_runtime.packing import FormatError, Packer, Unpacker, key_of
@@ -25,11 +25,23 @@ if TYPE_CHECKING:
 
 
 class Ready(NamedTuple):
-    """A plan, and for each of its kernels the code and the address of the function."""
+    """A plan, and its kernels: what was wanted, the function's name, the code."""
 
     plan: Plan
-    codes: tuple[Code, ...]
-    addresses: tuple[int, ...]
+    wanted: tuple[Wanted, ...]
+    functions: tuple[str, ...]
+    loaded: tuple[Loaded, ...]
+
+    @property
+    def codes(self) -> tuple[Code, ...]:
+        """The loaded code."""
+        return tuple([kernel.code for kernel in self.loaded])
+
+    @property
+    def addresses(self) -> list[int]:
+        """The functions' addresses."""
+        pairs = zip(self.loaded, self.functions, strict=True)
+        return [kernel.code.address(function) for kernel, function in pairs]
 
 
 def stored_key(graph: Graph) -> bytes | None:
@@ -51,38 +63,34 @@ def find_program(key: bytes | None) -> Ready | None:
         plan = read_plan(source)
         kernels = [(source.data(), source.integer(), source.text()) for _ in range(source.count())]
         check_plan(plan, len(kernels), 0)
-        codes = tuple([load_kernel(text_key, level) for text_key, level, _ in kernels])
+        wanted = tuple([Wanted(text_key, level, None) for text_key, level, _ in kernels])
+        loaded = load_kernels(wanted)
     except (FormatError, MissingKernel, ValueError):
         return None
-    addresses = [code.address(kernel[2]) for code, kernel in zip(codes, kernels, strict=True)]
     STATISTICS.graphs_found += 1
-    return Ready(plan, codes, tuple(addresses))
+    return Ready(plan, wanted, tuple([function for _, _, function in kernels]), loaded)
 
 
 def make_ready(program: Program, key: bytes | None = None) -> Ready:
     """Load a program's kernels, compiling those that are new; keep it under `key`."""
-    keys = [kernel_key(code.text) for code in program.kernels]
-    codes = tuple(
-        [
-            load_kernel(text_key, code.level, code.text)
-            for text_key, code in zip(keys, program.kernels, strict=True)
-        ]
+    wanted = tuple(
+        [Wanted(kernel_key(code.text), code.level, code.text) for code in program.kernels]
     )
-    addresses = [
-        code.address(kernel.function) for code, kernel in zip(codes, program.kernels, strict=True)
-    ]
+    loaded = load_kernels(wanted)
+    functions = tuple([code.function for code in program.kernels])
+    ready = Ready(program.plan, wanted, functions, loaded)
     kept = disk() if key else None
     if kept and key and is_storable(program.plan):
-        kept.write(PROGRAM, key, _packed(program, keys))
-    return Ready(program.plan, codes, tuple(addresses))
+        kept.write(PROGRAM, key, _packed(ready))
+    return ready
 
 
-def _packed(program: Program, keys: list[bytes]) -> bytes:
+def _packed(ready: Ready) -> bytes:
     out = Packer()
-    write_plan(out, program.plan)
-    out.integer(len(keys))
-    for key, code in zip(keys, program.kernels, strict=True):
-        out.data(key)
-        out.integer(code.level)
-        out.text(code.function)
+    write_plan(out, ready.plan)
+    out.integer(len(ready.wanted))
+    for wanted, function in zip(ready.wanted, ready.functions, strict=True):
+        out.data(wanted.key)
+        out.integer(wanted.level)
+        out.text(function)
     return out.packed()
