@@ -4,8 +4,9 @@ in the same run.
     python benchmarks/compile.py [--rounds 5]
 
 Each round builds new functions, so both trace and compile anew; jitml's cache of kernels is emptied
-before each and the one on disk is off. Times are of this process' CPU (all threads) and of the wall clock, best and median of
-the rounds; the ratio is JAX / jitml. JAX is left out where it is not installed.
+before each, and the one on disk is off. Times are of this process' CPU (all threads) and of the
+wall clock, best and median of the rounds; the ratio is JAX / jitml. JAX is left out where it is not
+installed.
 """
 
 from __future__ import annotations
