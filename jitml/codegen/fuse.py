@@ -164,14 +164,15 @@ class _Fuser:
             self.group_of[var] = group
 
     def _may_join(self, var: Var, number: int) -> bool:
-        """Whether group `number` is the only one to read `var`, and loops over its elements or over
-        more.
+        """Whether group `number`, the only one to compute with `var`, can store it: it loops over
+        its elements or over more, and no kernel between the two reads it.
         """
         group = self.groups[number]
         if self.separately or group.special is not None:
             return False
+        # Special kernels, and views that only they read, are at home elsewhere.
         is_alone = all(
-            not is_special(user) and self.homes.get(out, {number}) == {number}
+            self.homes.get(out, {number}) == {number}
             for user in self.users[var]
             for out in user.outputs
         )

@@ -12,7 +12,7 @@ import pytest
 from cases import Case, all_cases
 from oracle import record, to_array
 
-from jitml.codegen.fuse import fuse
+from jitml.codegen.fuse import _Fuser, fuse
 from jitml.codegen.plan import Program, make_plan
 from jitml.codegen.target import host
 from jitml.ir.errors import OutOfBoundsError
@@ -21,6 +21,7 @@ from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
 from jitml.ops import elementwise as e
 from jitml.ops import reduction as r
+from jitml.ops.contraction import dot_general
 from jitml.ops.indexing import GatherDimensionNumbers, gather
 from jitml.ops.layout import broadcast_in_dim, iota, reshape, transpose
 from jitml.ops.random_bits import threefry2x32
@@ -30,7 +31,7 @@ from jitml.pipeline.passes import PASSES
 from jitml.trace.core import bind, type_of
 from jitml.trace.numbers import literal
 from jitml.transforms.runner import run_passes
-from jitml_runtime import get_num_threads, set_num_threads
+from jitml_runtime import Instruction, get_num_threads, set_num_threads
 from tests.fuzz.check import same_bits, small_chunks
 
 ROWS, COLUMNS = 4096, 1024
@@ -98,6 +99,49 @@ def chain(x: Any) -> Any:
 def test_a_chain_makes_no_temporary_array() -> None:
     plan = lower_graph(graph_of(chain, (10_000_000,))).plan
     assert (len(plan.instructions), len(plan.buffers), plan.arena_bytes) == (1, 2, 0)
+
+
+def test_dear_values_are_not_computed_for_each_row() -> None:
+    """One value per column: a kernel of its own, though only one other kernel needs it."""
+
+    def scaled(x: Any, y: Any) -> Any:
+        dear = e.tanh(e.exp(e.sin(x)))
+        return e.mul(y, broadcast_in_dim(dear, type_of(y).shape, (1,)))
+
+    program = lower_graph(graph_of(scaled, (COLUMNS,), (ROWS, COLUMNS)))
+    assert sorted(step.extent for step in instructions(program)) == [COLUMNS, ROWS]
+
+
+def test_a_fold_is_not_repeated_for_each_matrix() -> None:
+    """Sums of rows that many matrices are multiplied with: folded once, by a kernel before."""
+
+    def weighted(x: Any, y: Any) -> Any:
+        return e.mul(y, broadcast_in_dim(r.reduce_sum(x, (1,)), type_of(y).shape, (1,)))
+
+    graph = graph_of(weighted, (64, COLUMNS), (32, 64, 64))
+    assert len(instructions(lower_graph(graph))) == 2
+
+
+@pytest.mark.parametrize("is_view", [False, True])
+def test_what_a_product_reads_is_not_stored_behind_it(
+    is_view: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last kernel needs `h` too, but could not store it: the product before reads it."""
+
+    def gate(x: Any, w: Any) -> Any:
+        h = e.tanh(x)
+        operand = transpose(h, (1, 0)) if is_view else h
+        return e.mul(h, e.exp(dot_general(operand, w, (((1,), (0,)), ((), ())))))
+
+    def refuse(fuser: Any, path: Any) -> None:
+        raise AssertionError("kernels wait for each other")
+
+    monkeypatch.setattr(_Fuser, "_split_one", refuse)
+    assert len(instructions(lower_graph(graph_of(gate, (32, 32), (32, 32))))) == 3
+
+
+def instructions(program: Program) -> list[Instruction]:
+    return [step for step in program.plan.instructions if isinstance(step, Instruction)]
 
 
 def separately(graph: Graph) -> Compiled:

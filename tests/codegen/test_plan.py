@@ -1,0 +1,96 @@
+"""The memory plan: what is alive at the same time never shares bytes.
+
+Lives are counted here from the finished plan alone: from the first to the last instruction that
+names a buffer, both included, so that a kernel's output is kept apart from all that it reads.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import combinations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jitml.codegen import plan as planning
+from jitml.codegen.fuse import fuse
+from jitml.codegen.plan import make_plan
+from jitml.codegen.target import host
+from jitml.ir.graph import Graph
+from jitml.pipeline.passes import PASSES
+from jitml.transforms.runner import run_passes
+from jitml_runtime import Copy, Instruction, Plan
+from tests.fuzz.generate import random_graph, random_types
+
+EQUATIONS = 12
+
+
+def random_program(seed: int) -> Graph:
+    draw = random.Random(seed).randrange
+    return run_passes(random_graph(draw, random_types(draw), EQUATIONS), PASSES).graph
+
+
+def plans(graph: Graph) -> Iterator[Plan]:
+    """Of the fused graph, and of one with a kernel for each equation: that has more buffers."""
+    for separately in (False, True):
+        yield make_plan(graph, fuse(graph, separately), host()).plan
+
+
+def lives(plan: Plan) -> dict[int, tuple[int, int]]:
+    """The first and the last instruction that name each temporary buffer."""
+    found: dict[int, tuple[int, int]] = {}
+    for place, step in enumerate(plan.instructions):
+        assert isinstance(step, (Instruction, Copy))
+        named = step.buffers if isinstance(step, Instruction) else (step.source, step.target)
+        for number in named:
+            if plan.buffers[number].kind == "temp":
+                found[number] = (found.get(number, (place,))[0], place)
+    return found
+
+
+def conflicts(plan: Plan) -> list[tuple[int, int]]:
+    """Pairs of temporary buffers that are alive together and share bytes."""
+    alive, found = lives(plan), []
+    for a, b in combinations(alive, 2):
+        together = max(alive[a][0], alive[b][0]) <= min(alive[a][1], alive[b][1])
+        if together and shares_bytes(plan, a, b):
+            found.append((a, b))
+    return found
+
+
+def shares_bytes(plan: Plan, a: int, b: int) -> bool:
+    first, second = plan.buffers[a], plan.buffers[b]
+    ends = first.offset + first.size_bytes, second.offset + second.size_bytes
+    return max(first.offset, second.offset) < min(ends)
+
+
+@settings(max_examples=40, deadline=None, database=None)
+@given(st.integers(0, 1 << 32))
+def test_buffers_that_live_together_share_no_byte(seed: int) -> None:
+    for plan in plans(random_program(seed)):
+        assert not conflicts(plan)
+        ends = [plan.buffers[k].offset + plan.buffers[k].size_bytes for k in lives(plan)]
+        assert max(ends, default=0) <= plan.arena_bytes
+
+
+def test_buffers_do_share_memory() -> None:
+    """Else the test above would find nothing whatever the planner did."""
+    sharing = 0
+    for seed in range(8):
+        for plan in plans(random_program(seed)):
+            sharing += any(shares_bytes(plan, a, b) for a, b in combinations(lives(plan), 2))
+    assert sharing >= 4
+
+
+def test_a_buffer_freed_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = planning._Planner._place_temps
+
+    def too_early(planner: planning._Planner) -> int:
+        for temp in planner.temps.values():
+            temp.last = max(temp.first, temp.last - 1)
+        return place(planner)
+
+    monkeypatch.setattr(planning._Planner, "_place_temps", too_early)
+    assert any(conflicts(plan) for seed in range(8) for plan in plans(random_program(seed)))
