@@ -81,7 +81,14 @@ def logaddexp(x: ArrayLike, y: ArrayLike, /) -> Array:
         return settle(_log_of_sum(x, y, 1.0))
     take = ew.ge(ew.real(x), ew.real(y))
     high, low = ew.select(take, x, y), ew.select(take, y, x)
-    return settle(ew.add(high, ew.log1p(ew.exp(ew.sub(low, high)))))
+    return settle(_principal(ew.add(high, ew.log1p(ew.exp(ew.sub(low, high))))))
+
+
+def _principal(x: Any) -> Any:
+    """A logarithm with its angle between −π and π."""
+    angle = ew.imag(x)
+    turns = ew.round_even(ew.div(angle, math.tau))
+    return ew.complex_(ew.real(x), ew.sub(angle, ew.mul(turns, math.tau)))
 
 
 def logaddexp2(x: ArrayLike, y: ArrayLike, /) -> Array:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import pickle
+
 import numpy as np
 import pytest
 
@@ -324,3 +327,16 @@ def test_matrix_norms(order):
 def test_a_scalar_type_spells_its_dtype(dtype):
     for spelling in (dtype, dtype.type, dtype.name, np.zeros(1, dtype)):
         assert jnp.zeros(1).astype(spelling).dtype == dtype
+
+
+def test_logaddexp_of_complex_numbers_is_a_principal_logarithm():
+    x, y = np.array([3j, 0.5 + 3j, -1 - 2j]), np.array([-3j, -0.5 - 3.1j, -0.5 + 3j])
+    np.testing.assert_allclose(
+        jnp.logaddexp(x[:, None], y), np.log(np.exp(x[:, None]) + np.exp(y)), rtol=1e-12
+    )
+
+
+def test_twins_are_pickled_and_called_as_their_models():
+    for twin, model in ((jnp.nanmax, jnp.max), (jnp.std, jnp.var), (jnp.percentile, jnp.quantile)):
+        assert pickle.loads(pickle.dumps(twin)) is twin
+        assert inspect.signature(twin) == inspect.signature(model)

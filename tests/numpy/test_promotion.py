@@ -46,6 +46,14 @@ def test_wide_input_stays_wide():
     assert (jnp.asarray(np.arange(3)) * 0.5).dtype == np.float64
 
 
+@pytest.mark.parametrize("signed", ["int8", "int16", "int32"])
+def test_uint32_with_signed_integers_holds_both(signed):
+    big, negative = np.array(2**32 - 1, np.uint32), np.array(-1, signed)
+    result = jnp.add(big, negative)
+    assert result.dtype == np.int64
+    assert int(result) == 2**32 - 2
+
+
 def test_numbers_that_do_not_fit_raise():
     with pytest.raises(errors.IntegerOverflowError, match="2147483648 does not fit int32"):
         jnp.asarray(2**31)
