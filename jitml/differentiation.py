@@ -71,7 +71,7 @@ def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = Fa
     ]
     recorded = _record_positional(fun, structure, values, has_aux)
     flags = tuple([t is not None for t in given])
-    linear = linearize_graph(recorded.graph, with_captures(flags, recorded))
+    linear = linearize_graph(recorded.graph, with_captures(flags, recorded), False)
     residuals = recorded.values_of(linear.residuals)
     found = execute(linear.graph, [*residuals, *(t for t in given if t is not None)])
     pushed = fill(recorded.graph.output_types, linear.has_tangent, found)

@@ -15,7 +15,7 @@ from jitml.ir.graph import Graph
 from jitml.pipeline.cost import bytes_accessed, flop_count
 from jitml.pipeline.passes import PASSES
 from jitml.transforms.runner import Report, run_passes
-from jitml_runtime import HostCall, Instruction
+from jitml_runtime import Branch, HostCall, Instruction, Loop
 
 _LONGEST_KERNEL = 80  # lines; more are told by their number, unless all are asked for
 
@@ -70,6 +70,11 @@ def _plan_lines(program: Program) -> Iterator[str]:
             count = -(-step.extent // step.grain) if step.grain else 1
             chunks = "1 chunk" if count == 1 else f"{count} chunks"
             what = f"kernel {step.kernel}, {step.extent} units in {chunks}, {moved} bytes"
+        elif isinstance(step, Branch):
+            what = f"one of the blocks up to {', '.join(map(str, step.ends))}"
+        elif isinstance(step, Loop):
+            often = "while" if step.length < 0 else f"{step.length} times"
+            what = f"{often} the steps up to {step.end}"
         else:
             what = "host call" if isinstance(step, HostCall) else "copy"
         yield f"{number:>4} {step.label:<24} {what}  # {lines}"

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from jitml.codegen.control_plan import add_control
 from jitml.codegen.emit import KernelText, emit_kernel
 from jitml.codegen.fuse import Fused, Group, View
 from jitml.codegen.gemm import Temp, gemm_kernels, gemm_steps
@@ -18,10 +21,11 @@ from jitml.codegen.special import cumulative_kernel, sort_kernel
 from jitml.codegen.target import Target
 from jitml.ir.dtypes import short_name
 from jitml.ir.errors import InternalError
-from jitml.ir.graph import Atom, Eqn, Graph, Var
+from jitml.ir.graph import Atom, Eqn, Graph, Literal, Var
 from jitml.ir.source import Source
 from jitml.ir.types import ArrayType
 from jitml.ops.contraction import DotGeneral
+from jitml.ops.control import Control
 from jitml.ops.cumulative import Cumulative
 from jitml.ops.scatter import Scatter
 from jitml.ops.sort import Sort
@@ -53,10 +57,12 @@ class Program:
 
 def make_plan(graph: Graph, fused: Fused, target: Target) -> Program:
     """The plan of a fused graph, with kernels for `target`."""
-    return _Planner(graph, fused, target).program()
+    return Planner(graph, fused, target).program()
 
 
-class _Planner:
+class Planner:
+    """The plan so far; `numbers` has the buffers of the variables of the graph at hand."""
+
     def __init__(self, graph: Graph, fused: Fused, target: Target) -> None:
         self.graph = graph
         self.fused = fused
@@ -68,6 +74,8 @@ class _Planner:
         self.sources: list[tuple[Source, ...]] = []
         self.kernels: dict[KernelCode, int] = {}
         self.temps: dict[int, _Temp] = {}  # by buffer
+        self.pairs: list[tuple[int, int]] = []  # temporaries that live equally long
+        self.constants: dict[Literal, int] = {}  # buffers of numbers
 
     def program(self) -> Program:
         forward, duplicates = self._outputs()
@@ -77,7 +85,7 @@ class _Planner:
             if isinstance(atom, Var) and forward[number] is None and duplicates[number] is None:
                 self._add_buffer(atom, Buffer("output", number, 0, atom.type.size_bytes))
         for group in self.fused.groups:
-            self._add_group(group)
+            self.add_group(group)
         arena_bytes = self._place_temps()
         plan = Plan(
             tuple(_spec(t) for t in self.graph.input_types),
@@ -85,6 +93,7 @@ class _Planner:
             tuple(self.buffers),
             tuple(self.steps),
             arena_bytes,
+            tuple(map(_bytes_of, self.constants)),
             forward=tuple(forward),
             duplicates=tuple(duplicates),
         )
@@ -111,24 +120,74 @@ class _Planner:
     def number(self, var: Var) -> int:
         """The buffer of `var`; a new temporary one at its first use."""
         if var not in self.numbers:
-            self.numbers[var] = self._add_temp(var.type.size_bytes)
+            self.numbers[var] = self.add_temp(var.type.size_bytes)
         number = self.numbers[var]
-        self._touch(number)
+        self.touch(number)
         return number
 
-    def _add_temp(self, size_bytes: int) -> int:
+    def add_temp(self, size_bytes: int) -> int:
         number = len(self.buffers)
         self.buffers.append(Buffer("temp", 0, 0, size_bytes))
         self.temps[number] = _Temp(number, size_bytes, len(self.steps), len(self.steps))
         return number
 
-    def _touch(self, number: int) -> None:
+    def touch(self, number: int) -> None:
         if number in self.temps:
             self.temps[number].last = len(self.steps)
 
+    def add_buffer(self, buffer: Buffer) -> int:
+        self.buffers.append(buffer)
+        return len(self.buffers) - 1
+
+    def atom_number(self, atom: Atom) -> int:
+        """The buffer of a variable, or of a number."""
+        if isinstance(atom, Var):
+            return self.number(atom)
+        if atom not in self.constants:
+            buffer = Buffer("constant", len(self.constants), 0, atom.type.size_bytes)
+            self.constants[atom] = self.add_buffer(buffer)
+        return self.constants[atom]
+
+    # ---- blocks ------------------------------------------------------------------------------
+
+    def enter(self, fused: Fused, numbers: dict[Var, int]) -> tuple[Fused, dict[Var, int]]:
+        """Go on with a nested graph, whose inputs have these buffers; what to `leave` it with."""
+        outer = self.fused, self.numbers
+        self.fused, self.numbers = fused, numbers
+        for number in numbers.values():
+            self.touch(number)
+        return outer
+
+    def leave(self, outer: tuple[Fused, dict[Var, int]]) -> None:
+        """Go back to the graph around."""
+        self.fused, self.numbers = outer
+
+    def open_step(self, eqn: Eqn) -> int:
+        """A place in front of its blocks for the step of a control-flow equation."""
+        self._add_step(Copy(0, 0, eqn.op.name), (), (eqn.source,))
+        return len(self.steps) - 1
+
+    def close_step(self, place: int, step: Step) -> None:
+        """Put the step there, now that its blocks are known. What they read from before them must
+        last for all of their steps, and so must what they leave behind.
+        """
+        self.steps[place] = step
+        for temp in self.temps.values():
+            if temp.first <= place <= temp.last:
+                temp.last = max(temp.last, len(self.steps))
+
+    def join_lifetimes(self, first: int, second: int) -> None:
+        """Let two temporaries live from the beginning of both to the end of both."""
+        self.pairs.append((first, second))
+
+    def add_copy(self, source: int, target: int, eqn: Eqn) -> None:
+        self.touch(source)
+        self.touch(target)
+        self._add_step(Copy(source, target, eqn.op.name), (), (eqn.source,))
+
     # ---- groups ------------------------------------------------------------------------------
 
-    def _add_group(self, group: Group) -> None:
+    def add_group(self, group: Group) -> None:
         eqn = group.special
         if all(v.type.size == 0 for v in group.roots):
             for var in group.roots:
@@ -136,6 +195,8 @@ class _Planner:
             return
         if eqn is not None and isinstance(eqn.op, DotGeneral):
             self._add_product(eqn, group.views)
+        elif eqn is not None and isinstance(eqn.op, Control):
+            add_control(self, eqn)
         elif eqn is not None and isinstance(eqn.op, Cumulative):
             self._add_kernel(eqn, cumulative_kernel(eqn, self.target))
         elif eqn is not None and isinstance(eqn.op, Sort):
@@ -151,9 +212,7 @@ class _Planner:
             raise InternalError(f"no kernel for {eqn.op.name}")
         source, target = eqn.inputs[0], eqn.outputs[0]
         assert isinstance(source, Var)
-        self._add_step(
-            Copy(self.number(source), self.number(target), eqn.op.name), (), (eqn.source,)
-        )
+        self.add_copy(self.number(source), self.number(target), eqn)
 
     def _add_step(self, step: Step, sites: tuple[Site, ...], sources: tuple[Source, ...]) -> None:
         self.steps.append(step)
@@ -202,11 +261,11 @@ class _Planner:
         for step in gemm_steps(shape, kernels):
             for name in step.buffers:
                 if isinstance(name, Temp) and name.name not in known:
-                    known[name.name] = self._add_temp(name.size_bytes)
+                    known[name.name] = self.add_temp(name.size_bytes)
             names = [name.name if isinstance(name, Temp) else name for name in step.buffers]
             numbers = tuple(known[name] for name in names)
             for number in numbers:
-                self._touch(number)
+                self.touch(number)
             kernel = self._kernel(KernelCode(kernels.text, step.function, MATRIX_LEVEL))
             instruction = Instruction(
                 kernel,
@@ -226,6 +285,10 @@ class _Planner:
         """Offsets in the arena: the lowest gap that is free while the buffer lives, largest buffers
         first.
         """
+        for first, second in self.pairs:
+            a, b = self.temps[first], self.temps[second]
+            a.first = b.first = min(a.first, b.first)
+            a.last = b.last = max(a.last, b.last)
         placed: list[_Temp] = []
         end = 0
         for temp in sorted(self.temps.values(), key=lambda t: -t.size_bytes):
@@ -252,6 +315,10 @@ class _Temp:
     first: int
     last: int
     offset: int = 0
+
+
+def _bytes_of(number: Literal) -> bytes:
+    return np.asarray(number.value).astype(number.type.dtype).tobytes()
 
 
 def _spec(type_: ArrayType) -> ArraySpec:

@@ -5,8 +5,8 @@
       return %h
     }
 
-Names of variables are the user's where known, made unique by a number. A nested graph is a
-parameter in text form.
+Names of variables are the user's where known, made unique by a number. A parameter that is a graph,
+or several, follows its equation.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from jitml.ir.dtypes import FROM_SHORT_NAME, SHORT_NAMES
 from jitml.ir.errors import ArgumentError
 from jitml.ir.graph import Atom, Eqn, Graph, Literal, Var
+from jitml.ir.nested import is_nested
 from jitml.ir.op import Op
 from jitml.ir.source import NOWHERE, Source
 from jitml.ir.types import parse_type
@@ -68,17 +69,19 @@ class _Printer:
     def eqn(self, eqn: Eqn, indent: str) -> Iterator[str]:
         inputs = ", ".join(map(self.atom, eqn.inputs))
         given = list(eqn.op.parameters().items())
-        plain = [(name, value) for name, value in given if not isinstance(value, Graph)]
-        nested = [(name, value) for name, value in given if isinstance(value, Graph)]
+        plain = [(name, value) for name, value in given if not is_nested(value)]
+        nested = [(name, value) for name, value in given if is_nested(value)]
         parameters = ", ".join(f"{name}={format_parameter(value)}" for name, value in plain)
         outputs = ", ".join(map(self.defined, eqn.outputs))
         text = f"{indent}{outputs} = {eqn.op.name} {inputs}".rstrip()
         text += f" {{{parameters}}}" if parameters else ""
         text += " with" if nested else ""
         yield text + (f"  # {eqn.source}" if self.sources and eqn.source else "")
-        for name, graph in nested:
-            yield f"{indent}  {name} ="
-            yield from _Printer(self.sources).graph(graph, indent + "    ")
+        for name, found in nested:
+            several = isinstance(found, tuple)
+            yield f"{indent}  {name} ({len(found)}) =" if several else f"{indent}  {name} ="
+            for graph in found if several else (found,):
+                yield from _Printer(self.sources).graph(graph, indent + "    ")
 
 
 def format_number(value: bool | int | float | complex) -> str:
@@ -183,9 +186,15 @@ class _Parser:
         if nested:
             for field in fields(found):
                 if field.name not in given:
-                    next(self.lines)
-                    given[field.name] = _Parser(self.lines).graph()
+                    given[field.name] = self.nested()
         return found(**given)
+
+    def nested(self) -> Graph | tuple[Graph, ...]:
+        """A parameter that is a graph, or as many as its first line says."""
+        several = re.search(r"\((\d+)\) =$", next(self.lines))
+        if several is None:
+            return _Parser(self.lines).graph()
+        return tuple([_Parser(self.lines).graph() for _ in range(int(several[1]))])
 
 
 def _split(text: str) -> list[str]:

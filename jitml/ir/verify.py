@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jitml.ir.errors import InternalError, JitmlError
 from jitml.ir.graph import Atom, Graph, Literal, Var
+from jitml.ir.nested import nested_graphs
 
 
 def verify(graph: Graph) -> Graph:
@@ -30,9 +31,8 @@ def verify(graph: Graph) -> Graph:
     for eqn in graph.eqns:
         for atom in eqn.inputs:
             use(atom)
-        for parameter in eqn.op.parameters().values():
-            if isinstance(parameter, Graph):
-                verify(parameter)
+        for nested in nested_graphs(eqn.op):
+            verify(nested)
         try:
             inferred = eqn.op.infer(*(a.type for a in eqn.inputs))
         except JitmlError as error:

@@ -14,6 +14,7 @@ from jitml.lax.contraction import (
     dot_general,
     padtype_to_pads,
 )
+from jitml.lax.control_flow import cond, fori_loop, scan, switch, while_loop
 from jitml.lax.conversion import (
     bitcast_convert_type,
     convert_element_type,
@@ -106,6 +107,7 @@ from jitml.lax.indexing import (
     scatter_mul,
     scatter_sub,
 )
+from jitml.lax.mapping import associative_scan, map
 from jitml.lax.movement import (
     broadcast,
     broadcast_in_dim,
@@ -172,6 +174,7 @@ __all__ = [
     "argmin",
     "asin",
     "asinh",
+    "associative_scan",
     "atan",
     "atan2",
     "atanh",
@@ -192,6 +195,7 @@ __all__ = [
     "collapse",
     "complex",
     "concatenate",
+    "cond",
     "conj",
     "conv",
     "conv_dimension_numbers",
@@ -225,6 +229,7 @@ __all__ = [
     "expand_dims",
     "expm1",
     "floor",
+    "fori_loop",
     "full",
     "full_like",
     "gather",
@@ -242,6 +247,7 @@ __all__ = [
     "log1p",
     "logistic",
     "lt",
+    "map",
     "max",
     "min",
     "mul",
@@ -269,6 +275,7 @@ __all__ = [
     "rev",
     "round",
     "rsqrt",
+    "scan",
     "scatter",
     "scatter_add",
     "scatter_max",
@@ -294,10 +301,12 @@ __all__ = [
     "stack",
     "stop_gradient",
     "sub",
+    "switch",
     "tan",
     "tanh",
     "tile",
     "top_k",
     "transpose",
     "unstack",
+    "while_loop",
 ]

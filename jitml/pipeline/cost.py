@@ -6,7 +6,10 @@ import math
 
 from jitml.ir.dtypes import is_complex
 from jitml.ir.graph import Eqn, Graph
+from jitml.ir.nested import nested_graphs
+from jitml.ops.cond import Cond
 from jitml.ops.contraction import DotGeneral
+from jitml.ops.control import Control
 from jitml.ops.kinds import Elementwise, Reduction
 
 
@@ -17,8 +20,11 @@ def flop_count(graph: Graph) -> float:
     return float(sum(_eqn_flops(eqn) for eqn in graph.eqns))
 
 
-def _eqn_flops(eqn: Eqn) -> int:
+def _eqn_flops(eqn: Eqn) -> float:
     op = eqn.op
+    if isinstance(op, Control):  # the dearest branch; of a loop of unknown length, one step
+        inside = [flop_count(graph) for graph in nested_graphs(op)]
+        return max(inside) if isinstance(op, Cond) else sum(inside) * getattr(op, "length", 1)
     if isinstance(op, DotGeneral):
         x = eqn.inputs[0].type
         _, _, contract = op.canonical(x, eqn.inputs[1].type)[0]

@@ -18,7 +18,7 @@ def explain_fault(program: Program, fault: KernelFault) -> OutOfBoundsError:
     sites = program.sites[fault.instruction]
     return OutOfBoundsError(
         f"index {fault.value} is out of bounds for {describe_site(sites, fault.site)} "
-        f"(at element {fault.index} of the result)",
+        f"(at element {fault.index} of the result{_loop_steps(fault)})",
         hint="x.at[index].get(mode='fill') reads, .set(…, mode='drop') writes only what is inside; "
         "'clip' takes the nearest",
         source=sites[fault.site].eqn.source,
@@ -32,6 +32,14 @@ def describe_site(sites: Sequence[Site], number: int) -> str:
     axis = _axis(eqn, [n for n, site in enumerate(sites) if site.eqn is eqn].index(number))
     where = "" if axis is None else f"axis {axis} with size {operand.shape[axis]} of "
     return f"{where}{operand}"
+
+
+def _loop_steps(fault: KernelFault) -> str:
+    """At which steps the loops around the failed check were, the outermost first."""
+    if not fault.steps:
+        return ""
+    word = "step" if len(fault.steps) == 1 else "steps"
+    return f", at loop {word} {', '.join(map(str, reversed(fault.steps)))}"
 
 
 def _axis(eqn: Eqn, number: int) -> int | None:

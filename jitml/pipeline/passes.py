@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from jitml.codegen.expand import expand
 from jitml.ir.graph import Eqn, Graph, Literal, Var
+from jitml.ir.nested import map_nested, nested_graphs
 from jitml.ops.layout import BroadcastInDim
 from jitml.transforms.cse import cse
 from jitml.transforms.dce import dce
-from jitml.transforms.runner import Pass
+from jitml.transforms.prune import prune
+from jitml.transforms.runner import Pass, run_passes
 from jitml.transforms.simplify import simplify
 
 
@@ -26,4 +30,28 @@ def store_literals(graph: Graph) -> Graph:
     return Graph(graph.name, graph.inputs, (*graph.eqns, *added.values()), outputs)
 
 
-PASSES: tuple[Pass, ...] = (dce, simplify, cse, expand, simplify, cse, dce, store_literals)
+def inside(graph: Graph) -> Graph:
+    """Take the graphs inside of equations, bodies and branches, through all passes."""
+    if not any(any(nested_graphs(eqn.op)) for eqn in graph.eqns):
+        return graph
+    eqns = [replace(eqn, op=map_nested(eqn.op, run_all)) for eqn in graph.eqns]
+    return graph.with_eqns(eqns)
+
+
+def run_all(graph: Graph) -> Graph:
+    """The graph after all passes."""
+    return run_passes(graph, PASSES).graph
+
+
+PASSES: tuple[Pass, ...] = (
+    dce,
+    simplify,
+    cse,
+    expand,
+    simplify,
+    cse,
+    dce,
+    prune,
+    inside,
+    store_literals,
+)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,10 +17,18 @@ from jitml.ops.movement import iota, reshape, slice_
 from jitml.trace.core import trace_graph, type_of
 from jitml.trace.numbers import literal
 from jitml.transforms.batch import batch_values, stack_at
-from jitml.transforms.dce import dce
-from jitml.transforms.linearize import linearize
-from jitml.transforms.partial_eval import partial_eval
+from jitml.transforms.linearize import LinearMap, linear_map, linearize
 from jitml.transforms.transpose import Transposed, pull_back, transpose
+
+__all__ = [
+    "LinearMap",
+    "forward_jacobian",
+    "gradient",
+    "linear_map",
+    "pullback",
+    "reverse_jacobian",
+    "standard_basis",
+]
 
 
 class Gradient(NamedTuple):
@@ -50,33 +57,6 @@ def gradient(graph: Graph, differentiated: tuple[bool, ...]) -> Gradient:
 
     traced = trace_graph(pulled, types, f"{graph.name}.grad")
     return Gradient(traced.graph, linear.residuals, tuple(nonzero))
-
-
-class LinearMap(NamedTuple):
-    """A linearized function, split: `known` takes primal values (numbered `residuals`), `graph` the
-    rest.
-
-    `graph` takes what `known` returns, then tangents; it returns the tangents that `has_tangent`
-    tells.
-    """
-
-    known: Graph
-    graph: Graph
-    residuals: tuple[int, ...]
-    has_tangent: tuple[bool, ...]
-
-
-@functools.lru_cache(maxsize=1024)
-def linear_map(graph: Graph, differentiated: tuple[bool, ...]) -> LinearMap:
-    """The derivative of `graph`, with what depends on primal values alone apart."""
-    linear = linearize(graph, differentiated)
-    flags = [True] * len(linear.residuals) + [False] * sum(differentiated)
-    known, unknown, is_known = partial_eval(linear.graph, flags)
-    # A tangent that does not depend on tangents can only be zero.
-    zero = iter(is_known)
-    has_tangent = tuple([has and not next(zero) for has in linear.has_tangent])
-    known = dce(replace(known, outputs=known.outputs[sum(is_known) :]))
-    return LinearMap(known, unknown, linear.residuals, has_tangent)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -1,41 +1,5 @@
-"""Replay a graph on values: under a trace this inlines the graph, outside it runs equation by
-equation.
-"""
+"""Inlining as transforms use it: replay a graph, or one equation, on other values."""
 
-from __future__ import annotations
+from jitml.trace.inline import inline, name_value, replay
 
-from collections.abc import Sequence
-from typing import Any
-
-from jitml.ir.graph import Eqn, Graph, Var
-from jitml.trace.core import Tracer, bind, using_source
-
-
-def inline(graph: Graph, values: Sequence[Any]) -> list[Any]:
-    """The outputs of `graph` for `values` of its inputs, by binding each of its equations anew.
-
-    Before: `graph f(%x) { %y = sin %x; return %y }` and a tracer %a.
-    After:  `%b = sin %a` in the current trace.
-    """
-    known: dict[Any, Any] = dict(zip(graph.inputs, values, strict=True))
-    for eqn in graph.eqns:
-        outputs = replay(eqn, [known.get(a, a) for a in eqn.inputs])
-        known.update(zip(eqn.outputs, outputs, strict=True))
-    return [known.get(a, a) for a in graph.outputs]
-
-
-def replay(eqn: Eqn, inputs: Sequence[Any]) -> list[Any]:
-    """Bind the op of `eqn` to other inputs, keeping its source line and the names of its
-    outputs.
-    """
-    with using_source(eqn.source):
-        outputs = bind(eqn.op, *inputs)
-    for old, new in zip(eqn.outputs, outputs, strict=True):
-        name_value(new, old.name)
-    return outputs
-
-
-def name_value(x: Any, name: str) -> None:
-    """Call the variable behind `x` so, unless it has a name."""
-    if name and isinstance(x, Tracer) and isinstance(x.atom, Var) and not x.atom.name:
-        x.atom.name = name
+__all__ = ["inline", "name_value", "replay"]

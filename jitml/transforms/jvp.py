@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from jitml.ir.errors import TransformError
 from jitml.ir.graph import Eqn, Graph
 from jitml.trace.core import trace_graph, using_source
 from jitml.transforms.inline import name_value, replay
+
+# From a graph and which of its inputs move to the part of its derivative that works on tangents.
+LinearPart: TypeAlias = "Callable[[Graph, tuple[bool, ...]], Any]"
 
 
 class Jvp(NamedTuple):
@@ -49,9 +52,16 @@ def tangent_name(name: str) -> str:
 
 
 def push_forward(
-    graph: Graph, primals: Sequence[Any], tangents: Sequence[Any | None]
+    graph: Graph,
+    primals: Sequence[Any],
+    tangents: Sequence[Any | None],
+    linear_part: LinearPart | None = None,
 ) -> tuple[list[Any], list[Any | None]]:
-    """Replay `graph` with tangents beside values; a tangent that is None is a symbolic zero."""
+    """Replay `graph` with tangents beside values; a tangent that is None is a symbolic zero.
+
+    With `linear_part`, ops with nested graphs keep what is computed on values apart from what is on
+    tangents.
+    """
     values: dict[Any, Any] = dict(zip(graph.inputs, primals, strict=True))
     slopes: dict[Any, Any | None] = dict(zip(graph.inputs, tangents, strict=True))
     for eqn in graph.eqns:
@@ -60,7 +70,7 @@ def push_forward(
         if all(t is None for t in moving):
             outputs: Sequence[Any] = replay(eqn, inputs)
         else:
-            outputs, output_slopes = _apply_rule(eqn, inputs, moving)
+            outputs, output_slopes = _apply_rule(eqn, inputs, moving, linear_part)
             slopes.update(zip(eqn.outputs, output_slopes, strict=True))
             for var, x, t in zip(eqn.outputs, outputs, output_slopes, strict=True):
                 name_value(x, var.name)
@@ -71,7 +81,10 @@ def push_forward(
 
 
 def _apply_rule(
-    eqn: Eqn, inputs: Sequence[Any], tangents: Sequence[Any | None]
+    eqn: Eqn,
+    inputs: Sequence[Any],
+    tangents: Sequence[Any | None],
+    linear_part: LinearPart | None,
 ) -> tuple[Sequence[Any], Sequence[Any | None]]:
     op = eqn.op
     if not op.has("jvp"):
@@ -81,6 +94,8 @@ def _apply_rule(
             source=eqn.source,
         )
     with using_source(eqn.source):
+        if linear_part is not None and hasattr(op, "linearize"):
+            return op.linearize(inputs, tangents, linear_part)  # type: ignore[no-any-return]
         if getattr(op, "takes_transforms", False):
             return op.jvp(inputs, tangents, jvp)  # type: ignore[call-arg]
         return op.jvp(inputs, tangents)

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from jitml.ir.errors import InternalError
 from jitml.ir.graph import Atom, Graph, Var
 from jitml.trace.core import Trace, Tracer
-from jitml.transforms.dce import live_eqns
+from jitml.transforms.dce import dce, live_eqns
 from jitml.transforms.jvp import push_forward, tangent_name
+from jitml.transforms.partial_eval import partial_eval
 
 
 class Linearized(NamedTuple):
@@ -30,11 +32,12 @@ class Linearized(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def linearize(graph: Graph, has_tangent: tuple[bool, ...]) -> Linearized:
+def linearize(graph: Graph, has_tangent: tuple[bool, ...], is_split: bool = True) -> Linearized:
     """The derivative of `graph` as a graph from known values and tangents to tangents.
 
     Rules that compute a primal value again find the known variable instead: nothing is computed
-    twice.
+    twice. What loops and conditionals compute inside is kept for the tangents, unless the graph is
+    not to be `is_split`: then it is computed beside them, in less memory.
 
     Before: `graph f(%x) { %y = exp %x; return %y }`
     After:  `graph f.linear(%y, %x_t) { %t = mul %x_t, %y; return %t }`
@@ -48,7 +51,8 @@ def linearize(graph: Graph, has_tangent: tuple[bool, ...]) -> Linearized:
             trace.input(v.type, tangent_name(v.name)) if has else None
             for v, has in zip(graph.inputs, has_tangent, strict=True)
         ]
-        _, output_tangents = push_forward(graph, primals, tangents)
+        rule = linear_map if is_split else None
+        _, output_tangents = push_forward(graph, primals, tangents, rule)
         outputs = [trace.lift(t) for t in output_tangents if t is not None]
     return _close(graph, trace, outputs, tuple(t is not None for t in output_tangents))
 
@@ -67,3 +71,30 @@ def _close(
     inputs: list[Var] = [variables[n] for n in residuals] + trace.inputs
     linear = Graph(trace.name, tuple(inputs), tuple(eqns), tuple(outputs))
     return Linearized(linear, residuals, has_tangent)
+
+
+class LinearMap(NamedTuple):
+    """A linearized function, split: `known` takes primal values (numbered `residuals`), `graph` the
+    rest.
+
+    `graph` takes what `known` returns, then tangents; it returns the tangents that `has_tangent`
+    tells.
+    """
+
+    known: Graph
+    graph: Graph
+    residuals: tuple[int, ...]
+    has_tangent: tuple[bool, ...]
+
+
+@functools.lru_cache(maxsize=1024)
+def linear_map(graph: Graph, differentiated: tuple[bool, ...]) -> LinearMap:
+    """The derivative of `graph`, with what depends on primal values alone apart."""
+    linear = linearize(graph, differentiated)
+    flags = [True] * len(linear.residuals) + [False] * sum(differentiated)
+    known, unknown, is_known = partial_eval(linear.graph, flags)
+    # A tangent that does not depend on tangents can only be zero.
+    zero = iter(is_known)
+    has_tangent = tuple([has and not next(zero) for has in linear.has_tangent])
+    known = dce(replace(known, outputs=known.outputs[sum(is_known) :]))
+    return LinearMap(known, unknown, linear.residuals, has_tangent)

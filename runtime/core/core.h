@@ -199,13 +199,17 @@ typedef struct {
     int64_t size; /* elements */
 } Spec;
 
-typedef enum { FROM_INPUT, FROM_OUTPUT, FROM_ARENA, FROM_CONSTANT } Place;
+typedef enum { FROM_INPUT, FROM_OUTPUT, FROM_ARENA, FROM_CONSTANT, FROM_LOOP } Place;
 typedef struct {
     Place place;
-    size_t index, size_bytes; /* for FROM_ARENA and FROM_CONSTANT index is an offset in bytes */
+    size_t index, size_bytes; /* for FROM_ARENA and FROM_CONSTANT index is an offset in bytes, for
+                                 FROM_LOOP it is the slot that this one moves over */
 } Slot;
 
-typedef enum { STEP_SERIAL, STEP_PARALLEL, STEP_COPY, STEP_HOST } StepKind;
+typedef enum { STEP_SERIAL, STEP_PARALLEL, STEP_COPY, STEP_HOST, STEP_BRANCH, STEP_LOOP } StepKind;
+typedef struct {
+    int current, next;
+} Carry;
 typedef struct {
     StepKind kind;
     int buffer_count; /* STEP_HOST: inputs, then outputs */
@@ -217,6 +221,16 @@ typedef struct {
     PyObject *function; /* STEP_HOST */
     int input_count;
     Spec *specs;
+    bool is_quick;   /* its chunks need not be followed by a poll each */
+    int64_t *ends;   /* STEP_BRANCH, STEP_LOOP: where the blocks that follow it end */
+    int end_count;
+    int64_t length;  /* STEP_LOOP: number of steps, or -1: while the byte in slot `predicate` is set */
+    int predicate;
+    bool reverse;
+    int64_t *moving; /* slots */
+    int moving_count;
+    Carry *carries;
+    int carry_count;
 } Step;
 
 typedef struct {

@@ -7,6 +7,8 @@
 #include "core.h"
 
 #define LOCAL_BYTES 8192
+#define MOST_LOOPS 16    /* around a failed check that are told */
+#define QUICK_CHUNKS 256 /* run between two polls */
 
 typedef struct {
     PyObject_HEAD
@@ -35,6 +37,10 @@ typedef struct {
     Fault fault;     /* the smallest of the current step */
     bool failed;
     atomic_bool stopped;
+    int unpolled;    /* quick chunks since the last poll */
+    int number;      /* the step that failed */
+    int64_t loops[MOST_LOOPS]; /* the steps at which the loops around it were, innermost first */
+    int loop_count;
 } Run;
 
 static PyTypeObject *ExecutableType;
@@ -74,8 +80,10 @@ static void run_chunk(void *context, int64_t index, int worker)
     int32_t code = step->kernel(run->operands, step->sizes, begin, end, &fault);
     if (code)
         note_failure(run, code, &fault);
-    if (worker == 0 && run->native)
+    if (worker == 0 && run->native && !(step->is_quick && ++run->unpolled < QUICK_CHUNKS)) {
+        run->unpolled = 0;
         native_poll(&run->stretch);
+    }
 }
 
 static void poll_run(void *context)
@@ -111,6 +119,8 @@ static void run_kernel(Run *run)
 /* The array whose memory a slot is, or NULL. A donated argument's memory is a result's by now. */
 static Array *slot_owner(const Run *run, const Slot *slot)
 {
+    while (slot->place == FROM_LOOP)
+        slot = &run->tables->slots[slot->index];
     if (slot->place == FROM_OUTPUT)
         return (Array *)run->results[slot->index];
     if (slot->place != FROM_INPUT)
@@ -129,6 +139,8 @@ static PyObject *host_views(Run *run, int from, int to, bool writable)
     for (int i = from; views && i < to; i++) {
         const Slot *slot = &run->tables->slots[step->buffers[i]];
         const Spec *spec = &step->specs[i];
+        while (slot->place == FROM_LOOP)
+            slot = &run->tables->slots[slot->index];
         Storage *block = slot->place == FROM_ARENA      ? run->block
                          : slot->place == FROM_CONSTANT ? run->tables->constants
                                                         : NULL;
@@ -179,21 +191,26 @@ static void enter_python(Run *run)
     run->native = false;
 }
 
-static int raise_fault(const Fault *found, int number)
+static int raise_fault(const Fault *found, int number, int loop_count, const int64_t *loops)
 {
     if (found->site == INT64_MAX) {
         PyErr_Format(PyExc_SystemError, "instruction %d failed without naming a check", number);
         return -1;
     }
-    PyObject *fault = PyObject_CallFunction(kernel_fault, "iLLL", number, (long long)found->site,
-                                            (long long)found->index, (long long)found->value);
+    PyObject *steps = shape_to_tuple(loop_count, loops);
+    PyObject *fault = steps ? PyObject_CallFunction(kernel_fault, "iLLLO", number,
+                                                    (long long)found->site,
+                                                    (long long)found->index,
+                                                    (long long)found->value, steps)
+                            : NULL;
     if (fault)
         PyErr_SetObject(kernel_fault, fault);
+    Py_XDECREF(steps);
     Py_XDECREF(fault);
     return -1;
 }
 
-static int raise_failure(Run *run, int number)
+static int raise_failure(Run *run)
 {
     if (PyErr_Occurred())
         return -1;
@@ -202,40 +219,127 @@ static int raise_failure(Run *run, int number)
             PyErr_SetString(PyExc_KeyboardInterrupt, "a compiled function was stopped");
         return -1;
     }
-    return raise_fault(&run->fault, number);
+    return raise_fault(&run->fault, run->number, run->loop_count, run->loops);
+}
+
+static bool must_end(Run *run)
+{
+    return run->failed || *run->stop || atomic_load_explicit(&run->stopped, memory_order_relaxed);
+}
+
+/* A host call holds Python meanwhile. */
+static bool run_host_step(Run *run)
+{
+    bool left = run->native;
+    if (left)
+        enter_python(run);
+    bool failed = PyErr_Occurred() || atomic_load(&run->stopped) || run_host(run) < 0;
+    run->stop = &run->stretch.own_stop;
+    if (left && !failed)
+        leave_python(run);
+    return failed;
+}
+
+/* A step without blocks; whether the run must end. */
+static bool run_plain_step(Run *run, const Step *step)
+{
+    run->step = step;
+    gather_operands(run);
+    if (step->kind == STEP_HOST && run_host_step(run))
+        return true;
+    if (step->kind == STEP_COPY && run->operands[0] != run->operands[1])
+        memcpy(run->operands[1], run->operands[0],
+               run->tables->slots[step->buffers[0]].size_bytes);
+    if (step->kind == STEP_SERIAL || step->kind == STEP_PARALLEL)
+        run_kernel(run);
+    return must_end(run);
+}
+
+static bool run_branch(Run *run, int64_t number);
+static bool run_loop(Run *run, int64_t number);
+
+/* The steps from `begin` to `end`; whether the run must end. */
+static bool run_block(Run *run, int64_t begin, int64_t end)
+{
+    for (int64_t number = begin; number < end;) {
+        const Step *step = &run->tables->steps[number];
+        bool failed = step->kind == STEP_BRANCH ? run_branch(run, number)
+                    : step->kind == STEP_LOOP   ? run_loop(run, number)
+                                                : run_plain_step(run, step);
+        if (failed) {
+            if (!step->end_count)
+                run->number = (int)number;
+            return true;
+        }
+        number = step->end_count ? step->ends[step->end_count - 1] : number + 1;
+    }
+    return false;
+}
+
+static bool run_branch(Run *run, int64_t number)
+{
+    const Step *step = &run->tables->steps[number];
+    int32_t index = *(const int32_t *)run->pointers[step->buffers[0]];
+    index = index < 0 ? 0 : index < step->end_count ? index : step->end_count - 1;
+    return run_block(run, index ? step->ends[index - 1] : number + 1, step->ends[index]);
+}
+
+/* Set moving slots to the slices of one step of a loop. */
+static void move_slots(Run *run, const Step *step, int64_t at)
+{
+    int64_t place = step->reverse ? step->length - 1 - at : at;
+    for (int i = 0; i < step->moving_count; i++) {
+        const Slot *slot = &run->tables->slots[step->moving[i]];
+        char *whole = run->pointers[slot->index];
+        run->pointers[step->moving[i]] = whole + (size_t)place * slot->size_bytes;
+    }
+}
+
+static void swap_carries(Run *run, const Step *step)
+{
+    for (int i = 0; i < step->carry_count; i++) {
+        void **current = &run->pointers[step->carries[i].current];
+        void **next = &run->pointers[step->carries[i].next], *before = *current;
+        *current = *next;
+        *next = before;
+    }
+}
+
+static bool run_loop(Run *run, int64_t number)
+{
+    const Step *step = &run->tables->steps[number];
+    bool failed = false;
+    for (int64_t at = 0; step->length < 0 || at < step->length; at++) {
+        failed = run_block(run, number + 1, step->ends[0]);
+        if (!failed && step->length < 0 && !*(const uint8_t *)run->pointers[step->predicate])
+            return false;
+        if (!failed) {
+            move_slots(run, step, at);
+            failed = run_block(run, step->ends[0], step->ends[1]) || must_end(run);
+        }
+        if (failed) {
+            if (run->loop_count < MOST_LOOPS)
+                run->loops[run->loop_count++] = at;
+            return true;
+        }
+        swap_carries(run, step);
+        if (run->native && ++run->unpolled >= QUICK_CHUNKS) {
+            run->unpolled = 0;
+            native_poll(&run->stretch);
+        }
+    }
+    return false;
 }
 
 static int run_steps(Run *run)
 {
     const Tables *tables = run->tables;
-    bool leave = tables->is_long || (tables->has_parallel && run->threads > 1);
-    int failed = 0, number = 0;
-    if (leave)
+    if (tables->is_long || (tables->has_parallel && run->threads > 1))
         leave_python(run);
-    for (; number < tables->step_count; number++) {
-        run->step = &tables->steps[number];
-        gather_operands(run);
-        if (run->step->kind == STEP_HOST) {
-            if (leave)
-                enter_python(run);
-            failed = PyErr_Occurred() || atomic_load(&run->stopped) || run_host(run) < 0;
-            run->stop = &run->stretch.own_stop;
-            if (leave && !failed)
-                leave_python(run);
-        } else if (run->step->kind == STEP_COPY) {
-            if (run->operands[0] != run->operands[1])
-                memcpy(run->operands[1], run->operands[0],
-                       tables->slots[run->step->buffers[0]].size_bytes);
-        } else {
-            run_kernel(run);
-        }
-        failed |= run->failed || *run->stop || atomic_load(&run->stopped);
-        if (failed)
-            break;
-    }
+    bool failed = run_block(run, 0, tables->step_count);
     if (run->native)
         enter_python(run);
-    return failed ? raise_failure(run, number) : 0;
+    return failed ? raise_failure(run) : 0;
 }
 
 /* ---- arguments and results ---- */
@@ -354,6 +458,8 @@ static void point_at_slots(Run *run)
             run->pointers[i] = run->input_data[slot->index];
         else if (slot->place == FROM_OUTPUT)
             run->pointers[i] = ((Array *)run->results[slot->index])->data;
+        else if (slot->place == FROM_LOOP)
+            run->pointers[i] = run->arena; /* until its loop sets it */
         else
             run->pointers[i] = (slot->place == FROM_ARENA ? run->arena : constants) + slot->index;
     }
@@ -412,6 +518,7 @@ static int execute_any(const Tables *tables, PyObject *const *given, PyObject **
     run.block = NULL;
     run.threads = tables->has_parallel ? pool_threads() : 1;
     run.native = run.failed = false;
+    run.unpolled = run.loop_count = run.number = 0;
     run.stretch.own_stop = 0;
     run.stop = &run.stretch.own_stop;
     atomic_flag_clear_explicit(&run.fault_lock, memory_order_relaxed);
@@ -449,7 +556,7 @@ static int run_simple_steps(const Tables *tables, PyObject *const *given, PyObje
             continue;
         Fault fault = {INT64_MAX, INT64_MAX, 0, &never, memory + tables->arena_bytes};
         if (step->kernel(operands, step->sizes, 0, step->extent, &fault))
-            return raise_fault(&fault, number);
+            return raise_fault(&fault, number, 0, NULL);
     }
     return 0;
 }

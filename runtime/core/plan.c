@@ -7,6 +7,8 @@
 
 #define LONG_WORK_NS 50000 /* above it other Python threads may run meanwhile */
 #define BYTES_PER_NS 8
+#define STEP_NS 10       /* what a step takes beside its work */
+#define QUICK_NS 2000    /* steps below it are polled after in groups */
 
 static void *table_of(Py_ssize_t count, size_t size)
 {
@@ -144,6 +146,8 @@ static int read_slot(Slot *slot, PyObject *buffer, const size_t *constant_starts
     } else if (strcmp(name, "temp") == 0) {
         slot->place = FROM_ARENA;
         slot->index = (size_t)number_attribute(buffer, "offset");
+    } else if (strcmp(name, "moving") == 0) {
+        slot->place = FROM_LOOP;
     } else {
         slot->place = FROM_CONSTANT;
         slot->index = PyErr_Occurred() ? 0 : constant_starts[slot->index];
@@ -242,10 +246,97 @@ static int read_host_step(Step *step, PyObject *source, PyObject *functions)
     return 0;
 }
 
+static int read_branch_step(Step *step, PyObject *source)
+{
+    Py_ssize_t count;
+    step->kind = STEP_BRANCH;
+    step->ends = read_numbers(source, "ends", &count);
+    step->end_count = (int)count;
+    step->buffers = table_of(1, sizeof *step->buffers);
+    if (!step->buffers || PyErr_Occurred())
+        return -1;
+    step->buffers[0] = (int)number_attribute(source, "index");
+    step->buffer_count = 1;
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static int read_carries(Step *step, PyObject *source)
+{
+    Py_ssize_t count;
+    PyObject *pairs = tuple_attribute(source, "carries", &count);
+    step->carries = pairs ? table_of(count, sizeof *step->carries) : NULL;
+    step->carry_count = step->carries ? (int)count : 0;
+    for (int i = 0; i < step->carry_count; i++)
+        if (!PyArg_ParseTuple(PyTuple_GET_ITEM(pairs, i), "ii", &step->carries[i].current,
+                              &step->carries[i].next))
+            break;
+    Py_XDECREF(pairs);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static int read_loop_step(Step *step, PyObject *source)
+{
+    Py_ssize_t count;
+    PyObject *reverse = PyObject_GetAttrString(source, "reverse");
+    step->kind = STEP_LOOP;
+    step->reverse = reverse == Py_True;
+    Py_XDECREF(reverse);
+    step->length = number_attribute(source, "length");
+    step->predicate = (int)number_attribute(source, "predicate");
+    step->end_count = 2;
+    step->ends = table_of(2, sizeof *step->ends);
+    step->moving = step->ends ? read_numbers(source, "moving", &count) : NULL;
+    if (!step->moving || PyErr_Occurred())
+        return -1;
+    step->moving_count = (int)count;
+    step->ends[0] = number_attribute(source, "condition_end");
+    step->ends[1] = number_attribute(source, "end");
+    return PyErr_Occurred() ? -1 : read_carries(step, source);
+}
+
+static int read_copy_step(Step *step, PyObject *source)
+{
+    step->kind = STEP_COPY;
+    step->buffers = table_of(2, sizeof *step->buffers);
+    if (!step->buffers)
+        return -1;
+    step->buffer_count = 2;
+    step->buffers[0] = (int)number_attribute(source, "source");
+    step->buffers[1] = (int)number_attribute(source, "target");
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+static int64_t times(int64_t ns, int64_t count)
+{
+    int64_t product;
+    return __builtin_mul_overflow(ns, count, &product) ? INT64_MAX / 4 : product;
+}
+
+/* Time of the steps from `begin` to `end`, given that of each step without its blocks. */
+static int64_t range_ns(const Tables *tables, const int64_t *own_ns, int64_t begin, int64_t end)
+{
+    int64_t total = 0;
+    for (int64_t number = begin; number < end;) {
+        const Step *step = &tables->steps[number];
+        int64_t blocks = 0, first = number + 1;
+        for (int i = 0; i < step->end_count; first = step->ends[i++])
+            blocks += range_ns(tables, own_ns, first, step->ends[i]);
+        if (step->kind == STEP_LOOP)
+            blocks = step->length < 0 ? LONG_WORK_NS : times(blocks + STEP_NS, step->length);
+        total += own_ns[number] + STEP_NS + blocks;
+        if (total < 0 || total > INT64_MAX / 4)
+            return INT64_MAX / 4;
+        number = first;
+    }
+    return total;
+}
+
 /* Estimated time of a step, from what the compiler says and from the bytes it touches. */
 static int64_t estimate_ns(const Tables *tables, const Step *step, PyObject *source)
 {
     int64_t bytes = 0, stated = 0;
+    if (step->kind == STEP_BRANCH)
+        return 0;
     for (int i = 0; i < step->buffer_count; i++)
         bytes += (int64_t)tables->slots[step->buffers[i]].size_bytes;
     if (step->kind == STEP_SERIAL || step->kind == STEP_PARALLEL)
@@ -276,37 +367,41 @@ static bool is_simple(const Tables *tables)
     return simple;
 }
 
+static int read_step(Tables *tables, Step *step, PyObject *source, PyObject *addresses,
+                     PyObject *functions)
+{
+    if (PyObject_HasAttrString(source, "kernel"))
+        return read_kernel_step(step, source, addresses, tables);
+    if (PyObject_HasAttrString(source, "function")) {
+        tables->has_host = true;
+        return read_host_step(step, source, functions);
+    }
+    if (PyObject_HasAttrString(source, "ends"))
+        return read_branch_step(step, source);
+    if (PyObject_HasAttrString(source, "carries"))
+        return read_loop_step(step, source);
+    return read_copy_step(step, source);
+}
+
 static int read_steps(Tables *tables, PyObject *plan, PyObject *addresses, PyObject *functions)
 {
     Py_ssize_t count;
-    int64_t total_ns = 0;
     PyObject *steps = tuple_attribute(plan, "instructions", &count);
     tables->steps = steps ? table_of(count, sizeof *tables->steps) : NULL;
     tables->step_count = tables->steps ? (int)count : 0;
-    for (int i = 0; i < tables->step_count && !PyErr_Occurred(); i++) {
+    int64_t *own_ns = tables->steps ? table_of(count, sizeof *own_ns) : NULL;
+    for (int i = 0; own_ns && i < tables->step_count && !PyErr_Occurred(); i++) {
         PyObject *source = PyTuple_GET_ITEM(steps, i);
         Step *step = &tables->steps[i];
-        int failed;
-        if (PyObject_HasAttrString(source, "kernel")) {
-            failed = read_kernel_step(step, source, addresses, tables);
-        } else if (PyObject_HasAttrString(source, "function")) {
-            failed = read_host_step(step, source, functions);
-            tables->has_host = true;
-        } else {
-            step->kind = STEP_COPY;
-            step->buffers = table_of(2, sizeof *step->buffers);
-            step->buffer_count = step->buffers ? 2 : 0;
-            failed = !step->buffers;
-            if (!failed) {
-                step->buffers[0] = (int)number_attribute(source, "source");
-                step->buffers[1] = (int)number_attribute(source, "target");
-            }
-        }
-        if (failed || note_operands(tables, step) < 0)
+        if (read_step(tables, step, source, addresses, functions) < 0
+            || note_operands(tables, step) < 0)
             break;
-        total_ns += estimate_ns(tables, step, source);
+        own_ns[i] = estimate_ns(tables, step, source);
+        step->is_quick = own_ns[i] < QUICK_NS;
     }
-    tables->is_long = total_ns >= LONG_WORK_NS;
+    if (own_ns && !PyErr_Occurred())
+        tables->is_long = range_ns(tables, own_ns, 0, count) >= LONG_WORK_NS;
+    PyMem_Free(own_ns);
     Py_XDECREF(steps);
     return PyErr_Occurred() ? -1 : 0;
 }
@@ -373,6 +468,9 @@ void tables_clear(Tables *tables)
         PyMem_Free(step->buffers);
         PyMem_Free(step->operands);
         PyMem_Free(step->sizes);
+        PyMem_Free(step->ends);
+        PyMem_Free(step->moving);
+        PyMem_Free(step->carries);
     }
     PyMem_Free(tables->steps);
     PyMem_Free(tables->slots);

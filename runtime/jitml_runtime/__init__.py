@@ -20,10 +20,12 @@ from .errors import KernelFault, LoadError
 from .limits import granted_bytes as _granted_bytes
 from .plan import (
     ArraySpec,
+    Branch,
     Buffer,
     Copy,
     HostCall,
     Instruction,
+    Loop,
     Plan,
     Step,
     check_plan,
@@ -142,6 +144,7 @@ __all__ = [
     "EXECUTOR",
     "Array",
     "ArraySpec",
+    "Branch",
     "Buffer",
     "Callee",
     "Code",
@@ -152,6 +155,7 @@ __all__ = [
     "Instruction",
     "KernelFault",
     "LoadError",
+    "Loop",
     "Plan",
     "Step",
     "basic_index",

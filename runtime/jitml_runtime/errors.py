@@ -15,15 +15,19 @@ class KernelFault(Exception):
     """A check inside a kernel failed; of several, the one that comes first in program order.
 
     ``instruction`` is the position in the plan, ``site`` the failed check within the kernel,
-    ``index`` the linear index in the failing equation's space, ``value`` the offending value.
+    ``index`` the linear index in the failing equation's space, ``value`` the offending value,
+    ``steps`` the steps that the loops around it were at, from the innermost out.
     """
 
-    def __init__(self, instruction: int, site: int, index: int, value: int) -> None:
-        super().__init__(instruction, site, index, value)
+    def __init__(
+        self, instruction: int, site: int, index: int, value: int, steps: tuple[int, ...] = ()
+    ) -> None:
+        super().__init__(instruction, site, index, value, steps)
         self.instruction = instruction
         self.site = site
         self.index = index
         self.value = value
+        self.steps = steps
 
     def __str__(self) -> str:
         return (

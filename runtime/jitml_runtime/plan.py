@@ -38,10 +38,11 @@ class Buffer:
     """Where some of a plan's memory lies.
 
     ``index`` is the argument, output or constant number; ``offset`` counts within the per-call
-    arena and is a multiple of 64 (temp only).
+    arena and is a multiple of 64 (temp only). A "moving" buffer is a slice of the earlier buffer
+    ``index``, another one at each step of a loop.
     """
 
-    kind: Literal["input", "output", "temp", "constant"]
+    kind: Literal["input", "output", "temp", "constant", "moving"]
     index: int
     offset: int
     size_bytes: int
@@ -92,7 +93,47 @@ class HostCall:
     label: str
 
 
-Step = Instruction | Copy | HostCall
+@dataclass(frozen=True)
+class Branch:
+    """Run one of several blocks: the one that the 32-bit integer in buffer ``index`` numbers,
+    clamped to those that there are.
+
+    The blocks follow this step one after the other; ``ends`` are the positions at which they end.
+    """
+
+    index: int
+    ends: tuple[int, ...]
+    label: str
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Run a block ``length`` times, or (-1) while the byte in buffer ``predicate`` is not 0.
+
+    Two blocks follow this step: one that sets the predicate (up to ``condition_end``, run before
+    each step), and the body (up to ``end``). Before each step, ``moving`` buffers are set to the
+    next slice of what they move over, from the last one on if ``reverse``. After it, each pair of
+    ``carries`` (current, next) changes places.
+    """
+
+    length: int
+    predicate: int
+    condition_end: int
+    end: int
+    moving: tuple[int, ...]
+    carries: tuple[tuple[int, int], ...]
+    reverse: bool
+    label: str
+
+
+Step = Instruction | Copy | HostCall | Branch | Loop
+
+
+def block_ends(step: Step) -> tuple[int, ...]:
+    """Where the blocks that follow a step end; none for a step without blocks."""
+    if isinstance(step, Branch):
+        return step.ends
+    return (step.condition_end, step.end) if isinstance(step, Loop) else ()
 
 
 @dataclass(frozen=True)
@@ -134,23 +175,27 @@ def _problems(plan: Plan, kernels: int, functions: int) -> Iterator[str]:
         "constant": [len(constant) for constant in plan.constants],
     }
     for number, buffer in enumerate(plan.buffers):
-        problem = _buffer_problem(plan, buffer, sizes)
+        problem = _buffer_problem(plan, number, buffer, sizes)
         if problem:
             yield f"buffer {number}: {problem}"
     for number, step in enumerate(plan.instructions):
         problem = _step_problem(plan, step, kernels, functions)
         if problem:
             yield f"instruction {number} ({step.label}): {problem}"
+    yield from _block_problems(plan)
     yield from _result_problems(plan)
 
 
-def _buffer_problem(plan: Plan, buffer: Buffer, sizes: dict[str, list[int]]) -> str:
+def _buffer_problem(plan: Plan, number: int, buffer: Buffer, sizes: dict[str, list[int]]) -> str:
     if buffer.kind == "temp":
         end = buffer.offset + buffer.size_bytes
         inside = min(buffer.offset, buffer.size_bytes) >= 0 and end <= plan.arena_bytes
         if not inside or buffer.offset % ALIGNMENT_BYTES:
             return f"bytes {buffer.offset} to {end} are not an aligned part of the arena"
         return ""
+    if buffer.kind == "moving":
+        is_earlier = 0 <= buffer.index < number
+        return "" if is_earlier else f"buffer {buffer.index} is no earlier one to move over"
     if buffer.kind not in sizes:
         return f"unknown kind {buffer.kind!r}"
     known = sizes[buffer.kind]
@@ -179,6 +224,12 @@ def _step_problem(plan: Plan, step: Step, kernels: int, functions: int) -> str:
             return problem
         sizes = [plan.buffers[number].size_bytes for number in (step.source, step.target)]
         return "" if sizes[0] == sizes[1] else f"copies {sizes[0]} bytes to {sizes[1]}"
+    if isinstance(step, Branch):
+        problem = _reference_problem(plan, (step.index,))
+        is_number = problem or plan.buffers[step.index].size_bytes == 4
+        return problem if is_number else f"buffer {step.index} holds no 32-bit number"
+    if isinstance(step, Loop):
+        return _loop_problem(plan, step)
     if not 0 <= step.function < functions:
         return f"there is no host function {step.function}"
     return (
@@ -186,6 +237,45 @@ def _step_problem(plan: Plan, step: Step, kernels: int, functions: int) -> str:
         or _view_problem(plan, step.inputs, step.input_specs)
         or _view_problem(plan, step.outputs, step.output_specs)
     )
+
+
+def _loop_problem(plan: Plan, step: Loop) -> str:
+    asked = (step.predicate,) if step.length < 0 else ()
+    numbers = (*asked, *step.moving, *(number for pair in step.carries for number in pair))
+    problem = _reference_problem(plan, numbers)
+    if problem:
+        return problem
+    if step.length < -1 or (step.length < 0 and plan.buffers[step.predicate].size_bytes != 1):
+        return f"a loop of length {step.length} over predicate {step.predicate}"
+    for number in step.moving:
+        moving = plan.buffers[number]
+        if moving.kind != "moving" or step.length < 0:
+            return f"buffer {number} does not move"
+        whole = plan.buffers[moving.index].size_bytes
+        if moving.size_bytes * step.length != whole:
+            return f"{step.length} slices of {moving.size_bytes} bytes in {whole} bytes"
+    for pair in step.carries:
+        current, following = (plan.buffers[number] for number in pair)
+        if {current.kind, following.kind} != {"temp"}:
+            return f"carries {pair} are not temporary"
+        if current.size_bytes != following.size_bytes:
+            return f"carries {pair} differ in size"
+    return ""
+
+
+def _block_problems(plan: Plan) -> Iterator[str]:
+    """Every block ends where the next one begins, inside the block around it."""
+    around = [len(plan.instructions)]
+    for number, step in enumerate(plan.instructions):
+        while around[-1] == number:
+            around.pop()
+        ends = block_ends(step)
+        if isinstance(step, Branch) and not ends:
+            yield f"instruction {number} ({step.label}) has no blocks"
+        if list(ends) != sorted(ends) or (ends and not number < ends[0] <= ends[-1] <= around[-1]):
+            yield f"instruction {number} ({step.label}) has blocks that end at {ends}"
+            return
+        around += [end for end in reversed(ends) if end > number + 1]
 
 
 def _reference_problem(plan: Plan, numbers: Sequence[int]) -> str:

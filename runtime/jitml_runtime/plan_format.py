@@ -14,15 +14,16 @@ import numpy as np
 
 from .dtypes import ROWS
 from .packing import FormatError, Packer, Unpacker
-from .plan import ArraySpec, Buffer, Copy, HostCall, Instruction, Plan, Step
+from .plan import ArraySpec, Branch, Buffer, Copy, HostCall, Instruction, Loop, Plan, Step
 
-_KINDS: tuple[Literal["input", "output", "temp", "constant"], ...] = (
+_KINDS: tuple[Literal["input", "output", "temp", "constant", "moving"], ...] = (
     "input",
     "output",
     "temp",
     "constant",
+    "moving",
 )
-_RUN, _COPY = 0, 1
+_RUN, _COPY, _BRANCH, _LOOP = 0, 1, 2, 3
 _DTYPES = {str(row.dtype): row.dtype for row in ROWS}
 _NONE = -1
 Read = TypeVar("Read")
@@ -105,6 +106,14 @@ def _write_step(out: Packer, step: Step) -> None:
         out.integers(step.sizes)
     elif isinstance(step, Copy):
         out.integers((_COPY, step.source, step.target))
+    elif isinstance(step, Branch):
+        out.integers((_BRANCH, step.index))
+        out.integers(step.ends)
+    elif isinstance(step, Loop):
+        ends = (step.condition_end, step.end)
+        out.integers((_LOOP, step.length, step.predicate, *ends, step.reverse))
+        out.integers(step.moving)
+        out.integers(number for pair in step.carries for number in pair)
     else:
         raise FormatError(f"the host call {step.label} cannot be stored")
     out.text(step.label)
@@ -119,6 +128,14 @@ def _read_step(source: Unpacker) -> Step:
         return Instruction(kernel, buffers, sizes, extent, grain, scratch_bytes, label, work_ns)
     if kind == _COPY and len(numbers) == 2:
         return Copy(numbers[0], numbers[1], source.text())
+    if kind == _BRANCH and len(numbers) == 1:
+        return Branch(numbers[0], source.integers(), source.text())
+    if kind == _LOOP and len(numbers) == 5:
+        length, predicate, condition_end, end, reverse = numbers
+        moving, paired = source.integers(), source.integers()
+        carries = tuple(zip(paired[::2], paired[1::2], strict=False))
+        label = source.text()
+        return Loop(length, predicate, condition_end, end, moving, carries, bool(reverse), label)
     raise FormatError(f"there is no step of kind {kind} with {len(numbers)} numbers")
 
 

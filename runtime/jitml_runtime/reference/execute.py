@@ -14,7 +14,18 @@ from typing import Any
 import numpy as np
 
 from ..errors import KernelFault
-from ..plan import ArraySpec, Buffer, Copy, HostCall, Instruction, Plan, check_plan
+from ..plan import (
+    ArraySpec,
+    Branch,
+    Buffer,
+    Copy,
+    HostCall,
+    Instruction,
+    Loop,
+    Plan,
+    block_ends,
+    check_plan,
+)
 from ..threads import check_thread_count
 from . import memory
 from .array import Array, empty, take_data, wrap, writable_data
@@ -90,6 +101,7 @@ class _Call:
         self.stop = ctypes.c_int32(0)
         self.results: list[Array] = []
         self.taken: dict[int, Data] = {}
+        self.steps: list[int] = []  # of the loops that run, the innermost last
         for output in range(len(self.plan.outputs)):
             self.results.append(self._make_result(output))
         # A view of every argument keeps other calls from taking its memory meanwhile.
@@ -100,14 +112,53 @@ class _Call:
         self.views = [self._find(buffer) for buffer in self.plan.buffers]
 
     def run(self) -> tuple[Array, ...]:
-        for number, step in enumerate(self.plan.instructions):
+        self._run_block(0, len(self.plan.instructions))
+        return tuple(self.results)
+
+    def _run_block(self, begin: int, end: int) -> None:
+        number = begin
+        while number < end:
+            step = self.plan.instructions[number]
             if isinstance(step, Instruction):
                 self._run_kernel(number, step)
+            elif isinstance(step, Branch):
+                self._run_branch(number, step)
+            elif isinstance(step, Loop):
+                self._run_loop(number, step)
             elif isinstance(step, HostCall):
                 self._run_host(step)
             else:
                 self._copy(step)
-        return tuple(self.results)
+            number = max(number + 1, *block_ends(step), 0)
+
+    def _run_branch(self, number: int, step: Branch) -> None:
+        index = int(self._bytes(step.index).view(np.int32)[0])
+        chosen = min(max(index, 0), len(step.ends) - 1)
+        self._run_block((number + 1, *step.ends)[chosen], step.ends[chosen])
+
+    def _run_loop(self, number: int, step: Loop) -> None:
+        self.steps.append(0)
+        while step.length < 0 or self.steps[-1] < step.length:
+            self._run_block(number + 1, step.condition_end)
+            if step.length < 0 and not self._bytes(step.predicate)[0]:
+                break
+            for moving in step.moving:
+                self._move(moving, step)
+            self._run_block(step.condition_end, step.end)
+            for current, following in step.carries:
+                views = self.views
+                views[current], views[following] = views[following], views[current]
+            self.steps[-1] += 1
+        self.steps.pop()
+
+    def _bytes(self, number: int) -> Data:
+        return self.views[number].reshape(-1).view(np.uint8)
+
+    def _move(self, number: int, step: Loop) -> None:
+        """Set a moving buffer to the slice of this step."""
+        buffer, at = self.plan.buffers[number], self.steps[-1]
+        offset = (step.length - 1 - at if step.reverse else at) * buffer.size_bytes
+        self.views[number] = self._bytes(buffer.index)[offset : offset + buffer.size_bytes]
 
     def _make_result(self, output: int) -> Array:
         plan = self.plan
@@ -133,6 +184,8 @@ class _Call:
             return writable_data(self.results[buffer.index])
         if buffer.kind == "constant":
             return self.constants[buffer.index]
+        if buffer.kind == "moving":  # set by its loop
+            return self.arena[:0]
         return self.arena[buffer.offset : buffer.offset + buffer.size_bytes]
 
     def _copy(self, step: Copy) -> None:
@@ -165,7 +218,7 @@ class _Call:
             site, index, value = chunks.worst
             if site == _NO_SITE:
                 raise SystemError(f"instruction {number} failed without naming a check")
-            raise KernelFault(number, site, index, value)
+            raise KernelFault(number, site, index, value, tuple(self.steps[::-1]))
 
     def _is_long(self, step: Instruction) -> bool:
         size_bytes = sum(self.views[number].nbytes for number in step.buffers)

@@ -1,0 +1,36 @@
+"""Graphs that are parameters of ops: the bodies of loops and the branches of conditionals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from jitml.ir.graph import Graph
+from jitml.ir.op import Op
+
+
+def is_nested(parameter: object) -> bool:
+    """Whether a parameter of an op is a graph, or several."""
+    first = parameter[0] if isinstance(parameter, tuple) and parameter else parameter
+    return isinstance(first, Graph)
+
+
+def nested_graphs(op: Op) -> Iterator[Graph]:
+    """The graphs among an op's parameters, in order."""
+    for parameter in op.parameters().values():
+        if isinstance(parameter, Graph):
+            yield parameter
+        elif is_nested(parameter):
+            yield from parameter
+
+
+def map_nested(op: Op, function: Callable[[Graph], Graph]) -> Op:
+    """The op with `function` applied to each of its graphs; the op itself if it has none."""
+    changed: dict[str, Any] = {}
+    for name, parameter in op.parameters().items():
+        if isinstance(parameter, Graph):
+            changed[name] = function(parameter)
+        elif is_nested(parameter):
+            changed[name] = tuple([function(graph) for graph in parameter])
+    return replace(op, **changed) if changed else op

@@ -1,0 +1,196 @@
+"""What the ops of control flow share: their nested graphs' types, meaning and dependencies.
+
+Rules of these ops are given the transform that they need for their nested graphs: they know what a
+transformed graph looks like, not how it comes about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from jitml.ir.errors import ShapeError
+from jitml.ir.graph import Graph, Literal, Var
+from jitml.ir.op import Op
+from jitml.ir.types import ArrayType
+from jitml.ops.elementwise import convert
+from jitml.ops.kinds import Traced, full_of
+from jitml.ops.layout import batch_to_front
+from jitml.trace.core import trace_graph, type_of
+from jitml.trace.inline import replay
+
+Transform = Callable[..., Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Control(Op):
+    """An op with nested graphs. Its rules take the transform of graphs that they apply as a last
+    argument.
+    """
+
+    takes_transforms = True
+
+    def pruned(self, used: Sequence[bool]) -> tuple[Op, Sequence[int], Sequence[int]] | None:
+        """The op without what its `used` outputs do not need, and the numbers of the inputs and
+        outputs that are left; None if that is all of them.
+        """
+        raise self._lacks("pruned")
+
+
+# ---- types and values ----------------------------------------------------------------------------
+
+
+def check_inputs(name: str, graph: Graph, types: Sequence[ArrayType]) -> None:
+    """Raise unless a nested graph takes inputs of these types (weak or not)."""
+    check_same(f"{name}: inputs", types, f"the inputs of {graph.name or 'its graph'}",
+               graph.input_types)  # fmt: skip
+
+
+def check_same(
+    what: str, types: Sequence[ArrayType], other: str, wanted: Sequence[ArrayType]
+) -> None:
+    """Raise unless two rows of types agree but for weakness."""
+    if len(types) != len(wanted) or not all(map(is_same, types, wanted)):
+        found, expected = (", ".join(map(str, row)) or "none" for row in (types, wanted))
+        raise ShapeError(f"{what} have types {found}; {other} have {expected}")
+
+
+def is_same(a: ArrayType, b: ArrayType) -> bool:
+    """Whether two types differ at most in weakness."""
+    return a.dtype == b.dtype and a.shape == b.shape
+
+
+def evaluate(graph: Graph, arrays: Sequence[Any]) -> list[Any]:
+    """The outputs of a nested graph by the ops' NumPy meaning."""
+    known: dict[Any, Any] = dict(zip(graph.inputs, arrays, strict=True))
+
+    def read(atom: Any) -> Any:
+        if isinstance(atom, Literal):
+            return np.asarray(atom.value).astype(atom.type.dtype)
+        return known[atom]
+
+    for eqn in graph.eqns:
+        known.update(zip(eqn.outputs, eqn.op.value(*map(read, eqn.inputs)), strict=True))
+    return [read(atom) for atom in graph.outputs]
+
+
+def retyped(x: Traced, type_: ArrayType) -> Traced:
+    """`x` with the dtype and weakness of `type_`, whose shape it has."""
+    own = type_of(x)
+    return x if own == type_ else convert(x, type_.dtype, type_.weak)
+
+
+def or_zeros(x: Traced | None, type_: ArrayType) -> Traced:
+    """`x` as `type_`; zeros of it where `x` is None."""
+    return full_of(type_, 0) if x is None else retyped(x, type_)
+
+
+def at_front(size: int, x: Traced, axis: int | None, type_: ArrayType) -> Traced:
+    """`x` stacked along its first axis; `type_` is that of an element."""
+    stacked = batch_to_front(size, x, axis)
+    return retyped(stacked, type_of(stacked).with_dtype(type_.dtype, type_.weak))
+
+
+def stacked_type(type_: ArrayType, size: int, is_stacked: bool = True) -> ArrayType:
+    """The type with an axis of `size` in front."""
+    return type_.with_shape((size, *type_.shape)) if is_stacked else type_
+
+
+# ---- graphs made of graphs -----------------------------------------------------------------------
+
+
+def build(
+    function: Callable[..., Sequence[Any]],
+    types: Sequence[ArrayType],
+    name: str,
+    names: Sequence[str] = (),
+) -> Graph:
+    """The graph that `function` records; it may use nothing but its arguments."""
+    traced = trace_graph(function, types, name, names)
+    assert not traced.captures, (name, traced.captures)
+    return traced.graph
+
+
+def names_of(variables: Iterable[Var]) -> list[str]:
+    return [v.name for v in variables]
+
+
+def call_known(graph: Graph, values: Sequence[Traced]) -> dict[Any, Traced]:
+    """Replay a graph, and return the value of every variable of it."""
+    known: dict[Any, Traced] = dict(zip(graph.inputs, values, strict=True))
+    for eqn in graph.eqns:
+        found = replay(eqn, [known.get(a, a) for a in eqn.inputs])
+        known.update(zip(eqn.outputs, found, strict=True))
+    return known
+
+
+def flags_where(items: Sequence[T], flags: Sequence[bool]) -> list[T]:
+    """The items whose flag is set."""
+    return [x for x, flag in zip(items, flags, strict=True) if flag]
+
+
+def spread(items: Iterable[T], flags: Sequence[bool]) -> list[T | None]:
+    """The items in the places whose flag is set, None in the others."""
+    remaining: Iterator[T] = iter(items)
+    return [next(remaining) if flag else None for flag in flags]
+
+
+def split(items: Sequence[T], *counts: int) -> list[list[T]]:
+    """Consecutive groups of the given sizes, and what is left."""
+    groups, start = [], 0
+    for count in counts:
+        groups.append(list(items[start : start + count]))
+        start += count
+    return [*groups, list(items[start:])]
+
+
+# ---- dependencies --------------------------------------------------------------------------------
+
+
+def needed_inputs(graph: Graph, outputs: Iterable[int]) -> set[int]:
+    """The numbers of the inputs that some outputs, given by number, depend on."""
+    needed: set[Any] = {graph.outputs[n] for n in outputs}
+    for eqn in reversed(graph.eqns):
+        if not needed.isdisjoint(eqn.outputs):
+            needed.update(eqn.inputs)
+    return {n for n, var in enumerate(graph.inputs) if var in needed}
+
+
+def restricted(graph: Graph, inputs: Iterable[int], outputs: Iterable[int]) -> Graph:
+    """The graph with only these inputs and outputs, and the equations that they need."""
+    kept = tuple(graph.outputs[n] for n in outputs)
+    needed: set[Any] = set(kept)
+    eqns = []
+    for eqn in reversed(graph.eqns):
+        if not needed.isdisjoint(eqn.outputs):
+            needed.update(eqn.inputs)
+            eqns.append(eqn)
+    return Graph(graph.name, tuple(graph.inputs[n] for n in inputs), tuple(eqns[::-1]), kept)
+
+
+def hoist(graph: Graph, constants: Sequence[Traced], outputs: Sequence[int]) -> dict[int, Traced]:
+    """Values of those `outputs` of a loop's body that depend on its first inputs, `constants`,
+    alone: the same at every step, computed here once.
+    """
+    known: dict[Any, Traced] = dict(zip(graph.inputs, constants, strict=False))
+    fixed: set[Any] = set(known)
+    eqns = []
+    for eqn in graph.eqns:
+        if all(isinstance(a, Literal) or a in fixed for a in eqn.inputs):
+            fixed.update(eqn.outputs)
+            eqns.append(eqn)
+    atoms = {n: graph.outputs[n] for n in outputs}
+    wanted = [n for n, atom in atoms.items() if isinstance(atom, Literal) or atom in fixed]
+    needed: set[Any] = {atoms[n] for n in wanted}
+    for eqn in reversed(eqns):
+        if not needed.isdisjoint(eqn.outputs):
+            needed.update(eqn.inputs)
+    for eqn in eqns:
+        if not needed.isdisjoint(eqn.outputs):
+            found = replay(eqn, [known.get(a, a) for a in eqn.inputs])
+            known.update(zip(eqn.outputs, found, strict=True))
+    return {n: known.get(atoms[n], atoms[n]) for n in wanted}

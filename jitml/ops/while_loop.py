@@ -1,0 +1,245 @@
+"""`While`: a body run as long as a condition holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jitml.ir.dtypes import BOOL
+from jitml.ir.errors import DifferentiationError, DTypeError
+from jitml.ir.graph import Graph
+from jitml.ir.op import Op, Undefined
+from jitml.ir.types import ArrayType
+from jitml.ops.control import (
+    Control,
+    Transform,
+    at_front,
+    build,
+    check_inputs,
+    check_same,
+    evaluate,
+    flags_where,
+    needed_inputs,
+    or_zeros,
+    restricted,
+    retyped,
+    split,
+    spread,
+)
+from jitml.ops.kinds import Traced
+from jitml.ops.scan import scan_values
+from jitml.trace.core import bind, current_source, type_of
+from jitml.trace.inline import inline
+
+Values = Sequence[Traced]
+Step = Callable[[list[Traced], list[Traced]], Values]
+
+
+@dataclass(frozen=True)
+class While(Control):
+    """Run `body` while `condition` holds.
+
+    Inputs: `condition_constants` values for the condition, `body_constants` values for the body,
+    and initial carries. Both graphs take their constants, then the carries; the condition returns
+    a 0-d bool, the body the next carries. Outputs: the carries for which the condition fails.
+    """
+
+    name = "while"
+    condition: Graph
+    body: Graph
+    condition_constants: int
+    body_constants: int
+
+    def groups(self, items: Sequence[Any]) -> list[list[Any]]:
+        """What belongs to the condition's constants, the body's, and the carries."""
+        return split(items, self.condition_constants, self.body_constants)
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        condition_constants, body_constants, carries = self.groups(types)
+        check_inputs(self.name, self.condition, [*condition_constants, *carries])
+        check_inputs(self.name, self.body, [*body_constants, *carries])
+        check_same("while: carries", carries, "the body's next carries", self.body.output_types)
+        (holds,) = self.condition.output_types
+        if holds.dtype != BOOL or holds.shape:
+            raise DTypeError(f"while: the condition gives {holds}", hint="it must be a 0-d bool")
+        return self.body.output_types
+
+    def value(self, *arrays: Any) -> tuple[Any, ...]:
+        condition_constants, body_constants, carries = self.groups(arrays)
+        while evaluate(self.condition, [*condition_constants, *carries])[0]:
+            carries = evaluate(self.body, [*body_constants, *carries])
+        return tuple(carries)
+
+    def jvp(  # type: ignore[override]
+        self, primals: Values, tangents: Sequence[Traced | None], transform: Transform
+    ) -> tuple[Values, Sequence[Traced | None]]:
+        condition_constants, body_constants, carries = self.groups(primals)
+        _, constant_slopes, slopes = self.groups(tangents)
+        fixed = [t is not None for t in constant_slopes]
+        moving = [t is not None for t in slopes]
+        while True:
+            pushed = transform(self.body, (*fixed, *moving))
+            grown = [a or b for a, b in zip(moving, pushed.has_tangent, strict=True)]
+            if grown == moving:
+                break
+            moving = grown
+        types = [type_of(x) for x in carries]
+
+        def step(cs: list[Traced], ks: list[Traced]) -> Values:
+            constants, constant_ts = split(cs, self.body_constants)
+            values, ts = split(ks, len(carries))
+            found = inline(pushed.graph, [*constants, *values, *constant_ts, *ts])
+            nexts, next_ts = split(found, len(carries))
+            placed = spread(next_ts, pushed.has_tangent)
+            return [*nexts, *flags_where(list(map(or_zeros, placed, types)), moving)]
+
+        starts = flags_where(list(map(or_zeros, slopes, types)), moving)
+        found = while_values(
+            lambda cs, ks: inline(self.condition, [*cs, *ks[: len(carries)]]),
+            step,
+            condition_constants,
+            [*body_constants, *(t for t in constant_slopes if t is not None)],
+            [*carries, *starts],
+            pushed.graph.name,
+        )
+        return found[: len(carries)], spread(found[len(carries) :], moving)
+
+    def transpose(  # type: ignore[override]
+        self,
+        cotangents: Sequence[Traced | None],
+        inputs: Sequence[Traced | Undefined],
+        transform: Transform,
+    ) -> Sequence[Traced | None]:
+        raise DifferentiationError(
+            "reverse-mode differentiation of a while_loop whose number of steps is not known",
+            hint="use fori_loop with Python integers as bounds, or scan; or jvp and jacfwd",
+            source=current_source(),
+        )
+
+    # ---- batching --------------------------------------------------------------------------------
+
+    def batch(  # type: ignore[override]
+        self, size: int, inputs: Values, axes: Sequence[int | None], transform: Transform
+    ) -> tuple[Values, Sequence[int | None]]:
+        flags = [a is not None for a in axes]
+        batched = None
+        while True:
+            asked, fixed, moving = self.groups([0 if flag else None for flag in flags])
+            if transform(self.condition, size, (*asked, *moving)).axes[0] is not None:
+                return self._batch_by_element(size, inputs, axes)
+            batched = transform(self.body, size, (*fixed, *moving))
+            grown = [a is not None or b is not None
+                     for a, b in zip(moving, batched.axes, strict=True)]  # fmt: skip
+            before = self.groups(flags)
+            if grown == before[2]:
+                break
+            flags = [*before[0], *before[1], *grown]
+        condition_constants, body_constants, carries = self.groups(
+            [
+                at_front(size, x, a, type_of(x)) if a is not None else x
+                for x, a in zip(inputs, axes, strict=True)
+            ]
+        )
+        types = self.body.output_types
+        starts = [
+            at_front(size, x, 0 if a is not None else None, t) if on else x
+            for x, a, t, on in zip(carries, self.groups(axes)[2], types, grown, strict=True)
+        ]
+
+        def step(cs: list[Traced], ks: list[Traced]) -> Values:
+            rows = zip(inline(batched.graph, [*cs, *ks]), batched.axes, types, grown, strict=True)
+            return [at_front(size, x, a, t) if on else x for x, a, t, on in rows]
+
+        asking = transform(self.condition, size, (*asked, *moving)).graph
+        found = while_values(
+            lambda cs, ks: inline(asking, [*cs, *ks]),
+            step,
+            condition_constants,
+            body_constants,
+            starts,
+            batched.graph.name,
+        )
+        return found, [0 if on else None for on in grown]
+
+    def _batch_by_element(
+        self, size: int, inputs: Values, axes: Sequence[int | None]
+    ) -> tuple[Values, Sequence[int | None]]:
+        """One element after the other, each with its own number of steps: no work is done, and no
+        check made, for an element that has ended.
+        """
+        flags = [a is not None for a in axes]
+
+        def step(cs: list[Traced], ks: list[Traced], xs: list[Traced]) -> tuple[Values, Values]:
+            shared, own = iter(cs), iter(xs)
+            return [], bind(self, *[next(own) if flag else next(shared) for flag in flags])
+
+        shared = [x for x, flag in zip(inputs, flags, strict=True) if not flag]
+        stacked = [
+            at_front(size, x, a, type_of(x))
+            for x, a in zip(inputs, axes, strict=True)
+            if a is not None
+        ]
+        _, ys = scan_values(step, shared, [], stacked, size, False, f"{self.body.name}.batch")
+        return ys, [0] * len(ys)
+
+    # ---- dead code -------------------------------------------------------------------------------
+
+    def pruned(self, used: Sequence[bool]) -> tuple[Op, Sequence[int], Sequence[int]] | None:
+        outputs = {n for n, flag in enumerate(used) if flag}
+        asked = needed_inputs(self.condition, [0])
+        outputs |= {n - self.condition_constants for n in asked if n >= self.condition_constants}
+        while True:
+            read = needed_inputs(self.body, outputs)
+            carried = {n - self.body_constants for n in read if n >= self.body_constants}
+            if carried <= outputs:
+                break
+            outputs |= carried
+        carries = sorted(outputs)
+        asked_constants = sorted(n for n in asked if n < self.condition_constants)
+        read_constants = sorted(n for n in read if n < self.body_constants)
+        inputs = [
+            *asked_constants,
+            *(self.condition_constants + n for n in read_constants),
+            *(self.condition_constants + self.body_constants + n for n in carries),
+        ]
+        total = self.condition_constants + self.body_constants + len(used)
+        if len(inputs) == total:
+            return None
+        condition = restricted(
+            self.condition,
+            [*asked_constants, *(self.condition_constants + n for n in carries)],
+            [0],
+        )
+        body = restricted(
+            self.body, [*read_constants, *(self.body_constants + n for n in carries)], carries
+        )
+        op = While(condition, body, len(asked_constants), len(read_constants))
+        return op, inputs, carries
+
+
+def while_values(
+    condition: Step,
+    step: Step,
+    condition_constants: Values,
+    body_constants: Values,
+    carries: Values,
+    name: str,
+) -> list[Traced]:
+    """The last carries of a loop whose `condition` and `step` take constants and carries."""
+    carry_types = [type_of(x) for x in carries]
+
+    def asks(*values: Traced) -> Values:
+        return condition(*split(values, len(condition_constants)))
+
+    def body(*values: Traced) -> Values:
+        nexts = step(*split(values, len(body_constants)))
+        return list(map(retyped, nexts, carry_types))
+
+    op = While(
+        build(asks, [*map(type_of, condition_constants), *carry_types], f"{name}.condition"),
+        build(body, [*map(type_of, body_constants), *carry_types], name),
+        len(condition_constants),
+        len(body_constants),
+    )
+    return bind(op, *condition_constants, *body_constants, *carries)
