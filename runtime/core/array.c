@@ -92,14 +92,50 @@ int array_size(int dtype, int dimensions, const int64_t *shape, int64_t *size)
 
 /* ---- construction and end ---- */
 
+/* Small objects that have ended, by size in steps of 64 bytes: the next ones take their place. */
+#define ROOM_STEP 64
+#define MOST_SPARE 64
+enum { ROOM_COUNT = 512 / ROOM_STEP, NO_ROOM = 255 };
+static Array *spare[ROOM_COUNT][MOST_SPARE];
+static int spare_counts[ROOM_COUNT];
+
+static Array *object_acquire(size_t bytes)
+{
+    size_t room = (bytes - 1) / ROOM_STEP;
+    bool is_small = room < ROOM_COUNT;
+    if (is_small && spare_counts[room]) {
+        Array *array = spare[room][--spare_counts[room]];
+        Py_SET_REFCNT((PyObject *)array, 1);
+        return array;
+    }
+    Array *array = PyObject_Malloc(is_small ? (room + 1) * ROOM_STEP : bytes);
+    if (!array)
+        return (Array *)PyErr_NoMemory();
+    PyObject_Init((PyObject *)array, ArrayType);
+    array->room = is_small ? (uint8_t)room : NO_ROOM;
+    return array;
+}
+
+static void object_release(Array *array)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(Py_DEBUG) /* they would miss a use after the end */
+    if (array->room != NO_ROOM && spare_counts[array->room] < MOST_SPARE) {
+        spare[array->room][spare_counts[array->room]++] = array;
+        return;
+    }
+#endif
+    PyTypeObject *type = Py_TYPE(array);
+    PyObject_Free(array);
+    Py_DECREF(type);
+}
+
 static Array *array_header(int dtype, int dimensions, const int64_t *shape, bool weak,
                            int64_t size, size_t inline_bytes)
 {
     size_t bytes = offsetof(Array, shape) + (size_t)dimensions * sizeof(int64_t) + inline_bytes;
-    Array *array = PyObject_Malloc(bytes);
+    Array *array = object_acquire(bytes);
     if (!array)
-        return (Array *)PyErr_NoMemory();
-    PyObject_Init((PyObject *)array, ArrayType);
+        return NULL;
     array->weak_references = NULL;
     array->next_stored = NULL;
     array->stored_link = NULL;
@@ -223,14 +259,12 @@ void array_delete(Array *array)
 
 static void array_dealloc(Array *array)
 {
-    PyTypeObject *type = Py_TYPE(array);
     array_unlist(array);
     if (array->weak_references)
         PyObject_ClearWeakRefs((PyObject *)array);
     storage_drop(array->storage);
     live_arrays--;
-    PyObject_Free(array);
-    Py_DECREF(type);
+    object_release(array);
 }
 
 /* Nothing may be allocated while the list is walked: that could run the collector. */

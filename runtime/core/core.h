@@ -10,6 +10,7 @@
  * numbers.c   Python numbers as 0-d arrays
  * calling.c   how calls go on this thread: traced, compiled, 32 or 64 bits wide
  * signature.c what calls are looked up by: structure and types of their arguments
+ * match.c     whether a call has a known signature
  * tree.c      results put together
  * dispatch.c  Dispatcher: calls that find their compiled program
  * pool.c      threads that share the chunks of one kernel
@@ -76,7 +77,7 @@ typedef struct Array {
     int64_t size;
     int32_t dimensions;
     int32_t pins; /* runs and exports that look at the data: it must stay while they do */
-    uint8_t dtype;
+    uint8_t dtype, room; /* `room`: which list the object goes to when it ends */
     bool weak, deleted;
     int64_t shape[]; /* then, if inline, the data */
 } Array;
@@ -326,8 +327,9 @@ typedef struct {
     PyObject *local_objects[SIGNATURE_OBJECTS], *local_leaves[SIGNATURE_LEAVES];
 } Signature;
 
-/* The first words of a call and of an Array in it; its shape comes after. */
-enum { WORD_CALL, WORD_ARRAY };
+/* What a word is about, in its lowest bits. The shape of an Array comes after its word. */
+enum { WORD_CALL, WORD_ARRAY, WORD_NUMPY, WORD_NUMBER, WORD_NONE, WORD_TUPLE, WORD_LIST, WORD_DICT,
+       WORD_NODE, WORD_NAMED, WORD_STATIC, WORD_END };
 
 static inline uint64_t call_word(Py_ssize_t count)
 {
@@ -339,8 +341,6 @@ static inline uint64_t array_word(const Array *array)
     return WORD_ARRAY | (uint64_t)array->dtype << 8 | (uint64_t)array->weak << 16
          | (uint64_t)array->dimensions << 24;
 }
-
-bool only_arrays(const uint64_t *words, int count); /* of a whole call */
 
 /* Which arguments are static, by position (negative: from the end) and by name. */
 typedef struct {
@@ -357,6 +357,12 @@ int signature_hash(const Signature *s, uint64_t *hash);
 int is_same_value(PyObject *a, PyObject *b);
 PyObject *set_nodes(PyObject *module, PyObject *table);
 int signature_setup(void);
+
+/* ---- match.c ------------------------------------------------------------------------------ */
+
+bool is_matchable(const uint64_t *words, int count);
+bool match_call(const uint64_t *words, PyObject *const *objects, const int32_t *place,
+                PyObject *const *arguments, Py_ssize_t count, PyObject *names, PyObject **leaves);
 
 /* ---- tree.c ------------------------------------------------------------------------------- */
 

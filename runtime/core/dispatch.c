@@ -9,7 +9,7 @@
 
 #include <structmember.h>
 
-#define FEW 64           /* arguments and results that fit the stack */
+#define FEW 256          /* arguments and results that fit the stack */
 #define MOST_RECORDS 4096 /* static arguments may differ at each call */
 
 /* What is known for one signature. Alive while the table or a call refers to it. */
@@ -21,7 +21,8 @@ typedef struct {
     PyObject **objects;
     int32_t *order;     /* the leaf of the walk that each argument is; NULL: as they come */
     bool *donated;      /* by argument; NULL if none is */
-    bool is_flat;       /* positional Arrays alone, none donated */
+    int32_t *place;     /* the argument that each leaf of the walk is */
+    bool is_matchable;  /* see match.c; and nothing is donated */
     PyObject *callees; /* a list that its owner may change */
 } Record;
 
@@ -59,18 +60,40 @@ static void record_drop(Record *record)
     PyMem_Free(record->words);
     PyMem_Free(record->objects);
     PyMem_Free(record->order);
+    PyMem_Free(record->place);
     PyMem_Free(record->donated);
     PyMem_Free(record);
 }
 
+/* A copy with room for one more. */
 static void *copy_of(const void *table, int count, size_t size)
 {
-    void *copy = PyMem_Malloc((size_t)count * size + 1);
+    void *copy = PyMem_Malloc((size_t)(count + 1) * size);
     if (copy)
         memcpy(copy, table, (size_t)count * size);
     else
         PyErr_NoMemory();
     return copy;
+}
+
+/* Where the leaves do not count in the order of the walk, note how they do. */
+static int take_order(Record *record, Signature *s)
+{
+    int i = 0;
+    while (i < s->leaf_count && s->order[i] == i)
+        i++;
+    if (i == s->leaf_count)
+        return 0;
+    record->place = PyMem_Malloc((size_t)s->leaf_count * sizeof *record->place);
+    if (!record->place) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    record->order = s->order;
+    s->order = NULL;
+    for (i = 0; i < s->leaf_count; i++)
+        record->place[record->order[i]] = i;
+    return 0;
 }
 
 /* A record of the signature, which gives its order away. */
@@ -93,13 +116,11 @@ static Record *record_new(Signature *s, uint64_t hash, PyObject *callees)
     record->object_count = s->object_count;
     for (int i = 0; i < s->object_count; i++)
         Py_INCREF(record->objects[i]);
+    record->words[s->word_count] = WORD_END;
     record->callees = Py_NewRef(callees);
-    for (int i = 0; i < s->leaf_count; i++) {
-        if (s->order[i] != i) {
-            record->order = s->order;
-            s->order = NULL;
-            break;
-        }
+    if (take_order(record, s) < 0) {
+        record_drop(record);
+        return NULL;
     }
     return record;
 }
@@ -126,29 +147,6 @@ static int is_equal(const Record *record, const Signature *s)
     for (int i = 0; same == 1 && i < s->object_count; i++)
         same = is_same_value(record->objects[i], s->objects[i]);
     return same;
-}
-
-/* Whether a call is what a flat record is for; as a walk would find, without one. */
-static bool is_flat_call(const Record *record, PyObject *const *arguments, Py_ssize_t count)
-{
-    const uint64_t *word = record->words;
-    if (*word++ != call_word(count))
-        return false;
-    for (Py_ssize_t i = 0; i < count; i++) {
-        const Array *array = (const Array *)arguments[i];
-        if (!ARRAY_CHECK(array) || *word++ != array_word(array))
-            return false;
-        for (int k = 0; k < array->dimensions; k++)
-            if (*word++ != (uint64_t)array->shape[k])
-                return false;
-    }
-    return true;
-}
-
-static bool is_flat(const Record *record)
-{
-    return !record->object_count && !record->order && !record->donated
-        && only_arrays(record->words, record->word_count);
 }
 
 /* ---- the table ---- */
@@ -406,7 +404,7 @@ static PyObject *run_first(const Record *record, const Signature *s)
         if (is_callee)
             hidden = hidden_inputs(callee);
         else
-            PyErr_SetString(PyExc_TypeError, "the callees of a Dispatcher must be Programs");
+            PyErr_SetString(PyExc_TypeError, "the callees of a Dispatcher must be Callees");
         bool holds = hidden && hidden != Py_None;
         if (holds)
             result = run(callee, record, s, hidden);
@@ -448,31 +446,28 @@ static int clear_error(void)
     return 0;
 }
 
-/* The commonest call: Arrays for a program that depends on nothing else. NULL without an error if
+/* The commonest call: Arrays, for a program that depends on nothing else. NULL without an error if
  * it is not one; no Python code runs before that is known. */
-static PyObject *call_flat(Dispatcher *self, PyObject *const *arguments, Py_ssize_t count)
+static PyObject *call_latest(Dispatcher *self, PyObject *const *arguments, Py_ssize_t count,
+                             PyObject *names)
 {
     const Record *record = self->latest;
-    if (!record || !record->is_flat || !PyList_GET_SIZE(record->callees)
-        || !is_flat_call(record, arguments, count))
+    if (!record || !record->is_matchable || !PyList_GET_SIZE(record->callees))
         return NULL;
     Callee *callee = (Callee *)PyList_GET_ITEM(record->callees, 0);
-    if (Py_TYPE(callee) != CalleeType || !callee->is_direct)
+    int leaf_count = record->leaf_count;
+    if (Py_TYPE(callee) != CalleeType || !callee->is_direct
+        || leaf_count + callee->tree.leaf_count > FEW)
         return NULL;
-    PyObject *few[FEW], **results = few, *result = NULL;
-    if (callee->tree.leaf_count > FEW) {
-        results = PyMem_Malloc((size_t)callee->tree.leaf_count * sizeof *results);
-        if (!results)
-            return PyErr_NoMemory();
-    }
+    PyObject *leaves[FEW], *result = NULL;
+    if (!match_call(record->words, record->objects, record->place, arguments, count, names, leaves))
+        return NULL;
     Py_INCREF(callee);
-    if (execute(callee->executable, arguments, count, results) < 0)
+    if (execute(callee->executable, leaves, leaf_count, leaves + leaf_count) < 0)
         explain_failure(callee->explain);
     else
-        result = tree_build(&callee->tree, results);
+        result = tree_build(&callee->tree, leaves + leaf_count);
     Py_DECREF(callee);
-    if (results != few)
-        PyMem_Free(results);
     return result;
 }
 
@@ -501,11 +496,9 @@ static PyObject *dispatcher_call(Dispatcher *self, PyObject *const *arguments, s
     Py_ssize_t count = PyVectorcall_NARGS(flags);
     if (!self->record_count || calling.recorder || calling.is_off)
         return call_miss(self, arguments, count, names);
-    if (!names) {
-        PyObject *result = call_flat(self, arguments, count);
-        if (result || PyErr_Occurred())
-            return result;
-    }
+    PyObject *result = call_latest(self, arguments, count, names);
+    if (result || PyErr_Occurred())
+        return result;
     return call_any(self, arguments, count, names);
 }
 
@@ -584,7 +577,7 @@ static int install(Dispatcher *self, Signature *s, PyObject *leaves, PyObject *d
     }
     if (!record)
         return -1;
-    record->is_flat = is_flat(record);
+    record->is_matchable = !record->donated && is_matchable(record->words, record->word_count);
     place(self->slots, self->slot_count, record);
     self->record_count++;
     return 0;

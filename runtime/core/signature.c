@@ -12,9 +12,6 @@
 
 #define DEEPEST 200
 
-enum { WORD_NUMPY = WORD_ARRAY + 1, WORD_NUMBER, WORD_NONE, WORD_TUPLE, WORD_LIST, WORD_DICT,
-       WORD_NODE, WORD_NAMED, WORD_STATIC };
-
 static PyObject *node_kinds, *sequence_flatten; /* see set_nodes */
 static PyObject *name_flatten, *name_fields;
 
@@ -396,14 +393,6 @@ int signature_hash(const Signature *s, uint64_t *hash)
     }
     *hash = mixed;
     return 0;
-}
-
-bool only_arrays(const uint64_t *words, int count)
-{
-    for (int i = 1; i < count; i += 1 + (int)(words[i] >> 24))
-        if ((words[i] & 0xff) != WORD_ARRAY)
-            return false;
-    return true;
 }
 
 /* Whether two values are the same to a program: 1 is neither True nor 1.0, and 0.0 is not -0.0. */

@@ -108,7 +108,7 @@ def test_gdb_stops_in_a_kernel_and_knows_its_callers(tmp_path: Path, object_code
     if "ptrace" in result.stderr:
         pytest.skip("gdb may not trace here")
     assert "#0 " in result.stdout and "in add_one ()" in result.stdout, result
-    assert "in run_chunk ()" in result.stdout and "exited normally" in result.stdout, result
+    assert "in run_chunk (" in result.stdout and "exited normally" in result.stdout, result
 
 
 def test_images_are_unregistered_once() -> None:
