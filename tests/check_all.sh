@@ -49,7 +49,8 @@ sanitized() { # the C core under AddressSanitizer and UndefinedBehaviorSanitizer
     -pthread -o "$folder/jitml_runtime/_core.so" &&
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
       ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 PYTHONPATH="$folder" PYTHONMALLOC=malloc \
-      "$python" -m pytest tests/runtime -k "not fork and not interrupt and not memory"
+      "$python" -m pytest -n auto -k "not gdb and not may_fail" tests/runtime tests/test_array_methods.py \
+      tests/test_concurrency.py tests/test_eager.py tests/test_guards.py tests/test_jit.py tests/test_stages.py
 }
 
 {
@@ -75,6 +76,8 @@ for version in 3.10 3.11 3.12 3.13; do
 done
 check "wheels" wheel
 check "sanitizers" sanitized
+check "a minute of concurrent calls, a hundred forks" env JITML_STRESS=1 "$python" -m pytest \
+  tests/test_concurrency.py tests/runtime/test_threads.py
 check "lint" make lint
 printf '\nEquations of the random programs, by op. %s\n' "$histogram" >>"$results"
 exit $failed
