@@ -261,6 +261,21 @@ def test_an_index_out_of_bounds_names_the_line(path: Path) -> None:
     assert_same(program(X, np.array([3])), X[[3]] * 2)
 
 
+def test_loops_and_conditionals(path: Path) -> None:
+    def fun(x: Any, rows: Any) -> Any:
+        def step(total: Any, row: Any) -> Any:
+            total = total + x[row]
+            return total, jitml.lax.cond(total[0] > 0, jnp.sin, jnp.cos, total)
+
+        return jitml.lax.scan(step, jnp.zeros(5), rows)
+
+    rows = np.array([0, 3, 2])
+    program = saved(path, fun, X, rows)
+    assert_same(program(X, rows), jitml.jit(fun)(X, rows))
+    with pytest.raises(IndexError, match=r"index 7 is .*, at loop step 1\)"):
+        program(X, np.array([0, 7, 8]))
+
+
 @dataclass
 class Model:
     w: Any

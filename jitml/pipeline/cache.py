@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+from weakref import WeakSet
 
 Key = TypeVar("Key", bound=Hashable)
 Made = TypeVar("Made")
@@ -23,6 +25,7 @@ class Cache(Generic[Key, Made]):
         self._lock = threading.Lock()
         self._making: dict[Key, threading.RLock] = {}
         self.get = self._found.get  # without counting as a use: for callers in a hurry
+        _ALL.add(self)
 
     def __call__(self, key: Key) -> Made:
         found = self._found.get(key)
@@ -51,3 +54,20 @@ class Cache(Generic[Key, Made]):
         """Forget everything."""
         with self._lock:
             self._found.clear()
+
+    def release(self) -> None:
+        """Let go of the locks of threads that are gone."""
+        self._lock = threading.Lock()
+        self._making = {}
+
+
+_ALL: WeakSet[Cache[Any, Any]] = WeakSet()
+
+
+def _release_all() -> None:
+    for cache in _ALL:
+        cache.release()
+
+
+if hasattr(os, "register_at_fork"):  # where other threads may be making something at that moment
+    os.register_at_fork(after_in_child=_release_all)

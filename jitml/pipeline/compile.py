@@ -20,6 +20,7 @@ from jitml.pipeline.cache import Cache
 from jitml.pipeline.kernels import forget_kernels, host_target
 from jitml.pipeline.programs import find_program, make_ready, stored_key
 from jitml.pipeline.statistics import STATISTICS
+from jitml.pipeline.tiers import watch
 from jitml.trace.core import array_type, current_source, set_evaluator
 from jitml.transforms.execute import interpret, set_executor
 from jitml_runtime import Array, Executable, KernelFault, from_numpy
@@ -49,6 +50,7 @@ class Compiled:
             announce(ready.plan, ready.codes)
         self._executable = Executable(ready.plan, ready.addresses, ready.codes, ())
         self._run = self._executable.run
+        watch(self._executable, ready)
 
     @cached_property
     def program(self) -> Program:

@@ -12,9 +12,9 @@ that were used least recently are deleted.
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
-import threading
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -51,8 +51,7 @@ class Disk:
         self.limit_bytes = limit_bytes
         self.problem = _folder_problem(folder)
         self._is_readable = self._is_writable = not self.problem
-        self._written = 0
-        self._lock = threading.Lock()
+        self._names = itertools.count()
 
     def read(self, kind: int, key: bytes) -> bytes | None:
         """The entry of this kind and key, if there is one to be trusted."""
@@ -88,9 +87,7 @@ class Disk:
         return True
 
     def _write(self, path: str, data: bytes) -> None:
-        with self._lock:
-            self._written += 1
-            name = f"{path}.{os.getpid()}.{self._written}.new"
+        name = f"{path}.{os.getpid()}.{next(self._names)}.new"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW
         try:
             file = os.open(name, flags, _FILE_MODE)
@@ -246,20 +243,15 @@ def default_limit_bytes() -> int:
 
 
 _DISK: list[Disk | None] = []
-_DISK_LOCK = threading.Lock()
 
 
 def disk() -> Disk | None:
     """The cache of this process, opened at first use; None where it is turned off."""
-    if not _DISK:
-        with _DISK_LOCK:
-            if not _DISK:
-                wanted = is_wanted()
-                _DISK.append(Disk(default_folder(), default_limit_bytes()) if wanted else None)
+    if not _DISK:  # two threads may both append; the first counts
+        _DISK.append(Disk(default_folder(), default_limit_bytes()) if is_wanted() else None)
     return _DISK[0]
 
 
 def reopen() -> None:
     """Look at the environment again at the next use."""
-    with _DISK_LOCK:
-        _DISK.clear()
+    _DISK.clear()

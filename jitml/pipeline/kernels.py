@@ -119,7 +119,7 @@ def _best_job(kernel: Wanted) -> _Job:
         job = _Job(kernel.key, level, kernel.text)
         if _is_at_hand(job):
             return job
-    return _Job(kernel.key, TIERED, kernel.text)
+    return _Job(kernel.key, FAST if worker_count() else TIERED, kernel.text)
 
 
 def _is_at_hand(job: _Job) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 
 class Statistics:
-    """Kernels and programs compiled, seconds spent on machine code, and how many of both were found
-    on disk instead.
+    """Kernels and programs compiled, seconds spent on machine code, how many of both were found on
+    disk instead, and how many programs got better kernels since they ran long.
     """
 
     def __init__(self) -> None:
@@ -14,6 +14,7 @@ class Statistics:
         self.seconds = 0.0
         self.kernels_found = 0
         self.graphs_found = 0
+        self.graphs_upgraded = 0
 
 
 STATISTICS = Statistics()

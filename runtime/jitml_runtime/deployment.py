@@ -264,9 +264,12 @@ class Program:
         if not 0 <= fault.site < len(checks):
             return IndexError(str(fault))
         subject, where = checks[fault.site]
+        steps = ", ".join(map(str, reversed(fault.steps)))
+        place = f"at element {fault.index} of the result"
+        place += f", at loop step{'s' * (len(fault.steps) > 1)} {steps}" if steps else ""
         return IndexError(
-            f"index {fault.value} is out of bounds for {subject} "
-            f"(at element {fault.index} of the result)" + (f"\n  {where}" if where else "")
+            f"index {fault.value} is out of bounds for {subject} ({place})"
+            + (f"\n  {where}" if where else "")
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,18 +75,38 @@ class Executable:
         if 0 in addresses:
             raise ValueError(f"the address of kernel {list(addresses).index(0)} is 0")
         self.plan = plan
+        self._addresses = list(addresses)
         self._kernels = [_Kernel(address) for address in addresses]
+        self._is_watched = False
+        self.busy_ns = 0
         self._keepalive = keepalive
         self._functions = tuple(host_functions)
 
     def run(self, arguments: Sequence[Array]) -> tuple[Array, ...]:
         """Run the program on a sequence of Arrays and return its results as a tuple."""
         _check_arguments(self.plan, arguments)
+        begin = time.perf_counter_ns()
         call = _Call(self, arguments)
         results = call.run()
+        if self._is_watched:
+            self.busy_ns += time.perf_counter_ns() - begin
         for _, argument in self.plan.aliases:
             arguments[argument].delete()
         return results
+
+    def watch(self) -> None:
+        """Count from now on the time that runs take."""
+        self._is_watched = True
+
+    def replace_kernel(self, before: int, after: int, owner: object) -> None:
+        """Run the kernel at another address in place of one; `owner` keeps its code alive."""
+        if not after:
+            raise ValueError("the address of a kernel is 0")
+        self._keepalive = (self._keepalive, owner)
+        for number, address in enumerate(self._addresses):
+            if address == before:
+                self._addresses[number] = after
+                self._kernels[number] = _Kernel(after)
 
 
 class _Call:
