@@ -9,6 +9,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from jitml.config import checked_threads
 from jitml.dispatch import Jitted
 from jitml.eager import clear_operations
 from jitml.ir.errors import ArgumentError
@@ -28,6 +29,7 @@ def jit(
     inline: bool = False,
     device: Any = None,
     backend: str | None = None,
+    threads: int | None = None,
 ) -> Any:
     """Compile `fun`: it is traced at the first call with new argument types, and runs as machine
     code from then on.
@@ -35,7 +37,8 @@ def jit(
     Arguments may be nested containers of arrays and numbers. Static arguments are hashable Python
     values that a new compilation is made for; donated arrays are deleted after the call.
     `keep_unused` and `inline` are accepted: unused arguments cost nothing here, and nested jitted
-    functions always become part of the outer program.
+    functions always become part of the outer program. `threads` is the number of threads that it
+    may use, whatever `num_threads` says; the result has the same bits for any.
 
     Python values that the function reads from around it (globals, closures, defaults, attributes,
     entries, also by way of the functions that it calls) may change: a scalar, string or container
@@ -58,6 +61,7 @@ def jit(
             donate_argnames=donate_argnames,
             device=device,
             backend=backend,
+            threads=threads,
         )
     if any(str(where) != "cpu" for where in (device, backend) if where is not None):
         raise ArgumentError(
@@ -80,7 +84,7 @@ def jit(
             hint="only arrays can be donated, and arrays cannot be static",
             source=user_source(),
         )
-    return Jitted(fun, static, donated)
+    return Jitted(fun, static, donated, None if threads is None else checked_threads(threads))
 
 
 def make_graph(

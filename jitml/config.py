@@ -21,10 +21,11 @@ def _write_wide(value: Any) -> None:
 
 
 def _write_threads(value: Any) -> None:
-    set_num_threads(_checked_threads(value))
+    set_num_threads(checked_threads(value))
 
 
-def _checked_threads(count: Any) -> int:
+def checked_threads(count: Any) -> int:
+    """`count`, if it is a number of threads that kernels can use; else ArgumentError."""
     try:
         return check_thread_count(count)
     except (TypeError, ValueError) as error:
@@ -94,7 +95,7 @@ def num_threads(count: int) -> AbstractContextManager[None]:
     ...     print(jnp.ones(1000).sum())
     1000.0
     """
-    return _thread_scope(_checked_threads(count))
+    return _thread_scope(checked_threads(count))
 
 
 @contextmanager

@@ -94,13 +94,18 @@ class Jitted(Dispatcher):
     """
 
     def __init__(
-        self, fun: Callable[..., Any], static: Chosen = NONE_CHOSEN, donated: Chosen = NONE_CHOSEN
+        self,
+        fun: Callable[..., Any],
+        static: Chosen = NONE_CHOSEN,
+        donated: Chosen = NONE_CHOSEN,
+        threads: int | None = None,
     ) -> None:
-        super().__init__(static.numbers, static.names)
+        super().__init__(static.numbers, static.names, threads)
         functools.update_wrapper(self, fun, updated=())
         self.__wrapped__ = fun
         self._static = static
         self._donated = donated
+        self._limit = threads
         self._donates = bool(donated.numbers or donated.names)
         self._entries = EntryTable()
         _ALL.add(self)
@@ -111,7 +116,7 @@ class Jitted(Dispatcher):
     def __reduce__(self) -> Any:
         return getattr(self, "__qualname__", None) or (
             Jitted,
-            (self.__wrapped__, self._static, self._donated),
+            (self.__wrapped__, self._static, self._donated, self._limit),
         )
 
     @staticmethod

@@ -15,6 +15,7 @@ import pytest
 
 import jitml
 import jitml.numpy as jnp
+import jitml_runtime
 from jitml.errors import ArgumentError
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +39,17 @@ def make_functions() -> list[Any]:
 
 def bits(result: Any) -> list[bytes]:
     return [np.asarray(leaf).tobytes() for leaf in jitml.tree.leaves(result)]
+
+
+def run_script(script: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 def test_eight_threads_call_the_same_and_different_functions() -> None:
@@ -91,6 +103,51 @@ def test_num_threads_is_a_scope_of_this_thread() -> None:
         jitml.config.update("num_threads", before)
 
 
+def test_a_function_has_threads_of_its_own() -> None:
+    seen: list[int] = []
+
+    def told(x: Any) -> Any:
+        seen.append(jitml.config.read("num_threads"))
+        return x + 1
+
+    before = jitml.config.read("num_threads")
+    limited = jitml.jit(told, threads=5)
+    with jitml.num_threads(2):
+        for size in (3, 4):
+            assert limited(jnp.zeros(size)).sum() == size
+        assert jitml.config.read("num_threads") == 2
+    with pytest.raises(ZeroDivisionError):
+        jitml.jit(threads=5)(lambda x: 1 // 0)(1)
+    assert seen == [5, 5] and jitml.config.read("num_threads") == before
+
+
+WORKERS = """
+import pathlib, time
+import jitml, jitml.numpy as jnp
+
+def workers():
+    tasks = pathlib.Path("/proc/self/task").iterdir()
+    return [(task / "comm").read_text().strip() for task in tasks].count("jitml-worker")
+
+def f(x): return jnp.sin(x) * 2
+
+jitml.config.update("num_threads", 1)
+x = jnp.linspace(0, 9, 1_000_000)
+alone, four, three = jitml.jit(f), jitml.jit(f, threads=4), jitml.jit(f, threads=3)
+for function, expected in ((alone, 0), (three, 2), (alone, 2), (four, 3)):
+    function(x), function(x)  # a first call, and one that the runtime knows
+    time.sleep(0.05)
+    assert workers() == expected, (workers(), expected)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.skipif(jitml_runtime.EXECUTOR != "native", reason="one thread runs kernels")
+def test_as_many_workers_start_as_a_function_may_use() -> None:
+    result = run_script(WORKERS)
+    assert (result.returncode, result.stderr) == (0, ""), result.stderr
+
+
 @pytest.mark.parametrize("wrong", [0, 1025, 1.5, "two"])
 def test_wrong_numbers_of_threads(wrong: Any) -> None:
     before = jitml.config.read("num_threads")
@@ -98,6 +155,8 @@ def test_wrong_numbers_of_threads(wrong: Any) -> None:
         jitml.num_threads(wrong)
     with pytest.raises(ArgumentError, match="num_threads: "):
         jitml.config.update("num_threads", wrong)
+    with pytest.raises(ArgumentError, match=r"num_threads: .*\n  at test_concurrency.py:"):
+        jitml.jit(model, threads=wrong)
     assert jitml.config.read("num_threads") == before
 
 
@@ -129,12 +188,5 @@ for turn in range(COUNT):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_children_and_parents_go_on_after_a_fork() -> None:
     count = "100" if os.environ.get("JITML_STRESS") == "1" else "4"
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", FORKS.replace("COUNT", count)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    result = run_script(FORKS.replace("COUNT", count))
     assert (result.returncode, result.stderr) == (0, ""), result.stderr

@@ -272,6 +272,7 @@ PyObject *interned(const char *text);
 
 /* ---- settings.c --------------------------------------------------------------------------- */
 
+int checked_threads(PyObject *count); /* -1 with an error set if it is no number of threads */
 int settings_setup(PyObject *module);
 
 /* ---- numbers.c ---------------------------------------------------------------------------- */

@@ -33,6 +33,7 @@ typedef struct {
     Record **slots; /* open addressing; the size is a power of two */
     Record *latest; /* referenced */
     size_t slot_count, record_count;
+    int threads; /* that its programs may use; 0: as many as those of others */
 } Dispatcher;
 
 typedef struct {
@@ -502,6 +503,15 @@ static PyObject *dispatcher_call(Dispatcher *self, PyObject *const *arguments, s
     return call_any(self, arguments, count, names);
 }
 
+static PyObject *dispatcher_call_on_threads(Dispatcher *self, PyObject *const *arguments,
+                                            size_t flags, PyObject *names)
+{
+    int before = pool_scope_threads(self->threads);
+    PyObject *result = dispatcher_call(self, arguments, flags, names);
+    pool_scope_threads(before);
+    return result;
+}
+
 /* ---- installing ---- */
 
 static int walk_given(Signature *s, const Statics *statics, PyObject *args, PyObject *keywords)
@@ -644,14 +654,21 @@ static PyObject *dispatcher_new(PyTypeObject *type, PyObject *args, PyObject *ke
 
 static int dispatcher_init(Dispatcher *self, PyObject *args, PyObject *keywords)
 {
-    static char *argument_names[] = {"static_numbers", "static_names", NULL};
-    PyObject *numbers = NULL, *names = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!O!:Dispatcher", argument_names,
-                                     &PyTuple_Type, &numbers, &PyTuple_Type, &names))
+    static char *argument_names[] = {"static_numbers", "static_names", "threads", NULL};
+    PyObject *numbers = NULL, *names = NULL, *threads = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "O!O!|O:Dispatcher", argument_names,
+                                     &PyTuple_Type, &numbers, &PyTuple_Type, &names, &threads))
+        return -1;
+    int limit = threads == Py_None ? 0 : checked_threads(threads);
+    if (limit < 0)
         return -1;
     if (self->statics.numbers || self->statics.names) {
         PyErr_SetString(PyExc_RuntimeError, "a Dispatcher is initialised once");
         return -1;
+    }
+    if (limit) {
+        self->threads = limit;
+        self->vectorcall = (vectorcallfunc)dispatcher_call_on_threads;
     }
     return read_statics(&self->statics, numbers, names);
 }

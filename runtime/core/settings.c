@@ -47,8 +47,7 @@ static PyObject *get_num_threads(PyObject *module, PyObject *unused)
     return PyLong_FromLong(pool_threads());
 }
 
-/* -1 with ValueError set if it is no legal number of threads. */
-static int checked_threads(PyObject *count)
+int checked_threads(PyObject *count)
 {
     PyObject *threads = PyImport_ImportModule("jitml_runtime.threads");
     PyObject *checked = threads

@@ -121,7 +121,10 @@ class Callee:
 
 class Dispatcher:
     def __init__(
-        self, static_numbers: tuple[int, ...] = (), static_names: tuple[str, ...] = ()
+        self,
+        static_numbers: tuple[int, ...] = (),
+        static_names: tuple[str, ...] = (),
+        threads: int | None = None,
     ) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __get__(self, instance: Any, owner: Any = None, /) -> Any: ...

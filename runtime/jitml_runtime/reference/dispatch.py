@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MethodType
 from typing import Any
 
-from .execute import Executable
+from ..threads import check_thread_count
+from .execute import Executable, scope_num_threads
 
 
 class Callee:
@@ -41,12 +42,21 @@ class Dispatcher:
     """A callable whose calls find their compiled callee by the types of arguments."""
 
     def __init__(
-        self, static_numbers: tuple[int, ...] = (), static_names: tuple[str, ...] = ()
+        self,
+        static_numbers: tuple[int, ...] = (),
+        static_names: tuple[str, ...] = (),
+        threads: int | None = None,
     ) -> None:
-        pass
+        self._threads = None if threads is None else check_thread_count(threads)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.miss(args, kwargs)
+        if self._threads is None:
+            return self.miss(args, kwargs)
+        before = scope_num_threads(self._threads)
+        try:
+            return self.miss(args, kwargs)
+        finally:
+            scope_num_threads(before)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
