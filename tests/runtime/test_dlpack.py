@@ -95,6 +95,7 @@ def test_objects_without_the_protocol_are_refused(runtime: Any) -> None:
 
 def test_exports_outlive_the_array_and_end_with_the_consumer(runtime: Any) -> None:
     for size in (5, 5000):
+        gc.collect()
         count = runtime.memory_stats()["live_arrays"]
         view = np.from_dlpack(runtime.from_numpy(np.arange(size)))
         gc.collect()
@@ -119,6 +120,7 @@ def test_imports_keep_the_producer_alive_and_no_longer(runtime: Any) -> None:
 
 
 def test_unused_capsules_give_everything_back(runtime: Any) -> None:
+    gc.collect()
     count = runtime.memory_stats()["live_arrays"]
     for version in (None, (1, 0), (2, 0)):
         runtime.from_numpy(np.arange(5)).__dlpack__(max_version=version)

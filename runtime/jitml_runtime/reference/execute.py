@@ -250,6 +250,7 @@ class _KernelRun:
     """The chunks of one instruction."""
 
     def __init__(self, call: _Call, step: Instruction) -> None:
+        self.call = call  # whose memory the kernel uses
         self.kernel = call.kernels[step.kernel]
         self.extent = step.extent
         self.grain = step.grain if 0 < step.grain < step.extent else step.extent
@@ -269,25 +270,21 @@ class _KernelRun:
                 return
 
     def run_beside(self) -> None:
-        """Run on a thread of its own while this one, the main thread, listens for Ctrl-C."""
-        finished = threading.Event()
+        """Run on a thread of its own while this one, the main thread, listens for Ctrl-C.
 
-        def run() -> None:
-            try:
-                self.run()
-            finally:
-                finished.set()
-
-        threading.Thread(target=run, daemon=True).start()
-        interrupt: BaseException | None = None
-        while not finished.is_set():  # the buffers must stay until the kernel has left them
-            try:
-                finished.wait(0.05)
-            except BaseException as error:
-                self.stop.value = 1
-                interrupt = error
-        if interrupt is not None:
-            raise interrupt
+        An interrupt may come between any two steps of this function, a second one included: the
+        other thread owns all that the kernel uses, and is told to stop whatever happens here.
+        """
+        worker = threading.Thread(target=self.run, daemon=True)
+        try:
+            worker.start()
+            while worker.is_alive():
+                worker.join(0.05)
+        except BaseException:
+            self.stop.value = 1
+            if worker.ident is not None:
+                worker.join()
+            raise
 
     def _run_chunk(self, begin: int, end: int) -> None:
         stop = ctypes.addressof(self.stop)
