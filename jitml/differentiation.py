@@ -222,14 +222,14 @@ def _value_and_grad(
     @functools.wraps(fun, updated=())
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         chosen = choose_arguments(name, fun, argnums, args)
-        for path, x in zip(chosen.paths, chosen.values, strict=True):
-            check_input(name, path, type_of(x), holomorphic, allow_int)
+        types = [type_of(x) for x in chosen.values]
+        for path, type_ in zip(chosen.paths, types, strict=True):
+            check_input(name, path, type_, holomorphic, allow_int)
         recorded = chosen.record(fun, args, kwargs, has_aux)
         check_scalar(name, recorded, holomorphic)
-        flags = tuple([is_inexact(type_of(x).dtype) for x in chosen.values])
+        flags = tuple([is_inexact(t.dtype) for t in types])
         backward = gradient(recorded.graph, with_captures(flags, recorded))
         found = execute(backward.graph, recorded.values_of(backward.residuals))
-        types = [type_of(x) for x in chosen.values]
         gradients = chosen.unflatten(fill_inputs(types, backward.has_cotangent, found))
         value = _result(recorded)
         return ((value, recorded.aux) if has_aux else value), gradients

@@ -17,7 +17,14 @@ from jitml.ir.types import ArrayType
 from jitml.pipeline.cache import Cache
 from jitml.trace.core import array_type, current_trace, trace_graph
 from jitml.trace.numbers import DEFAULT_DTYPES, literal
-from jitml_runtime import Array, Callee, Dispatcher, forget_operations, install_operation
+from jitml_runtime import (
+    Array,
+    Callee,
+    Dispatcher,
+    calling,
+    forget_operations,
+    install_operation,
+)
 
 if TYPE_CHECKING:
     from jitml.pipeline.compile import Compiled
@@ -119,7 +126,7 @@ class _Function(Dispatcher):
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function: compiled, where the first argument alone is an array at hand."""
         callee = None
-        if current_trace() is None and args and type(args[0]) is Array:
+        if args and type(args[0]) is Array:
             callees: list[Callee] = []
             others = (*args[1:], *kwargs.values())
             is_alone = not any(hasattr(x, "shape") for x in others)
@@ -155,6 +162,8 @@ def compiled_at_once(function: Function) -> Function:
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if calling.recorder is not None:
+            return function(*args, **kwargs)
         return call(*args, **kwargs)
 
     return wrapper  # type: ignore[return-value]

@@ -49,3 +49,103 @@ def test_another_number_needs_no_other_kernel() -> None:
     for number in range(20):
         x + (number + 0.25), number * x, jnp.add(x, number + 0.5), jnp.power(x, number + 0.125)
     assert STATISTICS.kernels - before <= 1  # that of the product
+
+
+# ---- indices -----------------------------------------------------------------------------------
+
+INDICES: list[Any] = [
+    0, -1, (1, 2), (1, -2, 3), slice(1, 3), slice(None, None, -1), slice(3, 0, -2), slice(5, 2),
+    (slice(None), 1), (Ellipsis, 2), (1, Ellipsis, slice(0, 2)), None, (None, 1, None), (),
+    (slice(0, 1), slice(None), slice(1, None, 2)), (slice(-100, 100), slice(2, -1)), Ellipsis,
+    (0, None, 1, 2),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int16", "float32", "complex64", "complex128"])
+def test_basic_indices_read_and_write_as_numpy_does(dtype: str) -> None:
+    for shape in ((3, 4, 5), (3, 4, 0)):
+        source = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+        x = jnp.asarray(source)
+        for index in INDICES:
+            if 0 in shape and index in [(1, -2, 3), (0, None, 1, 2), (Ellipsis, 2)]:
+                continue
+            found = x[index]
+            assert found.dtype == source.dtype and found.weak_type is False
+            assert np.array_equal(found, source[index]) and found.shape == source[index].shape
+            expected = source.copy()
+            expected[index] = source[index] + source[index]
+            assert np.array_equal(x.at[index].set(found + found), expected), index
+            assert np.array_equal(x, source), "the array itself stays"
+
+
+@pytest.mark.filterwarnings("ignore:at. values of dtype:FutureWarning")
+def test_numbers_are_written_as_they_are_read() -> None:
+    for x in ARRAYS[1:]:
+        for number in (1, 2.5, -3, 300, 1j, True):
+            plain = outcome(lambda x, n: x.at[...].set(n, mode="clip"), x, number)
+            assert outcome(lambda x, n: x.at[...].set(n), x, number) == plain
+    x = jnp.zeros((3, 4))
+    assert np.array_equal(x.at[1].set(jnp.arange(4.0))[1], np.arange(4))
+    assert np.array_equal(x.at[:, 1:3].set(jnp.arange(3.0)[:, None])[:, 2], np.arange(3))
+    assert x.at[0, 0].set(1).dtype == x.dtype
+    weak = jnp.asarray(2.0)
+    assert weak[()].weak_type == weak.weak_type == weak.at[()].set(1.0).weak_type
+
+
+def test_other_indices_are_refused_as_before() -> None:
+    x = jnp.arange(6.0).reshape(2, 3)
+    for index in (2, -3, (0, 3), (0, 0, 0), (Ellipsis, Ellipsis), slice(None, None, 0), 2**70):
+        with pytest.raises((IndexError, OverflowError), match=r"."):
+            x[index]
+        with pytest.raises((IndexError, OverflowError), match=r"."):
+            x.at[index].set(1.0)
+    with pytest.raises(ValueError, match="broadcast"):
+        x.at[0].set(jnp.ones(2))
+    x.delete()
+    with pytest.raises(RuntimeError, match="delete"):
+        x[0]
+
+
+def test_no_index_is_compiled() -> None:
+    x = jnp.arange(100.0)
+    before = STATISTICS.kernels
+    for k in range(50):
+        x[k], x[k:], x.at[k].set(2.0)
+    assert STATISTICS.kernels == before
+
+
+# ---- functions ---------------------------------------------------------------------------------
+
+
+def test_reductions_are_what_they_were() -> None:
+    x = jnp.asarray(np.linspace(-2, 3, 24, dtype=np.float32).reshape(4, 6))
+    for function in (jnp.sum, jnp.prod, jnp.max, jnp.min, jnp.mean, jnp.var, jnp.argmax, jnp.any):
+        plain = function.__wrapped__
+        for options in ({}, {"axis": 0}, {"axis": 1, "keepdims": True}, {"axis": -1}):
+            expected = plain(x, **options)
+            for _ in range(3):
+                found = function(x, **options)
+                assert np.array_equal(found, expected) and found.dtype == expected.dtype
+        with pytest.raises(ValueError, match="axis"):
+            function(x, axis=5)
+    assert float(jnp.sum(x, where=x > 0)) == float(jnp.sum(jnp.where(x > 0, x, 0)))
+    assert jnp.sum(x, dtype=jnp.float64).dtype == np.float64
+    assert jnp.sum(np.arange(3)).dtype == jnp.sum(jnp.asarray(np.arange(3))).dtype
+    assert int(jnp.sum(jnp.asarray([True, True]))) == 2
+    with jitml.enable_x64():
+        assert jnp.sum(jnp.ones(3, jnp.int8)).dtype == np.int64
+    assert jnp.sum(jnp.ones(3, jnp.int8)).dtype == np.int32
+
+
+def test_clearing_the_caches_keeps_results() -> None:
+    x = jnp.arange(4.0)
+    before = [np.asarray(v) for v in (x + x, -x, x.sum(), 2 - x)]
+    jitml.clear_caches()
+    assert all(map(np.array_equal, before, (x + x, -x, x.sum(), 2 - x)))
+
+
+def test_operators_inside_a_trace_are_recorded() -> None:
+    x = jnp.arange(4.0)
+    x + x, -x, x.sum(), x[1]
+    graph = jitml.make_graph(lambda y: (x + x, -x, x.sum(), x[1]))(1.0)
+    assert len(graph.eqns) >= 4

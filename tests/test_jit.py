@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gc
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,6 +16,7 @@ import pytest
 
 import jitml
 import jitml.numpy as jnp
+import jitml_runtime
 from jitml import jit
 from jitml.errors import ArgumentError, UnexpectedTracerError
 from jitml.pipeline.compile import STATISTICS
@@ -524,3 +527,92 @@ def test_each_thread_has_its_own_trace() -> None:
 def test_wrong_use_is_told(use: Callable[[], Any]) -> None:
     with pytest.raises(ArgumentError, match=r"at test_jit\.py"):
         use()
+
+
+# ---- what a call costs -------------------------------------------------------------------------
+
+
+def misses_of(jitted: Any, calls: Callable[[], Any]) -> int:
+    """How many of the calls need Python code of jitml."""
+    count: list[int] = []
+    kind = type(jitted)
+    slow = kind.miss
+
+    def counting(self: Any, args: Any, kwargs: Any) -> Any:
+        count.append(1)
+        return slow(self, args, kwargs)
+
+    kind.miss = counting
+    try:
+        calls()
+    finally:
+        kind.miss = slow
+    return len(count)
+
+
+@pytest.mark.skipif(jitml_runtime.EXECUTOR != "native", reason="the reference has no tables")
+def test_known_calls_need_no_python_code() -> None:
+    holder = {"scale": 2.0, "weights": np.ones(3, np.float32)}
+    f = jit(lambda tree, n=1, *, k=0.0: jitml.tree.map(lambda x: x * n + k, tree), static_argnums=1)
+    g = jit(lambda x: x * holder["scale"] + holder["weights"])
+    h = jit(lambda x: x + 1, donate_argnums=0)
+
+    def calls() -> None:
+        for tree in (X, [X, {"b": X, "a": (X, None)}], {"a": X, "b": 2.0}, {"b": 2.0, "a": X},
+                     Point(X, 1), Pair(X, X), Box(X, "name"), OrderedDict(b=X, a=X)):  # fmt: skip
+            f(tree), f(tree, 2), f(tree, n=3), f(tree, 2, k=1.5), f(tree, k=X)
+        f(np.arange(3.0)), f(np.float32(3)), f(True), f(3), f(2j), g(X), h(X + 0)
+
+    calls()
+    assert misses_of(f, calls) == 0
+    holder["weights"] = jnp.zeros(3)
+    assert misses_of(g, lambda: g(X)) == 0, "arrays are fetched anew"
+    holder["scale"] = 3.0
+    assert misses_of(g, lambda: g(X)) == 1, "numbers are compared"
+    assert np.array_equal(g(X), X * 3)
+
+
+def resident_bytes() -> int:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+STRESS = os.environ.get("JITML_STRESS") == "1"
+CALLS = 2_000 if jitml_runtime.EXECUTOR == "native" else 100
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="asks Linux")
+def test_calls_leave_memory_flat() -> None:
+    f = jit(lambda x, tree, n: {"a": x * n, "b": [tree["k"] + x]}, static_argnums=2)
+    donating = jit(lambda x: x + 1, donate_argnums=0)
+    large = jnp.zeros(10_000)
+
+    def calls(count: int) -> None:
+        for number in range(count):
+            f(X, {"k": 2.0}, number % 3)
+            f(large, {"k": np.ones(1, np.float32)}, 1)
+            (X + number)[1:].sum()
+            donating(X + 0)
+
+    calls(CALLS // 4)
+    gc.collect()
+    before = resident_bytes()
+    calls(1_000_000 if STRESS else CALLS)
+    gc.collect()
+    assert resident_bytes() - before < 2 << 20
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="asks Linux")
+def test_compiling_again_leaves_memory_flat() -> None:
+    def compile_all(count: int) -> None:
+        for number in range(count):
+            f = jit(lambda x, number=number: jnp.sin(x) * (number % 5) + number % 7)
+            f(X)
+            f.itself = f  # a cycle, which only the collector finds
+        del f
+        gc.collect()
+
+    compile_all(40)
+    before = resident_bytes()
+    compile_all(1000 if STRESS else 40)
+    assert resident_bytes() - before < 2 << 20

@@ -73,6 +73,7 @@ class Graph:
     eqns: tuple[Eqn, ...]
     outputs: tuple[Atom, ...]
     _key: list[tuple[object, ...]] = field(default_factory=list, repr=False)
+    _hash: list[int] = field(default_factory=list, repr=False)
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -85,7 +86,9 @@ class Graph:
         return self is other or (isinstance(other, Graph) and self.key == other.key)
 
     def __hash__(self) -> int:
-        return hash(self.key)
+        if not self._hash:
+            self._hash.append(hash(self.key))
+        return self._hash[0]
 
     def __str__(self) -> str:
         from jitml.ir.text import format_graph

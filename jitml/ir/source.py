@@ -13,7 +13,8 @@ PACKAGES = tuple(
     os.path.join(os.path.dirname(os.path.abspath(file)), "")
     for file in (os.path.dirname(__file__), jitml_runtime.__file__)
 )
-_OURS: dict[CodeType, bool] = {}
+_OURS: dict[str, bool] = {}  # by file name: code objects are hashed anew each time
+_MOST_FILES = 4096
 
 
 class Source:
@@ -73,9 +74,11 @@ class Source:
 NOWHERE = Source()
 
 
-def _is_ours(code: CodeType) -> bool:
-    ours = code.co_filename.startswith((*PACKAGES, "<frozen", "<string>"))
-    _OURS[code] = ours
+def _is_ours(file: str) -> bool:
+    ours = file.startswith((*PACKAGES, "<frozen", "<string>"))
+    if len(_OURS) >= _MOST_FILES:  # a notebook has one for each cell
+        _OURS.clear()
+    _OURS[file] = ours
     return ours
 
 
@@ -83,9 +86,9 @@ def user_frame(depth: int = 1) -> FrameType | None:
     """The innermost frame on this thread's stack that is not jitml's own."""
     frame: FrameType | None = sys._getframe(depth)
     while frame is not None:
-        code = frame.f_code
-        ours = _OURS.get(code)
-        if not (_is_ours(code) if ours is None else ours):
+        file = frame.f_code.co_filename
+        ours = _OURS.get(file)
+        if not (_is_ours(file) if ours is None else ours):
             return frame
         frame = frame.f_back
     return None

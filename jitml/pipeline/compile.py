@@ -112,7 +112,7 @@ def evaluate(op: Op, inputs: Sequence[Any]) -> Sequence[Array]:
 
     Numbers are arguments like arrays, so that another number needs no other kernel.
     """
-    arrays = [_NUMBERS(x) if type(x) is Literal else x for x in inputs]
+    arrays = [(_NUMBERS.get(x) or _NUMBERS(x)) if type(x) is Literal else x for x in inputs]
     key = (op, *map(array_type, arrays))
     try:
         return (_OPS.get(key) or _OPS(key)).run(arrays)

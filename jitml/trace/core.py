@@ -290,36 +290,38 @@ class Trace:
             if found is not None:
                 return [Tracer(self, var, self.values.get(var)) for var in found]
         source = _STATE.source or user_source(3)
-        try:
-            types = op.infer(*(a.type for a in atoms))
-        except JitmlError as error:
-            raise error.located(source) from None
-        outputs = tuple(Var(t) for t in types)
+        if self.with_values:
+            results = self._run(op, atoms, source)
+            outputs = tuple([Var(type_of(x)) for x in results])
+            self.values.update(zip(outputs, results, strict=True))
+        else:
+            results = ()
+            try:
+                types = op.infer(*[a.type for a in atoms])
+            except JitmlError as error:
+                raise error.located(source) from None
+            outputs = tuple([Var(t) for t in types])
         self.eqns.append(Eqn(op, atoms, outputs, source))
         if self.known is not None:
             self.known[(op, atoms)] = outputs
         if not self.with_values:
             return [Tracer(self, var) for var in outputs]
+        return [Tracer(self, var, value) for var, value in zip(outputs, results, strict=True)]
+
+    def _run(self, op: Op, atoms: Sequence[Atom], source: Source) -> Sequence[Any]:
+        """The values of an equation, at the level around this trace."""
         known = self.values
-        arguments = [known.get(a, a) if isinstance(a, Var) else a for a in atoms]
+        arguments = [known.get(a, a) if type(a) is Var else a for a in atoms]
         before = calling.recorder, _STATE.source
         calling.recorder, _STATE.source = self._around, source
         try:
-            results = bind(op, *arguments)
+            return bind(op, *arguments)
         finally:
             calling.recorder, _STATE.source = before
-        self.values.update(zip(outputs, results, strict=True))
-        return [Tracer(self, var, value) for var, value in zip(outputs, results, strict=True)]
 
-    @contextmanager
-    def recording(self) -> Iterator[Trace]:
-        """Make this the current trace of the thread."""
-        self._around = calling.recorder
-        with _level(self):
-            try:
-                yield self
-            finally:
-                self.is_open = False
+    def recording(self) -> _Recording:
+        """A scope in which this is the current trace of the thread; afterwards it has ended."""
+        return _Recording(self)
 
     def finish(self, outputs: Sequence[Any]) -> Traced:
         """The graph with these outputs; what was captured comes after the inputs."""
@@ -344,6 +346,21 @@ class _level:  # a scope; a class, for a generator costs more than what runs in 
 
     def __exit__(self, *_: object) -> None:
         calling.recorder = self._before
+
+
+class _Recording(_level):
+    """The scope of `Trace.recording`."""
+
+    __slots__ = ()
+    _trace: Trace
+
+    def __enter__(self) -> None:
+        self._trace._around = calling.recorder
+        super().__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        self._trace.is_open = False
 
 
 class using_source:

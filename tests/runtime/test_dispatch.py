@@ -86,6 +86,7 @@ def nodes(runtime: Any) -> Any:
     runtime.set_nodes(KINDS)
     yield runtime
     runtime.set_nodes(NODES)
+    gc.collect()  # others count arrays
 
 
 def passing_plan(programs: ModuleType, count: int, extent: int = 4) -> Plan:
