@@ -8,10 +8,11 @@ windows that move over the whole arrays: neither is copied.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from jitml.codegen.fuse import fuse
+from jitml.codegen.in_place import Update, update_chain
 from jitml.ir.graph import Atom, Eqn, Graph, Var
 from jitml.ops.cond import Cond
 from jitml.ops.scan import Scan
@@ -50,7 +51,12 @@ def _add_block(
     planner: Planner, graph: Graph, inputs: Sequence[int], targets: Targets, eqn: Eqn
 ) -> list[int]:
     """The steps of a nested graph whose inputs are in these buffers; where its outputs are."""
-    outer = planner.enter(fuse(graph), dict(zip(graph.inputs, inputs, strict=True)))
+    numbers = dict(zip(graph.inputs, inputs, strict=True))
+    updates = list(_updates(graph, numbers, targets))
+    overwritten = {update.before: update.eqn for update in updates}
+    outer = planner.enter(fuse(graph, overwritten=overwritten), numbers)
+    for update in reversed(updates):
+        planner.numbers[update.after] = planner.numbers[update.before]
     for atom, target in zip(graph.outputs, targets, strict=True):
         if isinstance(atom, Var) and atom not in planner.numbers and target is not None:
             planner.numbers[atom] = target
@@ -62,6 +68,14 @@ def _add_block(
             planner.add_copy(place, target, eqn)
     planner.leave(outer)
     return places
+
+
+def _updates(graph: Graph, numbers: dict[Var, int], targets: Targets) -> Iterator[Update]:
+    """The updates in place of inputs whose buffers are to hold outputs; the last ones first."""
+    for atom, target in zip(graph.outputs, targets, strict=True):
+        for var, number in numbers.items():
+            if number == target:
+                yield from update_chain(graph, var, atom) or ()
 
 
 class _LoopBuilder:
@@ -83,7 +97,7 @@ class _LoopBuilder:
                 planner.add_copy(planner.atom_number(atom), planner.number(out), self.eqn)
             return
         shared = [planner.atom_number(a) for a in constants]
-        currents, targets = self._start(body_carries, carries, op.body.outputs[: op.carries])
+        currents, targets = self._start(op.body, body_carries, carries)
         windows = [self._window(planner.atom_number(a), a, op.length) for a in arrays]
         stacks = [self._window(planner.number(v), v, op.length) for v in stacked]
         place = planner.open_step(self.eqn)
@@ -92,7 +106,7 @@ class _LoopBuilder:
             op.length, -1, place + 1, len(planner.steps), tuple(self.moving), tuple(self.carries),
             op.reverse, op.name,
         )  # fmt: skip
-        self._finish(place, step, currents, self.eqn.outputs[: op.carries])
+        self._finish(place, step, currents, targets, self.eqn.outputs[: op.carries])
 
     def add_while(self, op: While) -> None:
         planner = self.planner
@@ -100,7 +114,7 @@ class _LoopBuilder:
         body_carries = op.body.inputs[op.body_constants :]
         condition_constants = [planner.atom_number(a) for a in asked]
         body_constants = [planner.atom_number(a) for a in shared]
-        currents, targets = self._start(body_carries, carries, op.body.outputs)
+        currents, targets = self._start(op.body, body_carries, carries)
         place = planner.open_step(self.eqn)
         (predicate,) = _add_block(
             planner, op.condition, [*condition_constants, *currents], [None], self.eqn
@@ -110,31 +124,37 @@ class _LoopBuilder:
         step = Loop(
             -1, predicate, middle, len(planner.steps), (), tuple(self.carries), False, op.name
         )
-        self._finish(place, step, currents, self.eqn.outputs)
+        self._finish(place, step, currents, targets, self.eqn.outputs)
 
     def _start(
-        self, inputs: Sequence[Var], initial: Sequence[Atom], nexts: Sequence[Atom]
+        self, body: Graph, inputs: Sequence[Var], initial: Sequence[Atom]
     ) -> tuple[list[int], list[int | None]]:
         """The buffers of the carries, holding their initial values, and those of the next ones.
 
-        A carry that never changes stays where it is.
+        A carry that never changes stays where it is; one that is updated in place has one buffer:
+        that of its initial value, if the result is to be there.
         """
         planner = self.planner
         currents: list[int] = []
         targets: list[int | None] = []
-        for var, atom, following in zip(inputs, initial, nexts, strict=True):
-            source = planner.atom_number(atom)
+        for number, (var, atom) in enumerate(zip(inputs, initial, strict=True)):
+            source, following = planner.atom_number(atom), body.outputs[number]
             if following is var:
                 currents.append(source)
                 targets.append(None)
                 continue
-            current = planner.add_temp(var.type.size_bytes)
-            planner.add_copy(source, current, self.eqn)
-            following_buffer = planner.add_temp(var.type.size_bytes)
-            planner.join_lifetimes(current, following_buffer)
-            self.carries.append((current, following_buffer))
+            is_in_place = update_chain(body, var, following) is not None
+            current = source
+            if not (is_in_place and planner.numbers.get(self.eqn.outputs[number]) == source):
+                current = planner.add_temp(var.type.size_bytes)
+                planner.add_copy(source, current, self.eqn)
+            target = current
+            if not is_in_place:
+                target = planner.add_temp(var.type.size_bytes)
+                planner.join_lifetimes(current, target)
+                self.carries.append((current, target))
             currents.append(current)
-            targets.append(following_buffer)
+            targets.append(target)
         return currents, targets
 
     def _window(self, whole: int, atom: Atom, length: int) -> int:
@@ -145,7 +165,12 @@ class _LoopBuilder:
         return number
 
     def _finish(
-        self, place: int, step: Loop, currents: Sequence[int], outputs: Sequence[Var]
+        self,
+        place: int,
+        step: Loop,
+        currents: Sequence[int],
+        targets: Targets,
+        outputs: Sequence[Var],
     ) -> None:
         planner = self.planner
         for number in (*currents, *(n for pair in self.carries for n in pair)):
@@ -153,8 +178,12 @@ class _LoopBuilder:
         for window in self.moving:
             planner.touch(planner.buffers[window].index)
         planner.close_step(place, step)
+        own = {
+            number for number, target in zip(currents, targets, strict=True) if target is not None
+        }
         for current, var in zip(currents, outputs, strict=True):
-            if var in planner.numbers:
+            # The memory of what never changes is another's.
+            if planner.numbers.get(var, current) != current or current not in own:
                 planner.add_copy(current, planner.number(var), self.eqn)
             else:
                 planner.numbers[var] = current

@@ -9,7 +9,7 @@ rule here leaves results as they are, only slower.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jitml.codegen.build import Built, build_kernel, build_scatter, strided_view
@@ -61,11 +61,13 @@ class Fused:
     buffers: set[Var] = field(default_factory=set)
 
 
-def fuse(graph: Graph, separately: bool = False) -> Fused:
+def fuse(
+    graph: Graph, separately: bool = False, overwritten: Mapping[Var, Eqn] | None = None
+) -> Fused:
     """Group the equations of `graph` into kernels and build those; `separately` gives each equation
-    a kernel.
+    a kernel. Variables that are `overwritten` by an equation are read before it runs.
     """
-    return _Fuser(graph, separately).run()
+    return _Fuser(graph, separately, overwritten or {}).run()
 
 
 def is_special(eqn: Eqn) -> bool:
@@ -73,9 +75,22 @@ def is_special(eqn: Eqn) -> bool:
     return not isinstance(eqn.op, (Elementwise, Movement, Reduction, Partial, Combine))
 
 
+def _kept(graph: Graph, overwritten: Mapping[Var, Eqn]) -> set[Var]:
+    """The variables that are computed from others which will be overwritten."""
+    return {
+        out
+        for eqn in graph.eqns
+        for a in eqn.inputs
+        if a in overwritten and overwritten[a] is not eqn
+        for out in eqn.outputs
+    }
+
+
 class _Fuser:
-    def __init__(self, graph: Graph, separately: bool) -> None:
+    def __init__(self, graph: Graph, separately: bool, overwritten: Mapping[Var, Eqn]) -> None:
         self.graph = graph
+        self.overwritten = overwritten
+        self.kept = _kept(graph, overwritten)
         self.separately = separately
         self.definitions = {var: eqn for eqn in graph.eqns for var in eqn.outputs}
         self.buffers: set[Var] = set(graph.inputs)
@@ -118,7 +133,9 @@ class _Fuser:
                 self._add_group(Group(list(eqn.outputs), eqn))
                 continue
             live = [v for v in eqn.outputs if v in outputs or v in self.users]
-            if any(self._needs_buffer(v, eqn, v in outputs) for v in live):
+            if not self.kept.isdisjoint(live):
+                self._add_group(Group(live))
+            elif any(self._needs_buffer(v, eqn, v in outputs) for v in live):
                 self._give_buffers(live)
             else:
                 for var in live:
@@ -296,6 +313,9 @@ class _Fuser:
     def _sources(self, group: Group) -> list[Group]:
         """The groups that store what `group` reads."""
         found = [self.group_of[var] for var in group.reads if var in self.group_of]
+        for var, eqn in self.overwritten.items():
+            if group.special is eqn:
+                found += [other for other in self.groups if var in other.reads]
         return [other for other in found if other is not group]
 
     def _split_one(self, path: Sequence[Group]) -> None:

@@ -183,7 +183,8 @@ class Planner:
     def add_copy(self, source: int, target: int, eqn: Eqn) -> None:
         self.touch(source)
         self.touch(target)
-        self._add_step(Copy(source, target, eqn.op.name), (), (eqn.source,))
+        if source != target:
+            self._add_step(Copy(source, target, eqn.op.name), (), (eqn.source,))
 
     # ---- groups ------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from jitml.ops.control import (
     names_of,
     needed_inputs,
     or_zeros,
+    reordered,
     restricted,
     split,
     spread,
@@ -203,6 +204,25 @@ class Cond(Control):
             return None
         branches = tuple([restricted(b, operands, outputs) for b in self.branches])
         return Cond(branches), [0, *(1 + n for n in operands)], outputs
+
+    def settled(self) -> tuple[Op, Sequence[int], dict[int, int]] | None:
+        passed: dict[int, int] = {}
+        for number in range(len(self.branches[0].outputs)):
+            places = {_input_number(branch, number) for branch in self.branches}
+            if len(places) == 1 and None not in places:
+                passed[number] = 1 + int(places.pop() or 0)
+        if not passed:
+            return None
+        count = len(self.branches[0].inputs)
+        kept = [n for n in range(len(self.branches[0].outputs)) if n not in passed]
+        branches = tuple([reordered(b, range(count), kept) for b in self.branches])
+        return Cond(branches), range(1 + count), passed
+
+
+def _input_number(branch: Graph, output: int) -> int | None:
+    """Which input an output of a branch is, if any."""
+    places = [n for n, var in enumerate(branch.inputs) if var is branch.outputs[output]]
+    return places[0] if places else None
 
 
 def _forward(branch: Graph, linear: Any) -> Graph:

@@ -40,6 +40,12 @@ class Control(Op):
         """
         raise self._lacks("pruned")
 
+    def settled(self) -> tuple[Op, Sequence[int], dict[int, int]] | None:
+        """The op with carries that never change as constants, the order of its inputs, and which
+        outputs are inputs passed on; None if there is nothing of the kind.
+        """
+        return None
+
 
 # ---- types and values ----------------------------------------------------------------------------
 
@@ -146,6 +152,12 @@ def split(items: Sequence[T], *counts: int) -> list[list[T]]:
         groups.append(list(items[start : start + count]))
         start += count
     return [*groups, list(items[start:])]
+
+
+def reordered(graph: Graph, order: Sequence[int], outputs: Sequence[int]) -> Graph:
+    """The graph with its inputs in another order, and some of its outputs."""
+    inputs = tuple([graph.inputs[n] for n in order])
+    return Graph(graph.name, inputs, graph.eqns, tuple([graph.outputs[n] for n in outputs]))
 
 
 # ---- dependencies --------------------------------------------------------------------------------

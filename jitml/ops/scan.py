@@ -26,6 +26,7 @@ from jitml.ops.control import (
     names_of,
     needed_inputs,
     or_zeros,
+    reordered,
     restricted,
     retyped,
     split,
@@ -373,6 +374,25 @@ class Scan(Control):
             self.reverse,
         )
         return op, sorted(inputs), sorted(outputs)
+
+    def settled(self) -> tuple[Op, Sequence[int], dict[int, int]] | None:
+        first, count = self.constants, len(self.body.inputs)
+        still = [
+            k for k in range(self.carries) if self.body.outputs[k] is self.body.inputs[first + k]
+        ]
+        if not still:
+            return None
+        moving = [k for k in range(self.carries) if k not in still]
+        order = [
+            *range(first),
+            *(first + k for k in still),
+            *(first + k for k in moving),
+            *range(first + self.carries, count),
+        ]
+        kept = [*moving, *range(self.carries, len(self.body.outputs))]
+        body = reordered(self.body, order, kept)
+        op = Scan(body, self.length, first + len(still), len(moving), self.reverse)
+        return op, order, {k: first + k for k in still}
 
     def _is_carry(self, number: int) -> bool:
         return self.constants <= number < self.constants + self.carries

@@ -22,6 +22,7 @@ from jitml.ops.control import (
     flags_where,
     needed_inputs,
     or_zeros,
+    reordered,
     restricted,
     retyped,
     split,
@@ -216,6 +217,30 @@ class While(Control):
         )
         op = While(condition, body, len(asked_constants), len(read_constants))
         return op, inputs, carries
+
+    def settled(self) -> tuple[Op, Sequence[int], dict[int, int]] | None:
+        asked, read = self.condition_constants, self.body_constants
+        carries = range(len(self.body.outputs))
+        still = [k for k in carries if self.body.outputs[k] is self.body.inputs[read + k]]
+        if not still:
+            return None
+        moving = [k for k in carries if k not in still]
+
+        def order(constants: int) -> list[int]:
+            """Inputs of a nested graph: its constants, carries that stay, carries that move."""
+            return [*range(constants), *(constants + k for k in (*still, *moving))]
+
+        condition = reordered(self.condition, order(asked), [0])
+        body = reordered(self.body, order(read), moving)
+        op = While(condition, body, asked + len(still), read + len(still))
+        first = asked + read
+        inputs = [
+            *range(asked),
+            *(first + k for k in still),
+            *range(asked, first),
+            *(first + k for k in (*still, *moving)),
+        ]
+        return op, inputs, {k: first + k for k in still}
 
 
 def while_values(

@@ -1,0 +1,201 @@
+"""Loops that update what they carry do so in place: the bytes that a step copies do not grow with
+the arrays, and the results are those of copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitml
+import jitml.numpy as jnp
+from jitml import lax
+from jitml.codegen.target import host
+from jitml.pipeline.lowering import lower
+from jitml_runtime import Copy, Loop
+
+SIZE = 300
+X = np.random.default_rng(7).uniform(0.5, 1.5, SIZE).astype(np.float32)
+
+
+def doubled(x: Any) -> Any:
+    return lax.fori_loop(0, SIZE, lambda i, c: c.at[i].set(x[i] * 2), jnp.zeros(SIZE))
+
+
+def doubled_in_numpy(x: Any) -> Any:
+    return x * 2
+
+
+def recurrence(x: Any) -> Any:
+    return lax.fori_loop(2, SIZE, lambda i, c: c.at[i].set(c[i - 1] * 0.5 + c[i - 2] * 0.25), x)
+
+
+def recurrence_in_numpy(x: Any) -> Any:
+    c = x.copy()
+    for i in range(2, SIZE):
+        c[i] = c[i - 1] * np.float32(0.5) + c[i - 2] * np.float32(0.25)
+    return c
+
+
+def reversed_by_swaps(x: Any) -> Any:
+    def swap(i: Any, c: Any) -> Any:
+        a, b = c[i], c[SIZE - 1 - i]
+        return c.at[i].set(b).at[SIZE - 1 - i].set(a)
+
+    return lax.fori_loop(0, SIZE // 2, swap, x)
+
+
+def insertion_sort(x: Any) -> Any:
+    def outer(i: Any, x: Any) -> Any:
+        def goes_on(s: Any) -> Any:
+            return lax.cond(s[0] > 0, lambda: s[1][s[0] - 1] > s[1][s[0]], lambda: False)
+
+        def swap(s: Any) -> Any:
+            j, x = s
+            a, b = x[j - 1], x[j]
+            return j - 1, x.at[j - 1].set(b).at[j].set(a)
+
+        return lax.while_loop(goes_on, swap, (i, x))[1]
+
+    return lax.fori_loop(1, SIZE, outer, x)
+
+
+def some(x: Any) -> Any:
+    def step(c: Any, i: Any) -> Any:
+        c = lax.cond(x[i] > 1, lambda c: c.at[i].add(c[i - 1]), lambda c: c, c)
+        return c, c[i]
+
+    return lax.scan(step, x, jnp.arange(SIZE))
+
+
+def some_in_numpy(x: Any) -> Any:
+    c, ys = x.copy(), x.copy()
+    for i in range(SIZE):
+        if x[i] > 1:
+            c[i] += c[i - 1]
+        ys[i] = c[i]
+    return c, ys
+
+
+IN_PLACE: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = [
+    (doubled, doubled_in_numpy),
+    (recurrence, recurrence_in_numpy),
+    (reversed_by_swaps, lambda x: x[::-1]),
+    (insertion_sort, np.sort),
+    (some, some_in_numpy),
+]
+
+
+def copied_in_loops(function: Callable[[Any], Any]) -> int:
+    """The most bytes that a copy inside of a loop of the compiled function moves."""
+    plan = lower(jitml.make_graph(function)(X), host()).plan
+    steps = plan.instructions
+    inside = {n for k, s in enumerate(steps) if isinstance(s, Loop) for n in range(k + 1, s.end)}
+    copies = [s for n, s in enumerate(steps) if n in inside and isinstance(s, Copy)]
+    return max([plan.buffers[s.target].size_bytes for s in copies], default=0)
+
+
+@pytest.mark.parametrize(("function", "wanted"), IN_PLACE)
+def test_updates_are_made_in_place(
+    function: Callable[[Any], Any], wanted: Callable[[Any], Any]
+) -> None:
+    assert copied_in_loops(function) <= 8
+    found = jitml.tree.leaves(jitml.jit(function)(X))
+    expected = wanted(X)
+    for got, want in zip(found, expected if len(found) > 1 else [expected], strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def shifted(x: Any) -> Any:
+    """Reads what it overwrites: a copy is needed."""
+    return lax.fori_loop(0, 3, lambda i, c: c.at[1:].set(c[:-1] * 0.5), x)
+
+
+def shifted_in_numpy(x: Any) -> Any:
+    for _ in range(3):
+        x = np.concatenate([x[:1], x[:-1] * np.float32(0.5)])
+    return x
+
+
+def remembered(x: Any) -> Any:
+    """The old carry is stacked: it must not be overwritten first."""
+    return lax.scan(lambda c, i: (c.at[i].set(-1), c), x, jnp.arange(3))
+
+
+def remembered_in_numpy(x: Any) -> Any:
+    rows = [np.where(np.arange(SIZE) < k, -1, x) for k in range(4)]
+    return rows[3], np.stack(rows[:3])
+
+
+def late(x: Any) -> Any:
+    """Reads the old carry at a place that the new one gives."""
+
+    def step(c: Any, i: Any) -> Any:
+        new = c.at[i].set(c[i] * 2)
+        return new, c[jnp.int32(new[i]) - 1]
+
+    return lax.scan(step, x, jnp.arange(SIZE))
+
+
+def late_in_numpy(x: Any) -> Any:
+    c, ys = x.copy(), x.copy()
+    for i in range(SIZE):
+        old = c.copy()
+        c[i] *= 2
+        ys[i] = old[int(c[i]) - 1]
+    return c, ys
+
+
+def passed_on(x: Any) -> Any:
+    """An inner loop passes the carry on, which is overwritten while that is still needed."""
+
+    def step(c: Any, i: Any) -> Any:
+        (same, total), _ = lax.scan(lambda s, _: ((s[0], s[1] + s[0][i]), None), (c, 0.0), None, 2)
+        return c.at[i].set(total), same.sum()
+
+    return lax.scan(step, x, jnp.arange(5))
+
+
+def passed_on_in_numpy(x: Any) -> Any:
+    c, ys = x.copy(), []
+    for i in range(5):
+        ys.append(c.sum())
+        c[i] *= 2
+    return c, np.array(ys)
+
+
+@pytest.mark.parametrize(
+    ("function", "wanted"),
+    [
+        (shifted, shifted_in_numpy),
+        (remembered, remembered_in_numpy),
+        (late, late_in_numpy),
+        (passed_on, passed_on_in_numpy),
+    ],
+)
+def test_nothing_is_overwritten_that_is_still_needed(
+    function: Callable[[Any], Any], wanted: Callable[[Any], Any]
+) -> None:
+    found = jitml.tree.leaves(jitml.jit(function)(X))
+    expected = wanted(X)
+    for got, want in zip(found, expected if len(found) > 1 else [expected], strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+def test_updates_in_place_under_vmap_and_grad() -> None:
+    def total(x: Any) -> Any:
+        return (recurrence(x) * x).sum()
+
+    rows = np.stack([X, X[::-1], X * 0.5])
+    found = jitml.jit(jitml.vmap(total))(rows)
+    wanted = [(recurrence_in_numpy(row) * row).sum() for row in rows]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    assert copied_in_loops(jitml.vmap(recurrence, axis_size=3, in_axes=None)) <= 8
+    gradient = jitml.jit(jitml.grad(total))(X)
+    step = np.zeros_like(X)
+    step[5] = 0.01
+    difference = (total(X + step) - total(X - step)) / 0.02
+    np.testing.assert_allclose(gradient[5], difference, rtol=2e-2)
