@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from jitml.codegen.fuse import fuse
 from jitml.codegen.in_place import Update, update_chain
+from jitml.codegen.scalar_loop import scalar_loop
 from jitml.ir.graph import Atom, Eqn, Graph, Var
 from jitml.ops.cond import Cond
 from jitml.ops.scan import Scan
@@ -29,6 +30,10 @@ def add_control(planner: Planner, eqn: Eqn) -> None:
     """Add the steps of a control-flow equation."""
     if isinstance(eqn.op, Cond):
         _add_cond(planner, eqn, eqn.op)
+        return
+    loop = scalar_loop(eqn, planner.target)
+    if loop is not None:
+        planner.add_loop(eqn, loop)
     elif isinstance(eqn.op, Scan):
         _LoopBuilder(planner, eqn).add_scan(eqn.op)
     else:

@@ -81,7 +81,7 @@ def _kept(graph: Graph, overwritten: Mapping[Var, Eqn]) -> set[Var]:
         out
         for eqn in graph.eqns
         for a in eqn.inputs
-        if a in overwritten and overwritten[a] is not eqn
+        if isinstance(a, Var) and a in overwritten and overwritten[a] is not eqn
         for out in eqn.outputs
     }
 

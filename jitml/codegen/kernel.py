@@ -435,9 +435,12 @@ class Reduce:
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """A check: which equation makes it, told to the user if it fails."""
+    """A check: which equation makes it, told to the user if it fails. One that `counts_steps` tells
+    the step of a loop in place of an element.
+    """
 
     eqn: Any
+    counts_steps: bool = False
 
 
 @dataclass(frozen=True, eq=False)

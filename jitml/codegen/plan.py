@@ -6,7 +6,7 @@ kernels that it names, and for each instruction the equations whose checks can f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from jitml.codegen.fuse import Fused, Group, View
 from jitml.codegen.gemm import Temp, gemm_kernels, gemm_steps
 from jitml.codegen.kernel import Site
 from jitml.codegen.product import gemm_shape
+from jitml.codegen.scalar_loop import ScalarLoop
 from jitml.codegen.special import cumulative_kernel, sort_kernel
 from jitml.codegen.target import Target
 from jitml.ir.dtypes import short_name
@@ -233,15 +234,31 @@ class Planner:
         operands = [a for a in eqn.inputs if isinstance(a, Var)]
         self._add_instruction(code, [*operands, *eqn.outputs], (), [eqn])
 
+    def add_loop(self, eqn: Eqn, loop: ScalarLoop) -> None:
+        """A loop that is one kernel."""
+        self._add_instruction(loop.kernel, loop.operands, loop.sites, [eqn], loop.work_ns)
+
     def _add_instruction(
-        self, code: KernelText, variables: list[Var], sites: tuple[Site, ...], eqns: list[Eqn]
+        self,
+        code: KernelText,
+        atoms: Sequence[Atom],
+        sites: tuple[Site, ...],
+        eqns: list[Eqn],
+        work_ns: int = 0,
     ) -> None:
-        level = LEVEL if code.grain else SMALL_LEVEL
+        level = LEVEL if code.grain or work_ns else SMALL_LEVEL
         kernel = self._kernel(KernelCode(code.text, "kernel", level))
-        numbers = tuple(self.number(v) for v in variables)
+        numbers = tuple([self.atom_number(a) for a in atoms])
         label = " ".join(dict.fromkeys(e.op.name for e in eqns))
         step = Instruction(
-            kernel, numbers, code.sizes, code.extent, code.grain, code.scratch_bytes, label
+            kernel,
+            numbers,
+            code.sizes,
+            code.extent,
+            code.grain,
+            code.scratch_bytes,
+            label,
+            work_ns,
         )
         self._add_step(step, sites, tuple(e.source for e in eqns))
 

@@ -27,6 +27,7 @@ from jitml.ops.control import (
     or_zeros,
     reordered,
     restricted,
+    retyped,
     split,
     spread,
 )
@@ -195,6 +196,18 @@ class Cond(Control):
         _, ys = scan_values(step, shared, [], stacked, size, False, "cond.batch")
         return ys, [0] * len(ys)
 
+    # ---- both sides at once ----------------------------------------------------------------------
+
+    def expands(self, *types: ArrayType) -> bool:
+        """Whether computing all branches is cheaper than to choose one."""
+        sizes = [v.type.size for b in self.branches for eqn in b.eqns for v in eqn.outputs]
+        sizes += [t.size for t in self.branches[0].output_types]
+        return sum(sizes) <= _MOST_SELECTED and all(map(_is_harmless, self.branches))
+
+    def expand(self, *inputs: Traced) -> Values:
+        index, *operands = inputs
+        return _chosen(index, [inline(branch, operands) for branch in self.branches])
+
     # ---- dead code -------------------------------------------------------------------------------
 
     def pruned(self, used: Sequence[bool]) -> tuple[Op, Sequence[int], Sequence[int]] | None:
@@ -298,15 +311,19 @@ def _is_harmless(branch: Graph) -> bool:
 
 
 def _chosen(index: Traced, rows: Sequence[Values]) -> list[Traced]:
-    """For each output, the elements of the row that `index` (a vector) names, clamped."""
+    """For each output, the elements of the row that `index` (a number or vector) names,
+    clamped.
+    """
     outputs = []
     for column in zip(*rows, strict=True):
         found = column[-1]
         for number in reversed(range(len(rows) - 1)):
             below = le(index, 0) if number == 0 else eq(index, number)
             shape = type_of(found).shape
-            hit = broadcast_in_dim(below, shape, (0,))
-            found = select(hit, column[number], found)
+            hit = below
+            if shape and type_of(below).shape:
+                hit = broadcast_in_dim(below, shape, (0,))
+            found = select(hit, column[number], retyped(found, type_of(column[number])))
         outputs.append(found)
     return outputs
 

@@ -16,9 +16,12 @@ from jitml_runtime import KernelFault
 def explain_fault(program: Program, fault: KernelFault) -> OutOfBoundsError:
     """The error for a check that has failed while `program` ran."""
     sites = program.sites[fault.instruction]
+    index, steps = fault.index, fault.steps
+    if sites[fault.site].counts_steps:
+        index, steps = 0, (fault.index, *steps)
     return OutOfBoundsError(
         f"index {fault.value} is out of bounds for {describe_site(sites, fault.site)} "
-        f"(at element {fault.index} of the result{_loop_steps(fault)})",
+        f"(at element {index} of the result{_loop_steps(steps)})",
         hint="x.at[index].get(mode='fill') reads, .set(…, mode='drop') writes only what is inside; "
         "'clip' takes the nearest",
         source=sites[fault.site].eqn.source,
@@ -34,12 +37,12 @@ def describe_site(sites: Sequence[Site], number: int) -> str:
     return f"{where}{operand}"
 
 
-def _loop_steps(fault: KernelFault) -> str:
+def _loop_steps(steps: Sequence[int]) -> str:
     """At which steps the loops around the failed check were, the outermost first."""
-    if not fault.steps:
+    if not steps:
         return ""
-    word = "step" if len(fault.steps) == 1 else "steps"
-    return f", at loop {word} {', '.join(map(str, reversed(fault.steps)))}"
+    word = "step" if len(steps) == 1 else "steps"
+    return f", at loop {word} {', '.join(map(str, reversed(steps)))}"
 
 
 def _axis(eqn: Eqn, number: int) -> int | None:

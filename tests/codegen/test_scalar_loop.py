@@ -1,0 +1,128 @@
+"""Loops over scalars are one kernel, and give the bits of the same loop as a block of steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitml
+import jitml.numpy as jnp
+from jitml import lax
+from jitml.codegen import control_plan
+from jitml.codegen.target import host
+from jitml.errors import OutOfBoundsError
+from jitml.pipeline.compile import Compiled, compile_graph
+from jitml.pipeline.lowering import lower
+from jitml_runtime import Instruction, Loop
+
+X = np.random.default_rng(3).uniform(-1.5, 1.5, 37)
+
+
+def filtered(x: Any) -> Any:
+    def step(c: Any, y: Any) -> Any:
+        a, b = c
+        a = jnp.tanh(a * 0.9 + jnp.sin(y)) / (1 + y * y)
+        return (b, a), (a * b, a > b)
+
+    return lax.scan(step, (x[0], x[1]), x, reverse=True)
+
+
+def searched(x: Any) -> Any:
+    def step(s: Any) -> Any:
+        low, high, count = s
+        middle = (low + high) * 0.5
+        above = middle * middle > jnp.abs(x[3])
+        return jnp.where(above, low, middle), jnp.where(above, middle, high), count + 1
+
+    return lax.while_loop(
+        lambda s: (s[1] - s[0] > 1e-3) & (s[2] < 90), step, (x[0] * 0, x[1] * 0 + 2, 0)
+    )
+
+
+def chosen(x: Any) -> Any:
+    def step(i: Any, c: Any) -> Any:
+        y = x[i]
+        return lax.switch(i % 3, [lambda: c + y, lambda: c * x[2], lambda: c - 1.0])
+
+    return lax.fori_loop(0, 30, step, x[0])
+
+
+def counted(x: Any) -> Any:
+    return lax.fori_loop(3, 30, lambda i, c: (c[0] + i, c[1] ^ (i << 3), ~c[2]), (0, 7, x[0] > 0))
+
+
+PROGRAMS = [filtered, searched, chosen, counted]
+
+
+def as_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_plan, "scalar_loop", lambda eqn, target: None)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float16", "complex64"])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_bits_are_those_of_steps(
+    program: Callable[[Any], Any], dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if dtype == "complex64" and program is not counted:
+        pytest.skip("these compare numbers")
+    x = jnp.asarray(X).astype(dtype) if dtype != "complex64" else jnp.asarray(X)
+    graph = jitml.make_graph(program)(x)
+    plan = lower(graph, host()).plan
+    assert not any(isinstance(step, Loop) for step in plan.instructions)
+    found = compile_graph(graph).run([x])
+    as_steps(monkeypatch)
+    assert any(isinstance(step, Loop) for step in lower(graph, host()).plan.instructions)
+    wanted = _compiled_anew(graph).run([x])
+    for got, want in zip(found, wanted, strict=True):
+        assert np.asarray(got).tobytes() == np.asarray(want).tobytes()
+
+
+def _compiled_anew(graph: Any) -> Any:
+    return Compiled(graph, lower(graph, host()))
+
+
+def test_complex_carries_and_literals() -> None:
+    def f(x: Any) -> Any:
+        return lax.scan(lambda c, y: (c * 1j + y, (c, c.real)), 1 + 0j, x)
+
+    carry, (cs, parts) = jitml.jit(f)(X.astype(np.float32))
+    c, rows = np.complex64(1), []
+    for y in X.astype(np.float32):
+        rows.append(c)
+        c = np.complex64(c * 1j + y)
+    np.testing.assert_allclose(carry, c, rtol=1e-5)
+    np.testing.assert_allclose(cs, rows, rtol=1e-5)
+    np.testing.assert_allclose(parts, np.real(rows), rtol=1e-5)
+
+
+def test_a_scan_of_scalars_is_one_instruction() -> None:
+    graph = jitml.make_graph(lambda x: lax.scan(lambda c, y: (c * 0.5 + y, c), x[0] * 0, x)[1])(X)
+    (step,) = [s for s in lower(graph, host()).plan.instructions if "scan" in s.label]
+    assert isinstance(step, Instruction)
+
+
+def test_the_first_failing_step_ends_the_loop() -> None:
+    def f(x: Any) -> Any:
+        return lax.while_loop(
+            lambda s: x[s[0]] < 9, lambda s: (s[0] + 1, s[1] + x[s[0] + 1]), (0, x[0])
+        )
+
+    with pytest.raises(OutOfBoundsError, match=r"index 37 .* at loop step 36\)"):
+        jitml.jit(f)(X)
+
+
+def test_an_endless_loop_over_scalars_is_interrupted() -> None:
+    f = jitml.jit(lambda x: lax.while_loop(lambda v: v != 3, lambda v: v + x, x * 0))
+    assert int(f(1)) == 3
+    timer = threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,))
+    start = time.monotonic()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        f(0)
+    assert time.monotonic() - start < 2
