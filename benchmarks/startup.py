@@ -92,7 +92,9 @@ def measure(framework: str, layers: int, folder: str) -> dict[str, object]:
         ),
     }
     command = [sys.executable, "-c", CHILD, framework, str(layers)]
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{framework} failed:\n{done.stderr}")
     found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
     return found
 

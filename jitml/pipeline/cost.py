@@ -7,10 +7,6 @@ import math
 from jitml.ir.dtypes import is_complex
 from jitml.ir.graph import Eqn, Graph
 from jitml.ir.nested import nested_graphs
-from jitml.ops.cond import Cond
-from jitml.ops.contraction import DotGeneral
-from jitml.ops.control import Control
-from jitml.ops.kinds import Elementwise, Reduction
 
 
 def flop_count(graph: Graph) -> float:
@@ -21,6 +17,12 @@ def flop_count(graph: Graph) -> float:
 
 
 def _eqn_flops(eqn: Eqn) -> float:
+    # Only who asks for costs needs these modules.
+    from jitml.ops.cond import Cond
+    from jitml.ops.contraction import DotGeneral
+    from jitml.ops.control import Control
+    from jitml.ops.kinds import Elementwise, Reduction
+
     op = eqn.op
     if isinstance(op, Control):  # the dearest branch; of a loop of unknown length, one step
         inside = [flop_count(graph) for graph in nested_graphs(op)]

@@ -9,26 +9,25 @@ levels. Must not know what kernels compute.
 from __future__ import annotations
 
 import functools
-import threading
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from jitml.codegen.target import Target, compile_object, host
+from jitml.codegen.target import Target, host
 from jitml.pipeline.cache import Cache
 from jitml.pipeline.disk import KERNEL, TARGET, disk
 from jitml.pipeline.environment import compiler_key
 from jitml.pipeline.statistics import STATISTICS
-from jitml.pipeline.workers import Worker, WorkerLost, drop_worker, has_worker, worker, worker_count
 from jitml_runtime import Code, LoadError, load_object
 from jitml_runtime.packing import FormatError, Packer, Unpacker, key_of
+
+if TYPE_CHECKING:
+    from jitml.pipeline.workers import Worker
 
 TIERED = 1  # the level of kernels that are compiled at level 0 first, and again where they run long
 FAST, FULL = 0, 2
 # What a kernel costs to compile: milliseconds, and for each kilobyte of text.
 _COST = {0: (2.0, 1.0), 1: (3.0, 2.2), 2: (3.0, 1.6)}
-# Milliseconds saved from which on workers compile beside this process: running ones, new ones.
-_WORTH_ASKING, _WORTH_STARTING = 10.0, 100.0
 
 
 class MissingKernel(Exception):
@@ -57,7 +56,7 @@ def kernel_key(text: str) -> bytes:
     return key_of(compiler_key() or b"", text.encode())
 
 
-class _Job:
+class Job:
     """A kernel at one level: known by these; compiled from the text, through a worker or here."""
 
     __slots__ = ("key", "level", "text", "through")
@@ -72,7 +71,7 @@ class _Job:
         return hash(self.key)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _Job):
+        if not isinstance(other, Job):
             return NotImplemented
         return self.key == other.key and self.level == other.level
 
@@ -93,7 +92,9 @@ def load_kernels(wanted: Sequence[Wanted]) -> tuple[Loaded, ...]:
     jobs = [_best_job(kernel) for kernel in wanted]
     new = [job for job in dict.fromkeys(jobs) if job.text is not None and not _is_at_hand(job)]
     if len(new) > 1:
-        _compile_beside(sorted(new, key=lambda job: job.cost_ms))
+        from jitml.pipeline.compiling import load_beside
+
+        load_beside(sorted(new, key=lambda job: job.cost_ms), _LOADED)
     return tuple([_LOADED(job) for job in jobs])
 
 
@@ -101,28 +102,31 @@ def upgrade(kernel: Wanted) -> Code | None:
     """The code of a kernel that has run long, at the level for that, compiled in a worker. None
     where no worker can be had.
     """
-    job = _Job(kernel.key, FULL, kernel.text)
+    from jitml.pipeline.workers import worker
+
+    job = Job(kernel.key, FULL, kernel.text)
     if not _is_at_hand(job):
         job.through = worker()
         if job.through is None:
             return None
-    try:
-        return _LOADED(job).code
-    except WorkerLost:
-        return None
+    return _LOADED(job).code
 
 
-def _best_job(kernel: Wanted) -> _Job:
+def _best_job(kernel: Wanted) -> Job:
     if kernel.level != TIERED:
-        return _Job(*kernel)
+        return Job(*kernel)
     for level in (FULL, TIERED, FAST):
-        job = _Job(kernel.key, level, kernel.text)
+        job = Job(kernel.key, level, kernel.text)
         if _is_at_hand(job):
             return job
-    return _Job(kernel.key, FAST if worker_count() else TIERED, kernel.text)
+    if kernel.text is None:
+        raise MissingKernel
+    from jitml.pipeline.workers import worker_count
+
+    return Job(kernel.key, FAST if worker_count() else TIERED, kernel.text)
 
 
-def _is_at_hand(job: _Job) -> bool:
+def _is_at_hand(job: Job) -> bool:
     """Whether a kernel is in memory, or seems to be on disk."""
     if _LOADED.get(job) is not None:
         return True
@@ -130,42 +134,10 @@ def _is_at_hand(job: _Job) -> bool:
     return kept is not None and kept.has(KERNEL, job.stored_key)
 
 
-def _compile_beside(jobs: list[_Job]) -> None:
-    """Compile some of the jobs, the costliest first, here and in workers until none is left."""
-    costs = [job.cost_ms for job in jobs]
-    saved = sum(costs) - max(*costs, sum(costs) / 2)
-    if saved < (_WORTH_ASKING if has_worker() else _WORTH_STARTING):
-        return
-    for number in range(min(worker_count(), len(jobs) - 1)):
-        helper = worker(number)
-        if helper is not None:
-            threading.Thread(target=_serve, args=(helper, jobs), daemon=True).start()
-    while jobs:
-        try:
-            job = jobs.pop()
-        except IndexError:  # a worker was faster
-            return
-        _LOADED(job)
-
-
-def _serve(helper: Worker, jobs: list[_Job]) -> None:
-    """Let a worker compile jobs until none is left."""
-    try:
-        helper.wait()
-        while jobs:
-            job = jobs.pop()
-            job.through = helper
-            _LOADED(job)
-    except WorkerLost:
-        drop_worker(helper)
-    except IndexError:  # the last job is taken
-        return
-
-
 # ---- one kernel ----------------------------------------------------------------------------------
 
 
-def _load(job: _Job) -> Loaded:
+def _load(job: Job) -> Loaded:
     kept = disk() if compiler_key() else None
     found = kept.read(KERNEL, job.stored_key) if kept else None
     if found is not None:
@@ -178,8 +150,10 @@ def _load(job: _Job) -> Loaded:
             return loaded
     if job.text is None:
         raise MissingKernel
+    from jitml.pipeline.compiling import compile_text
+
     start = time.perf_counter()
-    data = _compiled(job, job.text)
+    data = compile_text(job.text, job.level, job.through, host_target())
     code = load_object(data)
     STATISTICS.kernels += 1
     STATISTICS.seconds += time.perf_counter() - start
@@ -187,19 +161,6 @@ def _load(job: _Job) -> Loaded:
     if kept:
         kept.write(KERNEL, job.stored_key, _packed(data, text))
     return Loaded(code, text)
-
-
-def _compiled(job: _Job, text: str) -> bytes:
-    helper, job.through = job.through, None
-    if helper is not None:
-        try:
-            data = helper.compile(text, host_target(), job.level)
-        except WorkerLost:
-            drop_worker(helper)
-            raise
-        if data is not None:
-            return data
-    return compile_object(text, host(), job.level)
 
 
 def _packed(data: bytes, text: str | None) -> bytes:
@@ -214,7 +175,7 @@ def _unpacked(found: bytes) -> Loaded:
     return Loaded(load_object(source.data()), source.text() or None)
 
 
-_LOADED: Cache[_Job, Loaded] = Cache(_load, 4096)
+_LOADED: Cache[Job, Loaded] = Cache(_load, 4096)
 
 
 def forget_kernels() -> None:

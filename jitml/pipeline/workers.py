@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 from importlib.machinery import PathFinder
-from pathlib import Path
 
 from jitml.codegen.target import Target
 from jitml.worker import GREETING, REPLY, REQUEST
@@ -52,6 +51,7 @@ class Worker:
                 os.close(fd)
         self._owner = os.getpid()
         self._is_ready = False
+        self.is_closed = False
         self._lock = threading.RLock()
 
     def compile(self, text: str, target: Target, level: int) -> bytes | None:
@@ -96,6 +96,7 @@ class Worker:
 
     def close(self) -> None:
         """End the process; in a fork of its owner, only let go of it."""
+        self.is_closed = True
         os.close(self._requests)
         os.close(self._replies)
         if os.getpid() == self._owner:
@@ -172,14 +173,15 @@ def worker_count() -> int:
 def _command() -> list[str] | None:
     """How a worker is started; None where `sys.executable` may be no Python."""
     executable = sys.executable or ""
-    is_python = Path(executable).name.startswith(("python", "pypy"))
+    is_python = os.path.basename(executable).startswith(("python", "pypy"))
     spec = PathFinder.find_spec("llvmlite")
     if not hasattr(os, "posix_spawn") or not is_python or getattr(sys, "frozen", False):
         return None
     if spec is None or not spec.origin:
         return None
-    script = Path(__file__).parent.parent / "worker.py"
-    return [executable, "-I", "-S", str(script), str(Path(spec.origin).parent.parent)]
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    libraries = os.path.dirname(os.path.dirname(spec.origin))
+    return [executable, "-I", "-S", os.path.join(package, "worker.py"), libraries]
 
 
 def _forget() -> None:

@@ -66,7 +66,7 @@ def levels_on_disk() -> set[int]:
     assert kept is not None
     (code,) = jitml.jit(softmax).lower(X).compile()._program.program.kernels
     key = kernels.kernel_key(code.text)
-    found = [kernels._Job(key, level, None) for level in range(3)]
+    found = [kernels.Job(key, level, None) for level in range(3)]
     return {job.level for job in found if kept.has(KERNEL, job.stored_key)}
 
 

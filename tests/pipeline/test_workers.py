@@ -19,7 +19,7 @@ import pytest
 import jitml
 import jitml.numpy as jnp
 from jitml.codegen.target import compile_object, host
-from jitml.pipeline import kernels, workers
+from jitml.pipeline import compiling, workers
 from jitml.pipeline.compile import clear_compiled
 from jitml.pipeline.statistics import STATISTICS
 from jitml.pipeline.workers import Worker, WorkerLost, worker
@@ -124,8 +124,8 @@ def many(x: Any) -> Any:
 @pytest.fixture
 def eager_to_share(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers are asked however little they save."""
-    monkeypatch.setattr(kernels, "_WORTH_ASKING", 0)
-    monkeypatch.setattr(kernels, "_WORTH_STARTING", 0)
+    monkeypatch.setattr(compiling, "_WORTH_ASKING", 0)
+    monkeypatch.setattr(compiling, "_WORTH_STARTING", 0)
 
 
 X = np.random.default_rng(0).standard_normal((20, 30)).astype(np.float32)
