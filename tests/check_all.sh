@@ -25,17 +25,21 @@ on_version() { # the suite in a fresh virtual environment of another Python
 }
 
 wheel() { # a wheel runs where no compiler is; one made without a compiler runs the Python executor
-  local folder use
+  local folder program
   folder=$(mktemp -d)
-  use="import jitml, jitml.numpy as jnp; print(jitml.jit(lambda x: jnp.sin(x).sum())(jnp.zeros(9)))"
-  use_wheel() { # use_wheel NAME: install what lies in its folder and use it, on a bare path
-    "$python" -m venv "$folder/$1/venv" && "$folder/$1/venv/bin/pip" install --quiet "$folder/$1"/*.whl &&
-      (cd "$folder" && env -i PATH=/nowhere HOME="$folder" "$folder/$1/venv/bin/python" -c "$use")
+  program="import jitml, jitml.numpy as jnp; print(jitml.jit(lambda x: jnp.sin(x).sum())(jnp.zeros(9)))"
+  make_wheel() {
+    rm -rf build # what an earlier one has left there would get in
+    "$python" -m pip wheel --quiet --no-deps --wheel-dir "$folder/$1" .
   }
-  "$python" -m pip wheel --quiet --no-deps --wheel-dir "$folder/whole" . &&
-    CC=false "$python" -m pip wheel --quiet --no-deps --wheel-dir "$folder/pure" . &&
-    [ "$(use_wheel whole 2>&1)" = 0.0 ] &&
-    use_wheel pure >"$folder/output" 2>"$folder/warnings" && [ "$(cat "$folder/output")" = 0.0 ] &&
+  install() {
+    "$python" -m venv "$folder/$1/venv" && "$folder/$1/venv/bin/pip" install --quiet "$folder/$1"/*.whl
+  }
+  use() { # on a bare path, away from the sources
+    (cd "$folder" && env -i PATH=/nowhere HOME="$folder" "$folder/$1/venv/bin/python" -c "$program")
+  }
+  make_wheel whole && CC=false make_wheel pure && install whole && install pure &&
+    [ "$(use whole 2>&1)" = 0.0 ] && [ "$(use pure 2>"$folder/warnings")" = 0.0 ] &&
     [ "$(wc -l <"$folder/warnings")" = 1 ] && grep "C core cannot be used" "$folder/warnings"
 }
 
