@@ -49,12 +49,18 @@ class _Unmerged(Exception):
     """A reduction runs over several loop axes which cannot become one."""
 
 
-def build_kernel(definitions: Mapping[Var, Eqn], buffers: set[Var], roots: Sequence[Var]) -> Built:
+def build_kernel(
+    definitions: Mapping[Var, Eqn],
+    buffers: set[Var],
+    roots: Sequence[Var],
+    most_repeated: int = MOST_REPEATED,
+) -> Built:
     """The kernel that computes `roots` from the other variables in `buffers`."""
     splits: dict[int, tuple[int, ...]] = {}
     shares_axes = True
     while True:
         builder = _GroupBuilder(definitions, buffers, roots, splits, shares_axes)
+        builder.most_repeated = most_repeated
         try:
             return builder.build()
         except SplitAxis as split:
@@ -64,11 +70,18 @@ def build_kernel(definitions: Mapping[Var, Eqn], buffers: set[Var], roots: Seque
             shares_axes = False
 
 
-def build_scatter(definitions: Mapping[Var, Eqn], buffers: set[Var], eqn: Eqn) -> Built:
+def build_scatter(
+    definitions: Mapping[Var, Eqn],
+    buffers: set[Var],
+    eqn: Eqn,
+    most_repeated: int = MOST_REPEATED,
+) -> Built:
     """The kernel that applies the updates of a scatter, in order, to its output (which holds the
     operand).
     """
-    return _GroupBuilder(definitions, buffers, (), {}, False).build_scatter(eqn)
+    builder = _GroupBuilder(definitions, buffers, (), {}, False)
+    builder.most_repeated = most_repeated
+    return builder.build_scatter(eqn)
 
 
 def strided_view(

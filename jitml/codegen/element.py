@@ -73,6 +73,7 @@ class ElementBuilder:
         self.depth = 0
         self.memo: dict[Any, Any] = {}
         self.repeated: dict[Var, int] = {}
+        self.most_repeated = MOST_REPEATED
         self.reductions: list[tuple[Var, Node]] = []
         # Dimensions of the root that a reduction may run over, and those that reductions run over.
         self.free_index: list[Index] = []
@@ -141,7 +142,7 @@ class ElementBuilder:
         cost = max(_first_node(x).cost for x in results)
         if var in self.repeated:
             self.repeated[var] += cost
-            if self.repeated[var] > MOST_REPEATED:
+            if self.repeated[var] > self.most_repeated:
                 raise NeedsBuffer(var)
         else:
             self.repeated[var] = 0

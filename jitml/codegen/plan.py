@@ -32,8 +32,9 @@ from jitml.ops.scatter import Scatter
 from jitml.ops.sort import Sort
 from jitml_runtime import ArraySpec, Buffer, Copy, Instruction, Plan, Step
 
-# Codegen levels: register-tiled kernels need the better allocator; of the others, small ones are
-# compiled in a third of the time without it. Bits are the same at all levels.
+# Codegen levels: register-tiled kernels, and loops whose state is in registers, need the better
+# allocator; of the others, small ones are compiled in a third of the time without it. Bits are the
+# same at all levels.
 MATRIX_LEVEL, LEVEL, SMALL_LEVEL = 2, 1, 0
 
 
@@ -236,6 +237,8 @@ class Planner:
 
     def add_loop(self, eqn: Eqn, loop: ScalarLoop) -> None:
         """A loop that is one kernel."""
+        for atom, var in loop.copies:
+            self.add_copy(self.atom_number(atom), self.number(var), eqn)
         self._add_instruction(loop.kernel, loop.operands, loop.sites, [eqn], loop.work_ns)
 
     def _add_instruction(
@@ -246,7 +249,8 @@ class Planner:
         eqns: list[Eqn],
         work_ns: int = 0,
     ) -> None:
-        level = LEVEL if code.grain or work_ns else SMALL_LEVEL
+        level = LEVEL if code.grain else SMALL_LEVEL
+        level = MATRIX_LEVEL if work_ns else level
         kernel = self._kernel(KernelCode(code.text, "kernel", level))
         numbers = tuple([self.atom_number(a) for a in atoms])
         label = " ".join(dict.fromkeys(e.op.name for e in eqns))

@@ -1,8 +1,9 @@
 """Loops over scalars as one kernel: the loop inside, its state in registers.
 
-Comes in: a loop's equation, whose carries, slices and outputs are all scalars. Goes out: the text
-of a kernel, or None where the body does not fit into one. What it reads beside (constants) may be
-arrays of any size. Its checks are numbered by the step at which they fail.
+Comes in: a loop's equation, whose carries, slices and outputs are scalars, but for carries that are
+arrays of which each step updates single elements in place. Goes out: the text of a kernel, or None
+where the body does not fit into one. What it reads beside (constants) may be arrays of any size.
+Its checks are numbered by the step at which they fail.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jitml.codegen.build import Built, build_kernel
+from jitml.codegen.build import Built, build_kernel, build_scatter
 from jitml.codegen.element import NeedsBuffer, compute_type, part_type
 from jitml.codegen.emit import KernelText
 from jitml.codegen.frame import Frame
+from jitml.codegen.in_place import update_chain
 from jitml.codegen.kernel import Node, Site
 from jitml.codegen.llvm import Emitter, llvm_type
+from jitml.codegen.memory import store
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
 from jitml.codegen.special import Element
@@ -26,6 +29,7 @@ from jitml.ir.dtypes import is_complex
 from jitml.ir.graph import Atom, Eqn, Graph, Literal, Var
 from jitml.ir.types import ArrayType
 from jitml.ops.scan import Scan
+from jitml.ops.scatter import Scatter
 from jitml.ops.while_loop import While
 from jitml.scalar.complex import Complex
 from jitml.scalar.value import Value, select
@@ -33,14 +37,19 @@ from jitml.scalar.value import Value, select
 STEP_NS = 2  # the least that a step takes: tells whether other Python threads may run meanwhile
 _ENDLESS_NS = 1 << 40
 _MOST_EQNS = 200
+_REPEATED = 1 << 20  # equal instructions on scalars are written once
 
 
 @dataclass(frozen=True)
 class ScalarLoop:
-    """The text of a loop's kernel, what its operands are, its checks."""
+    """The text of a loop's kernel, what its operands are, its checks.
+
+    `copies` are the initial values of arrays that it updates, and the outputs that it does it in.
+    """
 
     kernel: KernelText
     operands: tuple[Atom, ...]
+    copies: tuple[tuple[Atom, Var], ...]
     sites: tuple[Site, ...]
     work_ns: int
 
@@ -51,21 +60,20 @@ def scalar_loop(eqn: Eqn, target: Target) -> ScalarLoop | None:
     if isinstance(op, Scan):
         constants, carries, arrays = op.groups(eqn.inputs)
         inner = op.groups(op.body.inputs)
-        values = [*inner[1], *inner[2], *op.body.outputs]
-        if not op.length or not _are_scalars(values):
+        if not op.length or not _are_scalars([*inner[2], *op.body.outputs[op.carries :]]):
             return None
-        parts = _parts(op.body)
-        if parts is None:
-            return None
-        return _Loop(eqn, target, carries, op.carries).scan(op, parts, constants, arrays)
+        part = _part(op.body, inner[1])
+        loop = _Loop(eqn, target, carries)
+        return None if part is None else loop.scan(op, part, constants, arrays)
     assert isinstance(op, While)
     _, _, carries = op.groups(eqn.inputs)
-    if not _are_scalars(op.body.outputs):
+    if all(v.type.shape for v in eqn.outputs):
         return None
-    asked, body = _parts(op.condition), _parts(op.body)
+    asked = _part(op.condition, ())
+    body = _part(op.body, op.body.inputs[op.body_constants :])
     if asked is None or body is None:
         return None
-    return _Loop(eqn, target, carries, len(carries)).repeat(op, asked, body)
+    return _Loop(eqn, target, carries).repeat(op, asked, body)
 
 
 def _are_scalars(atoms: Sequence[Atom]) -> bool:
@@ -74,36 +82,74 @@ def _are_scalars(atoms: Sequence[Atom]) -> bool:
 
 @dataclass(frozen=True)
 class _Part:
-    """A nested graph as a kernel without loops; `built` is None if it computes nothing."""
+    """A nested graph as a kernel without loops; `built` is None if it computes no scalar.
+
+    `updates` are the scatters, in order, that are made at the end of a step, and the carries that
+    they update.
+    """
 
     graph: Graph
     built: Built | None
+    updates: tuple[tuple[Built, Var], ...]
+
+    @property
+    def kernels(self) -> list[Built]:
+        own = [] if self.built is None else [self.built]
+        return [*own, *(built for built, _ in self.updates)]
 
 
-def _parts(graph: Graph) -> _Part | None:
+def _part(graph: Graph, carries: Sequence[Var]) -> _Part | None:
     if len(graph.eqns) > _MOST_EQNS:
         return None
+    scatters: dict[Eqn, Var] = {}
+    for var, end in zip(carries, graph.outputs, strict=False):
+        if var.type.shape:
+            found = _scatters(graph, var, end)
+            if found is None:
+                return None
+            scatters.update(dict.fromkeys(found, var))
     definitions = {var: eqn for eqn in graph.eqns for var in eqn.outputs}
-    roots = [a for a in dict.fromkeys(graph.outputs) if isinstance(a, Var) and a in definitions]
-    if not roots:
-        return _Part(graph, None)
+    scalars = [a for a in dict.fromkeys(graph.outputs) if not a.type.shape]
+    roots = [a for a in scalars if isinstance(a, Var) and a in definitions]
+    inputs = set(graph.inputs)
     try:
-        built = build_kernel(definitions, set(graph.inputs), roots)
+        built = build_kernel(definitions, inputs, roots, _REPEATED) if roots else None
+        ordered = [eqn for eqn in graph.eqns if eqn in scatters]
+        updates = [(build_scatter(definitions, inputs, e, _REPEATED), scatters[e]) for e in ordered]
     except NeedsBuffer:
         return None
-    has_loops = any(node.name == "reduce" for node in built.kernel.nodes())
-    return None if has_loops or built.kernel.live_outer() else _Part(graph, built)
+    part = _Part(graph, built, tuple(updates))
+    nodes = [node for b in part.kernels for node in b.kernel.nodes()]
+    has_loops = any(b.kernel.live_outer() for b in part.kernels)
+    return None if has_loops or any(node.name == "reduce" for node in nodes) else part
+
+
+def _scatters(graph: Graph, start: Var, end: Atom) -> list[Eqn] | None:
+    """The scatters of single elements that make `end` of `start`, if nothing reads between."""
+    chain = update_chain(graph, start, end)
+    if not chain or graph.outputs.count(end) > 1:
+        return None
+    for update in chain:
+        op, after = update.eqn.op, update.after
+        uses = sum(after in eqn.inputs for eqn in graph.eqns)
+        if not isinstance(op, Scatter) or update.eqn.inputs[2].type.size != 1:
+            return None
+        if uses != (after is not end):
+            return None
+    return [update.eqn for update in chain]
 
 
 class _Loop:
     """One loop while its text is written."""
 
-    def __init__(self, eqn: Eqn, target: Target, carries: Sequence[Atom], count: int) -> None:
+    def __init__(self, eqn: Eqn, target: Target, carries: Sequence[Atom]) -> None:
         self.eqn = eqn
         self.target = target
         self.carries = list(carries)
-        self.outputs = eqn.outputs[:count]
+        self.results = eqn.outputs[: len(carries)]
+        self.outputs = [v for v in self.results if not v.type.shape]
         self.operands: list[Atom] = []
+        self.places: list[Value | None] = []
         self.sites: list[Site] = []
         self.frame = Frame(target, 0)
         self.emit = self.frame.emit
@@ -119,6 +165,17 @@ class _Loop:
         pointer = Value(self.emit, "ptr", 1, f"%b{len(self.frame.pointers)}")
         self.frame.pointers.append(pointer)
         return pointer
+
+    def arrays(self, carried: Sequence[Var]) -> dict[Var, Value]:
+        """The addresses of the carries that are arrays: where their results are to be."""
+        if not self.places:
+            self.places = [self.pointer(v) if v.type.shape else None for v in self.results]
+        pairs = zip(carried, self.places, strict=True)
+        return {var: place for var, place in pairs if place is not None}
+
+    def initial_state(self) -> list[Any]:
+        """The values that the carries which are scalars start from."""
+        return [self.initial(a) for a in self.carries if not a.type.shape]
 
     def initial(self, atom: Atom) -> Any:
         """The value that a carry starts from."""
@@ -136,7 +193,7 @@ class _Loop:
         self, op: Scan, part: _Part, constants: Sequence[Atom], arrays: Sequence[Atom]
     ) -> ScalarLoop:
         fixed, carried, slices = op.groups(op.body.inputs)
-        first = list(map(self.initial, self.carries))
+        first = self.initial_state()
         used = self._used(part)
         pointers = {v: self.pointer(a) for v, a in zip(fixed, constants, strict=True) if v in used}
         whole = {v: self.pointer(a) for v, a in zip(slices, arrays, strict=True) if v in used}
@@ -148,18 +205,18 @@ class _Loop:
             last = self.frame.size(op.length - 1)
             position = last - self.index if op.reverse else self.index
             moved = {v: _slice(self.emit, p, v.type, position) for v, p in whole.items()}
-            values = self._values(part, {**pointers, **moved}, carried)
+            values = self._values(part, {**pointers, **moved, **self.arrays(carried)}, carried)
             nexts, ys = values[: op.carries], values[op.carries :]
             for pointer, var, value in zip(targets, stacked, ys, strict=True):
                 Element(var.type).store(self.emit, pointer, position, value)
-            return nexts
+            return [x for x in nexts if x is not None]
 
         self._write(first, lambda: self.index < length, step)
         return self._finish(op.length * STEP_NS * max(1, len(op.body.eqns)))
 
     def repeat(self, op: While, asked: _Part, body: _Part) -> ScalarLoop:
         condition_constants, body_constants, _ = op.groups(self.eqn.inputs)
-        first = list(map(self.initial, self.carries))
+        first = self.initial_state()
         asked_used, body_used = self._used(asked), self._used(body)
         asked_inputs = op.condition.inputs[: op.condition_constants]
         body_inputs = op.body.inputs[: op.body_constants]
@@ -176,25 +233,30 @@ class _Loop:
 
         def goes_on() -> Value:
             carried = op.condition.inputs[op.condition_constants :]
-            (holds,) = self._values(asked, for_condition, carried)
+            pointers = {**for_condition, **self.arrays(carried)}
+            (holds,) = self._values(asked, pointers, carried)
             assert isinstance(holds, Value)
             return holds
 
         def step() -> list[Any]:
-            return self._values(body, for_body, op.body.inputs[op.body_constants :])
+            carried = op.body.inputs[op.body_constants :]
+            values = self._values(body, {**for_body, **self.arrays(carried)}, carried)
+            return [x for x in values if x is not None]
 
         self._write(first, goes_on, step)
         return self._finish(_ENDLESS_NS)
 
     def _used(self, part: _Part) -> set[Any]:
         """The inputs of a graph that its kernel, or an output, reads."""
-        reads = part.built.reads if part.built else ()
+        reads = [v for built in part.kernels for v in built.reads]
         return {*reads, *(a for a in part.graph.outputs if isinstance(a, Var))}
 
     def _finish(self, work_ns: int) -> ScalarLoop:
         text = self.frame.finish(has_checks=bool(self.sites))
         kernel = KernelText(text, tuple(self.frame.sizes), 1, 0, self.frame.scratch_bytes)
-        return ScalarLoop(kernel, tuple(self.operands), tuple(self.sites), work_ns)
+        pairs = zip(self.carries, self.results, strict=True)
+        copies = tuple([(atom, var) for atom, var in pairs if var.type.shape])
+        return ScalarLoop(kernel, tuple(self.operands), copies, tuple(self.sites), work_ns)
 
     # ---- text ------------------------------------------------------------------------------------
 
@@ -261,28 +323,53 @@ class _Loop:
     def _values(
         self, part: _Part, pointers: Mapping[Var, Value], carried: Sequence[Var]
     ) -> list[Any]:
-        """The outputs of a nested graph, for the state at hand."""
-        state = dict(zip(carried, self.state, strict=True))
-        computed = {} if part.built is None else self._computed(part.built, pointers, state)
-        values = []
-        for atom in part.graph.outputs:
-            assert isinstance(atom, Var)
-            if atom in computed:
-                values.append(computed[atom])
-            elif atom in state:
-                values.append(state[atom])
-            else:
-                element = Element(atom.type)
-                values.append(element.load(self.emit, pointers[atom], self.frame.number(0)))
+        """The outputs of a nested graph that are scalars, for the state at hand; None for arrays,
+        which are updated once everything has been read.
+        """
+        scalars = [v for v in carried if not v.type.shape]
+        state = dict(zip(scalars, self.state, strict=True))
+        computed: dict[Var, Any] = {}
+        if part.built is not None:
+            nest = self._prepared(part.built, pointers, state)
+            for var, spec in zip(part.built.writes, part.built.kernel.stores, strict=True):
+                nodes = [nest.value(node) for node in spec.nodes]
+                computed[var] = Element(var.type).group(nodes)
+        updates = [(b, self._prepared(b, pointers, state, v)) for b, v in part.updates]
+        values = [self._value(atom, computed, state, pointers) for atom in part.graph.outputs]
+        for built, nest in updates:
+            for spec in built.kernel.stores:
+                store(nest, spec)
         return values
 
-    def _computed(
-        self, built: Built, pointers: Mapping[Var, Value], state: Mapping[Var, Any]
-    ) -> dict[Var, Any]:
-        """What a kernel without loops stores, as values."""
+    def _value(
+        self,
+        atom: Atom,
+        computed: Mapping[Var, Any],
+        state: Mapping[Var, Any],
+        pointers: Mapping[Var, Value],
+    ) -> Any:
+        assert isinstance(atom, Var)
+        if atom.type.shape:
+            return None
+        if atom in computed:
+            return computed[atom]
+        if atom in state:
+            return state[atom]
+        return Element(atom.type).load(self.emit, pointers[atom], self.frame.number(0))
+
+    def _prepared(
+        self,
+        built: Built,
+        pointers: Mapping[Var, Value],
+        state: Mapping[Var, Any],
+        updated: Var | None = None,
+    ) -> Nest:
+        """A kernel without loops, all that its stores need computed; they go to `updated`."""
         frame = copy.copy(self.frame)  # the same text, other operands
         nowhere = Value(self.emit, "ptr", 1, "poison")
-        frame.pointers = [pointers.get(v, nowhere) for v in (*built.reads, *built.writes)]
+        target = nowhere if updated is None else pointers[updated]
+        reads = [pointers.get(v, nowhere) for v in built.reads]
+        frame.pointers = [*reads, *(target for _ in built.writes)]
         first_site = len(self.sites)
         self.sites += [replace(site, counts_steps=True) for site in built.kernel.sites]
 
@@ -294,11 +381,8 @@ class _Loop:
             return write_node(nest, node)
 
         nest = Nest(built.kernel, frame, self.target, write)
-        nest.prepare([node for store in built.kernel.stores for node in store.nodes])
-        found = {}
-        for var, store in zip(built.writes, built.kernel.stores, strict=True):
-            found[var] = Element(var.type).group([nest.value(node) for node in store.nodes])
-        return found
+        nest.prepare([node for spec in built.kernel.stores for node in spec.roots])
+        return nest
 
     def _check(self, nest: Nest, node: Node, first_site: int) -> Value:
         """A check that tells the step at which it fails."""
