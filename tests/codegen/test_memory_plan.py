@@ -85,12 +85,12 @@ def test_buffers_do_share_memory() -> None:
 
 
 def test_a_buffer_freed_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    place = planning._Planner._place_temps
+    place = planning.Planner._place_temps
 
-    def too_early(planner: planning._Planner) -> int:
+    def too_early(planner: planning.Planner) -> int:
         for temp in planner.temps.values():
             temp.last = max(temp.first, temp.last - 1)
         return place(planner)
 
-    monkeypatch.setattr(planning._Planner, "_place_temps", too_early)
+    monkeypatch.setattr(planning.Planner, "_place_temps", too_early)
     assert any(conflicts(plan) for seed in range(8) for plan in plans(random_program(seed)))
