@@ -38,7 +38,7 @@ class Control(Op):
         """The op without what its `used` outputs do not need, and the numbers of the inputs and
         outputs that are left; None if that is all of them.
         """
-        raise self._lacks("pruned")
+        return None
 
     def settled(self) -> tuple[Op, Sequence[int], dict[int, int]] | None:
         """The op with carries that never change as constants, the order of its inputs, and which

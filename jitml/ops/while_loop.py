@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from jitml.ir.dtypes import BOOL
-from jitml.ir.errors import DifferentiationError, DTypeError
+from jitml.ir.errors import DTypeError
 from jitml.ir.graph import Graph
-from jitml.ir.op import Op, Undefined
+from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
 from jitml.ops.control import (
     Control,
@@ -30,7 +30,7 @@ from jitml.ops.control import (
 )
 from jitml.ops.kinds import Traced
 from jitml.ops.scan import scan_values
-from jitml.trace.core import bind, current_source, type_of
+from jitml.trace.core import bind, type_of
 from jitml.trace.inline import inline
 
 Values = Sequence[Traced]
@@ -106,17 +106,13 @@ class While(Control):
         )
         return found[: len(carries)], spread(found[len(carries) :], moving)
 
-    def transpose(  # type: ignore[override]
-        self,
-        cotangents: Sequence[Traced | None],
-        inputs: Sequence[Traced | Undefined],
-        transform: Transform,
-    ) -> Sequence[Traced | None]:
-        raise DifferentiationError(
-            "reverse-mode differentiation of a while_loop whose number of steps is not known",
-            hint="use fori_loop with Python integers as bounds, or scan; or jvp and jacfwd",
-            source=current_source(),
-        )
+    def linearize(
+        self, primals: Values, tangents: Sequence[Traced | None], transform: Transform
+    ) -> tuple[Values, Sequence[Traced | None]]:
+        """As `jvp`, with the tangents by an op of their own, which can be transposed."""
+        from jitml.ops.while_tangents import while_tangents  # built of while loops
+
+        return while_tangents(self, primals, tangents, transform)
 
     # ---- batching --------------------------------------------------------------------------------
 
