@@ -82,7 +82,9 @@ EXAMPLES: list[tuple[Any, list[Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("example", "leaves", "text"), EXAMPLES, ids=lambda x: str(x)[:30])
+@pytest.mark.parametrize(
+    ("example", "leaves", "text"), EXAMPLES, ids=lambda x: str(x).partition(" object at ")[0][:30]
+)
 def test_flatten(example: Any, leaves: list[Any], text: str) -> None:
     found, structure = tree.flatten(example)
     assert found == leaves
