@@ -242,4 +242,5 @@ def test_every_op_has_a_row() -> None:
         for name, op in Op.registry.items()
         if (op if isinstance(op, type) else type(op)).__module__.startswith("jitml.ops.")
     }
-    assert ops - present == set()
+    # Those with graphs inside have programs of their own, in ops/test_control.py.
+    assert ops - present == {"cond", "scan", "while"}

@@ -139,6 +139,8 @@ def test_a_worker_that_dies_is_not_missed() -> None:
     assert tiers._WATCH.look() is False
 
 
+# The test process may hold threads of JAX, which warns of forks; the child runs none of its code.
+@pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")
 def test_forks_while_better_kernels_are_made() -> None:
     function = jitml.jit(softmax)
     first = np.asarray(function(X)).tobytes()

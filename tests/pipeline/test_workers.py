@@ -196,6 +196,8 @@ def test_a_worker_ends_with_its_owner(arguments: tuple[str, ...]) -> None:
         process.stdout.close()
 
 
+# The test process may hold threads of JAX, which warns of forks; the child runs none of its code.
+@pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")
 def test_a_fork_leaves_the_worker_to_its_parent(pool: Any) -> None:
     helper = started()
     helper.wait()
