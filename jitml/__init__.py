@@ -13,7 +13,9 @@ from jitml_runtime import Array as _ConcreteArray
 from jitml_runtime import set_operators as _set_operators
 
 if TYPE_CHECKING:
+    from jitml import ad_checkpoint as ad_checkpoint
     from jitml import config as config
+    from jitml import custom_derivatives as custom_derivatives
     from jitml import dlpack as dlpack
     from jitml import dtypes as dtypes
     from jitml import errors as errors
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from jitml import tree_util as tree_util
     from jitml import typing as typing
     from jitml.abstract import ShapeDtypeStruct as ShapeDtypeStruct
+    from jitml.ad_checkpoint import checkpoint as checkpoint
+    from jitml.ad_checkpoint import checkpoint_policies as checkpoint_policies
+    from jitml.ad_checkpoint import remat as remat
+    from jitml.closures import closure_convert as closure_convert
+    from jitml.closures import custom_gradient as custom_gradient
     from jitml.compilation import clear_caches as clear_caches
     from jitml.compilation import eval_shape as eval_shape
     from jitml.compilation import explain as explain
@@ -34,6 +41,8 @@ if TYPE_CHECKING:
     from jitml.compilation import make_jaxpr as make_jaxpr
     from jitml.config import enable_x64 as enable_x64
     from jitml.config import num_threads as num_threads
+    from jitml.custom_derivatives import custom_jvp as custom_jvp
+    from jitml.custom_derivatives import custom_vjp as custom_vjp
     from jitml.differentiation import grad as grad
     from jitml.differentiation import jvp as jvp
     from jitml.differentiation import linear_transpose as linear_transpose
@@ -56,15 +65,21 @@ __version__ = "0.1.0"
 
 _MODULES = frozenset(
     {
-        "config", "dlpack", "dtypes", "errors", "export", "lax", "nn", "numpy", "random", "tree",
-        "tree_util", "typing",
+        "ad_checkpoint", "config", "custom_derivatives", "dlpack", "dtypes", "errors", "export",
+        "lax", "nn", "numpy", "random", "tree", "tree_util", "typing",
     }
 )  # fmt: skip
 _FUNCTIONS = {
     "Array": "typing",
     "ShapeDtypeStruct": "abstract",
     "checking_leaks": "trace.core",
+    "checkpoint": "ad_checkpoint",
+    "checkpoint_policies": "ad_checkpoint",
     "clear_caches": "compilation",
+    "closure_convert": "closures",
+    "custom_gradient": "closures",
+    "custom_jvp": "custom_derivatives",
+    "custom_vjp": "custom_derivatives",
     "disable_jit": "scopes",
     "enable_x64": "config",
     "ensure_compile_time_eval": "scopes",
@@ -84,6 +99,7 @@ _FUNCTIONS = {
     "memory_stats": "memory",
     "num_threads": "config",
     "release_memory": "memory",
+    "remat": "ad_checkpoint",
     "value_and_grad": "differentiation",
     "vjp": "differentiation",
     "vmap": "vectorization",

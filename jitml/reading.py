@@ -130,6 +130,8 @@ class _Search:
                     return
                 function = function.__wrapped__
             elif hasattr(function, "__wrapped__") and not isinstance(function, type):
+                for rule in getattr(function, "followed", ()):
+                    self.callable(rule)
                 function = function.__wrapped__
             elif isinstance(_call_of(function), FunctionType):
                 arguments = (function, *arguments)

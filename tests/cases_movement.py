@@ -9,6 +9,8 @@ import numpy as np
 from cases import Case, Input, shapes
 
 from jitml.ops import movement as m
+from jitml.ops.checkpoint import Barrier, CheckpointName
+from jitml.trace.core import bind, bind1
 
 
 def _row(name: str, apply: Callable[..., Any], *each: Sequence[int], **options: Any) -> Case:
@@ -161,4 +163,6 @@ CASES: list[Case] = [
         (Input((4, 3)), Input((2, 2)), _MOVED, _MOVED),
         computes=False,
     ),
+    _row("barrier", lambda x, y: bind(Barrier(), x, y), (3,), (2, 2)),
+    _row("checkpoint_name", lambda x: bind1(CheckpointName("a"), x), (3,)),
 ]

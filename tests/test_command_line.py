@@ -83,7 +83,8 @@ def test_explain_shows_every_stage(run) -> None:  # type: ignore[no-untyped-def]
     assert (status, err) == (0, "")
     headings = re.findall(r"^== (.*) ==$", out, re.MULTILINE)
     assert headings[:2] == ["source", "recorded graph"]
-    assert "after dce: no change" in headings[2]
+    assert "after inline_calls: no change" in headings[2]
+    assert "after dce: no change" in headings[3]
     assert any(h.startswith("plan: 2 instructions") for h in headings)
     assert any(h.startswith("kernel 0: ") for h in headings)
     assert "def layer(x, w, scale=2.0):" in out

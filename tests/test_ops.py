@@ -242,5 +242,7 @@ def test_every_op_has_a_row() -> None:
         for name, op in Op.registry.items()
         if (op if isinstance(op, type) else type(op)).__module__.startswith("jitml.ops.")
     }
-    # Those with graphs inside have programs of their own, in ops/test_control.py.
-    assert ops - present - {"cond", "scan", "while"} == set()
+    # Those with graphs inside have programs of their own: ops/test_control.py,
+    # test_custom_derivatives.py, test_checkpoint.py.
+    calls = {"checkpoint", "custom_call", "custom_pullback", "custom_tangents", "linear_checkpoint"}
+    assert ops - present - {"cond", "scan", "while"} - calls == set()

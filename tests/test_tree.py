@@ -32,6 +32,9 @@ class Pair:
     def __init__(self, first: Any, second: Any, label: str) -> None:
         self.first, self.second, self.label = first, second, label
 
+    def __repr__(self) -> str:  # names a test: the same in every process
+        return f"Pair({self.first}, {self.second}, {self.label})"
+
     def tree_flatten(self) -> tuple[tuple[Any, Any], str]:
         return (self.first, self.second), self.label
 

@@ -56,6 +56,10 @@ class DifferentiationError(JitmlError, TypeError):
     """Something that has no derivative was differentiated."""
 
 
+class MissingRuleError(JitmlError, AttributeError):
+    """A function with a custom derivative was called before its rule was given."""
+
+
 class TreeError(JitmlError, TypeError, ValueError):
     """Nested containers whose structures differ, or a leaf that cannot be used."""
 

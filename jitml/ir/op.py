@@ -36,6 +36,8 @@ class Op:
 
     name: ClassVar[str]
     registry: ClassVar[dict[str, type[Op] | Op]] = {}
+    # Whether it calls its parameter `body`, a graph, and has a derivative of the user's own.
+    has_rule: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -70,6 +72,10 @@ class Op:
         """Outputs and their batch axes, for inputs of which some have an extra axis of `size` at
         `axes`."""
         raise self._lacks("batch")
+
+    def record_in(self, trace: Any, inputs: Sequence[Traced]) -> Sequence[Traced]:
+        """Record an op that has a rule in a trace that records for a derivative; its outputs."""
+        raise self._lacks("record_in")
 
     def expand(self, *inputs: Traced) -> Sequence[Traced]:
         """The outputs stated in other ops, for an op that has no kernel of its own."""

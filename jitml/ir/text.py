@@ -93,13 +93,12 @@ def format_parameter(value: Any) -> str:
     """A parameter of an op as text: Python's own literals, dtypes by their short names."""
     if isinstance(value, np.dtype):
         return SHORT_NAMES[value]
+    if hasattr(value, "_fields"):
+        pairs = zip(value._fields, value, strict=True)
+        inside = ", ".join(f"{k}={format_parameter(v)}" for k, v in pairs)
+        return f"{type(value).__name__}({inside})"
     if isinstance(value, tuple):
         inside = ", ".join(map(format_parameter, value))
-        if hasattr(value, "_fields"):
-            inside = ", ".join(
-                f"{k}={format_parameter(v)}" for k, v in zip(value._fields, value, strict=True)
-            )
-            return f"{type(value).__name__}({inside})"
         return f"({inside},)" if len(value) == 1 else f"({inside})"
     return format_number(value) if isinstance(value, float) else repr(value)
 

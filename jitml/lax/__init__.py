@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from jitml.lax.contraction import (
     Precision,
     batch_matmul,
@@ -159,6 +161,22 @@ from jitml.lax.reduction import (
 )
 from jitml.ops.convolution import ConvDimensionNumbers
 
+if TYPE_CHECKING:
+    from jitml.implicit import custom_linear_solve as custom_linear_solve
+    from jitml.implicit import custom_root as custom_root
+
+_ELSEWHERE = {"custom_linear_solve": "jitml.implicit", "custom_root": "jitml.implicit"}
+
+
+def __getattr__(name: str) -> Any:
+    """What needs derivatives is imported when it is first used."""
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module 'jitml.lax' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_ELSEWHERE[name]), name)
+
+
 __all__ = [
     "ConvDimensionNumbers",
     "GatherDimensionNumbers",
@@ -210,6 +228,8 @@ __all__ = [
     "cummin",
     "cumprod",
     "cumsum",
+    "custom_linear_solve",
+    "custom_root",
     "digamma",
     "div",
     "dot",

@@ -23,6 +23,7 @@ from jitml.pipeline.statistics import STATISTICS
 from jitml.pipeline.tiers import watch
 from jitml.trace.core import array_type, current_source, set_evaluator
 from jitml.transforms.execute import interpret, set_executor
+from jitml.transforms.inline_calls import drop_barriers, inline_calls
 from jitml_runtime import Array, Executable, KernelFault, from_numpy
 from jitml_runtime.code import IS_INSPECTED
 
@@ -113,6 +114,9 @@ def evaluate(op: Op, inputs: Sequence[Any]) -> Sequence[Array]:
     Numbers are arguments like arrays, so that another number needs no other kernel.
     """
     arrays = [(_NUMBERS.get(x) or _NUMBERS(x)) if type(x) is Literal else x for x in inputs]
+    if op.has_rule:
+        outputs = run_graph(op.body, arrays)  # type: ignore[attr-defined]
+        return [_NUMBERS(x) if type(x) is Literal else x for x in outputs]
     key = (op, *map(array_type, arrays))
     try:
         return (_OPS.get(key) or _OPS(key)).run(arrays)
@@ -134,16 +138,19 @@ def run_graph(graph: Graph, values: Sequence[Any]) -> Sequence[Any]:
     """Run a derived graph: op by op the first time it is seen, compiled from the second on."""
     compiled = _GRAPHS.get(graph)
     if compiled is None:
+        graph = inline_calls(graph)
+        compiled = _GRAPHS.get(graph)
+    if compiled is None:
         if _SEEN.get(graph) is None:
             _SEEN(graph)
-            return interpret(graph, values)
+            return interpret(drop_barriers(graph), values)
         compiled = _GRAPHS(graph)
     return compiled.run(values, graph)
 
 
 def compiled_graph(graph: Graph) -> Compiled:
     """A graph compiled, at once or earlier for one that is equal but for names and lines."""
-    return _GRAPHS(graph)
+    return _GRAPHS(inline_calls(graph))
 
 
 def clear_compiled() -> None:

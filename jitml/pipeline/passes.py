@@ -10,6 +10,7 @@ from jitml.ir.nested import map_nested, nested_graphs
 from jitml.ops.layout import BroadcastInDim
 from jitml.transforms.cse import cse
 from jitml.transforms.dce import dce
+from jitml.transforms.inline_calls import drop_barriers, inline_calls
 from jitml.transforms.prune import prune
 from jitml.transforms.runner import Pass, run_passes
 from jitml.transforms.simplify import simplify
@@ -44,6 +45,7 @@ def run_all(graph: Graph) -> Graph:
 
 
 PASSES: tuple[Pass, ...] = (
+    inline_calls,
     dce,
     simplify,
     cse,
@@ -51,6 +53,7 @@ PASSES: tuple[Pass, ...] = (
     simplify,
     cse,
     dce,
+    drop_barriers,
     prune,
     inside,
     store_literals,

@@ -39,6 +39,7 @@ class _State(threading.local):  # the current trace itself is `calling.recorder`
     suspended: Trace | None = None  # the trace that `outside_traces` has put aside
     leaks: list[weakref.ref[Tracer]] | None = None  # the tracers made while leaks are looked for
     source: Source | None = None
+    replaced: dict[int, Any] | None = None  # by id: what tracers of ended traces are now
     origins: dict[int, tuple[Any, Any]] | None = None
 
 
@@ -234,6 +235,7 @@ class Trace:
     def __init__(self, name: str = "", with_values: bool = False) -> None:
         self.name = name
         self.with_values = with_values
+        self.differentiates = with_values
         self.inputs: list[Var] = []
         self.eqns: list[Eqn] = []
         self.values: dict[Var, Any] = {}
@@ -241,7 +243,10 @@ class Trace:
         self._captures: dict[int, tuple[Var, Any]] = {}
         # Equations that need not be recorded again: (op, inputs) -> outputs, seeded by transforms.
         self.known: dict[tuple[Any, ...], tuple[Var, ...]] | None = None
-        self._around: Trace | None = None
+        self.around: Trace | None = None
+        # The variables that a derivative moves, as far as the first `examined` equations go.
+        self.moving: set[Var] = set()
+        self.examined = 0
 
     def input(self, type_: ArrayType, name: str = "", value: Any = None) -> Tracer:
         """A new input of the graph."""
@@ -256,6 +261,8 @@ class Trace:
         if isinstance(x, Tracer):
             if x.owner is self:
                 return x.atom
+            if _STATE.replaced is not None and id(x) in _STATE.replaced:
+                return self.lift(_STATE.replaced[id(x)])
             if not x.owner.is_open:
                 raise ended_trace_error(x)
             return self._capture(x, x.type)
@@ -284,36 +291,49 @@ class Trace:
 
     def record(self, op: Op, inputs: Sequence[Any]) -> list[Tracer]:
         """Append `op(inputs)`, or find it among the known equations; its outputs as tracers."""
+        if op.has_rule and self.differentiates:
+            return list(op.record_in(self, inputs))
         atoms = tuple(map(self.lift, inputs))
         if self.known is not None:
             found = self.known.get((op, atoms))
             if found is not None:
                 return [Tracer(self, var, self.values.get(var)) for var in found]
         source = _STATE.source or user_source(3)
-        if self.with_values:
+        if self.differentiates:
             results = self._run(op, atoms, source)
-            outputs = tuple([Var(type_of(x)) for x in results])
-            self.values.update(zip(outputs, results, strict=True))
-        else:
-            results = ()
-            try:
-                types = op.infer(*[a.type for a in atoms])
-            except JitmlError as error:
-                raise error.located(source) from None
-            outputs = tuple([Var(t) for t in types])
+            return self.append(op, atoms, [type_of(x) for x in results], results, source)
+        try:
+            types = op.infer(*[a.type for a in atoms])
+        except JitmlError as error:
+            raise error.located(source) from None
+        return self.append(op, atoms, types, None, source)
+
+    def append(
+        self,
+        op: Op,
+        atoms: tuple[Atom, ...],
+        types: Sequence[ArrayType],
+        values: Sequence[Any] | None,
+        source: Source,
+    ) -> list[Tracer]:
+        """Take the equation `op(atoms)` in, whose outputs have `types`, and these `values` where
+        they are at hand.
+        """
+        outputs = tuple([Var(t) for t in types])
         self.eqns.append(Eqn(op, atoms, outputs, source))
         if self.known is not None:
             self.known[(op, atoms)] = outputs
-        if not self.with_values:
+        if values is None:
             return [Tracer(self, var) for var in outputs]
-        return [Tracer(self, var, value) for var, value in zip(outputs, results, strict=True)]
+        self.values.update(zip(outputs, values, strict=True))
+        return [Tracer(self, var, value) for var, value in zip(outputs, values, strict=True)]
 
     def _run(self, op: Op, atoms: Sequence[Atom], source: Source) -> Sequence[Any]:
         """The values of an equation, at the level around this trace."""
         known = self.values
         arguments = [known.get(a, a) if type(a) is Var else a for a in atoms]
         before = calling.recorder, _STATE.source
-        calling.recorder, _STATE.source = self._around, source
+        calling.recorder, _STATE.source = self.around, source
         try:
             return bind(op, *arguments)
         finally:
@@ -332,7 +352,7 @@ class Trace:
         return Traced(graph, tuple(value for _, value in captured), self.values)
 
 
-class _level:  # a scope; a class, for a generator costs more than what runs in it
+class at_level:  # a scope; a class, for a generator costs more than what runs in it
     """A scope in which `trace` is the current trace of the thread."""
 
     __slots__ = ("_before", "_trace")
@@ -348,14 +368,14 @@ class _level:  # a scope; a class, for a generator costs more than what runs in 
         calling.recorder = self._before
 
 
-class _Recording(_level):
+class _Recording(at_level):
     """The scope of `Trace.recording`."""
 
     __slots__ = ()
     _trace: Trace
 
     def __enter__(self) -> None:
-        self._trace._around = calling.recorder
+        self._trace.around = calling.recorder
         super().__enter__()
 
     def __exit__(self, *_: object) -> None:
@@ -364,20 +384,40 @@ class _Recording(_level):
 
 
 class using_source:
-    """A scope whose equations come from `source`: transforms replay equations under it."""
+    """A scope whose equations come from `source`: transforms replay equations under it. With None
+    they come from the line that runs.
+    """
 
     __slots__ = ("_before", "_source")
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source | None) -> None:
         self._source = source
 
     def __enter__(self) -> None:
         self._before = _STATE.source
-        if self._source:
+        if self._source or self._source is None:
             _STATE.source = self._source
 
     def __exit__(self, *_: object) -> None:
         _STATE.source = self._before
+
+
+@contextmanager
+def replacing(tracers: Sequence[Any], values: Sequence[Any]) -> Iterator[None]:
+    """A scope in which `values` (but for None) stand for `tracers`, whose traces may have ended."""
+    before = _STATE.replaced
+    pairs = zip(tracers, values, strict=True)
+    known = {id(old): new for old, new in pairs if new is not None and old is not new}
+    _STATE.replaced = {**(before or {}), **known}
+    try:
+        yield
+    finally:
+        _STATE.replaced = before
+
+
+def replacement(tracer: Tracer) -> Any | None:
+    """What stands for `tracer` now, or None."""
+    return None if _STATE.replaced is None else _STATE.replaced.get(id(tracer))
 
 
 @contextmanager
@@ -452,7 +492,7 @@ def outside_traces() -> Iterator[None]:
     if calling.recorder is not None:
         _STATE.suspended = calling.recorder
     try:
-        with _level(None):
+        with at_level(None):
             yield
     finally:
         _STATE.suspended = before

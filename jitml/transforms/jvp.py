@@ -30,6 +30,19 @@ def jvp(graph: Graph, has_tangent: Sequence[bool]) -> Jvp:
     Before: `graph f(%x) { %y = sin %x; return %y }`
     After:  `graph f.jvp(%x, %x_t) { %y = sin %x; %c = cos %x; %t = mul %x_t, %c; return %y, %t }`
     """
+    pushed, captures = open_jvp(graph, has_tangent)
+    if captures:
+        raise TransformError(
+            "a derivative rule inside of a loop or branch uses an array that it does not get as an "
+            "argument",
+            hint="pass the array to the function as an argument, with a zero cotangent",
+            source=next((e.source for e in graph.eqns if e.op.has_rule), None),
+        )
+    return pushed
+
+
+def open_jvp(graph: Graph, has_tangent: Sequence[bool]) -> tuple[Jvp, tuple[Any, ...]]:
+    """As `jvp`, with the arrays that rules of users capture: the last inputs of the graph."""
     tangent_inputs = [v for v, has in zip(graph.inputs, has_tangent, strict=True) if has]
     nonzero: list[bool] = []
 
@@ -43,7 +56,7 @@ def jvp(graph: Graph, has_tangent: Sequence[bool]) -> Jvp:
     variables = [*graph.inputs, *tangent_inputs]
     names = [v.name for v in graph.inputs] + [tangent_name(v.name) for v in tangent_inputs]
     traced = trace_graph(pushed, [v.type for v in variables], f"{graph.name}.jvp", names)
-    return Jvp(traced.graph, tuple(nonzero))
+    return Jvp(traced.graph, tuple(nonzero)), traced.captures
 
 
 def tangent_name(name: str) -> str:

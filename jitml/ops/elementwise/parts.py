@@ -8,7 +8,7 @@ import numpy as np
 
 from jitml.ir.dtypes import complex_dtype, is_complex
 from jitml.ops.elementwise.arithmetic import add, div, mul, neg, sub
-from jitml.ops.elementwise.comparison import eq
+from jitml.ops.elementwise.comparison import eq, ge
 from jitml.ops.elementwise.conversion import convert
 from jitml.ops.elementwise.selection import select
 from jitml.ops.kinds import Row, Traced, full_like, make_complex, real_part_dtype, zeros_like
@@ -60,7 +60,8 @@ def _absolute(x: Any) -> Any:
 
 def _abs_slope(t: Traced, y: Traced, x: Traced) -> Traced:
     if not is_complex(type_of(x).dtype):
-        return mul(t, sign(x))
+        # 1 at 0, as in JAX.
+        return mul(t, select(ge(x, 0), full_like(x, 1), full_like(x, -1)))
     # Towards the direction of x: Re(conj(x) t) / |x|, and 0 at 0.
     safe = select(eq(y, 0), full_like(y, 1), y)
     return div(add(mul(real(x), real(t)), mul(imag(x), imag(t))), safe)

@@ -1,0 +1,161 @@
+"""Solutions of equations, with the derivatives that the implicit function theorem gives:
+`custom_root` and `custom_linear_solve`.
+
+How a solution is found is the user's business, and is not differentiated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jitml.closures import Closed, close
+from jitml.custom_calls import failure
+from jitml.custom_derivatives import custom_jvp
+from jitml.differentiation import jvp, linear_transpose, stop_gradient
+from jitml.ir.dtypes import is_inexact
+from jitml.ir.errors import ShapeError, TreeError
+from jitml.ops.elementwise import neg, sub
+from jitml.trace.core import type_of
+from jitml.transforms.values import as_value, float0_zeros, zeros
+from jitml.tree import map as tree_map
+from jitml.tree_structure import flatten
+
+Solve = Callable[[Callable[..., Any], Any], Any]
+
+
+def custom_root(
+    f: Callable[..., Any],
+    initial_guess: Any,
+    solve: Solve,
+    tangent_solve: Solve,
+    has_aux: bool = False,
+) -> Any:
+    """The x for which `f(x)` is zero, as `solve(f, initial_guess)` finds it, differentiable in what
+    `f` closes over.
+
+    `tangent_solve(g, y)` solves the linear equation `g(x) = y`.
+
+    >>> import jitml
+    >>> def root(a):
+    ...     def newton(f, x):
+    ...         for _ in range(20):
+    ...             x = x - f(x) / jitml.grad(f)(x)
+    ...         return x
+    ...     return custom_root(lambda x: x * x - a, 1.0, newton, lambda g, y: y / g(1.0))
+    >>> print(jitml.grad(root)(4.0))
+    0.25
+    """
+    closed, captures = _opened(close(f, (initial_guess,)))
+    _check_same("custom_root: f(initial_guess)", closed, initial_guess)
+
+    def at(parameters: Any) -> Callable[[Any], Any]:
+        return lambda x: closed(parameters, x)
+
+    def result(parameters: Any, guess: Any) -> tuple[Any, Any]:
+        found = solve(at(parameters), guess)
+        return found if has_aux else (found, None)
+
+    function = custom_jvp(result)
+
+    @function.defjvp
+    def rule(primals: Any, tangents: Any) -> Any:
+        parameters, guess = primals
+        x, aux = function(parameters, guess)
+        _, slope = jvp(lambda *p: closed(p, x), tuple(parameters), tuple(tangents[0]))
+
+        def linear(v: Any) -> Any:
+            return jvp(at(parameters), (x,), (v,))[1]
+
+        dx = tree_map(lambda t: neg(as_value(t)), tangent_solve(linear, slope))
+        return (x, aux), (dx, tree_map(_zero, aux))
+
+    guess = stop_gradient(initial_guess)
+    x, aux = function(captures, guess)
+    return (x, aux) if has_aux else x
+
+
+def custom_linear_solve(
+    matvec: Callable[..., Any],
+    b: Any,
+    solve: Solve,
+    transpose_solve: Solve | None = None,
+    symmetric: bool = False,
+    has_aux: bool = False,
+) -> Any:
+    """The x for which `matvec(x)` is `b`, as `solve(matvec, b)` finds it, differentiable in `b` and
+    in what `matvec` closes over.
+
+    Reverse mode needs `transpose_solve(vecmat, y)`, where `vecmat` is the transpose of `matvec`, or
+    `symmetric`.
+
+    >>> import jitml
+    >>> def divide(a, b):
+    ...     return custom_linear_solve(lambda x: a * x, b, lambda f, y: y / f(1.0), symmetric=True)
+    >>> print(jitml.grad(divide)(2.0, 6.0))
+    -1.5
+    """
+    closed, captures = _opened(close(matvec, (b,)))
+    _check_same("custom_linear_solve: matvec(b)", closed, b)
+    back = solve if symmetric and transpose_solve is None else transpose_solve
+
+    def vecmat(parameters: Any) -> Callable[[Any], Any]:
+        return lambda y: linear_transpose(lambda x: closed(parameters, x), b)(y)[0]
+
+    def matvec_at(parameters: Any) -> Callable[[Any], Any]:
+        return lambda x: closed(parameters, x)
+
+    forward = _solver(matvec_at, solve, has_aux)
+    if back is not None:
+        backward = _solver(matvec_at if symmetric else vecmat, back, has_aux)
+        forward.transposed = lambda parameters, ct: backward(parameters, ct[0])[0]
+        backward.transposed = lambda parameters, ct: forward(parameters, ct[0])[0]
+    x, aux = forward(captures, b)
+    return (x, aux) if has_aux else x
+
+
+def _solver(
+    operator: Callable[[Any], Callable[[Any], Any]], solve: Solve, has_aux: bool
+) -> custom_jvp:
+    """The function of parameters and right side that solves a linear equation."""
+
+    def linear_solve(parameters: Any, b: Any) -> tuple[Any, Any]:
+        found = solve(operator(parameters), b)
+        return found if has_aux else (found, None)
+
+    function = custom_jvp(linear_solve)
+
+    @function.defjvp
+    def rule(primals: Any, tangents: Any) -> Any:
+        parameters, b = primals
+        x, aux = function(parameters, b)
+        moved = tangents[1]
+        if parameters:
+            _, slope = jvp(lambda *p: operator(p)(x), tuple(parameters), tuple(tangents[0]))
+            moved = tree_map(lambda t, s: sub(as_value(t), as_value(s)), moved, slope)
+        return (x, aux), (function(parameters, moved)[0], tree_map(_zero, aux))
+
+    return function
+
+
+def _opened(closed: Closed) -> tuple[Closed, list[Any]]:
+    """A function, and apart from it what it captured."""
+    return closed._replace(captures=()), list(closed.captures)
+
+
+def _zero(x: Any) -> Any:
+    type_ = type_of(as_value(x))
+    return zeros(type_) if is_inexact(type_.dtype) else float0_zeros(type_.shape)
+
+
+def _check_same(what: str, closed: Closed, like: Any) -> None:
+    """Raise unless a function's result is like its argument."""
+    leaves, structure = flatten(like)
+    if closed.result != structure:
+        raise failure(
+            f"{what} has structure {closed.result}, the argument {structure}", kind=TreeError
+        )
+    wanted = [type_of(as_value(x)).shape for x in leaves]
+    found = [t.shape for t in closed.graph.output_types]
+    if found != wanted:
+        raise failure(f"{what} has shapes {found}, the argument {wanted}", kind=ShapeError)
