@@ -10,7 +10,6 @@ when one fails is every place walked anew from its root, and compared by type an
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import CellType
 from typing import Any, TypeAlias
@@ -18,6 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from jitml_runtime import Array
+from jitml_runtime.packing import key_of
 
 Get: TypeAlias = Callable[[Any, Any], Any]
 Check: TypeAlias = "tuple[Get, Any, Any, Any]"
@@ -318,5 +318,5 @@ def content_token(array: Any, _: Any) -> tuple[Any, ...]:
     values = np.asarray(array)
     data = values.tobytes()
     if len(data) > _SMALL_BYTES:
-        data = hashlib.blake2b(data).digest()
+        data = key_of(data)
     return (values.dtype, values.shape, getattr(array, "weak_type", False), data)

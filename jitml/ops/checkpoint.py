@@ -7,22 +7,16 @@ from the first: to common subexpression elimination its outputs are not its inpu
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from jitml.ir.graph import Atom, Eqn, Graph, Literal, Var
+from jitml.ir.dependencies import live_eqns, split_eqns
+from jitml.ir.graph import Eqn, Graph, Var
 from jitml.ir.op import Op, Traced, Undefined
 from jitml.ir.types import ArrayType
-from jitml.ops.custom import (
-    HostObject,
-    Transform,
-    Values,
-    check_body,
-    evaluate_graph,
-    record_call,
-    transpose_graph,
-)
+from jitml.ops.control import spread
+from jitml.ops.custom import Call, HostObject, Transform, Values, record_call, transpose_graph
 from jitml.trace.core import bind
 from jitml.trace.inline import inline
 
@@ -47,27 +41,16 @@ class Policy(HostObject):
 
 
 @dataclass(frozen=True)
-class Checkpoint(Op):
+class Checkpoint(Call):
     """Call `body`; a derivative keeps its inputs and what `policy` says, and computes the rest
     again. With `barrier`, nothing outside of the body is taken for the same as something inside.
     """
 
     name = "checkpoint"
     has_rule = True
-    takes_transforms = True
-    body: Graph
     policy: Policy
     prevent_cse: bool
     barrier: bool = False
-
-    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        return check_body(self.name, self.body, types)
-
-    def value(self, *arrays: Any) -> tuple[Any, ...]:
-        return evaluate_graph(self.body, arrays)
-
-    def expand(self, *inputs: Traced) -> Values:
-        return inline(self.body, inputs)
 
     def record_in(self, trace: Any, inputs: Values) -> Values:
         return record_call(trace, self, self._push, (), inputs)
@@ -87,8 +70,8 @@ class Checkpoint(Op):
         count = len(self.body.outputs)
         residuals = [[*found[count:], *given][n] for n in split.residuals]
         op = LinearCheckpoint(split.linear, len(residuals), self.policy, self.prevent_cse)
-        slopes = iter(bind(op, *residuals, *(t for t in tangents if t is not None)))
-        return found[:count], [next(slopes) if has else None for has in split.has_tangent]
+        slopes = bind(op, *residuals, *(t for t in tangents if t is not None))
+        return found[:count], spread(slopes, split.has_tangent)
 
     def transpose(  # type: ignore[override]
         self,
@@ -98,37 +81,18 @@ class Checkpoint(Op):
     ) -> Sequence[Traced | None]:
         return transpose_graph(self.body, cotangents, inputs, transform)
 
-    def batch(  # type: ignore[override]
-        self, size: int, inputs: Values, axes: Sequence[int | None], transform: Transform
-    ) -> tuple[Values, Sequence[int | None]]:
-        body, output_axes = transform(self.body, size, axes)
-        return bind(
-            Checkpoint(body, self.policy, self.prevent_cse, self.barrier), *inputs
-        ), output_axes
-
 
 @dataclass(frozen=True)
-class LinearCheckpoint(Op):
+class LinearCheckpoint(Call):
     """The tangents of a checkpointed call: `body` takes `residuals` many values, then tangents.
 
     Its transpose is a checkpointed call, in which values are computed again.
     """
 
     name = "linear_checkpoint"
-    takes_transforms = True
-    body: Graph
     residuals: int
     policy: Policy
     prevent_cse: bool
-
-    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        return check_body(self.name, self.body, types)
-
-    def value(self, *arrays: Any) -> tuple[Any, ...]:
-        return evaluate_graph(self.body, arrays)
-
-    def expand(self, *inputs: Traced) -> Values:
-        return inline(self.body, inputs)
 
     def jvp(  # type: ignore[override]
         self, primals: Values, tangents: Sequence[Traced | None], transform: Transform
@@ -136,8 +100,7 @@ class LinearCheckpoint(Op):
         pushed = transform(self.body, [t is not None for t in tangents])
         found = inline(pushed.graph, [*primals, *(t for t in tangents if t is not None)])
         count = len(self.body.outputs)
-        slopes = iter(found[count:])
-        return found[:count], [next(slopes) if has else None for has in pushed.has_tangent]
+        return found[:count], spread(found[count:], pushed.has_tangent)
 
     def transpose(  # type: ignore[override]
         self,
@@ -145,26 +108,15 @@ class LinearCheckpoint(Op):
         inputs: Sequence[Traced | Undefined],
         transform: Transform,
     ) -> Sequence[Traced | None]:
-        linear = [isinstance(x, Undefined) for x in inputs]
-        back = transform(self.body, linear, [ct is not None for ct in cotangents])
-        fixed = [x for x in inputs if not isinstance(x, Undefined)]
-        op = Checkpoint(back.graph, self.policy, self.prevent_cse, self.prevent_cse)
-        found = iter(bind(op, *fixed, *(ct for ct in cotangents if ct is not None)))
-        has = iter(back.has_cotangent)
-        return [next(found) if is_linear and next(has) else None for is_linear in linear]
+        def again(graph: Graph, values: Values) -> Values:
+            return bind(Checkpoint(graph, self.policy, self.prevent_cse, self.prevent_cse), *values)
 
-    def batch(  # type: ignore[override]
-        self, size: int, inputs: Values, axes: Sequence[int | None], transform: Transform
-    ) -> tuple[Values, Sequence[int | None]]:
-        body, output_axes = transform(self.body, size, axes)
-        return bind(replace(self, body=body), *inputs), output_axes
+        return transpose_graph(self.body, cotangents, inputs, transform, again)
 
 
 @dataclass(frozen=True)
-class Barrier(Op):
-    """The inputs, taken for values of which nothing is known."""
-
-    name = "barrier"
+class _Identity(Op):
+    """The inputs, for what they mean to a transform or a policy."""
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         return types
@@ -189,35 +141,21 @@ class Barrier(Op):
 
 
 @dataclass(frozen=True)
-class CheckpointName(Op):
+class Barrier(_Identity):
+    """The inputs, taken for values of which nothing is known."""
+
+    name = "barrier"
+
+
+@dataclass(frozen=True)
+class CheckpointName(_Identity):
     """The input, under a name that policies speak of."""
 
     name = "checkpoint_name"
     label: str
 
-    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        return types
-
-    def value(self, *arrays: Any) -> tuple[Any, ...]:
-        return arrays
-
     def expand(self, *inputs: Traced) -> Values:
         return inputs
-
-    def jvp(
-        self, primals: Values, tangents: Sequence[Traced | None]
-    ) -> tuple[Values, Sequence[Traced | None]]:
-        return bind(self, *primals), tangents
-
-    def transpose(
-        self, cotangents: Sequence[Traced | None], inputs: Sequence[Traced | Undefined]
-    ) -> Sequence[Traced | None]:
-        return cotangents
-
-    def batch(
-        self, size: int, inputs: Values, axes: Sequence[int | None]
-    ) -> tuple[Values, Sequence[int | None]]:
-        return bind(self, *inputs), axes
 
 
 # ---- what is kept --------------------------------------------------------------------------------
@@ -249,15 +187,15 @@ def _split_body(body: Graph, policy: Policy, has_tangent: tuple[bool, ...]) -> S
     count, moving = len(body.inputs), sum(has_tangent)
     primals = (*graph.inputs[:count], *graph.inputs[count + moving :])
     tangents = graph.inputs[count : count + moving]
-    early, late = _by_dependency(graph, tangents)
+    early, late = split_eqns(graph.eqns, primals)
     moved = {*tangents, *(v for eqn in late for v in eqn.outputs)}
     outputs, slopes = graph.outputs[: len(body.outputs)], graph.outputs[len(body.outputs) :]
     flags = iter([a in moved for a in slopes])
     slopes = tuple([a for a in slopes if a in moved])
-    late = _needed(late, slopes)
+    late = live_eqns(late, slopes)
     again, kept = _recomputed(early, late, policy)
     results = (*outputs, *kept)
-    known = Graph(f"{body.name}.known", primals, tuple(_needed(early, results)), results)
+    known = Graph(f"{body.name}.known", primals, tuple(live_eqns(early, results)), results)
     eqns = (*again, *late)
     used = {a for eqn in eqns for a in eqn.inputs}
     available = [*kept, *primals]
@@ -269,19 +207,6 @@ def _split_body(body: Graph, policy: Policy, has_tangent: tuple[bool, ...]) -> S
 
 
 _split_known_body = functools.lru_cache(maxsize=256)(_split_body)
-
-
-def _by_dependency(graph: Graph, tangents: Iterable[Var]) -> tuple[list[Eqn], list[Eqn]]:
-    """The equations that primals alone determine, and the others."""
-    moved: set[Atom] = set(tangents)
-    early, late = [], []
-    for eqn in graph.eqns:
-        if moved.isdisjoint(eqn.inputs):
-            early.append(eqn)
-        else:
-            late.append(eqn)
-            moved.update(eqn.outputs)
-    return early, late
 
 
 def _recomputed(
@@ -300,14 +225,3 @@ def _recomputed(
             again.append(eqn)
             needed.update(eqn.inputs)
     return again[::-1], kept
-
-
-def _needed(eqns: Sequence[Eqn], outputs: Iterable[Atom]) -> list[Eqn]:
-    """The equations that `outputs` depend on, in order."""
-    needed = {a for a in outputs if not isinstance(a, Literal)}
-    found: list[Eqn] = []
-    for eqn in reversed(eqns):
-        if not needed.isdisjoint(eqn.outputs):
-            found.append(eqn)
-            needed.update(a for a in eqn.inputs if not isinstance(a, Literal))
-    return found[::-1]

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from jitml.ir.dependencies import live_eqns, split_eqns
 from jitml.ir.errors import ShapeError
 from jitml.ir.graph import Graph, Literal, Var
 from jitml.ir.op import Op
@@ -165,23 +166,16 @@ def reordered(graph: Graph, order: Sequence[int], outputs: Sequence[int]) -> Gra
 
 def needed_inputs(graph: Graph, outputs: Iterable[int]) -> set[int]:
     """The numbers of the inputs that some outputs, given by number, depend on."""
-    needed: set[Any] = {graph.outputs[n] for n in outputs}
-    for eqn in reversed(graph.eqns):
-        if not needed.isdisjoint(eqn.outputs):
-            needed.update(eqn.inputs)
+    wanted = [graph.outputs[n] for n in outputs]
+    needed = {*wanted, *(a for eqn in live_eqns(graph.eqns, wanted) for a in eqn.inputs)}
     return {n for n, var in enumerate(graph.inputs) if var in needed}
 
 
 def restricted(graph: Graph, inputs: Iterable[int], outputs: Iterable[int]) -> Graph:
     """The graph with only these inputs and outputs, and the equations that they need."""
     kept = tuple(graph.outputs[n] for n in outputs)
-    needed: set[Any] = set(kept)
-    eqns = []
-    for eqn in reversed(graph.eqns):
-        if not needed.isdisjoint(eqn.outputs):
-            needed.update(eqn.inputs)
-            eqns.append(eqn)
-    return Graph(graph.name, tuple(graph.inputs[n] for n in inputs), tuple(eqns[::-1]), kept)
+    eqns = tuple(live_eqns(graph.eqns, kept))
+    return Graph(graph.name, tuple(graph.inputs[n] for n in inputs), eqns, kept)
 
 
 def hoist(graph: Graph, constants: Sequence[Traced], outputs: Sequence[int]) -> dict[int, Traced]:
@@ -189,20 +183,11 @@ def hoist(graph: Graph, constants: Sequence[Traced], outputs: Sequence[int]) -> 
     alone: the same at every step, computed here once.
     """
     known: dict[Any, Traced] = dict(zip(graph.inputs, constants, strict=False))
-    fixed: set[Any] = set(known)
-    eqns = []
-    for eqn in graph.eqns:
-        if all(isinstance(a, Literal) or a in fixed for a in eqn.inputs):
-            fixed.update(eqn.outputs)
-            eqns.append(eqn)
+    eqns, _ = split_eqns(graph.eqns, known)
+    fixed = {*known, *(v for eqn in eqns for v in eqn.outputs)}
     atoms = {n: graph.outputs[n] for n in outputs}
     wanted = [n for n, atom in atoms.items() if isinstance(atom, Literal) or atom in fixed]
-    needed: set[Any] = {atoms[n] for n in wanted}
-    for eqn in reversed(eqns):
-        if not needed.isdisjoint(eqn.outputs):
-            needed.update(eqn.inputs)
-    for eqn in eqns:
-        if not needed.isdisjoint(eqn.outputs):
-            found = replay(eqn, [known.get(a, a) for a in eqn.inputs])
-            known.update(zip(eqn.outputs, found, strict=True))
+    for eqn in live_eqns(eqns, [atoms[n] for n in wanted]):
+        found = replay(eqn, [known.get(a, a) for a in eqn.inputs])
+        known.update(zip(eqn.outputs, found, strict=True))
     return {n: known.get(atoms[n], atoms[n]) for n in wanted}

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
-import numpy as np
-
 from jitml.ir.dtypes import is_inexact
 from jitml.ir.errors import ArgumentError, DifferentiationError, ShapeError
-from jitml.ir.graph import Graph, Literal
+from jitml.ir.graph import Graph
 from jitml.ir.op import Op, Traced, Undefined
 from jitml.ir.text import PARAMETER_CLASSES
 from jitml.ir.types import ArrayType
-from jitml.ops.elementwise import convert
+from jitml.ops.control import at_front, build, evaluate, flags_where, retyped, spread
 from jitml.ops.kinds import full_of
 from jitml.ops.layout import batch_to_front, move_axis
 from jitml.ops.reduction import reduce_sum
@@ -79,7 +77,33 @@ class Rule(HostObject):
 
 
 @dataclass(frozen=True)
-class CustomCall(Op):
+class Call(Op):
+    """A call of `body`, with derivatives of its own."""
+
+    takes_transforms = True
+    body: Graph
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        if tuple(types) != self.body.input_types:
+            given, wanted = _listed(types), _listed(self.body.input_types)
+            raise ShapeError(f"{self.name}: inputs {given}, the body's {wanted}")
+        return self.body.output_types
+
+    def value(self, *arrays: Any) -> tuple[Any, ...]:
+        return tuple(evaluate(self.body, arrays))
+
+    def expand(self, *inputs: Traced) -> Values:
+        return inline(self.body, inputs)
+
+    def batch(  # type: ignore[override]
+        self, size: int, inputs: Values, axes: Sequence[int | None], transform: Transform
+    ) -> tuple[Values, Sequence[int | None]]:
+        body, output_axes = transform(self.body, size, axes)
+        return bind(replace(self, body=body), *inputs), output_axes
+
+
+@dataclass(frozen=True)
+class CustomCall(Call):
     """Call `body`, whose derivative `rule` tells.
 
     The first inputs, `captures` many, are what the function and its rule close over.
@@ -87,19 +111,8 @@ class CustomCall(Op):
 
     name = "custom_call"
     has_rule = True
-    takes_transforms = True
-    body: Graph
     rule: Rule
     captures: int
-
-    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        return check_body(self.name, self.body, types)
-
-    def value(self, *arrays: Any) -> tuple[Any, ...]:
-        return evaluate_graph(self.body, arrays)
-
-    def expand(self, *inputs: Traced) -> Values:
-        return inline(self.body, inputs)
 
     def record_in(self, trace: Any, inputs: Values) -> Values:
         count = self.captures
@@ -152,7 +165,7 @@ class CustomCall(Op):
             outputs = inline(found.graph, values)
             return _at_front(size, outputs, found.axes, types)
 
-        body = closed_graph(stacked, [type_of(x) for x in inputs], found.graph.name)
+        body = build(stacked, [type_of(x) for x in inputs], found.graph.name)
         batched = _BatchedRule(self, size, tuple(axes), transform)
         rule = Rule(self.rule.name, batched, batched.pull if self.rule.pull else None)
         return bind(CustomCall(body, rule, self.captures), *inputs), [0] * len(types)
@@ -188,9 +201,9 @@ class _BatchedRule:
             return [*outputs, *(t for t in found if t is not None)]
 
         moving = [t is not None for t in tangents]
-        types = [*inputs, *_chosen(inputs[count:], moving)]
+        types = [*inputs, *flags_where(inputs[count:], moving)]
         traced = trace_graph(example, types, self.call.rule.name)
-        axes = [*self.axes, *_chosen(self.axes[count:], moving), *[None] * len(traced.captures)]
+        axes = [*self.axes, *flags_where(self.axes[count:], moving), *[None] * len(traced.captures)]
         batched = self.transform(traced.graph, self.size, axes)
         values = [*captured, *primals, *(t for t in tangents if t is not None), *traced.captures]
         results = inline(batched.graph, values)
@@ -293,8 +306,8 @@ class CustomTangents(Op):
             full_of(type_of(x), 0) if t is None else t
             for x, t in zip(primals[first:], tangents[first:], strict=True)
         ]
-        slopes = iter(inline(self.linear, [*captured, *moving]))
-        return outputs, [next(slopes) if has else None for has in self.has_tangent]
+        slopes = inline(self.linear, [*captured, *moving])
+        return outputs, spread(slopes, self.has_tangent)
 
     def batch(  # type: ignore[override]
         self, size: int, inputs: Values, axes: Sequence[int | None], transform: Transform
@@ -306,7 +319,7 @@ class CustomTangents(Op):
             slopes = inline(found.graph, values)
             return _at_front(size, slopes, found.axes, self.linear.output_types)
 
-        linear = closed_graph(stacked, found.graph.input_types, found.graph.name)
+        linear = build(stacked, found.graph.input_types, found.graph.name)
         outputs = [batch_to_front(size, x, a) for x, a in zip(inputs, axes, strict=True)][:count]
         op = CustomTangents(linear, self.captures, self.has_tangent)
         return bind(op, *outputs, *inputs[count:]), [0] * count
@@ -358,10 +371,8 @@ class CustomPullback(Op):
         seeds = [
             full_of(t, 0) if ct is None else ct for ct, t in zip(cotangents, types, strict=True)
         ]
-        found = iter(inline(self.backward, [*inputs[: self.residuals], *seeds]))
-        return [None] * self.residuals + [
-            next(found) if has else None for has in self.has_cotangent
-        ]
+        found = inline(self.backward, [*inputs[: self.residuals], *seeds])
+        return [*[None] * self.residuals, *spread(found, self.has_cotangent)]
 
     def batch(  # type: ignore[override]
         self, size: int, inputs: Values, axes: Sequence[int | None], transform: Transform
@@ -374,7 +385,7 @@ class CustomPullback(Op):
             outputs = inline(found.graph, values)
             return _at_front(size, outputs, found.axes, self.backward.output_types)
 
-        backward = closed_graph(stacked, found.graph.input_types, found.graph.name)
+        backward = build(stacked, found.graph.input_types, found.graph.name)
         tangents = [batch_to_front(size, x, a) for x, a in zip(inputs, axes, strict=True)][count:]
         op = CustomPullback(backward, count, self.has_cotangent)
         return bind(op, *inputs[:count], *tangents), [0] * len(types)
@@ -383,37 +394,21 @@ class CustomPullback(Op):
 # ---- graphs and values ---------------------------------------------------------------------------
 
 
-def retyped(x: Traced, type_: ArrayType) -> Traced:
-    """`x` with the weakness of `type_`, whose shape and dtype it has."""
-    return x if type_of(x) == type_ else convert(x, type_.dtype, type_.weak)
-
-
-def check_body(name: str, body: Graph, types: Sequence[ArrayType]) -> tuple[ArrayType, ...]:
-    """The types that a call of `body` gives; raises unless these are those of its inputs."""
-    if tuple(types) != body.input_types:
-        raise ShapeError(f"{name}: inputs {_listed(types)}, the body's {_listed(body.input_types)}")
-    return body.output_types
-
-
-def closed_graph(
-    function: Callable[..., Sequence[Any]], types: Sequence[ArrayType], name: str
-) -> Graph:
-    """The graph of a function that uses nothing but its arguments."""
-    return trace_graph(function, types, name).graph
-
-
 def transpose_graph(
     graph: Graph,
     cotangents: Sequence[Traced | None],
     inputs: Sequence[Traced | Undefined],
     transform: Transform,
+    call: Callable[[Graph, Values], Values] = inline,
 ) -> list[Traced | None]:
-    """Cotangents of the undefined ones among the inputs of a call of `graph`."""
+    """Cotangents of the undefined ones among the inputs of a call of `graph`; `call` runs its
+    transpose.
+    """
     linear = [isinstance(x, Undefined) for x in inputs]
     given = [ct is not None for ct in cotangents]
     back = transform(graph, linear, given)
     fixed = [x for x in inputs if not isinstance(x, Undefined)]
-    found = iter(inline(back.graph, [*fixed, *(ct for ct in cotangents if ct is not None)]))
+    found = iter(call(back.graph, [*fixed, *(ct for ct in cotangents if ct is not None)]))
     has = iter(back.has_cotangent)
     return [next(found) if is_linear and next(has) else None for is_linear in linear]
 
@@ -422,30 +417,8 @@ def _at_front(
     size: int, outputs: Values, axes: Sequence[int | None], types: Sequence[ArrayType]
 ) -> list[Traced]:
     """Outputs stacked along their first axis, with the weakness of `types`."""
-    found = []
-    for x, axis, type_ in zip(outputs, axes, types, strict=True):
-        front = batch_to_front(size, x, axis)
-        found.append(retyped(front, type_of(front).with_dtype(type_.dtype, type_.weak)))
-    return found
-
-
-def _chosen(items: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
-    return [x for x, flag in zip(items, flags, strict=True) if flag]
+    return [at_front(size, *row) for row in zip(outputs, axes, types, strict=True)]
 
 
 def _listed(types: Sequence[ArrayType]) -> str:
     return ", ".join(map(str, types)) or "none"
-
-
-def evaluate_graph(graph: Graph, arrays: Sequence[Any]) -> tuple[Any, ...]:
-    """The outputs of a graph by the ops' NumPy meaning."""
-    known: dict[Any, Any] = dict(zip(graph.inputs, arrays, strict=True))
-
-    def read(atom: Any) -> Any:
-        if isinstance(atom, Literal):
-            return np.asarray(atom.value).astype(atom.type.dtype)
-        return known[atom]
-
-    for eqn in graph.eqns:
-        known.update(zip(eqn.outputs, eqn.op.value(*map(read, eqn.inputs)), strict=True))
-    return tuple(map(read, graph.outputs))

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from jitml.ir.dependencies import live_eqns
 from jitml.ir.errors import InternalError
 from jitml.ir.graph import Atom, Graph, Var
 from jitml.trace.core import Trace, Tracer
-from jitml.transforms.dce import dce, live_eqns
+from jitml.transforms.dce import dce
 from jitml.transforms.jvp import push_forward, tangent_name
 from jitml.transforms.partial_eval import partial_eval
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from jitml.ir.dependencies import live_eqns, split_eqns
 from jitml.ir.graph import Atom, Eqn, Graph, Literal, Var
-from jitml.transforms.dce import live_eqns
 
 # Cheaper to make again than to keep.
 _FREE = frozenset({"broadcast_in_dim", "iota"})
@@ -38,7 +38,7 @@ def partial_eval(graph: Graph, known: Sequence[bool]) -> PartialEval:
     """
     known_inputs = [v for v, k in zip(graph.inputs, known, strict=True) if k]
     unknown_inputs = [v for v, k in zip(graph.inputs, known, strict=True) if not k]
-    early, late = _partition(graph, known_inputs)
+    early, late = split_eqns(graph.eqns, known_inputs)
     at_hand = {*known_inputs, *(v for eqn in early for v in eqn.outputs)}
 
     def has(atom: Atom) -> bool:
@@ -56,20 +56,6 @@ def partial_eval(graph: Graph, known: Sequence[bool]) -> PartialEval:
         Graph(f"{graph.name}.unknown", (*residuals, *unknown_inputs), tuple(late), tuple(outputs)),
         is_known,
     )
-
-
-def _partition(graph: Graph, known_inputs: Sequence[Var]) -> tuple[list[Eqn], list[Eqn]]:
-    """The equations that known inputs determine, and the others."""
-    at_hand = set(known_inputs)
-    early: list[Eqn] = []
-    late: list[Eqn] = []
-    for eqn in graph.eqns:
-        if all(isinstance(a, Literal) or a in at_hand for a in eqn.inputs):
-            early.append(eqn)
-            at_hand.update(eqn.outputs)
-        else:
-            late.append(eqn)
-    return early, late
 
 
 def _remade(early: Sequence[Eqn], late: Sequence[Eqn], has: Callable[[Atom], bool]) -> list[Eqn]:

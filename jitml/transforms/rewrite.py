@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitml.ir.dependencies import live_eqns
 from jitml.ir.dtypes import BOOL, COMPLEX64, FLOAT32, INT32, kind
 from jitml.ir.graph import Atom, Eqn, Graph, Literal, Var
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
 from jitml.trace.core import Trace, Tracer, bind, trace_graph
 from jitml.trace.numbers import literal
-from jitml.transforms.dce import live_eqns
 
 
 class Match:
