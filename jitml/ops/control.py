@@ -155,6 +155,21 @@ def split(items: Sequence[T], *counts: int) -> list[list[T]]:
     return [*groups, list(items[start:])]
 
 
+def fixpoint(
+    flags: Sequence[bool], attempt: Callable[[list[bool]], tuple[T, Sequence[bool]]]
+) -> tuple[list[bool], T]:
+    """Flags of carries, with those that one step sets for the next set too, and what `attempt`
+    made of them: it is tried, and the flags that it tells are added, until there are no more.
+    """
+    flags = list(flags)
+    while True:
+        result, found = attempt(flags)
+        grown = [a or b for a, b in zip(flags, found, strict=True)]
+        if grown == flags:
+            return flags, result
+        flags = grown
+
+
 def reordered(graph: Graph, order: Sequence[int], outputs: Sequence[int]) -> Graph:
     """The graph with its inputs in another order, and some of its outputs."""
     inputs = tuple([graph.inputs[n] for n in order])

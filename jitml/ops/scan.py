@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jitml.ir.dependencies import split_eqns
 from jitml.ir.errors import DifferentiationError, ShapeError
 from jitml.ir.graph import Graph, Literal
 from jitml.ir.op import Op, Undefined
@@ -21,6 +22,7 @@ from jitml.ops.control import (
     check_inputs,
     check_same,
     evaluate,
+    fixpoint,
     flags_where,
     hoist,
     names_of,
@@ -125,14 +127,22 @@ class Scan(Control):
         """Which inputs have a tangent, once carries that get one at some step are counted in; and
         the body so transformed.
         """
-        while True:
-            pushed = transform(self.body, tuple(flags))
-            grown = list(flags)
-            for k in range(self.carries):
-                grown[self.constants + k] |= pushed.has_tangent[k]
-            if grown == flags:
-                return flags, pushed
-            flags = grown
+
+        def attempt(flags: tuple[bool, ...]) -> tuple[Any, Sequence[bool]]:
+            pushed = transform(self.body, flags)
+            return pushed, pushed.has_tangent[: self.carries]
+
+        return self._grown(flags, attempt)
+
+    def _grown(
+        self,
+        flags: Sequence[bool],
+        attempt: Callable[[tuple[bool, ...]], tuple[Any, Sequence[bool]]],
+    ) -> tuple[list[bool], Any]:
+        """`fixpoint` for flags of all inputs."""
+        constants, carries, slices = self.groups(flags)
+        carries, result = fixpoint(carries, lambda moving: attempt((*constants, *moving, *slices)))
+        return [*constants, *carries, *slices], result
 
     def _starts(
         self, primals: Values, tangents: Sequence[Traced | None], flags: Sequence[bool]
@@ -278,30 +288,27 @@ class Scan(Control):
         """Which inputs of the body are linear, once carries that become so at some step are counted
         in (they start from zeros).
         """
-        while True:
-            moving = {v for v, flag in zip(self.body.inputs, linear, strict=True) if flag}
-            for eqn in self.body.eqns:
-                if not moving.isdisjoint(eqn.inputs):
-                    moving.update(eqn.outputs)
-            grown = list(linear)
-            for k, atom in enumerate(self.body.outputs[: self.carries]):
-                grown[self.constants + k] |= not isinstance(atom, Literal) and atom in moving
-            if grown == linear:
-                return linear
-            linear = grown
+
+        def attempt(flags: tuple[bool, ...]) -> tuple[None, Sequence[bool]]:
+            inputs = self.body.inputs
+            _, moved = split_eqns(self.body.eqns, flags_where(inputs, [not flag for flag in flags]))
+            moving = {*flags_where(inputs, flags), *(v for eqn in moved for v in eqn.outputs)}
+            return None, [a in moving for a in self.body.outputs[: self.carries]]
+
+        return self._grown(linear, attempt)[0]
 
     def _backward_fixpoint(
         self, linear: Sequence[bool], cotangents: Sequence[Traced | None], transform: Transform
     ) -> tuple[list[bool], Any]:
         """Which outputs of the body have a cotangent at some step, and its transpose for these."""
-        given = [ct is not None for ct in cotangents]
-        while True:
-            back = transform(self.body, tuple(linear), tuple(given))
-            has = self.groups(list(_spread_flags(back.has_cotangent, linear)))[1]
-            grown = [a or b for a, b in zip(given, has, strict=False)] + given[self.carries :]
-            if grown == given:
-                return given, back
-            given = grown
+        carries, rows = split([ct is not None for ct in cotangents], self.carries)
+
+        def attempt(flags: list[bool]) -> tuple[Any, Sequence[bool]]:
+            back = transform(self.body, tuple(linear), (*flags, *rows))
+            return back, self.groups(list(_spread_flags(back.has_cotangent, linear)))[1]
+
+        carries, back = fixpoint(carries, attempt)
+        return [*carries, *rows], back
 
     # ---- batching --------------------------------------------------------------------------------
 
@@ -312,15 +319,12 @@ class Scan(Control):
         axes: Sequence[int | None],
         transform: Transform,
     ) -> tuple[Values, Sequence[int | None]]:
-        flags = [a is not None for a in axes]
-        while True:
-            batched = transform(self.body, size, tuple([0 if flag else None for flag in flags]))
-            grown = list(flags)
-            for k in range(self.carries):
-                grown[self.constants + k] |= batched.axes[k] is not None
-            if grown == flags:
-                break
-            flags = grown
+
+        def attempt(flags: tuple[bool, ...]) -> tuple[Any, Sequence[bool]]:
+            found = transform(self.body, size, tuple([0 if flag else None for flag in flags]))
+            return found, [a is not None for a in found.axes[: self.carries]]
+
+        flags, batched = self._grown([a is not None for a in axes], attempt)
         is_stacked = [
             *self.groups(flags)[1],
             *(a is not None for a in batched.axes[self.carries :]),

@@ -19,6 +19,7 @@ from jitml.ops.control import (
     check_inputs,
     check_same,
     evaluate,
+    fixpoint,
     flags_where,
     needed_inputs,
     or_zeros,
@@ -78,13 +79,12 @@ class While(Control):
         condition_constants, body_constants, carries = self.groups(primals)
         _, constant_slopes, slopes = self.groups(tangents)
         fixed = [t is not None for t in constant_slopes]
-        moving = [t is not None for t in slopes]
-        while True:
-            pushed = transform(self.body, (*fixed, *moving))
-            grown = [a or b for a, b in zip(moving, pushed.has_tangent, strict=True)]
-            if grown == moving:
-                break
-            moving = grown
+
+        def attempt(flags: list[bool]) -> tuple[Any, Sequence[bool]]:
+            found = transform(self.body, (*fixed, *flags))
+            return found, found.has_tangent
+
+        moving, pushed = fixpoint([t is not None for t in slopes], attempt)
         types = [type_of(x) for x in carries]
 
         def step(cs: list[Traced], ks: list[Traced]) -> Values:
@@ -119,19 +119,20 @@ class While(Control):
     def batch(  # type: ignore[override]
         self, size: int, inputs: Values, axes: Sequence[int | None], transform: Transform
     ) -> tuple[Values, Sequence[int | None]]:
-        flags = [a is not None for a in axes]
-        batched = None
-        while True:
-            asked, fixed, moving = self.groups([0 if flag else None for flag in flags])
-            if transform(self.condition, size, (*asked, *moving)).axes[0] is not None:
-                return self._batch_by_element(size, inputs, axes)
-            batched = transform(self.body, size, (*fixed, *moving))
-            grown = [a is not None or b is not None
-                     for a, b in zip(moving, batched.axes, strict=True)]  # fmt: skip
-            before = self.groups(flags)
-            if grown == before[2]:
-                break
-            flags = [*before[0], *before[1], *grown]
+        asked, fixed, moving = self.groups([None if a is None else 0 for a in axes])
+
+        def attempt(flags: list[bool]) -> tuple[Any, Sequence[bool]]:
+            carried = [0 if flag else None for flag in flags]
+            asking = transform(self.condition, size, (*asked, *carried))
+            if asking.axes[0] is not None:
+                return None, flags
+            found = transform(self.body, size, (*fixed, *carried))
+            return (asking.graph, found), [a is not None for a in found.axes]
+
+        grown, made = fixpoint([a is not None for a in moving], attempt)
+        if made is None:
+            return self._batch_by_element(size, inputs, axes)
+        asking, batched = made
         condition_constants, body_constants, carries = self.groups(
             [
                 at_front(size, x, a, type_of(x)) if a is not None else x
@@ -148,7 +149,6 @@ class While(Control):
             rows = zip(inline(batched.graph, [*cs, *ks]), batched.axes, types, grown, strict=True)
             return [at_front(size, x, a, t) if on else x for x, a, t, on in rows]
 
-        asking = transform(self.condition, size, (*asked, *moving)).graph
         found = while_values(
             lambda cs, ks: inline(asking, [*cs, *ks]),
             step,

@@ -23,6 +23,7 @@ from jitml.ops.control import (
     call_known,
     check_inputs,
     evaluate,
+    fixpoint,
     flags_where,
     or_zeros,
     retyped,
@@ -307,14 +308,13 @@ def while_tangents(
     """The outputs of the loop `op`, and their tangents by an op that can be transposed."""
     asked, constants, carries = op.groups(primals)
     _, fixed, moving = op.groups(tangents)
-    flags = [t is not None for t in moving]
     fixed_flags = [t is not None for t in fixed]
-    while True:
-        linear = transform(op.body, (*fixed_flags, *flags))
-        grown = [a or b for a, b in zip(flags, linear.has_tangent, strict=True)]
-        if grown == flags:
-            break
-        flags = grown
+
+    def attempt(flags: list[bool]) -> tuple[Any, Sequence[bool]]:
+        found = transform(op.body, (*fixed_flags, *flags))
+        return found, found.has_tangent
+
+    flags, linear = fixpoint([t is not None for t in moving], attempt)
     count = _count_steps(op, asked, constants, carries)
     outputs = bind(op, *primals)
     types = [v.type for v in op.body.inputs[op.body_constants :]]
