@@ -122,6 +122,16 @@ def test_a_fold_is_not_repeated_for_each_matrix() -> None:
     assert len(instructions(lower_graph(graph))) == 2
 
 
+def test_the_fold_of_a_long_row_is_ended_once() -> None:
+    """Its parts are folded side by side; what combines them is not repeated for each quotient."""
+
+    def normalised(x: Any) -> Any:
+        return e.div(x, along(r.reduce_sum(x, (1,)), x))
+
+    program = lower_graph(graph_of(normalised, (4, 100_000)))
+    assert [step.label for step in instructions(program)] == ["partial", "combine", "div"]
+
+
 @pytest.mark.parametrize("is_view", [False, True])
 def test_what_a_product_reads_is_not_stored_behind_it(
     is_view: bool, monkeypatch: pytest.MonkeyPatch
