@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 os.environ["JITML_CACHE"] = "0"  # no test may find what an earlier run has left
+# A shell lets what it runs in the background ignore Ctrl-C; the tests need it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -17,10 +17,12 @@ import numpy as np
 
 import jitml_runtime
 from jitml.codegen import emit, plan, special
-from jitml.ir.dtypes import is_inexact, real_dtype
+from jitml.ir.dtypes import DType, is_inexact, real_dtype
 from jitml.ir.graph import Eqn, Graph, Literal, Var
+from jitml.ir.nested import nested_graphs
 from jitml.ir.op import Op
 from jitml.ir.text import parse_graph
+from jitml.ops.control import Control
 from jitml.ops.kinds import Reduction
 from jitml.pipeline.compile import compile_graph
 from jitml.trace.core import bind
@@ -103,13 +105,21 @@ def _compare_floats(op: Op, inputs: Sequence[Any], found: Any, wanted: Any) -> N
     a, b = found.astype(wide), wanted.astype(wide)
     finite = np.isfinite(a) & np.isfinite(b)
     scale = np.abs(b)
-    if isinstance(op, Reduction) or op.name in _SUMS:
+    if isinstance(op, Reduction | Control) or op.name in _SUMS:
         # Rounding errors are as large as the largest terms, not as the sum of them.
         scale = scale + _largest([*inputs, b]) ** (2 if op.name in _PRODUCTS else 1)
     error = np.abs(np.where(finite, a, 0) - np.where(finite, b, 0))
-    tolerance = _ROUNDING[real_dtype(found.dtype).itemsize]
-    allowed = tolerance * np.where(finite, np.maximum(scale, 1), 1)
-    assert np.all(error <= allowed), f"{op} differs from its value by {np.max(error)}"
+    allowed = _tolerance(op, found.dtype) * np.where(finite, np.maximum(scale, 1), 1)
+    assert np.all(error <= allowed), f"{op.name} differs from its value by {np.max(error)}: {op}"
+
+
+def _tolerance(op: Op, dtype: DType) -> float:
+    """The rounding error allowed: an op with graphs inside is as rough as its roughest value, and
+    errors grow from step to step.
+    """
+    inside = [v.type.dtype for graph in nested_graphs(op) for v in graph.variables()]
+    rough = min(real_dtype(d).itemsize for d in (dtype, *inside) if is_inexact(d))
+    return _ROUNDING[rough] * (8 if inside else 1)
 
 
 # Ops in which terms may cancel.
