@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from jitml.scopes import ensure_compile_time_eval as ensure_compile_time_eval
     from jitml.trace.core import checking_leaks as checking_leaks
     from jitml.typing import Array as Array
+    from jitml.vectorization import pmap as pmap
     from jitml.vectorization import vmap as vmap
 
 __version__ = "0.1.0"
@@ -98,6 +99,7 @@ _FUNCTIONS = {
     "linearize": "differentiation",
     "memory_stats": "memory",
     "num_threads": "config",
+    "pmap": "vectorization",
     "release_memory": "memory",
     "remat": "ad_checkpoint",
     "value_and_grad": "differentiation",

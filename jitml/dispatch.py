@@ -26,6 +26,7 @@ from jitml.reading import find_places
 from jitml.recording import argument_names, output_leaves
 from jitml.signature import NONE_CHOSEN, Chosen, StaticValue, name_of
 from jitml.stages import Lowered, Traced
+from jitml.trace.axes import named_axes
 from jitml.trace.core import Tracer, collecting_origins, current_trace, trace_graph, type_of
 from jitml.transforms.inline import inline
 from jitml.transforms.values import as_value, is_array_like, literal_value
@@ -85,7 +86,7 @@ class _Call(NamedTuple):
 
     def key(self, types: tuple[TypeKey, ...]) -> Any:
         """What entries are looked up by."""
-        return (self.structure, types, self.static, calling.is_wide)
+        return (self.structure, types, self.static, calling.is_wide, named_axes())
 
 
 class Jitted(Dispatcher):

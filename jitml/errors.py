@@ -21,6 +21,7 @@ from jitml.ir.errors import (
     TracerIntegerConversionError,
     TransformError,
     TreeError,
+    UnboundAxisError,
     UnexpectedTracerError,
 )
 
@@ -43,5 +44,6 @@ __all__ = [
     "TracerIntegerConversionError",
     "TransformError",
     "TreeError",
+    "UnboundAxisError",
     "UnexpectedTracerError",
 ]

@@ -7,13 +7,21 @@ graph executed.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple, NoReturn
 
-from jitml.ir.errors import ArgumentError, AxisError, JitmlError, ShapeError, TreeError
+from jitml.ir.errors import (
+    ArgumentError,
+    AxisError,
+    JitmlError,
+    ShapeError,
+    TransformError,
+    TreeError,
+)
 from jitml.ir.graph import Graph
 from jitml.ir.source import user_source
 from jitml.recording import argument_names, output_leaves
+from jitml.trace.axes import naming_axis
 from jitml.trace.core import trace_graph, type_of
 from jitml.transforms.batch import batch_to
 from jitml.transforms.execute import execute
@@ -35,6 +43,9 @@ def vmap(
 
     `in_axes` tells the axis of each argument (an integer, None for an argument that all share, or a
     tree of these that is a prefix of the arguments), `out_axes` the axis of the results.
+    `axis_name` is what collectives (`lax.psum`, `lax.all_gather`, …) in `fun` call the axis, and
+    `axis_size` its size, for where no argument has it. `spmd_axis_name` is accepted: it would place
+    the axis on devices, and there is one.
 
     >>> import jitml.numpy as jnp
     >>> vmap(lambda row, x: row @ x, in_axes=(0, None))(jnp.ones((2, 3)), jnp.ones(3))
@@ -53,13 +64,32 @@ def vmap(
             "for one argument that is a tree write in_axes=(tree,)",
         )
 
+    _check_name(axis_name, "axis_name")
+    _check_name(spmd_axis_name, "spmd_axis_name")
+
     @functools.wraps(fun, updated=())
     def vmapped(*args: Any, **kwargs: Any) -> Any:
         inputs = _arguments(fun, axes, args, kwargs)
         size = _common_size(inputs, axis_size)
-        return _run(fun, inputs, size, out_axes)
+        return _run(fun, inputs, size, out_axes, axis_name)
 
     return vmapped
+
+
+def pmap(*args: Any, **kwargs: Any) -> NoReturn:
+    """JAX's map over devices: there is one device here, so it raises.
+
+    >>> pmap(lambda x: x + 1)
+    Traceback (most recent call last):
+    ...
+    jitml.ir.errors.TransformError: pmap maps over several devices, and programs run on one
+    ...
+    """
+    raise _failure(
+        TransformError,
+        "pmap maps over several devices, and programs run on one",
+        "jit(vmap(f, axis_name=…)) computes the same; its work is shared by the threads",
+    )
 
 
 class _Arguments(NamedTuple):
@@ -123,7 +153,13 @@ def _common_size(inputs: _Arguments, axis_size: int | None) -> int:
     return next(iter(sizes))
 
 
-def _run(fun: Callable[..., Any], inputs: _Arguments, size: int, out_axes: Any) -> Any:
+def _run(
+    fun: Callable[..., Any],
+    inputs: _Arguments,
+    size: int,
+    out_axes: Any,
+    axis_name: Hashable | None,
+) -> Any:
     """Trace `fun` on one example, batch the graph and run it."""
     result: list[Structure] = []
 
@@ -144,10 +180,11 @@ def _run(fun: Callable[..., Any], inputs: _Arguments, size: int, out_axes: Any) 
         for type_, axis in zip(map(type_of, inputs.mapped), mapped, strict=True)
     ]
     names = [p for p, a in zip(inputs.paths, inputs.axes, strict=True) if a is not None]
-    traced = trace_graph(example, types, getattr(fun, "__name__", ""), names)
+    with naming_axis(axis_name, size):
+        traced = trace_graph(example, types, getattr(fun, "__name__", ""), names)
     wanted = _output_axes(out_axes, result[0], traced.graph)
     axes = (*mapped, *[None] * len(traced.captures))
-    batched = batch_to(traced.graph, size, axes, wanted)
+    batched = batch_to(traced.graph, size, axes, wanted, axis_name)
     for index in batched.unstackable:
         raise _failure(
             AxisError,
@@ -213,6 +250,17 @@ def _check_axes(axes: Any, name: str) -> None:
                 f"vmap: {name} holds {leaf!r}; axes are integers or None",
                 f"{name}=0 maps the first axis",
             )
+
+
+def _check_name(name: Any, option: str) -> None:
+    try:
+        hash(name)
+    except TypeError:
+        raise _failure(
+            ArgumentError,
+            f"vmap: {option} is a {type(name).__name__}, which cannot be hashed",
+            "a name is a string, say",
+        ) from None
 
 
 def _failure(kind: type[JitmlError], message: str, hint: str = "") -> JitmlError:

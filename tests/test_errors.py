@@ -102,6 +102,8 @@ CASES: dict[str, Callable[[], Any]] = {
     "in_axes_range": lambda: vmap(add, in_axes=(0, 1))(X, X),
     "in_axes_count": lambda: vmap(add, in_axes=(0,))(X, X),
     "in_axes_sizes": lambda: vmap(add)(X, jnp.ones(4)),
+    "axis_unbound": lambda: vmap(lambda x: jitml.lax.psum(x, "j"), axis_name="i")(X),
+    "axis_unbound_in_jit": lambda: jit(lambda x: jitml.lax.pmean(x, "i"))(X),
     "tree_map": lambda: jitml.tree.map(add, {"a": 1, "b": 2}, {"a": 1, "c": 2}),
     "compiled_type": lambda: jit(double).lower(X).compile()(MATRIX),
     "compiled_tree": lambda: jit(double).lower(X).compile()(X, X),

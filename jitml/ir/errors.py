@@ -44,6 +44,10 @@ class AxisError(JitmlError, ValueError, IndexError):
     """An axis out of range, or given twice."""
 
 
+class UnboundAxisError(JitmlError, NameError):
+    """A collective over an axis that no vmap around it names."""
+
+
 class OutOfBoundsError(JitmlError, IndexError):
     """An index outside its axis."""
 

@@ -154,7 +154,9 @@ class Cond(Control):
         self, size: int, inputs: Values, axes: Sequence[int | None], transform: Transform
     ) -> tuple[Values, Sequence[int | None]]:
         (index, *operands), (index_axis, *operand_axes) = inputs, axes
-        if index_axis is not None and not all(map(_is_harmless, self.branches)):
+        # Elements that talk to each other go through all branches together.
+        is_joint = any(map(transform.speaks_of_axis, self.branches))
+        if index_axis is not None and not (is_joint or all(map(_is_harmless, self.branches))):
             return self._batch_by_element(size, inputs, axes)
         batched = [transform(branch, size, tuple(operand_axes)) for branch in self.branches]
         types = self.branches[0].output_types

@@ -23,7 +23,7 @@ from jitml.ops.layout import batch_to_front
 from jitml.trace.core import trace_graph, type_of
 from jitml.trace.inline import replay
 
-Transform = Callable[..., Any]
+Transform = Any  # called with a graph; that of `batch` also tells of collectives
 T = TypeVar("T")
 
 

@@ -22,11 +22,12 @@ from jitml.ops.control import at_front, build, evaluate, flags_where, retyped, s
 from jitml.ops.kinds import full_of
 from jitml.ops.layout import batch_to_front, move_axis
 from jitml.ops.reduction import reduce_sum
+from jitml.trace.axes import naming_axis
 from jitml.trace.core import Trace, at_level, bind, current_source, trace_graph, type_of
 from jitml.trace.inline import inline
 from jitml.trace.rules import Push, apply_rule, closed_over_error, is_moving, lowered_argument
 
-Transform = Callable[..., Any]
+Transform = Any  # called with a graph; that of `batch` also tells the name of its axis
 Values = Sequence[Traced]
 # (captured values, inputs, cotangents of outputs) -> cotangents of the undefined inputs.
 Pull = Callable[
@@ -202,7 +203,8 @@ class _BatchedRule:
 
         moving = [t is not None for t in tangents]
         types = [*inputs, *flags_where(inputs[count:], moving)]
-        traced = trace_graph(example, types, self.call.rule.name)
+        with naming_axis(self.transform.axis_name, self.size):
+            traced = trace_graph(example, types, self.call.rule.name)
         axes = [*self.axes, *flags_where(self.axes[count:], moving), *[None] * len(traced.captures)]
         batched = self.transform(traced.graph, self.size, axes)
         values = [*captured, *primals, *(t for t in tangents if t is not None), *traced.captures]
@@ -236,7 +238,8 @@ class _BatchedRule:
 
         outputs = self.call.body.output_types
         own = [*types[:count], *(types[count + n] for n in known), *(outputs[n] for n in given)]
-        traced = trace_graph(example, own, self.call.rule.name)
+        with naming_axis(self.transform.axis_name, self.size):
+            traced = trace_graph(example, own, self.call.rule.name)
         axes = [*self.axes[:count], *(self.axes[count + n] for n in known), *[0] * len(given)]
         batched = self.transform(traced.graph, self.size, [*axes, *[None] * len(traced.captures)])
         values = [*captured, *(inputs[n] for n in known), *(cotangents[n] for n in given)]

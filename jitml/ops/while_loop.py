@@ -29,7 +29,10 @@ from jitml.ops.control import (
     split,
     spread,
 )
+from jitml.ops.elementwise import select
 from jitml.ops.kinds import Traced
+from jitml.ops.layout import batch_to_front, broadcast_in_dim
+from jitml.ops.reduction import reduce_or
 from jitml.ops.scan import scan_values
 from jitml.trace.core import bind, type_of
 from jitml.trace.inline import inline
@@ -131,6 +134,8 @@ class While(Control):
 
         grown, made = fixpoint([a is not None for a in moving], attempt)
         if made is None:
+            if any(map(transform.speaks_of_axis, (self.condition, self.body))):
+                return self._batch_in_step(size, inputs, axes, transform)
             return self._batch_by_element(size, inputs, axes)
         asking, batched = made
         condition_constants, body_constants, carries = self.groups(
@@ -158,6 +163,51 @@ class While(Control):
             batched.graph.name,
         )
         return found, [0 if on else None for on in grown]
+
+    def _batch_in_step(
+        self, size: int, inputs: Values, axes: Sequence[int | None], transform: Transform
+    ) -> tuple[Values, Sequence[int | None]]:
+        """All elements together, as they talk to each other, until the last has ended; one that
+        has ended keeps its carries.
+        """
+        asked, fixed, _ = self.groups([None if a is None else 0 for a in axes])
+        types = self.body.output_types
+        carried = [0] * len(types)
+        asking = transform(self.condition, size, (*asked, *carried))
+        batched = transform(self.body, size, (*fixed, *carried))
+        placed = [
+            x if a is None else at_front(size, x, a, type_of(x))
+            for x, a in zip(inputs, axes, strict=True)
+        ]
+        condition_constants, body_constants, carries = self.groups(placed)
+        stacked = [a is not None for a in self.groups(axes)[2]]
+        starts = [
+            at_front(size, x, 0 if on else None, t)
+            for x, t, on in zip(carries, types, stacked, strict=True)
+        ]
+
+        def goes_on(cs: Values, ks: Values) -> Traced:
+            (holds,) = inline(asking.graph, [*cs, *ks])
+            return batch_to_front(size, holds, asking.axes[0])
+
+        def step(cs: list[Traced], ks: list[Traced]) -> Values:
+            own, shared = split(cs, len(condition_constants))
+            holds = goes_on(own, ks)
+            rows = zip(inline(batched.graph, [*shared, *ks]), batched.axes, types, ks, strict=True)
+            return [
+                select(_along_rows(holds, old), at_front(size, x, a, t), old)
+                for x, a, t, old in rows
+            ]
+
+        found = while_values(
+            lambda cs, ks: [reduce_or(goes_on(cs, ks), (0,))],
+            step,
+            condition_constants,
+            [*condition_constants, *body_constants],
+            starts,
+            batched.graph.name,
+        )
+        return found, carried
 
     def _batch_by_element(
         self, size: int, inputs: Values, axes: Sequence[int | None]
@@ -264,3 +314,9 @@ def while_values(
         len(body_constants),
     )
     return bind(op, *condition_constants, *body_constants, *carries)
+
+
+def _along_rows(flags: Traced, x: Traced) -> Traced:
+    """One flag for each row of `x`, for each of its elements."""
+    shape = type_of(x).shape
+    return flags if len(shape) == 1 else broadcast_in_dim(flags, shape, (0,))

@@ -31,6 +31,7 @@ from jitml.ir.graph import Atom, Eqn, Graph, Literal, Var
 from jitml.ir.op import Op
 from jitml.ir.source import NOWHERE, Source, user_frame, user_source
 from jitml.ir.types import ArrayType
+from jitml.trace.axes import without_axes
 from jitml.trace.numbers import is_number, literal
 from jitml_runtime import Array, calling
 
@@ -492,7 +493,7 @@ def outside_traces() -> Iterator[None]:
     if calling.recorder is not None:
         _STATE.suspended = calling.recorder
     try:
-        with at_level(None):
+        with at_level(None), without_axes():
             yield
     finally:
         _STATE.suspended = before

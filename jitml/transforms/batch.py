@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 from jitml.ir.errors import TransformError
 from jitml.ir.graph import Eqn, Graph
+from jitml.ir.nested import nested_graphs
+from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
+from jitml.ops.collectives import Collective
 from jitml.ops.movement import broadcast_in_dim, move_axis
 from jitml.trace.core import trace_graph, type_of, using_source
 from jitml.transforms.inline import name_value, replay
@@ -23,9 +26,11 @@ class Batched(NamedTuple):
     axes: tuple[int | None, ...]
 
 
-def batch(graph: Graph, size: int, axes: Sequence[int | None]) -> Batched:
+def batch(
+    graph: Graph, size: int, axes: Sequence[int | None], axis_name: Hashable | None = None
+) -> Batched:
     """`graph` over `size` stacked inputs: input k has an extra axis at `axes[k]`, or is shared
-    (None).
+    (None). Collectives over the axis `axis_name` become operations on stacked values.
 
     Before: `graph f(%x: f32[3], %y: f32[3]) { %z = add %x, %y; return %z }`
     After:  `graph f.batch(%x: f32[8,3], %y: f32[8,3]) { %z: f32[8,3] = add %x, %y; return %z }`
@@ -33,7 +38,7 @@ def batch(graph: Graph, size: int, axes: Sequence[int | None]) -> Batched:
     found: list[int | None] = []
 
     def stacked(*values: Any) -> list[Any]:
-        outputs, output_axes = batch_values(graph, size, values, axes)
+        outputs, output_axes = batch_values(graph, size, values, axes, axis_name)
         found.extend(output_axes)
         return outputs
 
@@ -51,18 +56,23 @@ def with_axis(type_: ArrayType, size: int, axis: int | None) -> ArrayType:
 
 
 def batch_values(
-    graph: Graph, size: int, values: Sequence[Any], axes: Sequence[int | None]
+    graph: Graph,
+    size: int,
+    values: Sequence[Any],
+    axes: Sequence[int | None],
+    axis_name: Hashable | None = None,
 ) -> tuple[list[Any], list[int | None]]:
     """Replay `graph` on stacked values; outputs and the axes along which they are stacked."""
+    transform = Batching(axis_name)
     known: dict[Any, Any] = dict(zip(graph.inputs, values, strict=True))
     along: dict[Any, int | None] = dict(zip(graph.inputs, axes, strict=True))
     for eqn in graph.eqns:
         inputs = [known.get(a, a) for a in eqn.inputs]
         input_axes = [along.get(a) for a in eqn.inputs]
-        if all(a is None for a in input_axes):
+        if all(a is None for a in input_axes) and not _speaks_of(eqn.op, axis_name):
             outputs: Sequence[Any] = replay(eqn, inputs)
         else:
-            outputs, output_axes = _apply_rule(eqn, size, inputs, input_axes)
+            outputs, output_axes = _apply_rule(eqn, size, inputs, input_axes, transform)
             along.update(zip(eqn.outputs, output_axes, strict=True))
             for var, x in zip(eqn.outputs, outputs, strict=True):
                 name_value(x, var.name)
@@ -70,8 +80,37 @@ def batch_values(
     return [known.get(a, a) for a in graph.outputs], [along.get(a) for a in graph.outputs]
 
 
+class Batching:
+    """`batch` along an axis of this name, as rules of ops with graphs inside are given it."""
+
+    __slots__ = ("axis_name",)
+
+    def __init__(self, axis_name: Hashable | None) -> None:
+        self.axis_name = axis_name
+
+    def __call__(self, graph: Graph, size: int, axes: Sequence[int | None]) -> Batched:
+        return batch(graph, size, axes, self.axis_name)
+
+    def speaks_of_axis(self, graph: Graph) -> bool:
+        """Whether there are collectives over the axis in `graph`."""
+        return any(_speaks_of(eqn.op, self.axis_name) for eqn in graph.eqns)
+
+
+def _speaks_of(op: Op, axis_name: Hashable | None) -> bool:
+    """Whether the op is a collective over the axis, or has one inside."""
+    if axis_name is None:
+        return False
+    if isinstance(op, Collective):
+        return op.axis_name == axis_name
+    return any(_speaks_of(eqn.op, axis_name) for graph in nested_graphs(op) for eqn in graph.eqns)
+
+
 def _apply_rule(
-    eqn: Eqn, size: int, inputs: Sequence[Any], axes: Sequence[int | None]
+    eqn: Eqn,
+    size: int,
+    inputs: Sequence[Any],
+    axes: Sequence[int | None],
+    transform: Batching,
 ) -> tuple[Sequence[Any], Sequence[int | None]]:
     op = eqn.op
     if not op.has("batch"):
@@ -81,8 +120,10 @@ def _apply_rule(
             source=eqn.source,
         )
     with using_source(eqn.source):
+        if isinstance(op, Collective) and op.axis_name == transform.axis_name:
+            return op.gathered(inputs, axes)
         if getattr(op, "takes_transforms", False):
-            return op.batch(size, inputs, axes, batch)  # type: ignore[call-arg]
+            return op.batch(size, inputs, axes, transform)  # type: ignore[call-arg]
         return op.batch(size, inputs, axes)
 
 
@@ -98,13 +139,17 @@ class BatchedTo(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def batch_to(
-    graph: Graph, size: int, axes: tuple[int | None, ...], wanted: tuple[int | None, ...]
+    graph: Graph,
+    size: int,
+    axes: tuple[int | None, ...],
+    wanted: tuple[int | None, ...],
+    axis_name: Hashable | None = None,
 ) -> BatchedTo:
     """As `batch`, with the outputs stacked along the axes `wanted` (None: not stacked)."""
     unstackable: list[int] = []
 
     def stacked(*values: Any) -> list[Any]:
-        outputs, found = batch_values(graph, size, values, axes)
+        outputs, found = batch_values(graph, size, values, axes, axis_name)
         moved = []
         for number, (x, axis, target) in enumerate(zip(outputs, found, wanted, strict=True)):
             if target is None and axis is not None:

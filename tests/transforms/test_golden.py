@@ -9,6 +9,7 @@ from typing import Any
 import golden
 import pytest
 
+import jitml.ops.collectives
 import jitml.ops.contraction
 import jitml.ops.movement
 import jitml.ops.reduction  # noqa: F401  (ops register themselves for the parser)
@@ -24,7 +25,7 @@ from jitml.transforms.transpose import transpose
 
 Graphs = tuple[Graph, ...]
 APPLY: dict[str, Callable[..., Graphs]] = {
-    "batch": lambda g, size, axes: (batch(g, size, axes).graph,),
+    "batch": lambda g, size, axes, name=None: (batch(g, size, axes, name).graph,),
     "cse": lambda g: (cse(g),),
     "dce": lambda g: (dce(g),),
     "jvp": lambda g, has_tangent: (jvp(g, has_tangent).graph,),
