@@ -49,6 +49,7 @@ def rows_of(framework: Any, finish: Callable[[Any], Any]) -> dict[str, Call]:
     step = jit(train_step(jnp))
     state = [{"w": x, "m": y, "v": x} for _ in range(LAYERS)]
     scaled = jit(lambda x, times: x * times, static_argnums=1)
+    below = x < y
     gradient = framework.grad(lambda x: jnp.sum(jnp.sin(x) ** 2))
     return {
         "jit x + 1": lambda: finish(plus_one(x)),
@@ -62,6 +63,9 @@ def rows_of(framework: Any, finish: Callable[[Any], Any]) -> dict[str, Call]:
         "a + 1": lambda: finish(x + 1),
         "a < b": lambda: finish(x < y),
         "-a": lambda: finish(-x),
+        "sin(a)": lambda: finish(jnp.sin(x)),
+        "maximum(a, b)": lambda: finish(jnp.maximum(x, y)),
+        "where(a < b, a, 0)": lambda: finish(jnp.where(below, x, 0.0)),
         "a[3]": lambda: finish(x[3]),
         "a[2:6]": lambda: finish(x[2:6]),
         "a.sum()": lambda: finish(x.sum()),
@@ -73,12 +77,16 @@ def rows_of(framework: Any, finish: Callable[[Any], Any]) -> dict[str, Call]:
 def numpy_rows() -> dict[str, Call]:
     """What of it NumPy does."""
     x, y = np.arange(SIZE, dtype=np.float32), np.ones(SIZE, np.float32)
+    below = x < y
     return {
         "jit x + 1": lambda: x + np.float32(1),
         "a + b": lambda: x + y,
         "a + 1": lambda: x + 1,
         "a < b": lambda: x < y,
         "-a": lambda: -x,
+        "sin(a)": lambda: np.sin(x),
+        "maximum(a, b)": lambda: np.maximum(x, y),
+        "where(a < b, a, 0)": lambda: np.where(below, x, 0.0),
         "a[3]": lambda: x[3],
         "a[2:6]": lambda: x[2:6],
         "a.sum()": lambda: x.sum(),
@@ -93,6 +101,8 @@ def torch_rows() -> dict[str, Call]:
     numpy_x = np.arange(SIZE, dtype=np.float32)
     step = train_step(torch)
     state = [{"w": x, "m": y, "v": x} for _ in range(LAYERS)]
+
+    below = x < y
 
     def gradient() -> Any:
         z = x.clone().requires_grad_()
@@ -110,6 +120,9 @@ def torch_rows() -> dict[str, Call]:
         "a + 1": lambda: x + 1,
         "a < b": lambda: x < y,
         "-a": lambda: -x,
+        "sin(a)": lambda: torch.sin(x),
+        "maximum(a, b)": lambda: torch.maximum(x, y),
+        "where(a < b, a, 0)": lambda: torch.where(below, x, 0.0),
         "a[3]": lambda: x[3],
         "a[2:6]": lambda: x[2:6],
         "a.sum()": lambda: x.sum(),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from jitml import printing
-from jitml.eager import binary_operator, unary_operator
+from jitml.eager import operation
 from jitml.ir.errors import JitmlError
 from jitml.numpy import (
     arithmetic,
@@ -85,15 +85,14 @@ def _operator(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             return NotImplemented
         return function(x, y)
 
+    apply.__name__ = function.__name__
     return apply
 
 
-def _short_cut(name: str, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """An operator on arrays at hand; quotients and powers depend on which number stands there."""
-    if name == "divmod":
-        return _operator(function)
-    takes_numbers = name in _COMPARISON or name in ("add", "subtract", "multiply", "divide")
-    return binary_operator(name, function, _operator(function), takes_numbers)
+def _at_hand(name: str, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """An operator of arrays at hand; which integer is the exponent of a power matters."""
+    apply = _operator(function)
+    return apply if name == "divmod" else operation(apply, name != "matmul", name == "power")
 
 
 def _reflected(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -125,13 +124,13 @@ def _setitem(x: Any, index: Any, value: Any) -> None:
     )
 
 
-def _at_hand(x: Any, wanted: str) -> Any:
+def _concrete(x: Any, wanted: str) -> Any:
     return x.concrete(wanted) if isinstance(x, Tracer) else x
 
 
 def _item(x: Any, *args: int) -> Any:
     """The one element, or the element at a position, as a Python number."""
-    values = np.asarray(_at_hand(x, "a Python number"))
+    values = np.asarray(_concrete(x, "a Python number"))
     return (values.astype(np.float32) if _is_bfloat(x) else values).item(*args)
 
 
@@ -141,7 +140,7 @@ def _is_bfloat(x: Any) -> bool:
 
 def _tolist(x: Any) -> Any:
     """The elements as nested lists of Python numbers."""
-    values = np.asarray(_at_hand(x, "a Python list"))
+    values = np.asarray(_concrete(x, "a Python list"))
     return (values.astype(np.float32) if _is_bfloat(x) else values).tolist()
 
 
@@ -304,10 +303,9 @@ def _install_shared() -> None:
 
 OPERATORS: dict[str, Callable[..., Any]] = {
     **{
-        name: _short_cut(name, function)
-        for name, (_, function) in {**_BINARY, **_COMPARISON}.items()
+        name: _at_hand(name, function) for name, (_, function) in {**_BINARY, **_COMPARISON}.items()
     },
-    **{name: unary_operator(name, function) for name, (_, function) in _UNARY.items()},
+    **{name: function for name, (_, function) in _UNARY.items()},
     "getitem": _getitem,
     "contains": _contains,
     "iter": _iterate,

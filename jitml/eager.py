@@ -11,106 +11,64 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jitml.ir.dtypes import DType, is_bool, is_inexact
-from jitml.ir.errors import IntegerOverflowError
-from jitml.ir.types import ArrayType
+from jitml.ir.errors import JitmlError
 from jitml.pipeline.cache import Cache
-from jitml.trace.core import array_type, current_trace, trace_graph
-from jitml.trace.numbers import DEFAULT_DTYPES, literal
-from jitml_runtime import (
-    Array,
-    Callee,
-    Dispatcher,
-    calling,
-    forget_operations,
-    install_operation,
-)
+from jitml.trace.core import array_type, trace_graph
+from jitml.trace.numbers import DEFAULT_DTYPES
+from jitml_runtime import Array, Callee, Dispatcher, Operation, calling, forget_operations
 
 if TYPE_CHECKING:
     from jitml.pipeline.compile import Compiled
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-
-class _Operation:
-    """The compiled kernels of one operator; the runtime is told of each that is asked for."""
-
-    def __init__(self, name: str, function: Callable[..., Any], takes_numbers: bool) -> None:
-        self._name = name
-        self._function = function
-        self._takes_numbers = takes_numbers
-        self._compiled: Cache[tuple[Any, ...], Compiled] = Cache(self._compile, 4096)
-        _KEPT.append(self._compiled)
-
-    def __call__(self, *operands: Array) -> Any:
-        compiled = self._compiled((DEFAULT_DTYPES.is_wide, *map(array_type, operands)))
-        install_operation(self._name, operands, compiled._executable, self._takes_numbers)
-        return compiled.run(operands)[0]
-
-    def _compile(self, key: tuple[Any, ...]) -> Compiled:
-        from jitml.pipeline.compile import compile_graph
-
-        name = getattr(self._function, "__name__", self._name)
-        return compile_graph(trace_graph(lambda *xs: [self._function(*xs)], key[1:], name).graph)
+# ---- functions of arrays alone -----------------------------------------------------------------
 
 
-def unary_operator(name: str, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`function`, with a short cut for arrays at hand."""
-    operation = _Operation(name, function, takes_numbers=False)
+def operation(
+    function: Function, takes_numbers: bool = True, keeps_integer: bool = False
+) -> Function:
+    """Decorator: on arrays at hand (three at most) the function runs as one kernel.
 
-    def apply(x: Any) -> Any:
-        return function(x) if current_trace() is not None else operation(x)
-
-    return apply
-
-
-def binary_operator(
-    name: str, function: Callable[[Any, Any], Any], slow: Callable[[Any, Any], Any], numbers: bool
-) -> Callable[[Any, Any], Any]:
-    """`slow`, with a short cut to compiled `function` for two arrays and, if it takes `numbers`, an
-    array and a number.
+    If it `takes_numbers`, a Python number beside arrays may be an array of their dtype as well;
+    one that `keeps_integer` depends on which integer its last argument is. It must not check what
+    the arrays hold.
     """
-    operation = _Operation(name, function, numbers)
-
-    def apply(x: Any, y: Any) -> Any:
-        if current_trace() is not None:
-            return slow(x, y)
-        left = x if type(x) is Array else _as_array(x, y) if numbers else None
-        right = y if type(y) is Array else _as_array(y, x) if numbers else None
-        return slow(x, y) if left is None or right is None else operation(left, right)
-
-    return apply
+    made: Any = Operation(function, _run_unknown, takes_numbers, keeps_integer)
+    return made  # type: ignore[no-any-return]
 
 
-def _as_array(y: Any, x: Any) -> Array | None:
-    """A Python number as a weak array of the dtype of `x`; None where the two have another dtype
-    together.
+def _run_unknown(operation: Operation, *operands: Any) -> Any:
+    """The result of an operation; the runtime is told of the program."""
+    types = [array_type(x) if type(x) is Array else x for x in operands]
+    compiled = _PROGRAMS((operation, DEFAULT_DTYPES.is_wide, *types))
+    if compiled is False:
+        return NotImplemented
+    operation.install(operands, compiled.executable)
+    return compiled.run([x for x in operands if type(x) is Array])[0]
+
+
+def _compile(key: tuple[Any, ...]) -> Compiled | bool:
+    """What an operation does to operands of these types, compiled; False where it raises an error,
+    which the function itself tells.
     """
-    if type(x) is not Array:
-        return None
-    kind, dtype = type(y), x.dtype
-    fits = is_inexact(dtype) if kind is float else kind is int and not is_bool(dtype)
-    if not fits or (x.weak_type and dtype != DEFAULT_DTYPES.of(kind)):
-        return None
+    from jitml.pipeline.compile import compiled_graph
+
+    operation, _, *types = key
+    function = operation.__wrapped__
+    kept = [x for x in types if type(x) is int]
+    types = types[: len(types) - len(kept)]
+    name = getattr(function, "__name__", "")
     try:
-        return _NUMBERS((y or repr(y), kind, dtype))
-    except IntegerOverflowError:  # which the operation itself may know how to avoid
-        return None
+        return compiled_graph(trace_graph(lambda *xs: [function(*xs, *kept)], types, name).graph)
+    except (JitmlError, TypeError, ValueError):
+        return False
 
 
-def _number(key: tuple[Any, type, DType]) -> Array:
-    """The array of a number, which is told as text where it is 0 (0.0 is equal to -0.0)."""
-    from jitml.pipeline.compile import number_array
-
-    y, kind, dtype = key
-    return number_array(literal(kind(y), ArrayType(dtype, (), True)))
+_PROGRAMS: Cache[tuple[Any, ...], Any] = Cache(_compile, 4096)
 
 
-_NUMBERS: Cache[tuple[Any, type, DType], Array] = Cache(_number, 1024)
-_KEPT: list[Cache[tuple[Any, ...], Compiled]] = []
-
-
-# ---- functions ---------------------------------------------------------------------------------
+# ---- functions of one array and options --------------------------------------------------------
 
 
 class _Function(Dispatcher):
@@ -148,7 +106,7 @@ class _Function(Dispatcher):
             traced = trace_graph(lambda x: [function(x, *args[1:], **kwargs)], [type_], name)
         except Exception:  # a mistake, which the function itself tells, or it needs values at hand
             return None
-        return Callee(compiled_graph(traced.graph)._executable, None, traced.captures)
+        return Callee(compiled_graph(traced.graph).executable, None, traced.captures)
 
 
 _FUNCTIONS: list[_Function] = []
@@ -172,7 +130,6 @@ def compiled_at_once(function: Function) -> Function:
 def clear_operations() -> None:
     """Forget every compiled operator and function."""
     forget_operations()
-    for cache in _KEPT:
-        cache.clear()
+    _PROGRAMS.clear()
     for function in _FUNCTIONS:
         function.forget()

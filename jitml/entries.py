@@ -86,7 +86,7 @@ class Entry:
             constants = () if self.guards else self._hidden.constants
             fetch = self.hidden_values if self.guards else None
             self._callee = Callee(
-                compiled._executable,
+                compiled.executable,
                 self.structure.spec,
                 constants,
                 fetch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 from typing import Any
 
@@ -10,13 +11,18 @@ import pytest
 
 import jitml
 import jitml.numpy as jnp
+from jitml.errors import ShapeError
 from jitml.pipeline.compile import STATISTICS
+from jitml_runtime import Array, Operation
 
 OPERATORS = [
     (operator.add, jnp.add),
     (operator.sub, jnp.subtract),
     (operator.truediv, jnp.divide),
+    (operator.floordiv, jnp.floor_divide),
+    (operator.mod, jnp.remainder),
     (operator.ne, jnp.not_equal),
+    (operator.pow, jnp.power),
 ]
 ARRAYS = [
     jnp.asarray(np.array([1, 2, 3], dtype))
@@ -39,7 +45,58 @@ def test_the_short_cut_changes_nothing(wide: bool) -> None:
         for apply, function in OPERATORS:
             for x in ARRAYS:
                 for y in (*NUMBERS, ARRAYS[2], ARRAYS[6], ARRAYS[7]):
-                    assert outcome(apply, x, y) == outcome(function, x, y), (apply, x, y)
+                    plain = outcome(function.__wrapped__, x, y)
+                    for _ in range(2):
+                        assert outcome(apply, x, y) == plain, (apply, x, y)
+                        assert outcome(function, x, y) == plain, (function, x, y)
+
+
+def operations() -> dict[str, Any]:
+    """All functions that run as one kernel on arrays at hand."""
+    found = {}
+    for module in (jnp, jitml.lax, jitml.nn):
+        for name, value in vars(module).items():
+            if type(value) is Operation:
+                found[f"{module.__name__}.{name}"] = value
+    return found
+
+
+def arity(function: Any) -> int:
+    kinds = inspect.signature(function).parameters.values()
+    return sum(p.default is p.empty and p.kind != p.KEYWORD_ONLY for p in kinds)
+
+
+def described(x: Any) -> Any:
+    if not isinstance(x, Array):
+        return repr(x)
+    return (x.dtype, x.shape, x.weak_type, np.asarray(x).tobytes())
+
+
+@pytest.mark.parametrize("name", operations())
+def test_functions_of_arrays_at_hand_are_what_they_were(name: str) -> None:
+    function = operations()[name]
+    count = max(1, arity(function))
+    for first in (ARRAYS[2], ARRAYS[4], ARRAYS[6], ARRAYS[7], 2, 2.5, np.float32(0.5)):
+        for rest in ([first] * (count - 1), [3] * (count - 1), [0.75] * (count - 1)):
+            plain, found = [], []
+            for results, called in ((plain, function.__wrapped__), (found, function)):
+                for _ in range(2):
+                    try:
+                        results.append(described(called(first, *rest)))
+                    except (TypeError, ValueError, OverflowError) as error:
+                        results.append((type(error), str(error).split("\n")[0]))
+            assert found == plain, (first, rest)
+
+
+def test_options_are_heard() -> None:
+    x = jnp.arange(4.0)
+    assert jnp.clip(x, min=1.0, max=2.0).tolist() == jnp.clip(x, 1.0, 2.0).tolist() == [1, 1, 2, 2]
+    assert jnp.clip(x, None, 2).tolist() == [0, 1, 2, 2]
+    assert [a.tolist() for a in jnp.where(x > 1)] == [[2, 3]]
+    assert [a.tolist() for a in jnp.where(x > 2)] == [[3]]
+    assert jnp.dot(x, x, preferred_element_type="float64").dtype == np.float64
+    with pytest.raises(ShapeError, match=r"test_eager.py:\d+ in test_options_are_heard"):
+        jnp.add(x, jnp.ones(3))
 
 
 def test_another_number_needs_no_other_kernel() -> None:

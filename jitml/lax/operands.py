@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from jitml.eager import operation
 from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
 from jitml.numpy.operands import cast, is_number, operand, settle
@@ -50,7 +51,7 @@ def unary(
     def function(x: ArrayLike, *, accuracy: object = None) -> Array:
         return settle(op(operand(x, name)))
 
-    return _documented(function, name, summary, example)  # type: ignore[no-any-return]
+    return operation(_documented(function, name, summary, example))  # type: ignore[no-any-return]
 
 
 def binary(
@@ -61,4 +62,4 @@ def binary(
     def function(x: ArrayLike, y: ArrayLike) -> Array:
         return settle(op(*strict(name, x, y)))
 
-    return _documented(function, name, summary, example)  # type: ignore[no-any-return]
+    return operation(_documented(function, name, summary, example))  # type: ignore[no-any-return]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jitml.numpy as jnp
+from jitml.eager import compiled_at_once, operation
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.numpy.operands import as_axis, as_dtype, fail, floated, operand, settle
 from jitml.ops import elementwise as ew
@@ -26,7 +27,7 @@ def _elementwise(
 
     activation.__name__ = activation.__qualname__ = name
     activation.__doc__ = f"{summary}\n\n    >>> print({call})\n    {result}\n    "
-    return activation
+    return operation(activation)
 
 
 def identity(x: ArrayLike) -> Array:
@@ -38,6 +39,7 @@ def identity(x: ArrayLike) -> Array:
     return jnp.asarray(x)
 
 
+@operation
 def relu(x: ArrayLike) -> Array:
     """x where it is positive, else 0; the derivative at 0 is 0.
 
@@ -48,6 +50,7 @@ def relu(x: ArrayLike) -> Array:
     return jnp.where(value <= 0, jnp.zeros_like(value), value)
 
 
+@operation
 def relu6(x: ArrayLike) -> Array:
     """x kept between 0 and 6.
 
@@ -104,6 +107,7 @@ sparse_sigmoid = _elementwise(
 )  # fmt: skip
 
 
+@compiled_at_once
 def elu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Array:
     """x where it is positive, else alpha · (exp(x) − 1).
 
@@ -115,6 +119,7 @@ def elu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Array:
     return jnp.where(value > 0, value, alpha * jnp.expm1(safe))
 
 
+@compiled_at_once
 def celu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Array:
     """max(x, 0) + alpha · (exp(min(x, 0) / alpha) − 1).
 
@@ -126,6 +131,7 @@ def celu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Array:
     return jnp.where(value > 0, value, alpha * jnp.expm1(jnp.divide(below, alpha)))
 
 
+@operation
 def selu(x: ArrayLike) -> Array:
     """The elu whose outputs keep mean 0 and variance 1.
 
@@ -135,6 +141,7 @@ def selu(x: ArrayLike) -> Array:
     return 1.0507009873554804934193349852946 * elu(x, 1.6732632423543772848170429916717)
 
 
+@compiled_at_once
 def leaky_relu(x: ArrayLike, negative_slope: ArrayLike = 0.01) -> Array:
     """x where it is positive, else a small multiple of it.
 
@@ -145,6 +152,7 @@ def leaky_relu(x: ArrayLike, negative_slope: ArrayLike = 0.01) -> Array:
     return jnp.where(value >= 0, value, negative_slope * value)
 
 
+@compiled_at_once
 def gelu(x: ArrayLike, approximate: bool = True) -> Array:
     """x times the normal distribution function of x, by tanh if `approximate`.
 
@@ -159,6 +167,7 @@ def gelu(x: ArrayLike, approximate: bool = True) -> Array:
     return 0.5 * value * tail
 
 
+@compiled_at_once
 def squareplus(x: ArrayLike, b: ArrayLike = 4) -> Array:
     """(x + √(x² + b)) / 2.
 
@@ -169,6 +178,7 @@ def squareplus(x: ArrayLike, b: ArrayLike = 4) -> Array:
     return 0.5 * (value + jnp.sqrt(value**2 + b))
 
 
+@compiled_at_once
 def glu(x: ArrayLike, axis: int = -1) -> Array:
     """The first half along an axis times the sigmoid of the second.
 
@@ -183,6 +193,7 @@ def glu(x: ArrayLike, axis: int = -1) -> Array:
     return first * sigmoid(second)
 
 
+@operation
 def log1mexp(x: ArrayLike) -> Array:
     """log(1 − exp(−x)) for positive x.
 
@@ -204,6 +215,7 @@ def _shift(x: Any, axis: Axis, mask: ArrayLike | None) -> Any:
     return settle(ew.stop_gradient(operand(top)))
 
 
+@compiled_at_once
 def softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -> Array:
     """exp(x) divided by its sum along axes; elements that `where` leaves out are 0.
 
@@ -215,6 +227,7 @@ def softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -> Ar
     return _inside(grown / jnp.sum(grown, axis, keepdims=True), where, 0)
 
 
+@compiled_at_once
 def log_softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -> Array:
     """log(softmax(x)); elements that `where` leaves out are −∞.
 
@@ -231,6 +244,7 @@ def _inside(x: Any, mask: ArrayLike | None, filler: float) -> Any:
     return x if mask is None else jnp.where(mask, x, filler)
 
 
+@compiled_at_once
 def logsumexp(
     a: ArrayLike,
     axis: Axis = None,
@@ -278,6 +292,7 @@ def logmeanexp(
     return logsumexp(value, axis, keepdims=keepdims, where=where) - jnp.log(count)
 
 
+@compiled_at_once
 def standardize(
     x: ArrayLike,
     axis: Axis = -1,

@@ -6,9 +6,11 @@ remainder round towards minus infinity as Python's do; by 0 they give 0, as NumP
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
+from jitml.eager import operation
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError, DTypeError
 from jitml.ir.graph import Literal
@@ -46,6 +48,7 @@ def _without_bool(name: str, x: Any, y: Any) -> list[Any]:
     return [cast(x, dtypes.INT32) for x in xs] if kind(xs[0]) == "b" else xs
 
 
+@operation
 def add(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The sum; of booleans the logical or.
 
@@ -56,6 +59,7 @@ def add(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle((ew.or_ if kind(x) == "b" else ew.add)(x, y))
 
 
+@operation
 def subtract(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The difference.
 
@@ -69,6 +73,7 @@ def subtract(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle(ew.sub(x, y))
 
 
+@operation
 def multiply(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The product; of booleans the logical and.
 
@@ -79,6 +84,7 @@ def multiply(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle((ew.and_ if kind(x) == "b" else ew.mul)(x, y))
 
 
+@operation
 def divide(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The true quotient; of integers a float.
 
@@ -138,6 +144,7 @@ def _real_pair(name: str, x: Any, y: Any) -> list[Any]:
     return xs
 
 
+@operation
 def floor_divide(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The quotient rounded towards minus infinity.
 
@@ -147,6 +154,7 @@ def floor_divide(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle(_floor_divide(*_real_pair("floor_divide", x, y)))
 
 
+@operation
 def remainder(x: ArrayLike, y: ArrayLike, /) -> Array:
     """What floor_divide leaves; it has the sign of the divisor.
 
@@ -159,6 +167,7 @@ def remainder(x: ArrayLike, y: ArrayLike, /) -> Array:
 mod = remainder
 
 
+@operation
 def fmod(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The remainder with the sign of the dividend, as in C.
 
@@ -187,6 +196,7 @@ def divmod(x: ArrayLike, y: ArrayLike, /) -> tuple[Array, Array]:
 # ---- powers ---------------------------------------------------------------------------------
 
 
+@functools.partial(operation, keeps_integer=True)
 def power(x: ArrayLike, y: ArrayLike, /) -> Array:
     """x to the power y. Integers to integer powers stay integers and wrap.
 
@@ -231,6 +241,7 @@ def _integer_power(x: Any, y: Any) -> Any:
     return ew.select(ew.lt(y, 0), inverse, result)
 
 
+@operation
 def float_power(x: ArrayLike, y: ArrayLike, /) -> Array:
     """x to the power y in floats.
 
@@ -261,6 +272,7 @@ _maximum = _extreme("maximum", ew.maximum, ew.ge)
 _minimum = _extreme("minimum", ew.minimum, ew.le)
 
 
+@operation
 def maximum(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The greater of two; NaN wins.
 
@@ -270,6 +282,7 @@ def maximum(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle(_maximum(x, y))
 
 
+@operation
 def minimum(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The smaller of two; NaN wins.
 
@@ -287,6 +300,7 @@ def _ignoring_nan(name: str, extreme: Callable[..., Any], x: Any, y: Any) -> Arr
     return settle(ew.select(operand(isnan(x)), y, other))
 
 
+@operation
 def fmax(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The greater of two; a number wins over NaN.
 
@@ -296,6 +310,7 @@ def fmax(x: ArrayLike, y: ArrayLike, /) -> Array:
     return _ignoring_nan("fmax", _maximum, x, y)
 
 
+@operation
 def fmin(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The smaller of two; a number wins over NaN.
 
@@ -305,6 +320,7 @@ def fmin(x: ArrayLike, y: ArrayLike, /) -> Array:
     return _ignoring_nan("fmin", _minimum, x, y)
 
 
+@operation
 def clip(
     arr: ArrayLike | None = None,
     /,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from jitml.eager import operation
 from jitml.ir import dtypes
 from jitml.ir.types import ArrayType
 from jitml.numpy.elementwise import imag, real
@@ -41,7 +42,7 @@ def _test(
             return settle(of_float(x))
         return settle(full_of(ArrayType(dtypes.BOOL, type_of(x).shape), of_integer))
 
-    return named(function, name, summary, call, result)
+    return operation(named(function, name, summary, call, result))
 
 
 isnan = _test("isnan", lambda x: ew.ne(x, x), False, "Whether not a number.", "isnan(1.0)", "False")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jitml.eager import operation
 from jitml.ir import dtypes
 from jitml.ir.errors import ShapeError
 from jitml.ir.types import ArrayType
@@ -94,7 +95,7 @@ def _comparison(
     def function(x: ArrayLike, y: ArrayLike, /) -> Array:
         return _compare(name, op, meaning, x, y)
 
-    return named(function, name, summary, call, result)
+    return operation(named(function, name, summary, call, result))
 
 
 equal = _comparison("equal", ew.eq, operator.eq, "x == y.", "equal(1, 1.0)", "True")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from jitml.eager import compiled_at_once, operation
 from jitml.ir import dtypes
 from jitml.ir.errors import DTypeError
 from jitml.ir.types import ArrayType
@@ -151,6 +152,7 @@ def _reciprocal(x: Any) -> Any:
 reciprocal = floating("reciprocal", _reciprocal, "1 / x.", "reciprocal(4.0)", "0.25")
 
 
+@compiled_at_once
 def angle(z: ArrayLike, deg: bool = False) -> Array:
     """The argument of complex numbers, in radians or degrees.
 
@@ -166,6 +168,7 @@ def angle(z: ArrayLike, deg: bool = False) -> Array:
     return settle(ew.mul(result, 180 / math.pi) if deg else result)
 
 
+@operation
 def signbit(x: ArrayLike, /) -> Array:
     """Whether the sign bit is set: −0.0 has one.
 
@@ -180,6 +183,7 @@ def signbit(x: ArrayLike, /) -> Array:
     return settle(ew.lt(x, 0))
 
 
+@compiled_at_once
 def astype(
     x: ArrayLike, dtype: DTypeLike, /, *, copy: bool = False, device: object = None
 ) -> Array:

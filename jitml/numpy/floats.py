@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jitml.eager import operation
 from jitml.ir import dtypes
 from jitml.ir.errors import DTypeError
 from jitml.numpy.arithmetic import clip, pair
@@ -42,6 +43,7 @@ def _ordered(x: Any, y: Any) -> tuple[Any, Any]:
     return ew.select(first, x, y), ew.select(first, y, x)
 
 
+@operation
 def hypot(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The length of the hypotenuse, without overflow on the way.
 
@@ -70,6 +72,7 @@ def _log_of_sum(x: Any, y: Any, scale: float) -> Any:
     return ew.add(high, ew.log1p(ew.exp(gap)))
 
 
+@operation
 def logaddexp(x: ArrayLike, y: ArrayLike, /) -> Array:
     """log(exp(x) + exp(y)), without overflow on the way.
 
@@ -91,6 +94,7 @@ def _principal(x: Any) -> Any:
     return ew.complex_(ew.real(x), ew.sub(angle, ew.mul(turns, math.tau)))
 
 
+@operation
 def logaddexp2(x: ArrayLike, y: ArrayLike, /) -> Array:
     """log2(2^x + 2^y), without overflow on the way.
 
@@ -101,6 +105,7 @@ def logaddexp2(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle(_log_of_sum(x, y, math.log(2)))
 
 
+@operation
 def arctan2(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """The angle of the point (x2, x1), between −π and π.
 
@@ -113,6 +118,7 @@ def arctan2(x1: ArrayLike, x2: ArrayLike, /) -> Array:
 atan2 = arctan2
 
 
+@operation
 def copysign(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The size of x with the sign of y.
 
@@ -124,6 +130,7 @@ def copysign(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle(ew.select(operand(signbit(y)), ew.neg(size), size))
 
 
+@operation
 def nextafter(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The float next to x towards y.
 
@@ -133,6 +140,7 @@ def nextafter(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle(ew.nextafter(*pair("nextafter", x, y, to_inexact=True)))
 
 
+@operation
 def heaviside(x: ArrayLike, y: ArrayLike, /) -> Array:
     """0 below 0, 1 above, and y at 0.
 

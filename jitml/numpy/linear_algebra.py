@@ -10,6 +10,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from jitml.eager import operation
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.ir.types import ArrayType
 from jitml.numpy.arithmetic import multiply, subtract
@@ -66,6 +67,7 @@ def _scaled(x: Any, y: Any, preferred: DTypeLike | None) -> Any:
     return result if preferred is None else cast(result, as_dtype(preferred))
 
 
+@operation
 def dot(
     a: ArrayLike,
     b: ArrayLike,
@@ -114,6 +116,7 @@ def _transposed_hint(x: ArrayType, y: ArrayType) -> str:
     return "the last axis of the first must be as long as the second last (or only) of the second"
 
 
+@operation
 def matmul(
     a: ArrayLike,
     b: ArrayLike,
@@ -190,6 +193,7 @@ def vecmat(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     return squeeze(matmul(expand_dims(conj(x1), -2), x2), -2)
 
 
+@operation
 def vdot(
     a: ArrayLike,
     b: ArrayLike,
@@ -235,6 +239,7 @@ def vecdot(
     return squeeze(product, (-2, -1))
 
 
+@operation
 def inner(
     a: ArrayLike,
     b: ArrayLike,
@@ -256,6 +261,7 @@ def inner(
     return settle(contract(x, y, axes, precision=precision, preferred=preferred_element_type))
 
 
+@operation
 def outer(a: ArrayLike, b: ArrayLike, out: None = None) -> Array:
     """The products of all pairs of elements.
 

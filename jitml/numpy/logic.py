@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jitml.eager import operation
 from jitml.ir import dtypes
 from jitml.ir.errors import DTypeError
 from jitml.numpy.arithmetic import pair
@@ -37,7 +38,7 @@ def _logical(name: str, op: Binary, summary: str, call: str, result: str) -> Bin
     def function(x: ArrayLike, y: ArrayLike, /) -> Array:
         return settle(op(*_truths(name, x, y)))
 
-    return named(function, name, summary, call, result)
+    return operation(named(function, name, summary, call, result))
 
 
 logical_and = _logical(
@@ -51,6 +52,7 @@ logical_xor = _logical(
 )
 
 
+@operation
 def logical_not(x: ArrayLike, /) -> Array:
     """Whether false.
 
@@ -79,7 +81,7 @@ def _bitwise(name: str, op: Binary, summary: str, call: str, result: str) -> Bin
     def function(x: ArrayLike, y: ArrayLike, /) -> Array:
         return settle(op(*_bits(name, x, y)))
 
-    return named(function, name, summary, call, result)
+    return operation(named(function, name, summary, call, result))
 
 
 bitwise_and = _bitwise("bitwise_and", ew.and_, "The bits that both have.", "bitwise_and(6, 3)", "2")
@@ -91,6 +93,7 @@ bitwise_xor = _bitwise(
 )
 
 
+@operation
 def invert(x: ArrayLike, /) -> Array:
     """All bits turned round; of booleans the logical not.
 
@@ -107,6 +110,7 @@ def _shift_operands(name: str, x: Any, y: Any) -> list[Any]:
     return [cast(a, dtypes.INT32) if kind(a) == "b" else a for a in _bits(name, x, y)]
 
 
+@operation
 def left_shift(x: ArrayLike, y: ArrayLike, /) -> Array:
     """x · 2^y, without the bits that leave; 0 for counts of the width and more.
 
@@ -116,6 +120,7 @@ def left_shift(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle(ew.shift_left(*_shift_operands("left_shift", x, y)))
 
 
+@operation
 def right_shift(x: ArrayLike, y: ArrayLike, /) -> Array:
     """x / 2^y rounded down.
 
@@ -130,6 +135,7 @@ def right_shift(x: ArrayLike, y: ArrayLike, /) -> Array:
 bitwise_left_shift, bitwise_right_shift = left_shift, right_shift
 
 
+@operation
 def bitwise_count(x: ArrayLike, /) -> Array:
     """How many bits of |x| are 1, as uint8.
 

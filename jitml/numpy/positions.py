@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from jitml.eager import operation
 from jitml.ir.errors import ArgumentError, ConcretizationTypeError, TracerError
 from jitml.numpy.arithmetic import add, clip, floor_divide, multiply, remainder
 from jitml.numpy.choice import choose
@@ -105,6 +106,7 @@ def argwhere(a: ArrayLike, *, size: int | None = None, fill_value: Any = None) -
     return stack(list(nonzero(a, size=size, fill_value=fill_value)), axis=1)
 
 
+@operation
 def where(
     condition: ArrayLike,
     x: ArrayLike | None = None,

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jitml.eager import compiled_at_once
 from jitml.ir import dtypes
 from jitml.numpy.operands import cast, kind, operand, settle, strong
 from jitml.numpy.rows import Unary, default_floated, numeric, parts
@@ -34,6 +35,7 @@ def _rint(x: Any) -> Any:
 rint = numeric("rint", _rint, "The nearest integer, ties to even.", "rint(2.5)", "2.0")
 
 
+@compiled_at_once
 def round(a: ArrayLike, decimals: int = 0) -> Array:
     """Round to `decimals` places, ties to even.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
+from jitml.eager import operation
 from jitml.ir import dtypes
 from jitml.ir.errors import DTypeError
 from jitml.numpy.operands import cast, fail, floated, inexact, kind, operand, settle
@@ -45,7 +46,7 @@ def floating(name: str, op: Unary, summary: str, call: str, result: str) -> Unar
     def function(x: ArrayLike, /) -> Array:
         return settle(op(floated(name, x)))
 
-    return named(function, name, summary, call, result)
+    return operation(named(function, name, summary, call, result))
 
 
 def numeric(name: str, op: Unary, summary: str, call: str, result: str) -> Unary:
@@ -54,7 +55,7 @@ def numeric(name: str, op: Unary, summary: str, call: str, result: str) -> Unary
     def function(x: ArrayLike, /) -> Array:
         return settle(op(operand(x, name)))
 
-    return named(function, name, summary, call, result)
+    return operation(named(function, name, summary, call, result))
 
 
 def of_floats(op: Unary, of_complex: Unary) -> Unary:

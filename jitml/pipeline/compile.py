@@ -49,9 +49,9 @@ class Compiled:
             from jitml_runtime.inspection import announce
 
             announce(ready.plan, ready.codes)
-        self._executable = Executable(ready.plan, ready.addresses, ready.codes, ())
-        self._run = self._executable.run
-        watch(self._executable, ready)
+        self.executable = Executable(ready.plan, ready.addresses, ready.codes, ())
+        self._run = self.executable.run
+        watch(self.executable, ready)
 
     @cached_property
     def program(self) -> Program:

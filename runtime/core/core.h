@@ -5,7 +5,7 @@
  * convert.c   Array to and from NumPy and the buffer protocol
  * dlpack.c    Array to and from DLPack
  * operators.c number, comparison and subscript slots, filled from above
- * eager.c     the same through compiled programs
+ * eager.c     functions of arrays at hand, through compiled programs
  * indexing.c  x[...] of numbers and slices, as copies
  * numbers.c   Python numbers as 0-d arrays
  * calling.c   how calls go on this thread: traced, compiled, 32 or 64 bits wide
@@ -141,17 +141,12 @@ extern PyType_Slot operator_slots[]; /* ends with {0, NULL} */
 PyObject *set_operators(PyObject *module, PyObject *table);
 PyObject *array_dunder_complex(PyObject *self, PyObject *unused);
 PyObject *array_dunder_format(PyObject *self, PyObject *format);
-int operator_number(const char *name); /* -1 if there is none */
 int operators_setup(void);
 
 /* ---- eager.c ------------------------------------------------------------------------------ */
 
-/* The result through an installed program; NULL without an error if there is none. */
-PyObject *eager_unary(int number, PyObject *operand);
-PyObject *eager_binary(int number, PyObject *left, PyObject *right);
-PyObject *install_operation(PyObject *module, PyObject *args);
-PyObject *forget_operations_function(PyObject *module, PyObject *unused);
-void forget_operations(void);
+PyObject *forget_operations(PyObject *module, PyObject *unused);
+int eager_setup(PyObject *module);
 
 /* ---- pool.c ------------------------------------------------------------------------------- */
 
@@ -269,6 +264,7 @@ int execute_setup(PyObject *module);
 
 PyObject *imported(const char *module_name, const char *name);
 PyObject *interned(const char *text);
+int clear_error(void); /* that a longer way will tell better; -1 if it is to stay */
 
 /* ---- settings.c --------------------------------------------------------------------------- */
 
@@ -278,6 +274,7 @@ int settings_setup(PyObject *module);
 /* ---- numbers.c ---------------------------------------------------------------------------- */
 
 int number_dtype(PyObject *number); /* of a Python number on this thread; -1 for anything else */
+bool dtype_is_bool(int dtype);
 bool dtype_takes_number(int dtype, PyObject *number); /* without changing its kind */
 Array *array_of_number(PyObject *number, int dtype, bool weak); /* NULL if it does not fit */
 void numbers_setup(void);

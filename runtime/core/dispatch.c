@@ -435,18 +435,6 @@ static PyObject *call_miss(Dispatcher *self, PyObject *const *arguments, Py_ssiz
     return result;
 }
 
-/* An error that keeps a call from the short way also befalls the long one, which tells it better;
- * but Ctrl-C and the like must not be lost. */
-static int clear_error(void)
-{
-    if (PyErr_Occurred()) {
-        if (!PyErr_ExceptionMatches(PyExc_Exception))
-            return -1;
-        PyErr_Clear();
-    }
-    return 0;
-}
-
 /* The commonest call: Arrays, for a program that depends on nothing else. NULL without an error if
  * it is not one; no Python code runs before that is known. */
 static PyObject *call_latest(Dispatcher *self, PyObject *const *arguments, Py_ssize_t count,

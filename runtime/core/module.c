@@ -16,6 +16,17 @@ PyObject *interned(const char *text)
     return PyErr_Occurred() ? NULL : PyUnicode_InternFromString(text);
 }
 
+/* What befalls a short way also befalls the long one; but Ctrl-C and the like must not be lost. */
+int clear_error(void)
+{
+    if (PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception))
+            return -1;
+        PyErr_Clear();
+    }
+    return 0;
+}
+
 static PyObject *from_numpy(PyObject *module, PyObject *args, PyObject *keywords)
 {
     (void)module;
@@ -99,10 +110,7 @@ static PyMethodDef functions[] = {
     {"share", share, METH_VARARGS,
      "share(array, shape, weak): an Array over the same memory with another shape."},
     {"set_operators", set_operators, METH_O, "Install functions for Array's operators by name; the result is those they replace."},
-    {"install_operation", install_operation, METH_VARARGS,
-     "install_operation(name, operands, executable, takes_numbers): run this program for an "
-     "operator on Arrays of these types."},
-    {"forget_operations", forget_operations_function, METH_NOARGS, "Forget those programs."},
+    {"forget_operations", forget_operations, METH_NOARGS, "Forget the programs of Operations."},
     {"basic_index", basic_index, METH_VARARGS,
      "basic_index(array, index): array[index] where the index is made of numbers and slices; None "
      "for any other, and where it is out of bounds."},
@@ -134,7 +142,7 @@ PyMODINIT_FUNC PyInit__core(void)
     if (failures_setup(module) < 0 || operators_setup() < 0 || convert_setup() < 0
         || interrupt_setup() < 0 || array_setup(module) < 0 || execute_setup(module) < 0
         || settings_setup(module) < 0 || calling_setup(module) < 0
-        || dispatch_setup(module) < 0 || debugger_setup(module) < 0) {
+        || dispatch_setup(module) < 0 || eager_setup(module) < 0 || debugger_setup(module) < 0) {
         Py_DECREF(module);
         return NULL;
     }

@@ -21,6 +21,8 @@ int number_dtype(PyObject *number)
     return PyComplex_CheckExact(number) ? codes[2] : -1;
 }
 
+bool dtype_is_bool(int dtype) { return dtype == bool_code; }
+
 bool dtype_takes_number(int dtype, PyObject *number)
 {
     uint8_t kind = dtype_rows[dtype].dlpack_code;

@@ -1,7 +1,7 @@
 /* Number, comparison and subscript slots of Array, filled from above.
  *
  * In: a table of Python functions by name (`set_operators`). Out: C slots that call them with the
- * operands in the order of the expression, where no program is installed for these operands.
+ * operands in the order of the expression.
  * Conversions to Python numbers are NumPy's.
  * Must not know what an operator means.
  */
@@ -22,9 +22,6 @@ static PyObject *immutable_message;
 
 static PyObject *call_binary(int number, PyObject *left, PyObject *right)
 {
-    PyObject *known = eager_binary(number, left, right);
-    if (known || PyErr_Occurred())
-        return known;
     PyObject *function = functions[number];
     if (!function)
         Py_RETURN_NOTIMPLEMENTED;
@@ -38,9 +35,6 @@ static PyObject *call_binary(int number, PyObject *left, PyObject *right)
 
 static PyObject *call_unary(int number, PyObject *operand)
 {
-    PyObject *known = eager_unary(number, operand);
-    if (known || PyErr_Occurred())
-        return known;
     PyObject *function = functions[number];
     if (!function) {
         PyErr_Format(PyExc_TypeError, "operator %s is not installed for Array", names[number]);
@@ -211,18 +205,9 @@ PyType_Slot operator_slots[] = {
     {Py_tp_str, slot_str}, {0, NULL},
 };
 
-int operator_number(const char *name)
-{
-    for (int number = 0; number < OPERATOR_COUNT; number++)
-        if (strcmp(name, names[number]) == 0)
-            return number;
-    return -1;
-}
-
 PyObject *set_operators(PyObject *module, PyObject *table)
 {
     (void)module;
-    forget_operations(); /* they were compiled from other functions */
     if (!PyDict_Check(table)) {
         PyErr_SetString(PyExc_TypeError, "set_operators needs a dict of functions by name");
         return NULL;

@@ -208,6 +208,20 @@ def operators() -> None:
         runtime.set_operators(before)
 
 
+def operations() -> None:
+    program = programs.bind(runtime, code, programs.add_one_plan(SMALL))
+    table = runtime.Operation(lambda *_, **__: "plain", lambda *_: "unknown", keeps_integer=True)
+    try:
+        assert table(small) == table(sources["contiguous"], 2) == table(2.5) == "unknown"
+        assert table(small, "text") == table(small, x=3) == "plain"
+        table.install((small,), program)
+        table.install((small, 2), program)
+        assert np.asarray(table(small))[0] == np.asarray(table(small, 2))[0]
+    finally:
+        core.fail_allocation(0)
+        runtime.forget_operations()
+
+
 def made(function: Any = None, **options: Any) -> Any:
     """A function compiled by jitml, imported only here: most uses are of the runtime alone."""
     import jitml
@@ -277,6 +291,7 @@ USES = [
     operators,
     calls,
     first_calls,
+    operations,
     eager_operators,
 ]
 WATCHED: list[Any] = [small, large, small_twin, FLOAT, code, double, *sources.values(), np.ndarray]

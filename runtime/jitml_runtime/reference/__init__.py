@@ -19,7 +19,7 @@ from .array import (
 from .calling import calling
 from .dispatch import Callee, Dispatcher, set_nodes
 from .dlpack import from_dlpack
-from .eager import basic_index, basic_update, forget_operations, install_operation
+from .eager import Operation, basic_index, basic_update, forget_operations
 from .execute import Executable, get_num_threads, scope_num_threads, set_num_threads
 from .memory import memory_stats, release_cache
 
@@ -28,6 +28,7 @@ __all__ = [
     "Callee",
     "Dispatcher",
     "Executable",
+    "Operation",
     "basic_index",
     "basic_update",
     "calling",
@@ -37,7 +38,6 @@ __all__ = [
     "from_dlpack",
     "from_numpy",
     "get_num_threads",
-    "install_operation",
     "list_stored_arrays",
     "memory_stats",
     "release_cache",

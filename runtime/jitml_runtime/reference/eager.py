@@ -5,22 +5,60 @@ In: Arrays, and indices as users write them. Out: new Arrays. Must not know what
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import numpy as np
 
 from .array import Array, from_numpy, to_numpy
+from .calling import calling
 from .execute import Executable
 
+_MOST_OPERANDS = 3
 
-def install_operation(
-    name: str, operands: tuple[Array, ...], executable: Executable, takes_numbers: bool
-) -> None:
-    """Run this program for an operator on Arrays of these types: nobody asks here."""
+
+class Operation:
+    """A function of arrays: `unknown` is called with it and its operands, if these are Arrays
+    and nothing records; the function itself for any others.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        unknown: Callable[..., Any],
+        takes_numbers: bool = True,
+        keeps_integer: bool = False,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.__wrapped__ = function
+        self._name: str = function.__qualname__
+        self._unknown = unknown
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        is_known = not kwargs and 0 < len(args) <= _MOST_OPERANDS
+        if calling.recorder is None and is_known and all(isinstance(x, Array) for x in args):
+            result = self._unknown(self, *args)
+            if result is not NotImplemented:
+                return result
+        return self.__wrapped__(*args, **kwargs)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<operation {self.__module__}.{self._name}>"
+
+    def __reduce__(self) -> str:
+        return self._name
+
+    def install(self, operands: tuple[Any, ...], executable: Executable) -> None:
+        """Run this program for operands of these types: nobody asks here."""
 
 
 def forget_operations() -> None:
-    """Forget those programs."""
+    """Forget the programs of Operations."""
 
 
 def basic_index(array: Any, index: Any) -> Array | None:
