@@ -25,6 +25,7 @@ from jitml.signature import choose_arguments
 from jitml.trace.core import Tracer, bind, bind1, current_trace, trace_graph, type_of
 from jitml.transforms.cse import cse
 from jitml.transforms.jvp import open_jvp
+from jitml.transforms.linearize import linear_map
 from jitml.transforms.values import as_value, is_array_like
 from jitml.tree import flatten_with_path, keystr
 from jitml.tree_structure import Structure, flatten
@@ -134,7 +135,7 @@ def _policy(rule: Rule) -> Policy:
 def _forward(
     graph: Graph, has_tangent: tuple[bool, ...]
 ) -> tuple[Graph, tuple[bool, ...], tuple[Any, ...]]:
-    pushed, captures = open_jvp(graph, has_tangent)
+    pushed, captures = open_jvp(graph, has_tangent, linear_map)
     return cse(pushed.graph), pushed.has_tangent, captures
 
 

@@ -41,15 +41,20 @@ def jvp(graph: Graph, has_tangent: Sequence[bool]) -> Jvp:
     return pushed
 
 
-def open_jvp(graph: Graph, has_tangent: Sequence[bool]) -> tuple[Jvp, tuple[Any, ...]]:
-    """As `jvp`, with the arrays that rules of users capture: the last inputs of the graph."""
+def open_jvp(
+    graph: Graph, has_tangent: Sequence[bool], linear_part: LinearPart | None = None
+) -> tuple[Jvp, tuple[Any, ...]]:
+    """As `jvp`, with the arrays that rules of users capture: the last inputs of the graph.
+
+    `linear_part` as in `push_forward`.
+    """
     tangent_inputs = [v for v, has in zip(graph.inputs, has_tangent, strict=True) if has]
     nonzero: list[bool] = []
 
     def pushed(*arguments: Any) -> list[Any]:
         primals, given = arguments[: len(graph.inputs)], iter(arguments[len(graph.inputs) :])
         tangents = [next(given) if has else None for has in has_tangent]
-        outputs, output_tangents = push_forward(graph, primals, tangents)
+        outputs, output_tangents = push_forward(graph, primals, tangents, linear_part)
         nonzero.extend(t is not None for t in output_tangents)
         return [*outputs, *(t for t in output_tangents if t is not None)]
 

@@ -197,6 +197,19 @@ def halved(m: Any) -> Any:
     return f
 
 
+@program
+def checkpointed(m: Any) -> Any:
+    """Loops and a choice inside a checkpointed call, in a loop."""
+
+    @m.checkpoint
+    def block(x: Any) -> Any:
+        ys = m.lax.scan(lambda c, y: (m.numpy.tanh(c * y), c * c), x[0], x)[1]
+        x = m.lax.fori_loop(0, 2, lambda i, v: m.numpy.sin(v) * x, ys)
+        return m.lax.cond(x[0] > 0.1, m.numpy.exp, lambda v: v * v, x)
+
+    return lambda x: (m.lax.scan(lambda c, _: (block(c), c), x, None, length=2)[1] * x).sum()
+
+
 TRANSFORMS: dict[str, tuple[Callable[[Any, Any], Any], Any]] = {
     "value": (lambda m, f: f, X),
     "grad": (lambda m, f: m.grad(f), X),
