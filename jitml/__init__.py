@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from jitml import ad_checkpoint as ad_checkpoint
     from jitml import config as config
     from jitml import custom_derivatives as custom_derivatives
+    from jitml import debug as debug
     from jitml import dlpack as dlpack
     from jitml import dtypes as dtypes
     from jitml import errors as errors
+    from jitml import experimental as experimental
     from jitml import export as export
     from jitml import lax as lax
     from jitml import nn as nn
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from jitml.ad_checkpoint import checkpoint as checkpoint
     from jitml.ad_checkpoint import checkpoint_policies as checkpoint_policies
     from jitml.ad_checkpoint import remat as remat
+    from jitml.callbacks import effects_barrier as effects_barrier
+    from jitml.callbacks import io_callback as io_callback
+    from jitml.callbacks import pure_callback as pure_callback
     from jitml.closures import closure_convert as closure_convert
     from jitml.closures import custom_gradient as custom_gradient
     from jitml.compilation import clear_caches as clear_caches
@@ -66,8 +71,8 @@ __version__ = "0.1.0"
 
 _MODULES = frozenset(
     {
-        "ad_checkpoint", "config", "custom_derivatives", "dlpack", "dtypes", "errors", "export",
-        "lax", "nn", "numpy", "random", "tree", "tree_util", "typing",
+        "ad_checkpoint", "config", "custom_derivatives", "debug", "dlpack", "dtypes", "errors",
+        "experimental", "export", "lax", "nn", "numpy", "random", "tree", "tree_util", "typing",
     }
 )  # fmt: skip
 _FUNCTIONS = {
@@ -82,6 +87,7 @@ _FUNCTIONS = {
     "custom_jvp": "custom_derivatives",
     "custom_vjp": "custom_derivatives",
     "disable_jit": "scopes",
+    "effects_barrier": "callbacks",
     "enable_x64": "config",
     "ensure_compile_time_eval": "scopes",
     "eval_shape": "compilation",
@@ -89,6 +95,7 @@ _FUNCTIONS = {
     "jit": "compilation",
     "make_graph": "compilation",
     "make_jaxpr": "compilation",
+    "io_callback": "callbacks",
     "grad": "differentiation",
     "hessian": "jacobians",
     "jacfwd": "jacobians",
@@ -100,6 +107,7 @@ _FUNCTIONS = {
     "memory_stats": "memory",
     "num_threads": "config",
     "pmap": "vectorization",
+    "pure_callback": "callbacks",
     "release_memory": "memory",
     "remat": "ad_checkpoint",
     "value_and_grad": "differentiation",

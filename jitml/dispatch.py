@@ -20,9 +20,10 @@ from jitml.entries import Entry, EntryTable, Known, TypeKey, settled, type_key
 from jitml.guards import Guards, make_guards, merged
 from jitml.ir.errors import ArgumentError
 from jitml.ir.graph import Graph, Literal
+from jitml.ir.nested import nested_graphs
 from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
-from jitml.reading import find_places
+from jitml.reading import find_places, read_while_traced
 from jitml.recording import argument_names, output_leaves
 from jitml.signature import NONE_CHOSEN, Chosen, StaticValue, name_of
 from jitml.stages import Lowered, Traced
@@ -238,6 +239,9 @@ class Jitted(Dispatcher):
         places = find_places(self.__wrapped__, known)
         with collecting_origins() as origins, _collecting_guards() as inner:
             traced = trace_graph(flat, types, name_of(self.__wrapped__), self._paths(call))
+        later = list(callbacks_of(traced.graph))
+        if later:
+            places = read_while_traced(places, self.__wrapped__, known, later)
         if inner:
             places = merged(places, [place for guards in inner for place in guards.places()])
         made_from = [origins[id(x)][1] if id(x) in origins else x for x in traced.captures]
@@ -286,6 +290,15 @@ class Jitted(Dispatcher):
         """Forget everything traced and compiled."""
         self._entries.clear()
         self.forget()
+
+
+def callbacks_of(graph: Graph) -> Iterator[Any]:
+    """The Python functions that a program calls."""
+    for eqn in graph.eqns:
+        if eqn.op.runs_python:
+            yield eqn.op.callback  # type: ignore[attr-defined]
+        for nested in nested_graphs(eqn.op):
+            yield from callbacks_of(nested)
 
 
 _ALL: WeakSet[Jitted] = WeakSet()

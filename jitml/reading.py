@@ -20,7 +20,7 @@ import functools
 import operator
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from enum import Enum
 from types import (
     BuiltinMethodType,
@@ -73,6 +73,41 @@ def find_places(function: Any, static: Mapping[str, Any]) -> list[Place]:
     return search.places
 
 
+def read_while_traced(
+    places: list[Place], function: Any, static: Mapping[str, Any], later: Iterable[Any]
+) -> list[Place]:
+    """Those of the `places` of `function` that are not read by the functions `later` alone, which
+    run when the program runs: what they read then is what is there then.
+    """
+    search = _Search({id(x) for callback in later for x in _parts(callback)})
+    search.callable(function, (), static)
+    modes = {_way(place): place.mode for place in search.places}
+    kept = [place for place in places if _way(place) in modes]
+    for place in kept:
+        place.mode = modes[_way(place)]
+    return kept
+
+
+def _way(place: Place) -> tuple[Any, ...]:
+    start = id(place.root) if place.parent is None else _way(place.parent)
+    return (start, place.get, _hashable(place.key))
+
+
+def _parts(callback: Any) -> Iterator[Any]:
+    """What stands for a function in a search: itself, its code, the object that it is a method
+    of.
+    """
+    yield callback
+    if isinstance(callback, functools.partial):
+        yield from _parts(callback.func)
+    elif isinstance(callback, MethodType):
+        yield from _parts(callback.__func__)
+    elif isinstance(callback, BuiltinMethodType):
+        yield callback.__self__
+    elif isinstance(callback, FunctionType):
+        yield callback.__code__
+
+
 @functools.cache
 def _libraries() -> tuple[str, ...]:
     import site
@@ -100,8 +135,9 @@ class _Search:
     (root, get, key).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, later: Set[int] = frozenset()) -> None:
         self.places: list[Place] = []
+        self._later = later  # by id: functions that do not run now, of which nothing is read
         self._known: dict[tuple[int, Get, Any], Place] = {}
         self._followed: set[tuple[Any, ...]] = set()
         self._read_by: dict[int, Place] = {}
@@ -124,6 +160,8 @@ class _Search:
                 arguments = (function.__self__, *arguments)
                 function = function.__func__
             elif isinstance(function, FunctionType):
+                if id(function.__code__) in self._later:
+                    return
                 if not is_library(function.__code__.co_filename):
                     self._function(function, arguments, named)
                 if not hasattr(function, "__wrapped__"):
@@ -178,6 +216,8 @@ class _Search:
                 continue
             self._chain(access.name, root, get, key, access.steps)
         for inner in inner_codes(code):
+            if id(inner) in self._later:
+                continue
             free = {name: scope[name] for name in inner.co_freevars if name in scope}
             self._code(inner, names, free)
 
@@ -200,6 +240,8 @@ class _Search:
             if isinstance(value, _ARRAYS) and name not in _TYPE_ATTRIBUTES and kind != LENGTH:
                 break
             if kind == ATTRIBUTE and self._followed_attribute(value, name):
+                if place is not None and self._runs_later(getattr(type(value), name, None)):
+                    place.mode = OBJECT
                 return
             get = _GETS[kind]
             try:
@@ -236,6 +278,9 @@ class _Search:
             return True
         return False
 
+    def _runs_later(self, function: Any) -> bool:
+        return id(getattr(function, "__code__", None)) in self._later
+
     # ---- values
     # ------------------------------------------------------------------------------------
 
@@ -270,6 +315,9 @@ class _Search:
     def value(self, place: Place, depth: int) -> None:
         """Read what a value contains, or does when called."""
         if place.mode not in (THROUGH, OBJECT):
+            return
+        if id(place.value) in self._later:
+            place.mode = OBJECT
             return
         reader = self._read_by.setdefault(id(place.value), place)
         if reader is not place or len(self.places) > _MOST_PLACES or depth > _DEEPEST:

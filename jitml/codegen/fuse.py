@@ -75,6 +75,11 @@ def is_special(eqn: Eqn) -> bool:
     return not isinstance(eqn.op, (Elementwise, Movement, Reduction, Partial, Combine))
 
 
+def has_effect(group: Group) -> bool:
+    """Whether a group runs for more than its outputs."""
+    return group.special is not None and group.special.op.has_effect
+
+
 def _kept(graph: Graph, overwritten: Mapping[Var, Eqn]) -> set[Var]:
     """The variables that are computed from others which will be overwritten."""
     return {
@@ -99,6 +104,7 @@ class _Fuser:
         self.cost: dict[Var, int] = {}
         self.users: dict[Var, list[Eqn]] = {}
         self.group_of: dict[Var, Group] = {}
+        self.effects: list[Group] = []  # the last one first
 
     def run(self) -> Fused:
         self._estimate_costs()
@@ -131,6 +137,8 @@ class _Fuser:
         for eqn in reversed(self.graph.eqns):
             if is_special(eqn):
                 self._add_group(Group(list(eqn.outputs), eqn))
+                if eqn.op.has_effect:
+                    self.effects.append(self.groups[-1])
                 continue
             live = [v for v in eqn.outputs if v in outputs or v in self.users]
             if not self.kept.isdisjoint(live):
@@ -240,7 +248,7 @@ class _Fuser:
 
     def _build(self, group: Group) -> None:
         eqn = group.special
-        if not any(var.type.size for var in group.roots):
+        if not any(var.type.size for var in group.roots) and not has_effect(group):
             return
         if eqn is None:
             group.built = build_kernel(self.definitions, self.buffers, group.roots)
@@ -311,8 +319,11 @@ class _Fuser:
         return ordered
 
     def _sources(self, group: Group) -> list[Group]:
-        """The groups that store what `group` reads."""
+        """The groups that store what `group` reads, and the effect before it."""
         found = [self.group_of[var] for var in group.reads if var in self.group_of]
+        if has_effect(group):
+            place = self.effects.index(group)
+            found += self.effects[place + 1 : place + 2]
         for var, eqn in self.overwritten.items():
             if group.special is eqn:
                 found += [other for other in self.groups if var in other.reads]

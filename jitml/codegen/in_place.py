@@ -79,11 +79,15 @@ def _may_overwrite(graph: Graph, eqn: Eqn, var: Var) -> bool:
     if var in graph.outputs or sum(a is var for a in eqn.inputs) > 1:
         return False
     later = {*eqn.outputs}
+    is_after = False
     for other in graph.eqns:
+        is_after = is_after or other is eqn
         depends = not later.isdisjoint(other.inputs)
         if depends:
             later.update(other.outputs)
         if other is not eqn and var in other.inputs:
+            if is_after and other.op.has_effect:  # it cannot be moved in front
+                return False
             kept = sum(out.type.size for out in other.outputs)
             if depends or (kept > _MOST_KEPT and not is_special(other)):
                 return False

@@ -13,7 +13,7 @@ import numpy as np
 
 from jitml.codegen.control_plan import add_control
 from jitml.codegen.emit import KernelText, emit_kernel
-from jitml.codegen.fuse import Fused, Group, View
+from jitml.codegen.fuse import Fused, Group, View, has_effect
 from jitml.codegen.gemm import Temp, gemm_kernels, gemm_steps
 from jitml.codegen.kernel import Site
 from jitml.codegen.product import gemm_shape
@@ -25,12 +25,13 @@ from jitml.ir.errors import InternalError
 from jitml.ir.graph import Atom, Eqn, Graph, Literal, Var
 from jitml.ir.source import Source
 from jitml.ir.types import ArrayType
+from jitml.ops.callback import Callback, HostFunction
 from jitml.ops.contraction import DotGeneral
 from jitml.ops.control import Control
 from jitml.ops.cumulative import Cumulative
 from jitml.ops.scatter import Scatter
 from jitml.ops.sort import Sort
-from jitml_runtime import ArraySpec, Buffer, Copy, Instruction, Plan, Step
+from jitml_runtime import ArraySpec, Buffer, Copy, HostCall, Instruction, Plan, Step
 
 # Codegen levels: register-tiled kernels, and loops whose state is in registers, need the better
 # allocator; of the others, small ones are compiled in a third of the time without it. Bits are the
@@ -55,6 +56,7 @@ class Program:
     kernels: tuple[KernelCode, ...]
     sites: tuple[tuple[Site, ...], ...]  # per instruction
     sources: tuple[tuple[Source, ...], ...]  # the user lines of each instruction
+    functions: tuple[HostFunction, ...] = ()
 
 
 def make_plan(graph: Graph, fused: Fused, target: Target) -> Program:
@@ -75,6 +77,7 @@ class Planner:
         self.sites: list[tuple[Site, ...]] = []
         self.sources: list[tuple[Source, ...]] = []
         self.kernels: dict[KernelCode, int] = {}
+        self.functions: dict[HostFunction, int] = {}
         self.temps: dict[int, _Temp] = {}  # by buffer
         self.pairs: list[tuple[int, int]] = []  # temporaries that live equally long
         self.constants: dict[Literal, int] = {}  # buffers of numbers
@@ -99,7 +102,13 @@ class Planner:
             forward=tuple(forward),
             duplicates=tuple(duplicates),
         )
-        return Program(plan, tuple(self.kernels), tuple(self.sites), tuple(self.sources))
+        return Program(
+            plan,
+            tuple(self.kernels),
+            tuple(self.sites),
+            tuple(self.sources),
+            tuple(self.functions),
+        )
 
     def _outputs(self) -> tuple[list[int | None], list[int | None]]:
         """Which outputs are arguments passed through, and which repeat an earlier output."""
@@ -192,7 +201,7 @@ class Planner:
 
     def add_group(self, group: Group) -> None:
         eqn = group.special
-        if all(v.type.size == 0 for v in group.roots):
+        if all(v.type.size == 0 for v in group.roots) and not has_effect(group):
             for var in group.roots:
                 self.number(var)
             return
@@ -200,6 +209,8 @@ class Planner:
             self._add_product(eqn, group.views)
         elif eqn is not None and isinstance(eqn.op, Control):
             add_control(self, eqn)
+        elif eqn is not None and isinstance(eqn.op, Callback):
+            self._add_callback(eqn, eqn.op)
         elif eqn is not None and isinstance(eqn.op, Cumulative):
             self._add_kernel(eqn, cumulative_kernel(eqn, self.target))
         elif eqn is not None and isinstance(eqn.op, Sort):
@@ -234,6 +245,14 @@ class Planner:
     def _add_kernel(self, eqn: Eqn, code: KernelText) -> None:
         operands = [a for a in eqn.inputs if isinstance(a, Var)]
         self._add_instruction(code, [*operands, *eqn.outputs], (), [eqn])
+
+    def _add_callback(self, eqn: Eqn, op: Callback) -> None:
+        function = self.functions.setdefault(op.function, len(self.functions))
+        inputs = tuple([self.atom_number(a) for a in eqn.inputs])
+        outputs = tuple([self.number(v) for v in eqn.outputs])
+        specs = [tuple([_spec(a.type) for a in row]) for row in (eqn.inputs, eqn.outputs)]
+        step = HostCall(function, inputs, outputs, specs[0], specs[1], op.name)
+        self._add_step(step, (), (eqn.source,))
 
     def add_loop(self, eqn: Eqn, loop: ScalarLoop) -> None:
         """A loop that is one kernel."""

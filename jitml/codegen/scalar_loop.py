@@ -99,7 +99,7 @@ class _Part:
 
 
 def _part(graph: Graph, carries: Sequence[Var]) -> _Part | None:
-    if len(graph.eqns) > _MOST_EQNS:
+    if len(graph.eqns) > _MOST_EQNS or graph.has_effect:
         return None
     scatters: dict[Eqn, Var] = {}
     for var, end in zip(carries, graph.outputs, strict=False):

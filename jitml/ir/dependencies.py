@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 from jitml.ir.graph import Atom, Eqn, Literal, Var
 
 
-def live_eqns(eqns: Sequence[Eqn], outputs: Iterable[Atom]) -> list[Eqn]:
-    """The equations that `outputs` depend on, in order."""
+def live_eqns(eqns: Sequence[Eqn], outputs: Iterable[Atom], with_effects: bool = True) -> list[Eqn]:
+    """The equations that `outputs` depend on, in order; `with_effects`, also those that have an
+    effect.
+    """
     needed = {a for a in outputs if isinstance(a, Var)}
     kept: list[Eqn] = []
     for eqn in reversed(eqns):
-        if not needed.isdisjoint(eqn.outputs) or getattr(eqn.op, "has_effect", False):
+        if not needed.isdisjoint(eqn.outputs) or (with_effects and eqn.op.has_effect):
             kept.append(eqn)
             needed.update(a for a in eqn.inputs if isinstance(a, Var))
     return kept[::-1]

@@ -74,6 +74,7 @@ class Graph:
     outputs: tuple[Atom, ...]
     _key: list[tuple[object, ...]] = field(default_factory=list, repr=False)
     _hash: list[int] = field(default_factory=list, repr=False)
+    _has_effect: list[bool] = field(default_factory=list, repr=False)
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -102,6 +103,13 @@ class Graph:
     @property
     def output_types(self) -> tuple[ArrayType, ...]:
         return tuple(a.type for a in self.outputs)
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether running it does something beside computing its outputs."""
+        if not self._has_effect:
+            self._has_effect.append(any(eqn.op.has_effect for eqn in self.eqns))
+        return self._has_effect[0]
 
     def with_eqns(self, eqns: Sequence[Eqn]) -> Graph:
         return Graph(self.name, self.inputs, tuple(eqns), self.outputs)

@@ -25,6 +25,11 @@ def nested_graphs(op: Op) -> Iterator[Graph]:
             yield from parameter
 
 
+def has_effect_inside(op: Op) -> bool:
+    """Whether one of the graphs among an op's parameters has an effect."""
+    return any(graph.has_effect for graph in nested_graphs(op))
+
+
 def map_nested(op: Op, function: Callable[[Graph], Graph]) -> Op:
     """The op with `function` applied to each of its graphs; the op itself if it has none."""
     changed: dict[str, Any] = {}

@@ -38,6 +38,8 @@ class Op:
     registry: ClassVar[dict[str, type[Op] | Op]] = {}
     # Whether it calls its parameter `body`, a graph, and has a derivative of the user's own.
     has_rule: ClassVar[bool] = False
+    # Whether it is a call of a Python function, `callback`, which `run` makes for arrays at hand.
+    runs_python: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -84,6 +86,18 @@ class Op:
     def expands(self, *types: ArrayType) -> bool:
         """Whether `expand` is to be used for inputs of these types."""
         return self.has("expand")
+
+    @property
+    def runs_once(self) -> bool:
+        """Whether a trace for a derivative runs it by `record_in`, and nothing runs it again."""
+        return self.has_rule
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether running it does something beside computing its outputs: then it is neither
+        dropped nor repeated, and keeps its place among others that do.
+        """
+        return False
 
     def has(self, rule: str) -> bool:
         """Whether this op has the rule (one of `RULES`)."""

@@ -35,6 +35,13 @@ class Source:
         self._file, self._line, self._function = file, line, function
 
     @property
+    def place(self) -> tuple[object, ...]:
+        """What tells this line from others, while it exists."""
+        if self._code is not None:
+            return (id(self._code), self._instruction)
+        return (self._file, self._line)
+
+    @property
     def file(self) -> str:
         return self._code.co_filename if self._code else self._file
 

@@ -73,7 +73,7 @@ class _Printer:
         nested = [(name, value) for name, value in given if is_nested(value)]
         parameters = ", ".join(f"{name}={format_parameter(value)}" for name, value in plain)
         outputs = ", ".join(map(self.defined, eqn.outputs))
-        text = f"{indent}{outputs} = {eqn.op.name} {inputs}".rstrip()
+        text = f"{indent}{outputs}{' = ' if outputs else ''}{eqn.op.name} {inputs}".rstrip()
         text += f" {{{parameters}}}" if parameters else ""
         text += " with" if nested else ""
         yield text + (f"  # {eqn.source}" if self.sources and eqn.source else "")
@@ -117,7 +117,7 @@ def parse_number(text: str) -> bool | int | float | complex:
 
 
 _EQN = re.compile(
-    r"^(?P<outputs>[^=]*?)\s*=\s*(?P<op>[\w.]+)(?P<inputs>[^{#]*?)"
+    r"^(?:(?P<outputs>[^={]*?)\s*=\s*)?(?P<op>[\w.]+)(?P<inputs>[^{#]*?)"
     r"\s*(?:\{(?P<parameters>.*)\})?(?P<nested> with)?\s*(?:  # (?P<source>\S+))?$"
 )
 _HEAD = re.compile(r"^graph (?P<name>[^(]*)\((?P<inputs>.*)\) \{$")
@@ -174,7 +174,7 @@ class _Parser:
         op = self.op(match["op"], given, bool(match["nested"]))
         file, _, number = (match["source"] or "").rpartition(":")
         source = Source(file=file, line=int(number)) if file else NOWHERE
-        return Eqn(op, inputs, tuple(map(self.define, _split(match["outputs"]))), source)
+        return Eqn(op, inputs, tuple(map(self.define, _split(match["outputs"] or ""))), source)
 
     def op(self, name: str, given: dict[str, Any], nested: bool) -> Op:
         found = Op.registry.get(name)

@@ -219,7 +219,7 @@ def _recomputed(
     for eqn in reversed(early):
         if needed.isdisjoint(eqn.outputs):
             continue
-        if policy.saves(eqn.op, [a.type for a in eqn.inputs]):
+        if eqn.op.has_effect or policy.saves(eqn.op, [a.type for a in eqn.inputs]):
             kept += [v for v in eqn.outputs if v in needed]
         else:
             again.append(eqn)

@@ -7,14 +7,15 @@ transformed graph looks like, not how it comes about.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 
 from jitml.ir.dependencies import live_eqns, split_eqns
-from jitml.ir.errors import ShapeError
-from jitml.ir.graph import Graph, Literal, Var
+from jitml.ir.errors import DifferentiationError, ShapeError
+from jitml.ir.graph import Eqn, Graph, Literal, Var
+from jitml.ir.nested import has_effect_inside, map_nested
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import convert
@@ -24,7 +25,13 @@ from jitml.trace.core import trace_graph, type_of
 from jitml.trace.inline import replay
 
 Transform = Any  # called with a graph; that of `batch` also tells of collectives
+_LINEAR_MAP: list[Transform] = []
 T = TypeVar("T")
+
+
+def set_linear_map(transform: Transform) -> None:
+    """Tell the transform that `linearize` rules take (transforms do)."""
+    _LINEAR_MAP[:] = [transform]
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,23 @@ class Control(Op):
     """
 
     takes_transforms = True
+
+    @property
+    def has_effect(self) -> bool:
+        return has_effect_inside(self)
+
+    @property
+    def runs_once(self) -> bool:
+        return self.has_effect
+
+    def record_in(self, trace: Any, inputs: Sequence[Traced]) -> Sequence[Traced]:
+        """Run it at once, keeping what a derivative needs: it is not to run again for that."""
+        from jitml.ops.custom import record_call  # which knows control flow
+
+        def push(captured: Any, primals: Any, tangents: Any) -> Any:
+            return self.linearize(primals, tangents, _LINEAR_MAP[0])  # type: ignore[attr-defined]
+
+        return record_call(trace, self, push, (), inputs)
 
     def pruned(self, used: Sequence[bool]) -> tuple[Op, Sequence[int], Sequence[int]] | None:
         """The op without what its `used` outputs do not need, and the numbers of the inputs and
@@ -176,6 +200,30 @@ def reordered(graph: Graph, order: Sequence[int], outputs: Sequence[int]) -> Gra
     return Graph(graph.name, inputs, graph.eqns, tuple([graph.outputs[n] for n in outputs]))
 
 
+# ---- effects -------------------------------------------------------------------------------------
+
+
+def quiet(eqn: Eqn) -> Eqn:
+    """The equation without the effects of graphs inside of it."""
+    if not has_effect_inside(eqn.op):
+        return eqn
+    return replace(eqn, op=map_nested(eqn.op, without_effects))
+
+
+def without_effects(graph: Graph) -> Graph:
+    """What computes the outputs of `graph` a second time."""
+    eqns = live_eqns(list(map(quiet, graph.eqns)), graph.outputs, with_effects=False)
+    for eqn in eqns:
+        if eqn.op.has_effect:
+            raise DifferentiationError(
+                f"the outputs of {eqn.op.name} inside of a loop or conditional are needed twice by "
+                "this derivative, but it is not called twice",
+                hint="call it outside and pass the outputs in, or make it a pure_callback",
+                source=eqn.source,
+            )
+    return graph.with_eqns(eqns)
+
+
 # ---- dependencies --------------------------------------------------------------------------------
 
 
@@ -198,7 +246,7 @@ def hoist(graph: Graph, constants: Sequence[Traced], outputs: Sequence[int]) -> 
     alone: the same at every step, computed here once.
     """
     known: dict[Any, Traced] = dict(zip(graph.inputs, constants, strict=False))
-    eqns, _ = split_eqns(graph.eqns, known)
+    eqns, _ = split_eqns([eqn for eqn in graph.eqns if not eqn.op.has_effect], known)
     fixed = {*known, *(v for eqn in eqns for v in eqn.outputs)}
     atoms = {n: graph.outputs[n] for n in outputs}
     wanted = [n for n, atom in atoms.items() if isinstance(atom, Literal) or atom in fixed]

@@ -84,6 +84,10 @@ class Call(Op):
     takes_transforms = True
     body: Graph
 
+    @property
+    def has_effect(self) -> bool:
+        return self.body.has_effect
+
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         if tuple(types) != self.body.input_types:
             given, wanted = _listed(types), _listed(self.body.input_types)

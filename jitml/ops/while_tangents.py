@@ -9,7 +9,7 @@ few times that of the loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jitml.ir.dtypes import INT32, INT64
@@ -29,6 +29,7 @@ from jitml.ops.control import (
     retyped,
     split,
     spread,
+    without_effects,
 )
 from jitml.ops.dynamic import dynamic_slice
 from jitml.ops.elementwise import add, convert, div, eq, ge, lt, minimum, mul, rem, select, sub
@@ -309,16 +310,17 @@ def while_tangents(
     asked, constants, carries = op.groups(primals)
     _, fixed, moving = op.groups(tangents)
     fixed_flags = [t is not None for t in fixed]
+    body = without_effects(op.body)
 
     def attempt(flags: list[bool]) -> tuple[Any, Sequence[bool]]:
-        found = transform(op.body, (*fixed_flags, *flags))
+        found = transform(body, (*fixed_flags, *flags))
         return found, found.has_tangent
 
     flags, linear = fixpoint([t is not None for t in moving], attempt)
-    count = _count_steps(op, asked, constants, carries)
+    silent = replace(op, condition=without_effects(op.condition), body=body)
+    count = _count_steps(silent, asked, constants, carries)
     outputs = bind(op, *primals)
-    types = [v.type for v in op.body.inputs[op.body_constants :]]
-    body = op.body
+    types = [v.type for v in body.inputs[op.body_constants :]]
     variables = list(body.variables())
 
     def forward(*values: Traced) -> Values:

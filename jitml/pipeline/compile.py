@@ -49,7 +49,10 @@ class Compiled:
             from jitml_runtime.inspection import announce
 
             announce(ready.plan, ready.codes)
-        self.executable = Executable(ready.plan, ready.addresses, ready.codes, ())
+        # A program that was found on disk calls no Python functions.
+        functions = self.program.functions if "program" in self.__dict__ else ()
+        called = [function.on_views for function in functions]
+        self.executable = Executable(ready.plan, ready.addresses, ready.codes, called)
         self._run = self.executable.run
         watch(self.executable, ready)
 
@@ -117,6 +120,8 @@ def evaluate(op: Op, inputs: Sequence[Any]) -> Sequence[Array]:
     if op.has_rule:
         outputs = run_graph(op.body, arrays)  # type: ignore[attr-defined]
         return [_NUMBERS(x) if type(x) is Literal else x for x in outputs]
+    if op.runs_python:
+        return op.run(arrays)  # type: ignore[attr-defined, no-any-return]
     key = (op, *map(array_type, arrays))
     try:
         return (_OPS.get(key) or _OPS(key)).run(arrays)

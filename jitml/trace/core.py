@@ -292,7 +292,7 @@ class Trace:
 
     def record(self, op: Op, inputs: Sequence[Any]) -> list[Tracer]:
         """Append `op(inputs)`, or find it among the known equations; its outputs as tracers."""
-        if op.has_rule and self.differentiates:
+        if self.differentiates and op.runs_once:
             return list(op.record_in(self, inputs))
         atoms = tuple(map(self.lift, inputs))
         if self.known is not None:

@@ -19,7 +19,7 @@ def cse(graph: Graph) -> Graph:
     kept: list[Eqn] = []
     for eqn in graph.eqns:
         inputs = tuple([same.get(a, a) for a in eqn.inputs])
-        found = None if getattr(eqn.op, "has_effect", False) else seen.get((eqn.op, inputs))
+        found = None if eqn.op.has_effect else seen.get((eqn.op, inputs))
         if found is not None:
             same.update(zip(eqn.outputs, found, strict=True))
             continue

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from jitml.ir.dependencies import live_eqns
 from jitml.ir.errors import InternalError
 from jitml.ir.graph import Atom, Graph, Var
+from jitml.ops.control import quiet, set_linear_map
 from jitml.trace.core import Trace, Tracer
 from jitml.transforms.dce import dce
 from jitml.transforms.jvp import push_forward, tangent_name
@@ -65,7 +66,8 @@ def _close(
     captured = trace.finish(()).captures
     if captured:
         raise InternalError(f"a jvp rule used arrays from outside the graph: {captured}")
-    eqns = live_eqns(trace.eqns, outputs)
+    # The graph itself has run: what loops do beside computing is not to happen again.
+    eqns = live_eqns(list(map(quiet, trace.eqns)), outputs)
     used: set[Any] = {a for eqn in eqns for a in eqn.inputs} | set(outputs)
     variables = list(graph.variables())
     residuals = tuple(number for number, var in enumerate(variables) if var in used)
@@ -99,3 +101,6 @@ def linear_map(graph: Graph, differentiated: tuple[bool, ...]) -> LinearMap:
     has_tangent = tuple([has and not next(zero) for has in linear.has_tangent])
     known = dce(replace(known, outputs=known.outputs[sum(is_known) :]))
     return LinearMap(known, unknown, linear.residuals, has_tangent)
+
+
+set_linear_map(linear_map)

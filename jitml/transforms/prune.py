@@ -20,7 +20,7 @@ def prune(graph: Graph) -> Graph:
     needed = {a for a in graph.outputs if isinstance(a, Var)}
     kept: list[Eqn] = []
     for eqn in reversed(graph.eqns):
-        if needed.isdisjoint(eqn.outputs) and not getattr(eqn.op, "has_effect", False):
+        if needed.isdisjoint(eqn.outputs) and not eqn.op.has_effect:
             continue
         if isinstance(eqn.op, Control):
             eqn = _pruned(eqn, needed)

@@ -1,0 +1,7 @@
+"""Names that JAX has under `jax.experimental`."""
+
+from __future__ import annotations
+
+from jitml.callbacks import io_callback
+
+__all__ = ["io_callback"]

@@ -1,0 +1,247 @@
+"""Calls of Python functions from inside of a program: `Callback` and its kinds.
+
+A function has a name and a number in the text of a graph; the graph holds it. It runs on the thread
+that called the program, and gets Arrays of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from jitml.ir.dtypes import DType
+from jitml.ir.errors import DifferentiationError, JitmlError, TransformError
+from jitml.ir.op import Op, Traced, Undefined
+from jitml.ir.source import Source
+from jitml.ir.types import ArrayType
+from jitml.ops.control import at_front
+from jitml.ops.custom import HostObject
+from jitml.ops.layout import batch_to_front, broadcast_in_dim, reshape
+from jitml.ops.scan import scan_values
+from jitml.ops.slicing import concatenate, slice_
+from jitml.trace.core import at_level, bind, current_source, type_of, using_source
+from jitml_runtime import Array, from_numpy
+
+Values = Sequence[Traced]
+Data = np.ndarray[Any, Any]
+# Arrays, and the types of outputs -> one NumPy array for each output, of its type.
+Flat = Callable[[Sequence[Array], Sequence[ArrayType]], Sequence[Data]]
+
+
+class HostFunction(HostObject):
+    """A Python function as programs call it, and the user's line that made the call."""
+
+    __slots__ = ("callback", "flat", "source")
+    _known: ClassVar[WeakValueDictionary[tuple[Any, ...], HostFunction]] = WeakValueDictionary()
+
+    def __init__(self, name: str, callback: Any, flat: Flat, source: Source) -> None:
+        super().__init__(name)
+        self.callback = callback  # the user's own
+        self.flat = flat
+        self.source = source
+
+    @classmethod
+    def of(
+        cls, key: tuple[Any, ...], name: str, callback: Any, flat: Flat, source: Source
+    ) -> HostFunction:
+        """The function for a call that `key` tells from all others, while any program holds it: so
+        what is traced again is equal, and is not compiled again.
+        """
+        found = cls._known.get(key)
+        if found is None:
+            found = cls._known[key] = HostFunction(name, callback, flat, source)
+        return found
+
+    def __call__(self, arrays: Sequence[Array], types: Sequence[ArrayType]) -> list[Array]:
+        """The outputs, of these types, for arrays at hand."""
+        return [from_numpy(x) for x in self._run(arrays, types)]
+
+    def on_views(self, inputs: Sequence[Data], outputs: Sequence[Data]) -> None:
+        """The same for views of a program's memory, as executors call it."""
+        types = [ArrayType(view.dtype, view.shape) for view in outputs]
+        results = self._run([from_numpy(view) for view in inputs], types)
+        for view, result in zip(outputs, results, strict=True):
+            view[...] = result
+
+    def _run(self, arrays: Sequence[Array], types: Sequence[ArrayType]) -> Sequence[Data]:
+        try:
+            with at_level(None), using_source(None):
+                return self.flat(arrays, types)
+        except JitmlError as error:
+            error.located(self.source)
+            raise
+        except BaseException as error:
+            _add_line(error, f"raised in {self.name} called {self.source.describe()}")
+            raise
+
+
+def _add_line(error: BaseException, line: str) -> None:
+    """Let the report of an error end with a line."""
+    if hasattr(error, "add_note"):  # since Python 3.11
+        error.add_note(line)
+    elif error.__cause__ is None:
+        error.__cause__ = RuntimeError(line)
+
+
+@dataclass(frozen=True)
+class Callback(Op):
+    """Call a Python function; outputs have these dtypes and shapes."""
+
+    runs_python = True
+
+    @property
+    def callback(self) -> Any:
+        return self.function.callback
+
+    function: HostFunction
+    dtypes: tuple[DType, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
+        pairs = zip(self.dtypes, self.shapes, strict=True)
+        return tuple([ArrayType(dtype, shape) for dtype, shape in pairs])
+
+    def value(self, *arrays: Any) -> tuple[Any, ...]:
+        given = [from_numpy(np.asarray(x)) for x in arrays]
+        return tuple(self.function.flat(given, self.infer()))
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """The outputs for arrays at hand."""
+        return self.function(arrays, self.infer())
+
+    def jvp(
+        self, primals: Values, tangents: Sequence[Traced | None]
+    ) -> tuple[Values, Sequence[Traced | None]]:
+        raise DifferentiationError(
+            f"{self.name} has no derivative: nothing is known of the Python function "
+            f"{self.function.name}",
+            hint="give one by custom_jvp or custom_vjp around the call, or stop_gradient its "
+            "arguments",
+            source=current_source(),
+        )
+
+    def _each(
+        self, size: int, inputs: Values, axes: Sequence[int | None], unroll: bool = False
+    ) -> tuple[Values, Sequence[int | None]]:
+        """One call for each element, in order."""
+        flags = [a is not None for a in axes]
+        stacked = [
+            at_front(size, x, a, type_of(x))
+            for x, a in zip(inputs, axes, strict=True)
+            if a is not None
+        ]
+        shared = [x for x, flag in zip(inputs, flags, strict=True) if not flag]
+
+        def step(cs: Values, ks: Values, xs: Values) -> tuple[Values, Values]:
+            fixed, own = iter(cs), iter(xs)
+            return [], bind(self, *[next(own) if flag else next(fixed) for flag in flags])
+
+        if unroll and size:
+            rows = [step(shared, [], [_row(x, n) for x in stacked])[1] for n in range(size)]
+            return [_stack(column) for column in zip(*rows, strict=True)], [0] * len(self.shapes)
+        _, ys = scan_values(step, shared, [], stacked, size, False, f"{self.function.name}.batch")
+        return ys, [0] * len(ys)
+
+
+def _row(x: Traced, number: int) -> Traced:
+    shape = type_of(x).shape
+    low, high = [0] * len(shape), list(shape)
+    low[0], high[0] = number, number + 1
+    return reshape(slice_(x, low, high), shape[1:])
+
+
+def _stack(rows: Values) -> Traced:
+    return concatenate([batch_to_front(1, x, None) for x in rows], 0)
+
+
+@dataclass(frozen=True)
+class DebugCallback(Callback):
+    """Tell a Python function values, for its effect alone."""
+
+    name = "debug_callback"
+    ordered: bool = False
+
+    @property
+    def has_effect(self) -> bool:
+        return True
+
+    def jvp(
+        self, primals: Values, tangents: Sequence[Traced | None]
+    ) -> tuple[Values, Sequence[Traced | None]]:
+        return bind(self, *primals), []
+
+    def transpose(
+        self, cotangents: Sequence[Traced | None], inputs: Sequence[Traced | Undefined]
+    ) -> Sequence[Traced | None]:
+        return [None] * len(inputs)
+
+    def batch(
+        self, size: int, inputs: Values, axes: Sequence[int | None]
+    ) -> tuple[Values, Sequence[int | None]]:
+        if self.ordered:
+            raise _ordered_error(self.name)
+        return self._each(size, inputs, axes)
+
+
+@dataclass(frozen=True)
+class IoCallback(Callback):
+    """Call a Python function for its outputs and its effect."""
+
+    name = "io_callback"
+    ordered: bool = False
+
+    @property
+    def has_effect(self) -> bool:
+        return True
+
+    def batch(
+        self, size: int, inputs: Values, axes: Sequence[int | None]
+    ) -> tuple[Values, Sequence[int | None]]:
+        if self.ordered:
+            raise _ordered_error(self.name)
+        return self._each(size, inputs, axes)
+
+
+def _ordered_error(name: str) -> TransformError:
+    return TransformError(
+        f"{name} with ordered=True cannot be vmapped: the calls of all elements have no order",
+        hint="leave ordered out, or use lax.map in place of vmap",
+        source=current_source(),
+    )
+
+
+@dataclass(frozen=True)
+class PureCallback(Callback):
+    """Call a Python function whose outputs depend on its inputs alone."""
+
+    name = "pure_callback"
+    vmap_method: str | None = None
+
+    def batch(
+        self, size: int, inputs: Values, axes: Sequence[int | None]
+    ) -> tuple[Values, Sequence[int | None]]:
+        method = self.vmap_method
+        if method is None:
+            raise TransformError(
+                f"pure_callback of {self.function.name} cannot be vmapped: it has no vmap_method",
+                hint="vmap_method='sequential' calls it once for each element, 'expand_dims' or "
+                "'broadcast_all' once for all",
+                source=current_source(),
+            )
+        if method.startswith("sequential"):
+            return self._each(size, inputs, axes, method == "sequential_unrolled")
+        repeats = {"expand_dims": 1, "broadcast_all": size}.get(method)
+        stacked = []
+        for x, axis in zip(inputs, axes, strict=True):
+            if axis is not None:
+                x = batch_to_front(size, x, axis)
+            elif repeats is not None:
+                shape = type_of(x).shape
+                x = broadcast_in_dim(x, (repeats, *shape), range(1, len(shape) + 1))
+            stacked.append(x)
+        shapes = tuple([(size, *shape) for shape in self.shapes])
+        return bind(replace(self, shapes=shapes), *stacked), [0] * len(shapes)
