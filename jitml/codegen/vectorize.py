@@ -6,6 +6,7 @@ either.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from jitml.codegen.kernel import Axis, Kernel, Node
@@ -55,15 +56,31 @@ def choose_width(
     """The lanes of vectors along `axis`: as its widest values fill a register, or a few of them."""
     if axis is None:
         return 1
-    widest = 1
-    for node in nodes:
-        if axis in node.axes and node.name not in ("index", "size", "reduce", "i1"):
-            bits = node.data.bits if node.name == "call" else BITS.get(node.type, 0)
-            widest = max(widest, bits // 8)
+    widest = _widest([n for n in nodes if axis in n.axes and n.name not in _NOT_IN_VECTORS])
     width = min(target.lanes(widest) * _unrolling(axis, nodes, has_shared_calls), MOST_LANES)
     while width > axis.extent:
         width //= 2
     return max(width, 1)
+
+
+_NOT_IN_VECTORS = ("index", "size", "reduce", "i1")
+_FEW = 8  # one instruction in so many may take several registers
+
+
+def _widest(nodes: Sequence[Node]) -> int:
+    """The bytes of the widest values; wider ones are left out where they are few (the positions
+    that a gather reads at, before much mathematics in 32 bits).
+    """
+    counts: Counter[int] = Counter()
+    for node in nodes:
+        bits = node.data.bits if node.name == "call" else BITS.get(node.type, 0)
+        counts[max(bits // 8, 1)] += instructions(node)
+    total, seen = sum(counts.values()), 0
+    for size_bytes in sorted(counts, reverse=True):
+        seen += counts[size_bytes]
+        if seen * _FEW >= total:
+            return size_bytes
+    return 1
 
 
 def _unrolling(axis: Axis, nodes: Sequence[Node], has_shared_calls: bool) -> int:

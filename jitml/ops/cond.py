@@ -15,6 +15,7 @@ from jitml.ir.types import ArrayType
 from jitml.ops.control import (
     Control,
     Transform,
+    along_rows,
     at_front,
     build,
     call_known,
@@ -32,14 +33,16 @@ from jitml.ops.control import (
     spread,
 )
 from jitml.ops.elementwise import eq, le, select
-from jitml.ops.kinds import Elementwise, Movement, Traced
-from jitml.ops.layout import broadcast_in_dim
+from jitml.ops.kinds import Elementwise, Movement, Row, Traced
 from jitml.ops.scan import scan_values
 from jitml.trace.core import bind, type_of
 from jitml.trace.inline import inline
 
 Values = Sequence[Traced]
-_MOST_SELECTED = 16  # equations of a branch that is cheaper to compute than to avoid
+_MOST_SELECTED = 16  # elements of all branches that are cheaper to compute than to choose between
+# Operations of a branch that is cheaper to compute than to avoid: of any, and more for each result.
+_MOST_WORK, _WORK_PER_RESULT = 64, 8
+_FUNCTION_WORK = 8  # what a sine counts, in additions
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ class Cond(Control):
         (index, *operands), (index_axis, *operand_axes) = inputs, axes
         # Elements that talk to each other go through all branches together.
         is_joint = any(map(transform.speaks_of_axis, self.branches))
-        if index_axis is not None and not (is_joint or all(map(_is_harmless, self.branches))):
+        if index_axis is not None and not (is_joint or all(map(is_harmless, self.branches))):
             return self._batch_by_element(size, inputs, axes)
         batched = [transform(branch, size, tuple(operand_axes)) for branch in self.branches]
         types = self.branches[0].output_types
@@ -175,7 +178,7 @@ class Cond(Control):
             names = [b.graph.name for b in batched]
             return cond_values(branch, index, operands, names), outputs_axes
         rows = [branch(number, *operands) for number in range(len(batched))]
-        return _chosen(index, rows), outputs_axes
+        return chosen_rows(index, rows), outputs_axes
 
     def _batch_by_element(
         self, size: int, inputs: Values, axes: Sequence[int | None]
@@ -204,11 +207,11 @@ class Cond(Control):
         """Whether computing all branches is cheaper than to choose one."""
         sizes = [v.type.size for b in self.branches for eqn in b.eqns for v in eqn.outputs]
         sizes += [t.size for t in self.branches[0].output_types]
-        return sum(sizes) <= _MOST_SELECTED and all(map(_is_harmless, self.branches))
+        return sum(sizes) <= _MOST_SELECTED and all(map(is_harmless, self.branches))
 
     def expand(self, *inputs: Traced) -> Values:
         index, *operands = inputs
-        return _chosen(index, [inline(branch, operands) for branch in self.branches])
+        return chosen_rows(index, [inline(branch, operands) for branch in self.branches])
 
     # ---- dead code -------------------------------------------------------------------------------
 
@@ -300,19 +303,30 @@ class _Slots:
         ]
 
 
-def _is_harmless(branch: Graph) -> bool:
+def is_harmless(branch: Graph) -> bool:
     """Whether a branch costs little, and cannot fail, for an element that does not take it."""
-    if len(branch.eqns) > _MOST_SELECTED:
-        return False
-    return all(
-        isinstance(eqn.op, (Elementwise, Movement))
-        and getattr(eqn.op, "mode", "") != "raise"
-        and not any(nested_graphs(eqn.op))
-        for eqn in branch.eqns
+    size = sum(t.size for t in branch.output_types)
+    work = sum(v.type.size * work_per_element(eqn.op) for eqn in branch.eqns for v in eqn.outputs)
+    return work <= _MOST_WORK + _WORK_PER_RESULT * size and all(is_total(eqn.op) for eqn in branch.eqns)
+
+
+def is_total(op: Op) -> bool:
+    """Whether an op only computes or moves elements: it cannot fail, and does not depend on
+    control.
+    """
+    return (
+        isinstance(op, (Elementwise, Movement))
+        and getattr(op, "mode", "") != "raise"
+        and not any(nested_graphs(op))
     )
 
 
-def _chosen(index: Traced, rows: Sequence[Values]) -> list[Traced]:
+def work_per_element(op: Op) -> int:
+    """Operations per element: mathematical functions are written out in many."""
+    return _FUNCTION_WORK if isinstance(op, Row) and op.lowering is None else 1
+
+
+def chosen_rows(index: Traced, rows: Sequence[Values]) -> list[Traced]:
     """For each output, the elements of the row that `index` (a number or vector) names,
     clamped.
     """
@@ -321,10 +335,7 @@ def _chosen(index: Traced, rows: Sequence[Values]) -> list[Traced]:
         found = column[-1]
         for number in reversed(range(len(rows) - 1)):
             below = le(index, 0) if number == 0 else eq(index, number)
-            shape = type_of(found).shape
-            hit = below
-            if shape and type_of(below).shape:
-                hit = broadcast_in_dim(below, shape, (0,))
+            hit = along_rows(below, found) if type_of(below).shape else below
             found = select(hit, column[number], retyped(found, type_of(column[number])))
         outputs.append(found)
     return outputs

@@ -20,7 +20,7 @@ from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import convert
 from jitml.ops.kinds import Traced, full_of
-from jitml.ops.layout import batch_to_front
+from jitml.ops.layout import batch_to_front, broadcast_in_dim
 from jitml.trace.core import trace_graph, type_of
 from jitml.trace.inline import replay
 
@@ -124,6 +124,12 @@ def at_front(size: int, x: Traced, axis: int | None, type_: ArrayType) -> Traced
     """`x` stacked along its first axis; `type_` is that of an element."""
     stacked = batch_to_front(size, x, axis)
     return retyped(stacked, type_of(stacked).with_dtype(type_.dtype, type_.weak))
+
+
+def along_rows(flags: Traced, x: Traced) -> Traced:
+    """One flag for each row of `x`, for each of the row's elements."""
+    shape = type_of(x).shape
+    return flags if len(shape) == 1 else broadcast_in_dim(flags, shape, (0,))
 
 
 def stacked_type(type_: ArrayType, size: int, is_stacked: bool = True) -> ArrayType:

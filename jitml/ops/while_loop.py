@@ -14,6 +14,7 @@ from jitml.ir.types import ArrayType
 from jitml.ops.control import (
     Control,
     Transform,
+    along_rows,
     at_front,
     build,
     check_inputs,
@@ -31,7 +32,7 @@ from jitml.ops.control import (
 )
 from jitml.ops.elementwise import select
 from jitml.ops.kinds import Traced
-from jitml.ops.layout import batch_to_front, broadcast_in_dim
+from jitml.ops.layout import batch_to_front
 from jitml.ops.reduction import reduce_or
 from jitml.ops.scan import scan_values
 from jitml.trace.core import bind, type_of
@@ -195,7 +196,7 @@ class While(Control):
             holds = goes_on(own, ks)
             rows = zip(inline(batched.graph, [*shared, *ks]), batched.axes, types, ks, strict=True)
             return [
-                select(_along_rows(holds, old), at_front(size, x, a, t), old)
+                select(along_rows(holds, old), at_front(size, x, a, t), old)
                 for x, a, t, old in rows
             ]
 
@@ -261,7 +262,7 @@ class While(Control):
         body = restricted(
             self.body, [*read_constants, *(self.body_constants + n for n in carries)], carries
         )
-        op = While(condition, body, len(asked_constants), len(read_constants))
+        op = type(self)(condition, body, len(asked_constants), len(read_constants))
         return op, inputs, carries
 
     def settled(self) -> tuple[Op, Sequence[int], dict[int, int]] | None:
@@ -278,7 +279,7 @@ class While(Control):
 
         condition = reordered(self.condition, order(asked), [0])
         body = reordered(self.body, order(read), moving)
-        op = While(condition, body, asked + len(still), read + len(still))
+        op = type(self)(condition, body, asked + len(still), read + len(still))
         first = asked + read
         inputs = [
             *range(asked),
@@ -289,6 +290,13 @@ class While(Control):
         return op, inputs, {k: first + k for k in still}
 
 
+@dataclass(frozen=True)
+class Lanes(While):
+    """A loop over the elements of a map that take a branch, some at a time."""
+
+    name = "lanes"
+
+
 def while_values(
     condition: Step,
     step: Step,
@@ -296,6 +304,7 @@ def while_values(
     body_constants: Values,
     carries: Values,
     name: str,
+    kind: type[While] = While,
 ) -> list[Traced]:
     """The last carries of a loop whose `condition` and `step` take constants and carries."""
     carry_types = [type_of(x) for x in carries]
@@ -307,16 +316,10 @@ def while_values(
         nexts = step(*split(values, len(body_constants)))
         return list(map(retyped, nexts, carry_types))
 
-    op = While(
+    op = kind(
         build(asks, [*map(type_of, condition_constants), *carry_types], f"{name}.condition"),
         build(body, [*map(type_of, body_constants), *carry_types], name),
         len(condition_constants),
         len(body_constants),
     )
     return bind(op, *condition_constants, *body_constants, *carries)
-
-
-def _along_rows(flags: Traced, x: Traced) -> Traced:
-    """One flag for each row of `x`, for each of its elements."""
-    shape = type_of(x).shape
-    return flags if len(shape) == 1 else broadcast_in_dim(flags, shape, (0,))

@@ -10,7 +10,8 @@ from jitml.ir.errors import OutOfBoundsError
 from jitml.ir.graph import Eqn
 from jitml.ops.indexing import Gather
 from jitml.ops.scatter import Scatter
-from jitml_runtime import KernelFault
+from jitml.ops.while_loop import Lanes
+from jitml_runtime import KernelFault, Loop
 
 
 def explain_fault(program: Program, fault: KernelFault) -> OutOfBoundsError:
@@ -19,12 +20,23 @@ def explain_fault(program: Program, fault: KernelFault) -> OutOfBoundsError:
     index, steps = fault.index, fault.steps
     if sites[fault.site].counts_steps:
         index, steps = 0, (fault.index, *steps)
+    where = f" (at element {index} of the result{_loop_steps(steps)})"
+    if _is_in_lanes(program, fault.instruction):
+        where = " (in an element of a map)"  # blocks of elements are no elements of the user's
     return OutOfBoundsError(
-        f"index {fault.value} is out of bounds for {describe_site(sites, fault.site)} "
-        f"(at element {index} of the result{_loop_steps(steps)})",
+        f"index {fault.value} is out of bounds for {describe_site(sites, fault.site)}{where}",
         hint="x.at[index].get(mode='fill') reads, .set(…, mode='drop') writes only what is inside; "
         "'clip' takes the nearest",
         source=sites[fault.site].eqn.source,
+    )
+
+
+def _is_in_lanes(program: Program, instruction: int) -> bool:
+    """Whether an instruction computes a branch for blocks of the elements that take it."""
+    steps = enumerate(program.plan.instructions)
+    return any(
+        isinstance(step, Loop) and step.label == Lanes.name and number < instruction < step.end
+        for number, step in steps
     )
 
 

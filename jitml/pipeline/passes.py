@@ -8,6 +8,7 @@ from jitml.codegen.expand import expand
 from jitml.ir.graph import Eqn, Graph, Literal, Var
 from jitml.ir.nested import map_nested, nested_graphs
 from jitml.ops.layout import BroadcastInDim
+from jitml.transforms.compact import compact
 from jitml.transforms.cse import cse
 from jitml.transforms.dce import dce
 from jitml.transforms.inline_calls import drop_barriers, inline_calls
@@ -49,6 +50,7 @@ PASSES: tuple[Pass, ...] = (
     dce,
     simplify,
     cse,
+    compact,
     expand,
     simplify,
     cse,

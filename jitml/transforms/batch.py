@@ -72,7 +72,7 @@ def batch_values(
         if all(a is None for a in input_axes) and not _speaks_of(eqn.op, axis_name):
             outputs: Sequence[Any] = replay(eqn, inputs)
         else:
-            outputs, output_axes = _apply_rule(eqn, size, inputs, input_axes, transform)
+            outputs, output_axes = apply_rule(eqn, size, inputs, input_axes, transform)
             along.update(zip(eqn.outputs, output_axes, strict=True))
             for var, x in zip(eqn.outputs, outputs, strict=True):
                 name_value(x, var.name)
@@ -105,13 +105,14 @@ def _speaks_of(op: Op, axis_name: Hashable | None) -> bool:
     return any(_speaks_of(eqn.op, axis_name) for graph in nested_graphs(op) for eqn in graph.eqns)
 
 
-def _apply_rule(
+def apply_rule(
     eqn: Eqn,
     size: int,
     inputs: Sequence[Any],
     axes: Sequence[int | None],
     transform: Batching,
 ) -> tuple[Sequence[Any], Sequence[int | None]]:
+    """The outputs of an equation for stacked inputs, and the axes along which they are stacked."""
     op = eqn.op
     if not op.has("batch"):
         raise TransformError(
