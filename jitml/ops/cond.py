@@ -307,7 +307,9 @@ def is_harmless(branch: Graph) -> bool:
     """Whether a branch costs little, and cannot fail, for an element that does not take it."""
     size = sum(t.size for t in branch.output_types)
     work = sum(v.type.size * work_per_element(eqn.op) for eqn in branch.eqns for v in eqn.outputs)
-    return work <= _MOST_WORK + _WORK_PER_RESULT * size and all(is_total(eqn.op) for eqn in branch.eqns)
+    return work <= _MOST_WORK + _WORK_PER_RESULT * size and all(
+        is_total(eqn.op) for eqn in branch.eqns
+    )
 
 
 def is_total(op: Op) -> bool:

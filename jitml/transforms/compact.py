@@ -15,6 +15,7 @@ from typing import Any
 
 from jitml.ir.dtypes import INT32
 from jitml.ir.graph import Eqn, Graph, Var
+from jitml.ir.nested import nested_graphs
 from jitml.ir.types import ArrayType
 from jitml.ops.cond import Cond, is_harmless, is_total, work_per_element
 from jitml.ops.control import along_rows, at_front, retyped, stacked_type
@@ -95,7 +96,7 @@ def _pays(eqn: Eqn, length: int) -> bool:
 
 def _block_size(branch: Graph, length: int) -> int:
     """For how many elements at a time a branch is computed."""
-    if any(getattr(eqn.op, "has_effect", False) for eqn in branch.eqns):
+    if branch.has_effect or not _has_batch(branch):
         return 1
     moved = sum(v.type.size for eqn in branch.eqns for v in eqn.outputs)
     work = max(1.0, operation_count(branch, work_per_element), moved)
@@ -103,6 +104,16 @@ def _block_size(branch: Graph, length: int) -> int:
     while size > 1 and (size * work > _BLOCK_WORK or size > length):
         size //= 2
     return size
+
+
+def _has_batch(graph: Graph) -> bool:
+    """Whether all ops can work on several elements at once, in a way that is no user's choice."""
+    return all(
+        eqn.op.has("batch")
+        and not eqn.op.runs_python
+        and all(map(_has_batch, nested_graphs(eqn.op)))
+        for eqn in graph.eqns
+    )
 
 
 # ---- all elements --------------------------------------------------------------------------------
