@@ -23,6 +23,7 @@ from jitml.ops.checkpoint import Checkpoint, CheckpointName, Policy
 from jitml.recording import output_leaves
 from jitml.signature import choose_arguments
 from jitml.trace.core import Tracer, bind, bind1, current_trace, trace_graph, type_of
+from jitml.trace.forms import traced_form
 from jitml.transforms.cse import cse
 from jitml.transforms.jvp import open_jvp
 from jitml.transforms.linearize import linear_map
@@ -181,7 +182,7 @@ def checkpoint(
             given, named = structure.unflatten(values)
             for n in numbers:
                 given.insert(n, args[n])
-            return fun(*given, **{**kwargs, **named})
+            return traced_form(fun)(*given, **{**kwargs, **named})
 
         return _call(body, _name(fun), _values(fun, leaves, structure), kept, is_apart)
 

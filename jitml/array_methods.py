@@ -13,7 +13,8 @@ import numpy as np
 
 from jitml import printing
 from jitml.eager import operation
-from jitml.ir.errors import JitmlError
+from jitml.ir.errors import JitmlError, LongIterationError
+from jitml.ir.source import user_source
 from jitml.numpy import (
     arithmetic,
     comparison,
@@ -37,6 +38,7 @@ from jitml.numpy.at import IndexUpdater
 from jitml.numpy.indexing import getitem, take
 from jitml.numpy.operands import as_dtype, fail, is_number, settle
 from jitml.trace.core import Tracer
+from jitml.trace.forms import LONG, may_rewrite
 from jitml_runtime import Array as ConcreteArray
 from jitml_runtime import basic_index, calling, set_operators
 
@@ -105,6 +107,10 @@ def _reflected(apply: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 def _iterate(x: Any) -> Iterator[Any]:
     if not x.shape:
         raise TypeError("iteration over a 0-d array")
+    if isinstance(x, Tracer) and x.shape[0] > LONG and may_rewrite() and x.value is None:
+        raise LongIterationError(
+            f"Python would go through {x.shape[0]} rows one by one", source=user_source()
+        )
     return iter(joining.unstack(x))
 
 

@@ -13,6 +13,7 @@ from jitml.ir.errors import TreeError
 from jitml.ir.graph import Graph
 from jitml.recording import output_leaves
 from jitml.trace.core import Tracer, trace_graph, type_of
+from jitml.trace.forms import traced_form
 from jitml.transforms.execute import execute
 from jitml.transforms.values import as_value
 from jitml.tree_structure import Structure, flatten
@@ -45,7 +46,7 @@ def close(fun: Callable[..., Any], args: Sequence[Any]) -> Closed:
     result: list[Structure] = []
 
     def flat(*tracers: Any) -> list[Any]:
-        found, shape = output_leaves(fun(*structure.unflatten(tracers)))
+        found, shape = output_leaves(traced_form(fun)(*structure.unflatten(tracers)))
         result.append(shape)
         return found
 

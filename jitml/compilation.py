@@ -30,6 +30,7 @@ def jit(
     device: Any = None,
     backend: str | None = None,
     threads: int | None = None,
+    python_control_flow: bool = True,
 ) -> Any:
     """Compile `fun`: it is traced at the first call with new argument types, and runs as machine
     code from then on.
@@ -45,12 +46,29 @@ def jit(
     that is another one means a new trace, an array is fetched anew at each call. See
     `jitml.reading` for what is followed and what is not.
 
+    Where Python would need the truth of a traced value (`if`, `while`, `for … in range(n)`,
+    conditional expressions, `and`, `or`, `not`, comparisons in a row; with `break`, `continue` and
+    early `return`), the function is traced a second time from its source, in which these become
+    `lax.cond` and loops. That reaches the functions and methods of the user's own that it calls,
+    not those of installed packages, nor code whose source is not at hand; there, and everywhere
+    with `python_control_flow=False`, it is an error. What the function does besides (printing,
+    appending to a log) is done again in the second trace. Values that are known while tracing
+    decide as in Python, at once.
+
     >>> import jitml, jitml.numpy as jnp
     >>> @jitml.jit
     ... def f(x):
     ...     return 2 * x + 1
     >>> f(jnp.arange(3))
     Array([1, 3, 5], dtype=int32)
+    >>> @jitml.jit
+    ... def halvings(n):
+    ...     count = 0
+    ...     while n > 1:
+    ...         n, count = n // 2, count + 1
+    ...     return count
+    >>> print(halvings(1000))
+    9
     """
     if fun is None:
         return functools.partial(
@@ -62,6 +80,7 @@ def jit(
             device=device,
             backend=backend,
             threads=threads,
+            python_control_flow=python_control_flow,
         )
     if any(str(where) != "cpu" for where in (device, backend) if where is not None):
         raise ArgumentError(
@@ -84,7 +103,8 @@ def jit(
             hint="only arrays can be donated, and arrays cannot be static",
             source=user_source(),
         )
-    return Jitted(fun, static, donated, None if threads is None else checked_threads(threads))
+    limit = None if threads is None else checked_threads(threads)
+    return Jitted(fun, static, donated, limit, python_control_flow)
 
 
 def make_graph(
@@ -140,7 +160,8 @@ def explain(
     from jitml.explanation import explain_graph
 
     jitted = fun if isinstance(fun, Jitted) else Jitted(fun)
-    return explain_graph(fun, jitted.trace(*args, **kwargs).graph, assembly, full)
+    traced = jitted.trace(*args, **kwargs)
+    return explain_graph(fun, traced.graph, assembly, full, traced.rewritten)
 
 
 def clear_caches() -> None:

@@ -33,6 +33,7 @@ from jitml.trace.core import (
     trace_graph,
     type_of,
 )
+from jitml.trace.forms import traced_form
 from jitml.trace.rules import Push, RuleTrace, is_moving, lowered, lowered_argument
 from jitml.transforms.values import as_value, is_array_like, literal_value
 from jitml.tree_structure import Structure, flatten
@@ -177,7 +178,7 @@ def _call_below(call: Called, trace: Trace, level: Trace | None) -> Any:
             return _call(call._replace(leaves=leaves))
     inner = trace if isinstance(trace, RuleTrace) else RuleTrace(None, call.function.label)
     with at_level(inner):
-        return call.function.fun(*call.all_args(leaves))
+        return traced_form(call.function.fun)(*call.all_args(leaves))
 
 
 def _call_rule(call: Called, trace: Trace) -> Any:
@@ -195,7 +196,7 @@ def _record(call: Called) -> Any:
     result: list[Structure] = []
 
     def body(*leaves: Any) -> list[Any]:
-        found, structure = output_leaves(call.function.fun(*call.all_args(leaves)))
+        found, structure = output_leaves(traced_form(call.function.fun)(*call.all_args(leaves)))
         result.append(structure)
         return found
 

@@ -33,6 +33,7 @@ from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import stop_gradient as stop_gradient_op
 from jitml.recording import Recorded, output_leaves, record
 from jitml.trace.core import trace_graph, type_of
+from jitml.trace.forms import traced_form
 from jitml.transforms.execute import execute
 from jitml.transforms.gradient import LinearMap, gradient, linear_map, pullback
 from jitml.transforms.linearize import linearize as linearize_graph
@@ -260,7 +261,7 @@ def linear_transpose(
     result: list[Structure] = []
 
     def flat(*tracers: Any) -> list[Any]:
-        found, shape = output_leaves(fun(*structure.unflatten(tracers)))
+        found, shape = output_leaves(traced_form(fun)(*structure.unflatten(tracers)))
         result.append(shape)
         return found
 
@@ -337,7 +338,7 @@ def _record_positional(
     check_callable("jvp, vjp and linearize", fun)
 
     def call(*tracers: Any) -> Any:
-        return fun(*structure.unflatten(tracers))
+        return traced_form(fun)(*structure.unflatten(tracers))
 
     return record(call, values, getattr(fun, "__name__", ""), has_aux=has_aux)
 

@@ -15,6 +15,7 @@ from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
 from jitml.recording import Recorded, argument_names, record
 from jitml.trace.core import type_of
+from jitml.trace.forms import traced_form
 from jitml.trace.numbers import check_supported
 from jitml.transforms.values import as_value, float0_zeros, is_array_like, is_float0, retyped, zeros
 from jitml.tree import flatten_with_path, keystr
@@ -55,7 +56,7 @@ class Chosen(NamedTuple):
                 self.positions, self.structure.unflatten(tracers), strict=True
             ):
                 given[position] = tree
-            return fun(*given, **kwargs)
+            return traced_form(fun)(*given, **kwargs)
 
         return record(call, self.values, getattr(fun, "__name__", ""), self.paths, has_aux)
 

@@ -25,9 +25,11 @@ from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
 from jitml.reading import find_places, read_while_traced
 from jitml.recording import argument_names, output_leaves
+from jitml.rewriting.attempt import Attempt, trace_as_written, trace_rewritten
 from jitml.signature import NONE_CHOSEN, Chosen, StaticValue, name_of
 from jitml.stages import Lowered, Traced
 from jitml.trace.axes import named_axes
+from jitml.trace.core import Traced as TracedGraph
 from jitml.trace.core import Tracer, collecting_origins, current_trace, trace_graph, type_of
 from jitml.transforms.inline import inline
 from jitml.transforms.values import as_value, is_array_like, literal_value
@@ -101,6 +103,7 @@ class Jitted(Dispatcher):
         static: Chosen = NONE_CHOSEN,
         donated: Chosen = NONE_CHOSEN,
         threads: int | None = None,
+        python_control_flow: bool = True,
     ) -> None:
         super().__init__(static.numbers, static.names, threads)
         functools.update_wrapper(self, fun, updated=())
@@ -108,6 +111,8 @@ class Jitted(Dispatcher):
         self._static = static
         self._donated = donated
         self._limit = threads
+        self._may_rewrite = python_control_flow
+        self._is_rewritten = False  # once that was needed, later traces begin with it
         self._donates = bool(donated.numbers or donated.names)
         self._entries = EntryTable()
         _ALL.add(self)
@@ -118,7 +123,7 @@ class Jitted(Dispatcher):
     def __reduce__(self) -> Any:
         return getattr(self, "__qualname__", None) or (
             Jitted,
-            (self.__wrapped__, self._static, self._donated, self._limit),
+            (self.__wrapped__, self._static, self._donated, self._limit, self._may_rewrite),
         )
 
     @staticmethod
@@ -228,17 +233,21 @@ class Jitted(Dispatcher):
     def _trace(self, call: _Call, types: Sequence[ArrayType]) -> tuple[Entry, Sequence[Any]]:
         structure: list[Structure] = []
 
-        def flat(*tracers: Any) -> list[Any]:
-            args, kwargs = call.rebuild(tracers)
-            leaves, tree = output_leaves(self.__wrapped__(*args, **kwargs), _OUTPUTS)
-            structure.append(tree)
-            return leaves
+        def trace(function: Callable[..., Any]) -> TracedGraph:
+            def flat(*tracers: Any) -> list[Any]:
+                args, kwargs = call.rebuild(tracers)
+                leaves, tree = output_leaves(function(*args, **kwargs), _OUTPUTS)
+                structure[:] = [tree]
+                return leaves
+
+            return trace_graph(flat, types, name_of(self.__wrapped__), self._paths(call))
 
         names = argument_names(self.__wrapped__, max(call.positions, default=-1) + 1)
         known = {names[s.key] if isinstance(s.key, int) else s.key: s.value for s in call.static}
         places = find_places(self.__wrapped__, known)
         with collecting_origins() as origins, _collecting_guards() as inner:
-            traced = trace_graph(flat, types, name_of(self.__wrapped__), self._paths(call))
+            attempt = self._attempt(trace)
+        traced: TracedGraph = attempt.result
         later = list(callbacks_of(traced.graph))
         if later:
             places = read_while_traced(places, self.__wrapped__, known, later)
@@ -251,7 +260,18 @@ class Jitted(Dispatcher):
         ]
         is_open = any(isinstance(x, Tracer) for x in traced.captures)
         entry = Entry(traced.graph, structure[0], guards, traced.captures if is_open else constants)
+        entry.rewritten = attempt.rewritten
         return entry, traced.captures
+
+    def _attempt(self, trace: Callable[[Callable[..., Any]], TracedGraph]) -> Attempt:
+        """Trace the function as it is, or else with its control flow rewritten."""
+        if not self._is_rewritten:
+            attempt = trace_as_written(trace, self.__wrapped__, self._may_rewrite)
+            if attempt is not None:
+                return attempt
+        attempt = trace_rewritten(trace, self.__wrapped__)
+        self._is_rewritten = True
+        return attempt
 
     # ---- stages ---------------------------------------------------------------------------------
 
@@ -284,7 +304,8 @@ class Jitted(Dispatcher):
         """Every stage for these arguments, as text: source, graph, passes, plan and kernels."""
         from jitml.explanation import explain_graph
 
-        return explain_graph(self, self.trace(*args, **kwargs).graph)
+        traced = self.trace(*args, **kwargs)
+        return explain_graph(self, traced.graph, rewritten=traced.rewritten)
 
     def clear_cache(self) -> None:
         """Forget everything traced and compiled."""

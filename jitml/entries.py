@@ -68,6 +68,7 @@ class Entry:
         self._hidden = HiddenInputs(guards, constants, [(t.dtype, t.shape, t.weak) for t in inputs])
         self.hidden_values = self._hidden.values
         self.is_cacheable = not any(isinstance(x, Tracer) for x in constants)
+        self.rewritten: tuple[str, ...] = ()  # what became of Python's control flow, line by line
         self._compiled: Compiled | None = None
         self._callee: Callee | None = None
 

@@ -21,6 +21,7 @@ from jitml.ir.errors import (
     TracerIntegerConversionError,
     TransformError,
     TreeError,
+    UnassignedVariableError,
     UnboundAxisError,
     UnexpectedTracerError,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "TracerIntegerConversionError",
     "TransformError",
     "TreeError",
+    "UnassignedVariableError",
     "UnboundAxisError",
     "UnexpectedTracerError",
 ]

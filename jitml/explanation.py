@@ -5,7 +5,7 @@ In: a function and what was recorded of it. Out: lines for a terminal.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from jitml.codegen.fuse import fuse
@@ -21,18 +21,28 @@ _LONGEST_KERNEL = 80  # lines; more are told by their number, unless all are ask
 
 
 def explain_graph(
-    fun: Callable[..., Any], graph: Graph, assembly: bool = False, full: bool = False
+    fun: Callable[..., Any],
+    graph: Graph,
+    assembly: bool = False,
+    full: bool = False,
+    rewritten: Sequence[str] = (),
 ) -> str:
     """Every stage that the `graph` recorded of `fun` goes through.
 
     Kernels are shown as LLVM text, or with `assembly` as machine code; long ones only with `full`.
+    `rewritten` tells what became of Python's control flow.
     """
-    return "\n".join(_sections(fun, graph, assembly, full))
+    return "\n".join(_sections(fun, graph, assembly, full, rewritten))
 
 
-def _sections(fun: Callable[..., Any], graph: Graph, assembly: bool, full: bool) -> Iterator[str]:
+def _sections(
+    fun: Callable[..., Any], graph: Graph, assembly: bool, full: bool, rewritten: Sequence[str]
+) -> Iterator[str]:
     yield "== source =="
     yield _source_text(fun)
+    if rewritten:
+        yield "== rewritten, for conditions that are not known while tracing =="
+        yield from rewritten
     yield "== recorded graph =="
     yield str(graph)
     report = run_passes(graph, PASSES, dump="")

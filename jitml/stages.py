@@ -26,6 +26,7 @@ class Entry(Protocol):
 
     graph: Graph
     structure: Structure
+    rewritten: tuple[str, ...]
 
     def hidden_values(self) -> Sequence[Any] | None:
         """The hidden inputs as they are now; None if what was read has changed."""
@@ -48,6 +49,11 @@ class Traced:
     def graph(self) -> Graph:
         """The graph as recorded; what the function captured comes after its arguments."""
         return self._entry.graph
+
+    @property
+    def rewritten(self) -> tuple[str, ...]:
+        """What became of Python's control flow on traced values, line by line."""
+        return self._entry.rewritten
 
     @property
     def jaxpr(self) -> Graph:

@@ -23,6 +23,7 @@ from jitml.ir.source import user_source
 from jitml.recording import argument_names, output_leaves
 from jitml.trace.axes import naming_axis
 from jitml.trace.core import trace_graph, type_of
+from jitml.trace.forms import traced_form
 from jitml.transforms.batch import batch_to
 from jitml.transforms.execute import execute
 from jitml.transforms.values import as_value
@@ -170,7 +171,7 @@ def _run(
             for x, axis in zip(inputs.leaves, inputs.axes, strict=True)
         ]
         args, kwargs = inputs.structure.unflatten(leaves)
-        found, structure = output_leaves(fun(*args, **kwargs))
+        found, structure = output_leaves(traced_form(fun)(*args, **kwargs))
         result.append(structure)
         return found
 

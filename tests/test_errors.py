@@ -121,7 +121,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "bounds_update": lambda: jit(lambda x, i: x.at[i].set(0))(X, OUTSIDE),
     "leaked": lambda: leaked() + 1,
     "leaked_into_jit": lambda: jit(add)(X, leaked()),
-    "tracer_if": lambda: jit(branch)(X),
+    "tracer_if": lambda: jit(branch, python_control_flow=False)(X),
     "tracer_range": lambda: jit(count)(3),
     "tracer_float": lambda: jit(lambda x: float(x))(1.0),
     "tracer_item": lambda: jit(lambda x: x.item())(1.0),

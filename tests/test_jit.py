@@ -347,7 +347,7 @@ def test_recursion_on_a_static_argument() -> None:
 
 
 def test_disable_jit() -> None:
-    f = jit(lambda x: x if x[1] > 0 else -x)
+    f = jit(lambda x: x if x[1] > 0 else -x, python_control_flow=False)
     with jitml.disable_jit():
         assert np.array_equal(f(X), X)
         with jitml.disable_jit(False), pytest.raises(jitml.errors.TracerBoolConversionError):

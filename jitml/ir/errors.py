@@ -104,5 +104,13 @@ class UnexpectedTracerError(TracerError):
     """A tracer was used after the trace that made it had ended."""
 
 
+class LongIterationError(TracerError):
+    """Python would go through many rows of an abstract array, where one loop can serve."""
+
+
+class UnassignedVariableError(JitmlError, NameError):
+    """A variable is read that not every way through the program has assigned."""
+
+
 class InternalError(JitmlError, AssertionError):
     """A mistake of jitml's own; please report it with the message."""

@@ -16,6 +16,7 @@ from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
 from jitml.recording import argument_names, output_leaves
 from jitml.trace.core import trace_graph, type_of
+from jitml.trace.forms import traced_form
 from jitml.transforms.values import as_value, retyped
 from jitml.tree import flatten_with_path, keystr
 from jitml.tree_structure import Structure
@@ -76,7 +77,7 @@ def trace_body(
             count = structure.num_leaves
             args.append(structure.unflatten(remaining[:count]))
             del remaining[:count]
-        result = function(*args)
+        result = traced_form(function)(*args)
         leaves, structure = output_leaves(
             result if check is None else check(result), "return arrays, numbers, and trees of them"
         )

@@ -1,0 +1,69 @@
+"""Trace a function as it is; where that needs the truth of a value that is not known, once more
+with Python's control flow rewritten.
+
+In: how to trace. Out: what that gave. Imports the rewriting itself only where it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import CodeType
+from typing import Any, NamedTuple, TypeVar
+
+from jitml.ir.errors import (
+    LongIterationError,
+    TracerBoolConversionError,
+    TracerError,
+    TracerIntegerConversionError,
+)
+from jitml.trace.forms import calling
+
+Result = TypeVar("Result")
+_NEEDS = (LongIterationError, TracerBoolConversionError, TracerIntegerConversionError)
+
+
+class Attempt(NamedTuple):
+    """What tracing gave; `rewritten` tells statement by statement what has become of control
+    flow.
+    """
+
+    result: Any
+    rewritten: tuple[str, ...] = ()
+
+
+def trace_as_written(
+    trace: Callable[[Any], Any], function: Any, may_rewrite: bool
+) -> Attempt | None:
+    """`trace(function)`; None if that needs rewriting, which is possible."""
+    with calling(None, may_rewrite):
+        try:
+            return Attempt(trace(function))
+        except _NEEDS:
+            if not may_rewrite:
+                raise
+    return None
+
+
+def trace_rewritten(trace: Callable[[Any], Any], function: Any) -> Attempt:
+    """`trace` of the rewritten form of `function`, which calls rewritten forms as well."""
+    from jitml.rewriting.activity import watching
+    from jitml.rewriting.functions import rewritten
+
+    with watching() as (notes, refused), calling(rewritten):
+        try:
+            return Attempt(trace(rewritten(function)), tuple(notes))
+        except TracerError as error:
+            error.hint = _hint(error, refused)
+            raise
+
+
+def _hint(error: TracerError, refused: dict[CodeType, str]) -> str:
+    """How to go on, with why the innermost function in which it went wrong is not rewritten."""
+    found = ""
+    at = error.__traceback__
+    while at is not None:
+        code = at.tb_frame.f_code
+        if code in refused:
+            found = f"{code.co_name} (line {at.tb_lineno}) cannot be rewritten: {refused[code]}; "
+        at = at.tb_next
+    return found + error.hint

@@ -1,0 +1,98 @@
+"""Functions in their rewritten form, and how far rewriting reaches.
+
+In: what rewritten code is about to call. Out: what it calls instead: the rewritten form of
+functions and methods that a user wrote (outside of Python's own library, of installed packages and
+of jitml), also in partials and objects that are called; everything else as it is.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import functools
+from types import CellType, CodeType, FunctionType, MethodType
+from typing import Any
+
+from jitml.reading import is_library
+from jitml.rewriting.activity import note_refused
+from jitml.rewriting.blocks import is_plain, rewrite_function
+from jitml.rewriting.expressions import Expressions
+from jitml.rewriting.source import (
+    NoSourceError,
+    compile_function,
+    find_source,
+    is_rewritten,
+    renamed,
+)
+from jitml.rewriting.syntax import RUNTIME
+
+_CODES: dict[CodeType, CodeType | str] = {}  # rewritten code, or why there is none
+_MOST_CODES = 4096
+
+
+def rewritten(function: Any) -> Any:
+    """What is called in place of `function`."""
+    if type(function) is FunctionType:
+        return _rewritten_function(function)
+    if type(function) is MethodType:
+        own = rewritten(function.__func__)
+        return function if own is function.__func__ else MethodType(own, function.__self__)
+    if type(function) is functools.partial:
+        own = rewritten(function.func)
+        same = own is function.func
+        return function if same else functools.partial(own, *function.args, **function.keywords)
+    called = getattr(type(function), "__call__", None)  # noqa: B004  (the function is wanted)
+    if type(called) is FunctionType and not isinstance(function, type):
+        own = rewritten(called)
+        return function if own is called else MethodType(own, function)
+    return function
+
+
+def _rewritten_function(function: FunctionType) -> FunctionType:
+    code = function.__code__
+    if is_library(code.co_filename) or is_rewritten(code):
+        return function
+    found = _CODES.get(code)
+    if found is None:
+        if len(_CODES) >= _MOST_CODES:
+            _CODES.clear()
+        found = _CODES[code] = _rewritten_code(code, function.__globals__)
+    if isinstance(found, str):
+        note_refused(code, found)
+        return function
+    return _with_code(function, found)
+
+
+def _rewritten_code(code: CodeType, names: dict[str, Any]) -> CodeType | str:
+    """The rewritten form of `code`, or why it has none."""
+    try:
+        found = find_source(code, names)
+    except NoSourceError as error:
+        return str(error)
+    node = copy.deepcopy(found.node)
+    if isinstance(node, ast.Lambda):
+        node.body = Expressions(frozenset()).visit(node.body)
+    elif is_plain(node):
+        rewrite_function(node)
+    else:
+        return "it looks up variables by name"
+    found = found._replace(node=node)
+    compiled = compile_function(found, code, (RUNTIME,))
+    return renamed(compiled, code.co_name)
+
+
+def _with_code(function: FunctionType, code: CodeType) -> FunctionType:
+    """A function with other code, and the same variables around it."""
+    from jitml.rewriting import runtime
+
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    cells[RUNTIME] = CellType(runtime)
+    closure = tuple(cells[name] for name in code.co_freevars)
+    new = FunctionType(
+        code, function.__globals__, function.__name__, function.__defaults__, closure
+    )
+    new.__kwdefaults__ = function.__kwdefaults__
+    new.__qualname__, new.__doc__ = function.__qualname__, function.__doc__
+    new.__module__ = function.__module__
+    new.__dict__.update(function.__dict__)
+    return new
