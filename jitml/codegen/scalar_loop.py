@@ -4,6 +4,9 @@ Comes in: a loop's equation, whose carries, slices and outputs are scalars, but 
 arrays of which each step updates single elements in place. Goes out: the text of a kernel, or None
 where the body does not fit into one. What it reads beside (constants) may be arrays of any size.
 Its checks are numbered by the step at which they fail.
+
+A map of such loops of unknown length, one for each element, is one kernel too: threads share the
+elements, and each element takes its own number of steps.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ from jitml.scalar.value import Value, select
 
 STEP_NS = 2  # the least that a step takes: tells whether other Python threads may run meanwhile
 _ENDLESS_NS = 1 << 40
+_MAP_GRAIN = 64  # elements of a map of loops that a thread takes at a time
 _MOST_EQNS = 200
 _REPEATED = 1 << 20  # equal instructions on scalars are written once
 
@@ -58,6 +62,9 @@ def scalar_loop(eqn: Eqn, target: Target) -> ScalarLoop | None:
     """The kernel of a loop over scalars; None if it is not one."""
     op = eqn.op
     if isinstance(op, Scan):
+        inner_loop = _inner_loop(op)
+        if inner_loop is not None:
+            return _map_of_loops(eqn, op, inner_loop, target)
         constants, carries, arrays = op.groups(eqn.inputs)
         inner = op.groups(op.body.inputs)
         if not op.length or not _are_scalars([*inner[2], *op.body.outputs[op.carries :]]):
@@ -74,6 +81,32 @@ def scalar_loop(eqn: Eqn, target: Target) -> ScalarLoop | None:
     if asked is None or body is None:
         return None
     return _Loop(eqn, target, carries).repeat(op, asked, body)
+
+
+def _inner_loop(op: Scan) -> Eqn | None:
+    """The loop of unknown length that is all that the steps of a map do."""
+    is_map = not op.carries and len(op.body.eqns) == 1
+    eqn = op.body.eqns[0] if is_map else None
+    if eqn is None or not isinstance(eqn.op, While) or {*eqn.outputs} != {*op.body.outputs}:
+        return None
+    return eqn if len(eqn.outputs) == len(op.body.outputs) else None
+
+
+def _map_of_loops(eqn: Eqn, op: Scan, inner: Eqn, target: Target) -> ScalarLoop | None:
+    """The kernel of a map of loops over scalars. One with checks is none: which of them fails first
+    must not depend on how threads share the elements.
+    """
+    loop = inner.op
+    assert isinstance(loop, While)
+    asked, body = _part(loop.condition, ()), _part(loop.body, ())
+    if asked is None or body is None or not op.length or not _are_scalars(inner.outputs):
+        return None
+    if any(built.kernel.sites for built in (*asked.kernels, *body.kernels)):
+        return None
+    outer: dict[Atom, Atom] = dict(zip(op.body.inputs, eqn.inputs, strict=True))
+    outer.update(zip(op.body.outputs, eqn.outputs, strict=True))
+    moving = {*op.body.inputs[op.constants :], *inner.outputs}
+    return _Map(inner, target, outer, moving).run(loop, asked, body, op.length)
 
 
 def _are_scalars(atoms: Sequence[Atom]) -> bool:
@@ -215,6 +248,11 @@ class _Loop:
         return self._finish(op.length * STEP_NS * max(1, len(op.body.eqns)))
 
     def repeat(self, op: While, asked: _Part, body: _Part) -> ScalarLoop:
+        self.write_repeat(op, asked, body)
+        return self._finish(_ENDLESS_NS)
+
+    def write_repeat(self, op: While, asked: _Part, body: _Part) -> None:
+        """The text of a loop of unknown length."""
         condition_constants, body_constants, _ = op.groups(self.eqn.inputs)
         first = self.initial_state()
         asked_used, body_used = self._used(asked), self._used(body)
@@ -244,16 +282,15 @@ class _Loop:
             return [x for x in values if x is not None]
 
         self._write(first, goes_on, step)
-        return self._finish(_ENDLESS_NS)
 
     def _used(self, part: _Part) -> set[Any]:
         """The inputs of a graph that its kernel, or an output, reads."""
         reads = [v for built in part.kernels for v in built.reads]
         return {*reads, *(a for a in part.graph.outputs if isinstance(a, Var))}
 
-    def _finish(self, work_ns: int) -> ScalarLoop:
+    def _finish(self, work_ns: int, extent: int = 1, grain: int = 0) -> ScalarLoop:
         text = self.frame.finish(has_checks=bool(self.sites))
-        kernel = KernelText(text, tuple(self.frame.sizes), 1, 0, self.frame.scratch_bytes)
+        kernel = KernelText(text, tuple(self.frame.sizes), extent, grain, self.frame.scratch_bytes)
         pairs = zip(self.carries, self.results, strict=True)
         copies = tuple([(atom, var) for atom, var in pairs if var.type.shape])
         return ScalarLoop(kernel, tuple(self.operands), copies, tuple(self.sites), work_ns)
@@ -393,6 +430,40 @@ class _Loop:
         return ok
 
 
+class _Map(_Loop):
+    """A loop for each element of a map; `outer` tells what its operands are outside of the map,
+    `moving` which of them are slices.
+    """
+
+    def __init__(
+        self, eqn: Eqn, target: Target, outer: Mapping[Atom, Atom], moving: set[Var]
+    ) -> None:
+        assert isinstance(eqn.op, While)
+        super().__init__(eqn, target, eqn.op.groups(eqn.inputs)[2])
+        self.outer = outer
+        self.moving = moving
+        self.element = self.frame.number(0)
+
+    def run(self, op: While, asked: _Part, body: _Part, length: int) -> ScalarLoop:
+        begin, end = (Value(self.emit, "i64", 1, f"%{name}") for name in ("begin", "end"))
+
+        def one(index: Value, _: list[Value]) -> Sequence[Value]:
+            self.element = index
+            self.write_repeat(op, asked, body)
+            return []
+
+        self.emit.loop(begin, end, 1, [], one)
+        return self._finish(_ENDLESS_NS, length, min(length, _MAP_GRAIN))
+
+    def pointer(self, atom: Atom) -> Value:
+        if not isinstance(atom, Var):
+            return super().pointer(atom)
+        whole = super().pointer(self.outer[atom])
+        if atom not in self.moving:
+            return whole
+        return _slice(self.emit, whole, atom.type, self.element)
+
+
 _NO_SITE = 2**63 - 1
 
 
@@ -411,6 +482,6 @@ def _grouped(elements: Sequence[Element], scalars: Sequence[Value]) -> list[Any]
 
 
 def _slice(emit: Emitter, pointer: Value, type_: ArrayType, position: Value) -> Value:
-    """The address of one element of an array of scalars."""
+    """The address of a slice, of `type_`, of an array."""
     element = Element(type_)
-    return emit.address(pointer, position * element.parts, element.storage)
+    return emit.address(pointer, position * (element.parts * type_.size), element.storage)

@@ -126,3 +126,74 @@ def test_an_endless_loop_over_scalars_is_interrupted() -> None:
     with pytest.raises(KeyboardInterrupt):
         f(0)
     assert time.monotonic() - start < 2
+
+
+# ---- maps of loops -------------------------------------------------------------------------------
+
+COUNTS = np.random.default_rng(4).integers(0, 90, 300)
+
+
+def powers(n: Any, x: Any, scale: Any) -> Any:
+    """Each element its own number of steps; the third operand is shared."""
+    return lax.while_loop(
+        lambda s: s[0] < n, lambda s: (s[0] + 1, s[1] * scale + x, ~s[2]), (0, x, x > 0)
+    )
+
+
+def rows(n: Any, row: Any, scale: Any) -> Any:
+    """Reads a row of its own at each step."""
+    return lax.while_loop(
+        lambda s: s[0] < n,
+        lambda s: (s[0] + 1, s[1] + row.at[s[0] % 5].get(mode="clip") * scale),
+        (0, row[0]),
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "complex64"])
+@pytest.mark.parametrize("program", [powers, rows])
+def test_a_map_of_loops_is_one_kernel_with_the_bits_of_steps(
+    program: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if dtype == "complex64" and program is powers:
+        pytest.skip("it compares numbers")
+    x = np.random.default_rng(8).uniform(-1, 1, (300, 5))
+    arguments = [jnp.asarray(COUNTS, dtype="int32"), jnp.asarray(x).astype(dtype)]
+    if program is powers:
+        arguments[1] = arguments[1][:, 0]
+    scale = jnp.asarray(0.75).astype(dtype)
+    graph = jitml.make_graph(jitml.vmap(program, in_axes=(0, 0, None)))(*arguments, scale)
+    (step,) = [s for s in lower(graph, host()).plan.instructions if s.label == "scan"]
+    assert isinstance(step, Instruction)
+    assert (step.extent, step.grain) == (300, 64)
+    found = {n: run_on(graph, [*arguments, scale], n) for n in (1, 2, 3)}
+    as_steps(monkeypatch)
+    wanted = _compiled_anew(graph).run([*arguments, scale])
+    for outputs in found.values():
+        for got, want in zip(outputs, wanted, strict=True):
+            assert np.asarray(got).tobytes() == np.asarray(want).tobytes()
+    np.testing.assert_array_equal(np.asarray(wanted[0]), COUNTS)
+
+
+def run_on(graph: Any, arguments: list[Any], threads: int) -> Any:
+    with jitml.num_threads(threads):
+        return compile_graph(graph).run(arguments)
+
+
+def test_a_map_of_loops_that_check_goes_one_by_one() -> None:
+    f = jitml.vmap(
+        lambda n, x: lax.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, x[s[0]]), (0, x[0])),
+        in_axes=(0, None),
+    )
+    with pytest.raises(OutOfBoundsError, match=r"index 37 .* at loop steps 1, 37\)"):
+        jitml.jit(f)(np.array([3, 90, 2, 80]), X)
+
+
+def test_an_endless_loop_of_a_map_is_interrupted() -> None:
+    f = jitml.jit(jitml.vmap(lambda x: lax.while_loop(lambda v: v != 3, lambda v: v + x, x * 0)))
+    np.testing.assert_array_equal(f(np.array([1, 3, 1])), [3, 3, 3])
+    timer = threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,))
+    start = time.monotonic()
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        f(np.array([1, 0, 1]))
+    assert time.monotonic() - start < 2
