@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jitml import errors as errors
     from jitml import experimental as experimental
     from jitml import export as export
+    from jitml import flatten_util as flatten_util
     from jitml import lax as lax
     from jitml import nn as nn
     from jitml import numpy as numpy
@@ -61,6 +62,8 @@ if TYPE_CHECKING:
     from jitml.memory import release_memory as release_memory
     from jitml.scopes import disable_jit as disable_jit
     from jitml.scopes import ensure_compile_time_eval as ensure_compile_time_eval
+    from jitml.scopes import named_call as named_call
+    from jitml.scopes import named_scope as named_scope
     from jitml.trace.core import checking_leaks as checking_leaks
     from jitml.typing import Array as Array
     from jitml.vectorization import pmap as pmap
@@ -72,7 +75,8 @@ __version__ = "0.1.0"
 _MODULES = frozenset(
     {
         "ad_checkpoint", "config", "custom_derivatives", "debug", "dlpack", "dtypes", "errors",
-        "experimental", "export", "lax", "nn", "numpy", "random", "tree", "tree_util", "typing",
+        "experimental", "export", "flatten_util", "lax", "nn", "numpy", "random", "tree",
+        "tree_util", "typing",
     }
 )  # fmt: skip
 _FUNCTIONS = {
@@ -105,6 +109,8 @@ _FUNCTIONS = {
     "linear_transpose": "differentiation",
     "linearize": "differentiation",
     "memory_stats": "memory",
+    "named_call": "scopes",
+    "named_scope": "scopes",
     "num_threads": "config",
     "pmap": "vectorization",
     "pure_callback": "callbacks",

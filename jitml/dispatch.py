@@ -12,6 +12,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -20,8 +21,8 @@ from jitml.entries import Entry, EntryTable, Known, TypeKey, settled, type_key
 from jitml.guards import Guards, make_guards, merged
 from jitml.ir.errors import ArgumentError
 from jitml.ir.graph import Graph, Literal
-from jitml.ir.nested import nested_graphs
-from jitml.ir.source import user_source
+from jitml.ir.nested import map_nested, nested_graphs
+from jitml.ir.source import SCOPE, user_source
 from jitml.ir.types import ArrayType
 from jitml.reading import find_places, read_while_traced
 from jitml.recording import argument_names, output_leaves
@@ -245,7 +246,7 @@ class Jitted(Dispatcher):
         names = argument_names(self.__wrapped__, max(call.positions, default=-1) + 1)
         known = {names[s.key] if isinstance(s.key, int) else s.key: s.value for s in call.static}
         places = find_places(self.__wrapped__, known)
-        with collecting_origins() as origins, _collecting_guards() as inner:
+        with collecting_origins() as origins, _collecting_guards() as inner, _own_names():
             attempt = self._attempt(trace)
         traced: TracedGraph = attempt.result
         later = list(callbacks_of(traced.graph))
@@ -329,9 +330,34 @@ def _replayed(entry: Entry, values: Sequence[Any]) -> Any:
     """The result inside another trace, which then depends on what the entry depends on."""
     if _STATE.inner is not None:
         _STATE.inner.append(entry.guards)
-    found = inline(entry.graph, values)
+    found = inline(_named(entry.graph, SCOPE.path), values)
     outputs = [literal_value(x) if isinstance(x, Literal) else x for x in found]
     return entry.structure.unflatten(outputs)
+
+
+@contextmanager
+def _own_names() -> Iterator[None]:
+    """A scope without the names around it: what is recorded is used from elsewhere, too."""
+    before, SCOPE.path = SCOPE.path, ""
+    try:
+        yield
+    finally:
+        SCOPE.path = before
+
+
+def _named(graph: Graph, scope: str) -> Graph:
+    """The graph, its equations' names within those of `scope`."""
+    if not scope:
+        return graph
+    eqns = [
+        replace(
+            eqn,
+            op=map_nested(eqn.op, lambda inner: _named(inner, scope)),
+            source=eqn.source.inside(scope),
+        )
+        for eqn in graph.eqns
+    ]
+    return graph.with_eqns(eqns)
 
 
 def _run(entry: Entry, values: Sequence[Any]) -> Any:

@@ -7,12 +7,13 @@ The public module `jitml.tree`, with the names of `jax.tree`.
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from jitml.ir.errors import TreeError
-from jitml.tree_registry import NODES, Key, register_static
+from jitml.tree_registry import NODES, Key
 from jitml.tree_structure import LEAF, Structure, flatten, unflatten
 
 KeyPath: TypeAlias = "tuple[Any, ...]"
@@ -37,7 +38,6 @@ __all__ = [
     "unflatten",
 ]
 
-static = register_static
 _MISSING = object()
 
 
@@ -98,19 +98,39 @@ def all(tree: Any, *, is_leaf: IsLeaf = None) -> bool:
     return builtins.all(leaves(tree, is_leaf))
 
 
-def transpose(outer_treedef: Structure, inner_treedef: Structure | None, pytree: Any) -> Any:
+def transpose(
+    outer_treedef: Structure, inner_treedef: Structure | None, pytree_to_transpose: Any
+) -> Any:
     """Turn an outer tree of inner trees into an inner tree of outer trees.
 
     Example: a list of dicts into a dict of lists.
     """
     if inner_treedef is None:
-        inner_treedef = structure(outer_treedef.flatten_up_to(pytree)[0])
+        inner_treedef = structure(outer_treedef.flatten_up_to(pytree_to_transpose)[0])
     inner, outer = inner_treedef, outer_treedef
     if not inner.num_leaves or not outer.num_leaves:
         raise TreeError("tree.transpose: both structures must have leaves")
-    rows = [inner.flatten_up_to(r, "inner tree") for r in outer.flatten_up_to(pytree)]
+    rows = [inner.flatten_up_to(r, "inner tree") for r in outer.flatten_up_to(pytree_to_transpose)]
     columns = [outer.unflatten(column) for column in zip(*rows, strict=True)]
     return inner.unflatten(columns)
+
+
+def static(**options: Any) -> Any:
+    """A field of a dataclass that is static data: `dataclasses.field(**options)`, marked for
+    `register_dataclass`.
+
+    >>> from dataclasses import dataclass
+    >>> from jitml import tree_util
+    >>> @tree_util.register_dataclass
+    ... @dataclass
+    ... class Scale:
+    ...     factor: float
+    ...     name: str = static(default="scale")
+    >>> leaves(Scale(2.0))
+    [2.0]
+    """
+    metadata = {"static": True, **(options.pop("metadata", None) or {})}
+    return dataclasses.field(metadata=metadata, **options)
 
 
 def broadcast(prefix_tree: Any, full_tree: Any, is_leaf: IsLeaf = None) -> Any:

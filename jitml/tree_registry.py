@@ -81,7 +81,10 @@ class DictKey(Key):
     """`['name']`: an entry of a dict."""
 
     __slots__ = ()
-    _field = "key"
+    __match_args__ = (_field := "key",)
+
+    def __init__(self, key: Any) -> None:
+        super().__init__(key)
 
     @property
     def key(self) -> Any:
@@ -95,7 +98,10 @@ class SequenceKey(Key):
     """`[3]`: an element of a list or tuple."""
 
     __slots__ = ()
-    _field = "idx"
+    __match_args__ = (_field := "idx",)
+
+    def __init__(self, idx: int) -> None:
+        super().__init__(idx)
 
     @property
     def idx(self) -> int:
@@ -109,7 +115,10 @@ class GetAttrKey(Key):
     """`.name`: an attribute."""
 
     __slots__ = ()
-    _field = "name"
+    __match_args__ = (_field := "name",)
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
 
     @property
     def name(self) -> str:
@@ -123,7 +132,10 @@ class FlattenedIndexKey(Key):
     """The n-th child of a registered type that does not name its children."""
 
     __slots__ = ()
-    _field = "key"
+    __match_args__ = (_field := "key",)
+
+    def __init__(self, key: int) -> None:
+        super().__init__(key)
 
     @property
     def key(self) -> int:

@@ -75,6 +75,33 @@ class Structure:
         """Type and static data of the root; None for a leaf."""
         return None if self.spec is None else (self.spec[0].type, self.spec[1])
 
+    def compose(self, inner: Structure) -> Structure:
+        """This structure with `inner` in the place of each leaf."""
+        return self.from_iterable_tree(self.unflatten([inner] * self.num_leaves))
+
+    @staticmethod
+    def from_iterable_tree(tree: Any) -> Structure:
+        """The structure of a tree whose leaves are structures."""
+        leaves, outer = flatten(tree)
+        specs = iter([leaf.spec for leaf in leaves])
+        count = sum(leaf.num_leaves for leaf in leaves)
+        return Structure(_with_leaves(outer.spec, specs), count)
+
+    @staticmethod
+    def from_node_data_and_children(
+        node_data: tuple[type, Any] | None, children: Iterable[Structure]
+    ) -> Structure:
+        """The inverse of `node_data` and `children`."""
+        if node_data is None:
+            return LEAF
+        type_, data = node_data
+        kind = NODES[type_]
+        if kind is None:
+            raise TreeError(f"{type_.__name__} is not registered as a container")
+        inside = list(children)
+        spec = (kind, data, tuple([child.spec for child in inside]))
+        return Structure(spec, sum(child.num_leaves for child in inside))
+
     def is_prefix_of(self, tree: Any) -> bool:
         """Whether `tree` can be cut down to this structure."""
         return _flatten_up_to(self.spec, tree, [])
@@ -90,9 +117,9 @@ def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[li
     return leaves, LEAF if spec is None else Structure(spec, len(leaves))
 
 
-def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
-    """The tree of `structure` with `leaves`."""
-    return structure.unflatten(leaves)
+def unflatten(treedef: Structure, leaves: Iterable[Any]) -> Any:
+    """The tree of structure `treedef` with `leaves`."""
+    return treedef.unflatten(leaves)
 
 
 def tuple_of(structures: Iterable[Structure]) -> Structure:
@@ -152,6 +179,13 @@ def _flatten_up_to(spec: Spec, tree: Any, found: list[Any]) -> bool:
     if len(children) != len(wanted) or aux != given_aux:
         return False
     return all(_flatten_up_to(w, c, found) for w, c in zip(wanted, children, strict=True))
+
+
+def _with_leaves(spec: Spec, specs: Iterator[Spec]) -> Spec:
+    if spec is None:
+        return next(specs)
+    kind, aux, children = spec
+    return (kind, aux, tuple([_with_leaves(child, specs) for child in children]))
 
 
 def _count(spec: Spec) -> int:

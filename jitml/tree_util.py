@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from jitml.ir.errors import TreeError
+from jitml.ir.source import user_source
 from jitml.tree import KeyPath, keystr
 from jitml.tree import all as tree_all
 from jitml.tree import broadcast as tree_broadcast
@@ -25,6 +27,7 @@ from jitml.tree_registry import (
     FlattenedIndexKey,
     GetAttrKey,
     Key,
+    NodeKind,
     SequenceKey,
     register_dataclass,
     register_pytree_node,
@@ -49,6 +52,7 @@ __all__ = [
     "SequenceKey",
     "all_leaves",
     "flatten_one_level",
+    "flatten_one_level_with_keys",
     "is_tree_node",
     "keystr",
     "register_dataclass",
@@ -96,31 +100,79 @@ def treedef_tuple(treedefs: Iterable[Structure]) -> Structure:
     return tuple_of(treedefs)
 
 
-def is_tree_node(x: Any) -> bool:
-    """Whether `x` is a container."""
-    return NODES[type(x)] is not None
+def is_tree_node(typ: type) -> bool:
+    """Whether values of this type are containers: `is_tree_node(dict)` is True."""
+    return NODES[typ] is not None
 
 
 def all_leaves(iterable: Iterable[Any], is_leaf: Callable[[Any], bool] | None = None) -> bool:
     """Whether no element is a container (other than where `is_leaf` says so)."""
     elements = list(iterable)
     return len(tree_leaves(elements, is_leaf=is_leaf)) == len(elements) and all(
-        not is_tree_node(x) or (is_leaf is not None and is_leaf(x)) for x in elements
+        not is_tree_node(type(x)) or (is_leaf is not None and is_leaf(x)) for x in elements
     )
 
 
 def flatten_one_level(tree: Any) -> tuple[Iterable[Any], Any]:
     """The direct children of a container and its static data."""
+    return _kind_of(tree).flatten(tree)
+
+
+def flatten_one_level_with_keys(tree: Any) -> tuple[Iterable[tuple[Any, Any]], Any]:
+    """The direct children of a container, with their keys: (key, child) pairs; and its static
+    data.
+    """
+    kind = _kind_of(tree)
+    children, data = kind.flatten(tree)
+    return list(zip(kind.keys(tree), children, strict=True)), data
+
+
+def _kind_of(tree: Any) -> NodeKind:
     kind = NODES[type(tree)]
     if kind is None:
-        raise ValueError(f"{type(tree).__name__} is a leaf, not a container")
-    return kind.flatten(tree)
+        raise TreeError(
+            f"{type(tree).__name__} is a leaf, not a container",
+            hint="register_pytree_node makes a class a container",
+            source=user_source(),
+        )
+    return kind
 
 
 class Partial(functools.partial[Any]):
     """A `functools.partial` that is a container: arguments are its children, the function is
     static.
+
+    >>> import operator, jitml
+    >>> add = Partial(operator.add, 1)
+    >>> jitml.jit(lambda f, x: f(x))(add, 2)
+    Array(3, dtype=int32, weak_type=True)
     """
+
+    def __new__(cls, func: Callable[..., Any], /, *args: Any, **keywords: Any) -> Partial:
+        if isinstance(func, functools.partial):  # or it would be taken apart, and joined with this
+            func = _Whole(func)
+        return super().__new__(cls, func, *args, **keywords)
+
+
+class _Whole:
+    """A function that is called as it is; known by what it calls."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Whole) and bool(self.function == other.function)
+
+    def __hash__(self) -> int:
+        return hash(self.function)
+
+    def __repr__(self) -> str:
+        return repr(self.function)
 
 
 def _flatten_partial(p: Partial) -> tuple[tuple[Any, Any], Any]:

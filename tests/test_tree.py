@@ -249,6 +249,64 @@ def test_structure_queries() -> None:
     assert not tree_util.all_leaves([1, []])
 
 
+def test_structures_are_composed() -> None:
+    outer, inner = tree.structure([0, {"a": 0}]), tree.structure((0, 0))
+    assert outer.compose(inner) == tree.structure([(0, 0), {"a": (0, 0)}])
+    assert type(outer).from_iterable_tree({"x": inner, "y": outer}) == tree.structure(
+        {"x": (0, 0), "y": [0, {"a": 0}]}
+    )
+    for structure in (outer, inner, tree.structure(0), tree.structure(Layer(1, 2))):
+        rebuilt = type(outer).from_node_data_and_children(
+            structure.node_data(), structure.children()
+        )
+        assert rebuilt == structure
+
+
+def test_types_that_are_containers() -> None:
+    assert [tree_util.is_tree_node(t) for t in (dict, Point, Layer, type(None), int)] == [
+        True, True, True, True, False,
+    ]  # fmt: skip
+    pairs, data = tree_util.flatten_one_level_with_keys(Layer(1, [2]))
+    assert (pairs, data) == (
+        [(tree_util.GetAttrKey("weights"), 1), (tree_util.GetAttrKey("bias"), [2])],
+        (3,),
+    )
+    with pytest.raises(TreeError, match="int is a leaf, not a container"):
+        tree_util.flatten_one_level(3)
+
+
+def test_keys_are_made_and_matched_by_name() -> None:
+    keys = [
+        tree_util.DictKey(key="a"),
+        tree_util.SequenceKey(idx=1),
+        tree_util.GetAttrKey(name="b"),
+        tree_util.FlattenedIndexKey(key=2),
+    ]
+    assert [eval(repr(key), vars(tree_util)) for key in keys] == keys
+    match keys[0]:
+        case tree_util.DictKey(name):
+            assert name == "a"
+
+
+def test_static_fields() -> None:
+    @tree_util.register_dataclass
+    @dataclass
+    class Scale:
+        factor: Any
+        name: str = tree.static(default="n", metadata={"unit": "m"})
+
+    assert tree.leaves(Scale(2.0)) == [2.0]
+    assert tree.structure(Scale(2.0)) != tree.structure(Scale(2.0, "other"))
+
+
+def test_partial_keeps_a_partial_whole() -> None:
+    inner = tree_util.Partial(operator.sub, 10)
+    outer = tree_util.Partial(inner, 3)
+    assert outer() == 7
+    assert tree.leaves(outer) == [3]
+    assert tree.structure(outer) == tree.structure(tree_util.Partial(inner, 4))
+
+
 def test_partial_is_a_container_and_calls() -> None:
     add = tree_util.Partial(operator.add, 1)
     doubled = tree.map(lambda x: x * 2, add)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+import threading
 from types import CodeType, FrameType
 
 import jitml_runtime
@@ -21,7 +22,7 @@ class Source:
     """A user's file and line. Made from a running frame at the price of two references; resolved
     when asked."""
 
-    __slots__ = ("_code", "_file", "_function", "_instruction", "_line")
+    __slots__ = ("_code", "_file", "_function", "_instruction", "_line", "scope")
 
     def __init__(
         self,
@@ -30,7 +31,9 @@ class Source:
         file: str = "",
         line: int = 0,
         function: str = "",
+        scope: str = "",
     ) -> None:
+        self.scope = scope  # the user's names for this part of the program: `layer/attention`
         self._code, self._instruction = code, instruction
         self._file, self._line, self._function = file, line, function
 
@@ -67,7 +70,15 @@ class Source:
         return self._code is not None or bool(self._file)
 
     def __str__(self) -> str:
-        return f"{os.path.basename(self.file)}:{self.line}" if self else ""
+        return f"{os.path.basename(self.file)}:{self.line}{self._scope_text()}" if self else ""
+
+    def _scope_text(self) -> str:
+        return f" [{self.scope}]" if self.scope else ""
+
+    def inside(self, scope: str) -> Source:
+        """The same line, its names within those of `scope`."""
+        path = f"{scope}/{self.scope}" if self.scope else scope
+        return Source(self._code, self._instruction, self._file, self._line, self._function, path)
 
     def describe(self) -> str:
         """`at model.py:41 in layer:  h = x @ w`, as error messages have it."""
@@ -75,10 +86,19 @@ class Source:
             return ""
         where = f" in {self.function}" if self.function not in ("", "<module>") else ""
         text = f":  {self.text}" if self.text else ""
-        return f"at {os.path.basename(self.file)}:{self.line}{where}{text}"
+        return f"at {os.path.basename(self.file)}:{self.line}{where}{self._scope_text()}{text}"
 
 
 NOWHERE = Source()
+
+
+class _Scope(threading.local):
+    """The names that users give to what this thread records now."""
+
+    path = ""
+
+
+SCOPE = _Scope()
 
 
 def _is_ours(file: str) -> bool:
@@ -104,4 +124,6 @@ def user_frame(depth: int = 1) -> FrameType | None:
 def user_source(depth: int = 2) -> Source:
     """The line of the user's program that runs now."""
     frame = user_frame(depth)
-    return NOWHERE if frame is None else Source(frame.f_code, frame.f_lasti)
+    if frame is None:
+        return NOWHERE
+    return Source(frame.f_code, frame.f_lasti, scope=SCOPE.path)

@@ -118,7 +118,8 @@ def parse_number(text: str) -> bool | int | float | complex:
 
 _EQN = re.compile(
     r"^(?:(?P<outputs>[^={]*?)\s*=\s*)?(?P<op>[\w.]+)(?P<inputs>[^{#]*?)"
-    r"\s*(?:\{(?P<parameters>.*)\})?(?P<nested> with)?\s*(?:  # (?P<source>\S+))?$"
+    r"\s*(?:\{(?P<parameters>.*)\})?(?P<nested> with)?\s*"
+    r"(?:  # (?P<source>\S+)(?: \[(?P<scope>.*)\])?)?$"
 )
 _HEAD = re.compile(r"^graph (?P<name>[^(]*)\((?P<inputs>.*)\) \{$")
 
@@ -173,7 +174,9 @@ class _Parser:
         given = _parse_parameters(match["parameters"] or "")
         op = self.op(match["op"], given, bool(match["nested"]))
         file, _, number = (match["source"] or "").rpartition(":")
-        source = Source(file=file, line=int(number)) if file else NOWHERE
+        source = NOWHERE
+        if file:
+            source = Source(file=file, line=int(number), scope=match["scope"] or "")
         return Eqn(op, inputs, tuple(map(self.define, _split(match["outputs"] or ""))), source)
 
     def op(self, name: str, given: dict[str, Any], nested: bool) -> Op:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from jitml.ir.errors import ArgumentError
+from jitml.numpy.creation import asarray, zeros
 from jitml.numpy.logic import truth
 from jitml.numpy.operands import common_shape, expand_to, fail, operand, promoted, settle
 from jitml.ops import elementwise as ew
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike
 
-__all__ = ["select"]
+__all__ = ["piecewise", "select"]
 
 
 def choose(condition: ArrayLike, x: ArrayLike, y: ArrayLike) -> Array:
@@ -43,3 +45,52 @@ def select(
     for condition, choice in zip(reversed(condlist), reversed(choices), strict=True):
         result = choose(condition, choice, result)
     return settle(result)
+
+
+def piecewise(
+    x: ArrayLike,
+    condlist: Any,
+    funclist: Sequence[ArrayLike | Callable[..., Any]],
+    *args: Any,
+    **kw: Any,
+) -> Array:
+    """For each element of `x` the result of the function whose condition holds there (the last of
+    several); with one function more than conditions, that of the last function elsewhere, or 0.
+
+    Functions take numbers of `x`, then `args` and `kw`; what is no function is a constant.
+
+    >>> import jitml.numpy as jnp
+    >>> x = jnp.array([-2.0, 0.0, 3.0])
+    >>> print(piecewise(x, [x < 0, x > 0], [lambda x: -x, lambda x: 10 * x, 1]))
+    [ 2.  1. 30.]
+    """
+    from jitml.lax import switch  # what only this function of jitml.numpy needs
+    from jitml.vectorization import vmap
+
+    conditions = condlist if isinstance(condlist, (list, tuple)) else list(condlist)
+    functions = list(funclist)
+    if len(functions) not in (len(conditions), len(conditions) + 1):
+        fail(
+            ArgumentError,
+            f"piecewise: {len(functions)} functions for {len(conditions)} conditions",
+            "give one function for each condition, and at most one more for all else",
+        )
+    rest = functions.pop() if len(functions) > len(conditions) else 0
+    array = settle(operand(x, "piecewise"))
+    dtype, shape = array.dtype, array.shape
+
+    def branch(function: Any) -> Callable[[Any], Any]:
+        if callable(function):
+            return lambda v: asarray(function(v, *args, **kw)).astype(dtype)
+        return lambda v: asarray(function).astype(dtype)
+
+    number: Any = zeros((), "int32")
+    for position, condition in enumerate(conditions, start=1):
+        number = choose(condition, position, number)
+    index = expand_to(operand(number, "piecewise"), shape) if number.ndim else number
+    each = vmap(
+        lambda i, v: switch(i, [branch(f) for f in (rest, *functions)], v),
+        (0 if number.ndim else None, 0),
+    )
+    flat = index.reshape(-1) if number.ndim else index
+    return settle(each(flat, array.reshape(-1)).reshape(shape))

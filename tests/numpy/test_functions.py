@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
 
 import jitml
 import jitml.numpy as jnp
+from jitml.errors import ArgumentError
 from jitml.ir.dtypes import SHORT_NAMES
 
 RNG = np.random.default_rng(3)
@@ -340,3 +342,25 @@ def test_twins_are_pickled_and_called_as_their_models():
     for twin, model in ((jnp.nanmax, jnp.max), (jnp.std, jnp.var), (jnp.percentile, jnp.quantile)):
         assert pickle.loads(pickle.dumps(twin)) is twin
         assert inspect.signature(twin) == inspect.signature(model)
+
+
+X = np.linspace(-2.0, 2.0, 7)
+BRANCHES: list[Any] = [lambda x: -x, lambda x: x * x, 7.0, lambda x: 10 * x]
+
+
+@pytest.mark.parametrize("functions", [BRANCHES, BRANCHES[:3]], ids=["with the rest", "or 0"])
+def test_piecewise(functions: Any) -> None:
+    conditions = [X < -1, X > 0, X > 1]
+    expected = np.piecewise(X, conditions, functions)
+    for piecewise in (jnp.piecewise, jitml.jit(jnp.piecewise, static_argnums=2)):
+        found = piecewise(jnp.asarray(X), conditions, tuple(functions))
+        np.testing.assert_array_equal(found, expected)
+    slopes = jitml.grad(lambda x: jnp.piecewise(x, conditions, functions).sum())(jnp.asarray(X))
+    np.testing.assert_allclose(slopes[:2], [-1, -1])
+
+
+def test_piecewise_over_the_whole() -> None:
+    found = jnp.piecewise(X, [False, True], [lambda x, a: x, lambda x, a: a * x], 3.0)
+    np.testing.assert_array_equal(found, 3 * X)
+    with pytest.raises(ArgumentError, match="1 functions for 2 conditions"):
+        jnp.piecewise(X, [X > 0, X < 0], [1.0])
