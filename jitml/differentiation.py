@@ -340,7 +340,8 @@ def _record_positional(
     def call(*tracers: Any) -> Any:
         return traced_form(fun)(*structure.unflatten(tracers))
 
-    return record(call, values, getattr(fun, "__name__", ""), has_aux=has_aux)
+    name, hint = getattr(fun, "__name__", ""), (id(getattr(fun, "__code__", fun)), structure)
+    return record(call, values, name, has_aux=has_aux, hint=hint)
 
 
 def linear_at(recorded: Recorded, flags: tuple[bool, ...]) -> tuple[LinearMap, list[Any]]:

@@ -58,7 +58,9 @@ class Chosen(NamedTuple):
                 given[position] = tree
             return traced_form(fun)(*given, **kwargs)
 
-        return record(call, self.values, getattr(fun, "__name__", ""), self.paths, has_aux)
+        name = getattr(fun, "__name__", "")
+        hint = (id(getattr(fun, "__code__", fun)), self.positions, self.structure)
+        return record(call, self.values, name, self.paths, has_aux, hint)
 
 
 def choose_arguments(
@@ -94,7 +96,7 @@ def _leaf_paths(
 ) -> list[str]:
     """How errors and graphs call the leaves of the chosen arguments."""
     called = argument_names(fun, len(args))
-    if structure.num_nodes == 1 + count == 1 + len(positions):
+    if structure.has_only_leaves:
         return [called[p] for p in positions]
     return [
         f"{called[p]}{keystr(path)}" for p in positions for path, _ in flatten_with_path(args[p])[0]
@@ -115,14 +117,14 @@ def with_captures(flags: tuple[bool, ...], recorded: Recorded) -> tuple[bool, ..
 def fill(types: Sequence[ArrayType], has: Sequence[bool], found: Sequence[Any]) -> list[Any]:
     """Found tangents, with zeros where they are symbolic and float0 for integers."""
     remaining = iter(found)
-    filled = []
-    for type_, is_there in zip(types, has, strict=True):
-        if is_there:
-            filled.append(retyped(next(remaining), type_))
-        else:
-            smooth = is_inexact(type_.dtype)
-            filled.append(zeros(type_) if smooth else float0_zeros(type_.shape))
-    return filled
+    return [
+        retyped(next(remaining), type_) if is_there else _no_tangent(type_)
+        for type_, is_there in zip(types, has, strict=True)
+    ]
+
+
+def _no_tangent(type_: ArrayType) -> Any:
+    return zeros(type_) if is_inexact(type_.dtype) else float0_zeros(type_.shape)
 
 
 def fill_inputs(types: Sequence[ArrayType], has: Sequence[bool], found: Sequence[Any]) -> list[Any]:

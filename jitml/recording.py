@@ -11,6 +11,7 @@ from jitml.ir.errors import ArgumentError
 from jitml.ir.graph import Graph, Literal
 from jitml.ir.source import user_source
 from jitml.trace.core import Traced, trace_graph, type_of
+from jitml.trace.following import FollowingTrace
 from jitml.transforms.values import as_value, is_array_like, literal_value
 from jitml.tree import flatten_with_path, keystr
 from jitml.tree_structure import Structure, flatten
@@ -32,7 +33,7 @@ class Recorded(NamedTuple):
 
     def values_of(self, numbers: Sequence[int]) -> list[Any]:
         """The values of variables by their numbers in order of definition."""
-        variables = list(self.graph.variables())
+        variables = self.graph.variables()
         return [self.traced.values[variables[n]] for n in numbers]
 
 
@@ -42,12 +43,21 @@ def record(
     name: str = "",
     names: Sequence[str] = (),
     has_aux: bool = False,
+    hint: object = None,
 ) -> Recorded:
     """Run `function` on tracers of `values`; its result is a tree, or with `has_aux` a pair of
-    tree and anything.
+    tree and anything. `hint` is equal where the function probably does the same again.
     """
     result = _Result(function, has_aux)
-    traced = trace_graph(result, [type_of(x) for x in values], name, names, values)
+    types = [type_of(x) for x in values]
+    key = (hint, *types)
+    expected = _LATEST.get(key)
+    trace = None if expected is None else FollowingTrace(name, expected)
+    traced = trace_graph(result, types, name, names, values, trace)
+    if traced.graph is not expected:
+        if len(_LATEST) >= _MOST_LATEST:
+            _LATEST.clear()
+        _LATEST[key] = traced.graph
     found = [
         literal_value(a) if isinstance(a, Literal) else traced.values[a]
         for a in traced.graph.outputs
@@ -57,6 +67,10 @@ def record(
     if len(found) > count:
         graph = Graph(graph.name, graph.inputs, graph.eqns, graph.outputs[:count])
     return Recorded(graph, found[:count], result.structure, result.aux(found[count:]), traced)
+
+
+_LATEST: dict[tuple[object, ...], Graph] = {}  # by hint and types; a guess, which is checked
+_MOST_LATEST = 1024
 
 
 class _Result:

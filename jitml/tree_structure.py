@@ -49,6 +49,11 @@ class Structure:
     def num_nodes(self) -> int:
         return _count_nodes(self.spec)
 
+    @property
+    def has_only_leaves(self) -> bool:
+        """Whether it is one node, all of whose children are leaves."""
+        return self.spec is not None and not any(self.spec[2])
+
     def unflatten(self, leaves: Iterable[Any]) -> Any:
         """The tree of this structure with these leaves."""
         given = leaves if isinstance(leaves, (list, tuple)) else list(leaves)

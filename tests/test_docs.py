@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 
 import pytest
 
@@ -71,7 +72,7 @@ def _tests(module):
         if not is_named_so or not getattr(value, "__doc__", None) or id(value) in seen:
             continue
         seen.add(id(value))
-        home = getattr(value, "__globals__", {}).get("__name__", value.__module__)
+        home = getattr(inspect.unwrap(value), "__globals__", {}).get("__name__", value.__module__)
         if home == module.__name__ or (home in ROWS and ">>>" in value.__doc__):
             names = {**_public_names(module), **vars(module)}
             yield from finder.find(value, name, module=False, globs=names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -98,11 +98,11 @@ class Graph:
 
     @property
     def input_types(self) -> tuple[ArrayType, ...]:
-        return tuple(v.type for v in self.inputs)
+        return tuple([v.type for v in self.inputs])
 
     @property
     def output_types(self) -> tuple[ArrayType, ...]:
-        return tuple(a.type for a in self.outputs)
+        return tuple([a.type for a in self.outputs])
 
     @property
     def has_effect(self) -> bool:
@@ -114,18 +114,19 @@ class Graph:
     def with_eqns(self, eqns: Sequence[Eqn]) -> Graph:
         return Graph(self.name, self.inputs, tuple(eqns), self.outputs)
 
-    def variables(self) -> Iterator[Var]:
+    def variables(self) -> list[Var]:
         """Every variable in order of definition."""
-        yield from self.inputs
+        found = list(self.inputs)
         for eqn in self.eqns:
-            yield from eqn.outputs
+            found += eqn.outputs
+        return found
 
 
 def _structure(graph: Graph) -> tuple[object, ...]:
     numbers = {var: number for number, var in enumerate(graph.variables())}
 
-    def atom(a: Atom) -> object:
-        return numbers[a] if isinstance(a, Var) else a
+    def numbered(atoms: tuple[Atom, ...]) -> list[object]:
+        return [numbers[a] if type(a) is Var else a for a in atoms]
 
-    body = tuple((eqn.op, *map(atom, eqn.inputs)) for eqn in graph.eqns)
-    return (graph.input_types, body, tuple(map(atom, graph.outputs)))
+    body = tuple([(eqn.op, *numbered(eqn.inputs)) for eqn in graph.eqns])
+    return (graph.input_types, body, tuple(numbered(graph.outputs)))

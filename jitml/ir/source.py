@@ -69,6 +69,10 @@ class Source:
     def __bool__(self) -> bool:
         return self._code is not None or bool(self._file)
 
+    def is_instruction_of(self, other: Source) -> bool:
+        """Whether it is the same instruction of the same running program."""
+        return self._code is other._code and self._instruction == other._instruction
+
     def __str__(self) -> str:
         return f"{os.path.basename(self.file)}:{self.line}{self._scope_text()}" if self else ""
 

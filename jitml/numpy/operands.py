@@ -184,6 +184,8 @@ def floated(name: str, x: Any) -> Operand:
     """`x` as an operand of a float or complex dtype."""
     x = operand(x, name)
     type_ = type_of(x)
+    if dtypes.is_inexact(type_.dtype):
+        return x
     return cast(x, inexact(type_.dtype, type_.weak), type_.weak)
 
 

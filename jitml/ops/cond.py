@@ -245,7 +245,7 @@ def _input_number(branch: Graph, output: int) -> int | None:
 
 def _forward(branch: Graph, linear: Any) -> Graph:
     """The branch that also returns the residuals of its linear part."""
-    variables = list(branch.variables())
+    variables = branch.variables()
 
     def along(*values: Traced) -> Values:
         known = call_known(branch, values)

@@ -206,7 +206,7 @@ class Scan(Control):
 
     def _forward(self, linear: Any) -> Graph:
         """The body that also returns the residuals of its linear part."""
-        variables = list(self.body.variables())
+        variables = self.body.variables()
 
         def step(*values: Traced) -> list[Traced]:
             known = call_known(self.body, values)

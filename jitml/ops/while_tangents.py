@@ -126,7 +126,7 @@ class WhileTangents(Control):
         """As `jvp`, with what is computed on values apart from what is on tangents."""
         graph = self._graph([type_of(x) for x in primals])
         found = transform(graph, tuple(t is not None for t in tangents))
-        known, variables = call_known(graph, primals), list(graph.variables())
+        known, variables = call_known(graph, primals), graph.variables()
         residuals = inline(found.known, [known[variables[n]] for n in found.residuals])
         slopes = inline(found.graph, [*residuals, *(t for t in tangents if t is not None)])
         return [known.get(a, a) for a in graph.outputs], spread(slopes, found.has_tangent)
@@ -321,7 +321,7 @@ def while_tangents(
     count = _count_steps(silent, asked, constants, carries)
     outputs = bind(op, *primals)
     types = [v.type for v in body.inputs[op.body_constants :]]
-    variables = list(body.variables())
+    variables = body.variables()
 
     def forward(*values: Traced) -> Values:
         known = call_known(body, values)

@@ -15,7 +15,6 @@ import numpy as np
 from jitml.ir.errors import JitmlError, OutOfBoundsError
 from jitml.ir.graph import Eqn, Graph, Literal, Var
 from jitml.ir.op import Op
-from jitml.ir.types import ArrayType
 from jitml.pipeline.cache import Cache
 from jitml.pipeline.kernels import forget_kernels, host_target
 from jitml.pipeline.programs import find_program, make_ready, stored_key
@@ -24,7 +23,7 @@ from jitml.pipeline.tiers import watch
 from jitml.trace.core import array_type, current_source, set_evaluator
 from jitml.transforms.execute import interpret, set_executor
 from jitml.transforms.inline_calls import drop_barriers, inline_calls
-from jitml_runtime import Array, Executable, KernelFault, from_numpy
+from jitml_runtime import Array, Executable, KernelFault, Operation, forget_operations, from_numpy
 from jitml_runtime.code import IS_INSPECTED
 
 if TYPE_CHECKING:
@@ -92,15 +91,33 @@ def compile_graph(graph: Graph) -> Compiled:
 
 
 def _compile_op(key: tuple[Any, ...]) -> Compiled:
-    op, *inputs = key
-    variables = tuple(Var(x) if isinstance(x, ArrayType) else x for x in inputs)
-    outputs = tuple(map(Var, op.infer(*(v.type for v in variables))))
-    arguments = tuple(v for v in variables if isinstance(v, Var))
-    eqn = Eqn(op, variables, outputs)
-    return compile_graph(Graph(op.name, arguments, (eqn,), outputs))
+    op, *types = key
+    inputs, outputs = (tuple(map(Var, some)) for some in (types, op.infer(*types)))
+    return compile_graph(Graph(op.name, inputs, (Eqn(op, inputs, outputs),), outputs))
 
 
 _OPS: Cache[tuple[Any, ...], Compiled] = Cache(_compile_op, 8192)
+
+
+def _run_op(op: Op, arrays: Sequence[Array]) -> Sequence[Array]:
+    return _OPS((op, *map(array_type, arrays))).run(arrays)
+
+
+def _short_cut(op: Op) -> Operation:
+    """An op as the runtime finds it, which gives an array where it knows the program, else a
+    sequence of them.
+    """
+
+    def unknown(operation: Operation, *arrays: Array) -> Sequence[Array]:
+        compiled = _OPS((op, *map(array_type, arrays)))
+        if len(compiled.plan.outputs) == 1:
+            operation.install(arrays, compiled.executable)
+        return compiled.run(arrays)
+
+    return Operation(lambda *arrays: _run_op(op, arrays), unknown)
+
+
+_SHORT_CUTS: Cache[Op, Operation] = Cache(_short_cut, 4096)
 
 
 def number_array(x: Literal) -> Array:
@@ -122,9 +139,12 @@ def evaluate(op: Op, inputs: Sequence[Any]) -> Sequence[Array]:
         return [_NUMBERS(x) if type(x) is Literal else x for x in outputs]
     if op.runs_python:
         return op.run(arrays)  # type: ignore[attr-defined, no-any-return]
-    key = (op, *map(array_type, arrays))
     try:
-        return (_OPS.get(key) or _OPS(key)).run(arrays)
+        try:
+            found = (_SHORT_CUTS.get(op) or _SHORT_CUTS(op))(*arrays)
+        except KernelFault:
+            found = _run_op(op, arrays)  # which tells what it means
+        return (found,) if type(found) is Array else found
     except OutOfBoundsError as error:
         error.source = current_source()
         raise
@@ -160,8 +180,9 @@ def compiled_graph(graph: Graph) -> Compiled:
 
 def clear_compiled() -> None:
     """Forget every kernel, operation and derived graph; what lies on disk stays."""
-    for cache in (_GRAPHS, _SEEN, _OPS, _NUMBERS):
+    for cache in (_GRAPHS, _SEEN, _OPS, _SHORT_CUTS, _NUMBERS):
         cache.clear()
+    forget_operations()
     forget_kernels()
 
 

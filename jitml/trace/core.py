@@ -70,48 +70,45 @@ class Tracer:
     is abstract.
     """
 
-    __slots__ = ("__weakref__", "atom", "owner", "value")
+    __slots__ = ("__weakref__", "atom", "owner", "type", "value")
     __array_priority__ = 1000
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, trace: Trace, atom: Atom, value: Any = None) -> None:
         self.owner = trace
         self.atom = atom
+        self.type = atom.type
         self.value = value
         if _STATE.leaks is not None:
             _STATE.leaks.append(weakref.ref(self))
 
     @property
-    def type(self) -> ArrayType:
-        return self.atom.type
-
-    @property
     def shape(self) -> tuple[int, ...]:
-        return self.atom.type.shape
+        return self.type.shape
 
     @property
     def dtype(self) -> DType:
-        return self.atom.type.dtype
+        return self.type.dtype
 
     @property
     def weak_type(self) -> bool:
-        return self.atom.type.weak
+        return self.type.weak
 
     @property
     def ndim(self) -> int:
-        return len(self.atom.type.shape)
+        return len(self.type.shape)
 
     @property
     def size(self) -> int:
-        return self.atom.type.size
+        return self.type.size
 
     @property
     def nbytes(self) -> int:
-        return self.atom.type.size_bytes
+        return self.type.size_bytes
 
     @property
     def itemsize(self) -> int:
-        return int(self.atom.type.dtype.itemsize)
+        return int(self.type.dtype.itemsize)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -251,7 +248,7 @@ class Trace:
 
     def input(self, type_: ArrayType, name: str = "", value: Any = None) -> Tracer:
         """A new input of the graph."""
-        var = Var(type_, name)
+        var = self._new_input(type_, name)
         self.inputs.append(var)
         if value is not None:
             self.values[var] = value
@@ -276,10 +273,13 @@ class Trace:
     def _capture(self, x: Any, type_: ArrayType) -> Var:
         found = self._captures.get(id(x))
         if found is None:
-            found = self._captures[id(x)] = (Var(type_), x)
+            found = self._captures[id(x)] = (self._new_input(type_), x)
             if self.with_values:
                 self.values[found[0]] = x
         return found[0]
+
+    def _new_input(self, type_: ArrayType, name: str = "") -> Var:
+        return Var(type_, name)
 
     def tracer(self, x: Any) -> Tracer:
         """`x` as a tracer of this trace."""
@@ -294,15 +294,15 @@ class Trace:
         """Append `op(inputs)`, or find it among the known equations; its outputs as tracers."""
         if self.differentiates and op.runs_once:
             return list(op.record_in(self, inputs))
-        atoms = tuple(map(self.lift, inputs))
+        lift = self.lift
+        atoms = tuple([lift(x) for x in inputs])
         if self.known is not None:
             found = self.known.get((op, atoms))
             if found is not None:
                 return [Tracer(self, var, self.values.get(var)) for var in found]
         source = _STATE.source or user_source(3)
         if self.differentiates:
-            results = self._run(op, atoms, source)
-            return self.append(op, atoms, [type_of(x) for x in results], results, source)
+            return self.append(op, atoms, None, self._run(op, atoms, source), source)
         try:
             types = op.infer(*[a.type for a in atoms])
         except JitmlError as error:
@@ -313,21 +313,31 @@ class Trace:
         self,
         op: Op,
         atoms: tuple[Atom, ...],
-        types: Sequence[ArrayType],
+        types: Sequence[ArrayType] | None,
         values: Sequence[Any] | None,
         source: Source,
     ) -> list[Tracer]:
         """Take the equation `op(atoms)` in, whose outputs have `types`, and these `values` where
-        they are at hand.
+        they are at hand (then the types may be left to them).
         """
+        if types is None:
+            types = [type_of(x) for x in values or ()]
         outputs = tuple([Var(t) for t in types])
         self.eqns.append(Eqn(op, atoms, outputs, source))
         if self.known is not None:
             self.known[(op, atoms)] = outputs
         if values is None:
             return [Tracer(self, var) for var in outputs]
-        self.values.update(zip(outputs, values, strict=True))
-        return [Tracer(self, var, value) for var, value in zip(outputs, values, strict=True)]
+        return self._computed(outputs, values)
+
+    def _computed(self, variables: Sequence[Var], values: Sequence[Any]) -> list[Tracer]:
+        """Tracers of variables whose values are at hand."""
+        known = self.values
+        tracers = []
+        for var, value in zip(variables, values, strict=True):
+            known[var] = value
+            tracers.append(Tracer(self, var, value))
+        return tracers
 
     def _run(self, op: Op, atoms: Sequence[Atom], source: Source) -> Sequence[Any]:
         """The values of an equation, at the level around this trace."""
@@ -347,10 +357,12 @@ class Trace:
     def finish(self, outputs: Sequence[Any]) -> Traced:
         """The graph with these outputs; what was captured comes after the inputs."""
         atoms = tuple(map(self.lift, outputs))
-        captured = tuple(self._captures.values())
-        inputs = (*self.inputs, *(var for var, _ in captured))
+        inputs = (*self.inputs, *[var for var, _ in self._captures.values()])
         graph = Graph(self.name, inputs, tuple(self.eqns), atoms)
-        return Traced(graph, tuple(value for _, value in captured), self.values)
+        return Traced(graph, self._captured_values(), self.values)
+
+    def _captured_values(self) -> tuple[Any, ...]:
+        return tuple([value for _, value in self._captures.values()])
 
 
 class at_level:  # a scope; a class, for a generator costs more than what runs in it
@@ -527,11 +539,13 @@ def trace_graph(
     name: str = "",
     names: Sequence[str] = (),
     values: Sequence[Any] | None = None,
+    trace: Trace | None = None,
 ) -> Traced:
     """Run `function` on tracers of `types` (with `values` at hand, if given) and return what it
-    recorded.
+    recorded, in a `trace` of its own or in one that is given.
     """
-    trace = Trace(name or getattr(function, "__name__", ""), values is not None)
+    if trace is None:
+        trace = Trace(name or getattr(function, "__name__", ""), values is not None)
     arguments: list[Tracer] = []
     outputs: Sequence[Any] = ()
     with trace.recording():

@@ -19,9 +19,25 @@ def is_number(x: object) -> bool:
 
 def literal(value: Number, type_: ArrayType | None = None) -> Literal:
     """A constant of the program; without a type, the weak default type of a Python number."""
+    # The text tells 0.0 from -0.0, also as a part of a complex number.
+    bits = value if value and not isinstance(value, complex) else repr(value)
+    key = (bits, type(value), calling.is_wide if type_ is None else type_)
+    found = _LITERALS.get(key)
+    if found is None:
+        if len(_LITERALS) >= _MOST_LITERALS:
+            _LITERALS.clear()
+        found = _LITERALS[key] = _new_literal(value, type_)
+    return found
+
+
+def _new_literal(value: Number, type_: ArrayType | None) -> Literal:
     if type_ is None:
         type_ = ArrayType(DEFAULT_DTYPES.of(type(value)), (), not isinstance(value, bool))
     return Literal(convert_number(value, type_.dtype), ArrayType(type_.dtype, (), type_.weak))
+
+
+_LITERALS: dict[tuple[object, ...], Literal] = {}  # looked up faster than made
+_MOST_LITERALS = 4096
 
 
 def convert_number(value: Number, dtype: DType) -> Number:

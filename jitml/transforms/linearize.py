@@ -69,7 +69,7 @@ def _close(
     # The graph itself has run: what loops do beside computing is not to happen again.
     eqns = live_eqns(list(map(quiet, trace.eqns)), outputs)
     used: set[Any] = {a for eqn in eqns for a in eqn.inputs} | set(outputs)
-    variables = list(graph.variables())
+    variables = graph.variables()
     residuals = tuple(number for number, var in enumerate(variables) if var in used)
     inputs: list[Var] = [variables[n] for n in residuals] + trace.inputs
     linear = Graph(trace.name, tuple(inputs), tuple(eqns), tuple(outputs))
