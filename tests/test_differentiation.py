@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import jitml
+import jitml.numpy as jnp
 from jitml.differentiation import (
     grad,
     jvp,
@@ -235,6 +237,27 @@ def test_linear_transpose() -> None:
     x_ct, y_ct = transposed({"out": np.ones(4)})
     np.testing.assert_array_equal(x_ct, X)
     np.testing.assert_array_equal(y_ct, np.full((2, 3), -4.0))
+
+
+def test_linear_transpose_of_a_loop_with_a_counter() -> None:
+    """What the loop carries beside is computed forward, in a loop of its own."""
+    factors = np.linspace(-1, 1, 4)
+
+    def f(x: Any) -> Any:
+        def step(c: Any, y: Any) -> Any:
+            count, power, v = c
+            v = v * jnp.asarray(factors)[count % 4] + x[count % 3] * y
+            return (count + 1, power * 2, v), (v * power, count)
+
+        (_, _, v), (ys, _) = jitml.lax.scan(step, (0, 1.0, x[0] * 2), jnp.arange(5.0))
+        return {"last": v, "all": ys}
+
+    with jitml.enable_x64():
+        matrix = np.stack([np.r_[np.asarray(f(e)["last"]), f(e)["all"]] for e in jnp.eye(3)], 1)
+        for run in (lambda ct: linear_transpose(f, np.ones(3))(ct)[0], None):
+            ct = {"last": jnp.asarray(0.5), "all": jnp.arange(5.0)}
+            found = run(ct) if run else jitml.jit(linear_transpose(f, np.ones(3)))(ct)[0]
+            np.testing.assert_allclose(found, np.r_[0.5, np.arange(5.0)] @ matrix, rtol=1e-12)
 
 
 def test_equal_programs_share_derived_graphs() -> None:

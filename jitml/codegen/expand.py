@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from jitml.ir.dtypes import FROM_SHORT_NAME, DType
-from jitml.ir.graph import Eqn, Graph, Var
+from jitml.ir.graph import Eqn, Graph
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
 from jitml.ops.contraction import DotGeneral
@@ -22,7 +22,8 @@ from jitml.ops.elementwise import convert, mul
 from jitml.ops.kinds import Reduction, full_of
 from jitml.ops.movement import broadcast_in_dim, reshape, transpose
 from jitml.ops.reduction import reduce_sum
-from jitml.trace.core import bind, bind1, trace_graph, type_of, using_source
+from jitml.trace.core import bind, bind1, type_of
+from jitml.trace.inline import rewritten
 
 BLOCK = 4096
 
@@ -66,23 +67,8 @@ def state_dtypes(reduction: Reduction, dtype: DType) -> tuple[DType, ...]:
 def expand(graph: Graph) -> Graph:
     """The graph with every op that has no kernel stated in ops that have."""
     while any(_rule(eqn) is not None for eqn in graph.eqns):
-        graph = _expand_once(graph)
+        graph = rewritten(graph, _rule)
     return graph
-
-
-def _expand_once(graph: Graph) -> Graph:
-    def replay(*inputs: Any) -> Sequence[Any]:
-        values: dict[Var, Any] = dict(zip(graph.inputs, inputs, strict=True))
-        for eqn in graph.eqns:
-            operands = [values[a] if isinstance(a, Var) else a for a in eqn.inputs]
-            with using_source(eqn.source):
-                rule = _rule(eqn)
-                outputs = bind(eqn.op, *operands) if rule is None else rule(*operands)
-            values.update(zip(eqn.outputs, outputs, strict=True))
-        return [values[a] if isinstance(a, Var) else a for a in graph.outputs]
-
-    names = [v.name for v in graph.inputs]
-    return trace_graph(replay, graph.input_types, graph.name, names).graph
 
 
 def _rule(eqn: Eqn) -> Callable[..., Sequence[Any]] | None:

@@ -26,7 +26,7 @@ from jitml.ops.layout import (
 )
 from jitml.ops.scatter import Scatter, ScatterDimensionNumbers
 from jitml.ops.slicing import check_lengths, concatenate
-from jitml.trace.core import bind1, type_of
+from jitml.trace.core import bind, bind1, type_of
 from jitml.trace.numbers import literal
 
 
@@ -195,6 +195,16 @@ class DynamicUpdateSlice(Movement):
         numbers = ScatterDimensionNumbers(tuple(range(len(shape))), (), moving)
         op = Scatter("set", numbers, "promise_in_bounds", unique_indices=True)
         return op.batch(size, (x, indices, update), (axis, 0, update_axis))
+
+    def as_scatter(self, x: Traced, update: Traced, *starts: Traced) -> list[Traced]:
+        """The same as a scatter, which can be made in the memory of `x`."""
+        shape, sizes = type_of(x).shape, type_of(update).shape
+        moving, rows = start_vectors(1, shape, sizes, starts, [None] * len(starts))
+        if rows is None:
+            return bind(self, x, update, *starts)
+        numbers = ScatterDimensionNumbers(tuple(range(len(shape))), (), moving)
+        op = Scatter("set", numbers, "promise_in_bounds", unique_indices=True)
+        return bind(op, x, reshape(rows, (len(moving),)), update)
 
 
 def without(shape: tuple[int, ...], axis: int | None) -> tuple[int, ...]:

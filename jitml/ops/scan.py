@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from jitml.ir.dependencies import split_eqns
-from jitml.ir.errors import DifferentiationError, ShapeError
-from jitml.ir.graph import Graph, Literal
+from jitml.ir.errors import ShapeError
+from jitml.ir.graph import Eqn, Graph, Literal, Var
 from jitml.ir.op import Op, Undefined
 from jitml.ir.types import ArrayType
+from jitml.ops.accumulate import Sums
 from jitml.ops.control import (
     Control,
     Transform,
@@ -35,10 +36,9 @@ from jitml.ops.control import (
     spread,
     stacked_type,
 )
-from jitml.ops.elementwise import add
 from jitml.ops.kinds import Traced
 from jitml.ops.layout import move_axis
-from jitml.trace.core import bind, current_source, type_of
+from jitml.trace.core import bind, type_of
 from jitml.trace.inline import inline
 
 Values = Sequence[Traced]
@@ -243,11 +243,7 @@ class Scan(Control):
         linear = self._linear([isinstance(x, Undefined) for x in inputs])
         known, _, arrays = self.groups(inputs)
         if not all(self.groups(linear)[1]):
-            raise DifferentiationError(
-                "scan: a loop with carries that are not linear is not transposed",
-                hint="linear_transpose takes linear functions only; vjp takes all",
-                source=current_source(),
-            )
+            return self._transpose_apart(linear, cotangents, inputs, transform)
         given, back = self._backward_fixpoint(linear, cotangents, transform)
         has = self.groups(list(_spread_flags(back.has_cotangent, linear)))
         fixed = [x for x in known if not isinstance(x, Undefined)]
@@ -262,13 +258,14 @@ class Scan(Control):
         def step(cs: list[Traced], ks: list[Traced], xs: list[Traced]) -> tuple[Values, Values]:
             totals, cts = split(ks, len(sums))
             slices, y_cts = split(xs, len(moved))
-            found = inline(back.graph, [*cs, *slices, *cts, *y_cts])
-            parts, carry_cts, x_cts = split(found, len(sums), sum(has[1]))
+            found = Sums(back.graph, [*cs, *slices, *cts, *y_cts])
+            parts, *moved_cts = split(back.graph.outputs, len(sums), sum(has[1]))
+            carry_cts, x_cts = (list(map(found.value, row)) for row in moved_cts)
             placed = spread(carry_cts, has[1])
             nexts = [
                 or_zeros(ct, t) for ct, t, on in zip(placed, carry_types, given, strict=False) if on
             ]
-            return [*map(add, totals, parts), *nexts], x_cts
+            return [*map(found.added, totals, parts), *nexts], x_cts
 
         last, stacked = scan_values(
             step, fixed, [*sums, *starts], [*moved, *ys], self.length, not self.reverse,
@@ -283,6 +280,54 @@ class Scan(Control):
         return [
             ct if isinstance(x, Undefined) else None for ct, x in zip(found, inputs, strict=True)
         ]
+
+    def _transpose_apart(
+        self,
+        linear: Sequence[bool],
+        cotangents: Sequence[Traced | None],
+        inputs: Sequence[Traced | Undefined],
+        transform: Transform,
+    ) -> Sequence[Traced | None]:
+        """As `transpose`, for a loop that also carries what is not linear (a counter): that runs
+        forward in a loop of its own first, which keeps what the linear part needs.
+        """
+        body, flags = self.body, self.groups(linear)
+        names = self.groups(body.inputs)
+        fixed = [v for v, is_linear in zip(body.inputs, linear, strict=True) if not is_linear]
+        early, late = split_eqns(body.eqns, fixed)
+        moving = {v for v in body.inputs if v not in fixed} | {v for e in late for v in e.outputs}
+        # Of the outputs: which the linear loop returns.
+        kept = [*flags[1], *(a in moving for a in body.outputs[self.carries :])]
+        results = flags_where(body.outputs, kept)
+        at_hand = {v for row in (names[0], names[2]) for v in row}
+        read = dict.fromkeys([*(a for e in late for a in e.inputs), *results])
+        residuals = [a for a in read if isinstance(a, Var) and a not in moving and a not in at_hand]
+        carried = [not flag for flag in flags[1]]
+        forward = self._known_part(linear, early, residuals)
+        primals = [x for x, is_linear in zip(inputs, linear, strict=True) if not is_linear]
+        stacked = bind(forward, *primals)[forward.carries :]
+        graph = Graph(
+            body.name,
+            (*names[0], *flags_where(names[1], flags[1]), *names[2], *residuals),
+            tuple(late),
+            tuple(results),
+        )
+        op = replace(self, body=graph, carries=sum(flags[1]))
+        constants, carries, arrays = self.groups(inputs)
+        given = [*constants, *flags_where(carries, flags[1]), *arrays, *stacked]
+        found = op.transpose(flags_where(cotangents, kept), given, transform)
+        parts = split(found[: len(given) - len(stacked)], self.constants, op.carries)
+        return [*parts[0], *spread(parts[1], [not flag for flag in carried]), *parts[2]]
+
+    def _known_part(self, linear: Sequence[bool], early: Sequence[Eqn], results: list[Var]) -> Scan:
+        """The loop over what is not linear, which stacks `results`."""
+        keep = self.groups([not flag for flag in linear])
+        names = self.groups(self.body.inputs)
+        inputs = [v for row, on in zip(names, keep, strict=True) for v in flags_where(row, on)]
+        carries = flags_where(self.body.outputs[: self.carries], keep[1])
+        outputs = (*carries, *results)
+        graph = Graph(f"{self.body.name}.known", tuple(inputs), tuple(early), outputs)
+        return replace(self, body=graph, constants=sum(keep[0]), carries=len(carries))
 
     def _linear(self, linear: list[bool]) -> list[bool]:
         """Which inputs of the body are linear, once carries that become so at some step are counted

@@ -11,7 +11,9 @@ from jitml.ops.layout import BroadcastInDim
 from jitml.transforms.compact import compact
 from jitml.transforms.cse import cse
 from jitml.transforms.dce import dce
+from jitml.transforms.hoist import hoist
 from jitml.transforms.inline_calls import drop_barriers, inline_calls
+from jitml.transforms.loop_updates import loop_updates
 from jitml.transforms.prune import prune
 from jitml.transforms.runner import Pass, run_passes
 from jitml.transforms.simplify import simplify
@@ -51,6 +53,8 @@ PASSES: tuple[Pass, ...] = (
     simplify,
     cse,
     compact,
+    hoist,
+    loop_updates,
     expand,
     simplify,
     cse,

@@ -4,11 +4,13 @@ equation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from jitml.ir.graph import Eqn, Graph, Var
-from jitml.trace.core import Tracer, bind, using_source
+from jitml.trace.core import Tracer, bind, trace_graph, using_source
+
+Rewrite: TypeAlias = Callable[..., Sequence[Any]]
 
 
 def inline(graph: Graph, values: Sequence[Any]) -> list[Any]:
@@ -33,6 +35,28 @@ def replay(eqn: Eqn, inputs: Sequence[Any]) -> list[Any]:
     for old, new in zip(eqn.outputs, outputs, strict=True):
         name_value(new, old.name)
     return outputs
+
+
+def rewritten(graph: Graph, rule: Callable[[Eqn], Rewrite | None]) -> Graph:
+    """The graph with the equations that `rule` has something for stated by that: a function of
+    their inputs.
+    """
+
+    def replayed(*inputs: Any) -> Sequence[Any]:
+        values: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
+        for eqn in graph.eqns:
+            operands = [values.get(a, a) for a in eqn.inputs]
+            rewrite = rule(eqn)
+            if rewrite is None:
+                outputs: Sequence[Any] = replay(eqn, operands)
+            else:
+                with using_source(eqn.source):
+                    outputs = rewrite(*operands)
+            values.update(zip(eqn.outputs, outputs, strict=True))
+        return [values.get(a, a) for a in graph.outputs]
+
+    names = [v.name for v in graph.inputs]
+    return trace_graph(replayed, graph.input_types, graph.name, names).graph
 
 
 def name_value(x: Any, name: str) -> None:

@@ -10,6 +10,7 @@ no result, and no check is made for an element that does not take the branch.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,10 +29,10 @@ from jitml.ops.movement import iota, reshape, slice_
 from jitml.ops.scan import Scan
 from jitml.ops.scatter import ScatterDimensionNumbers, scatter
 from jitml.ops.while_loop import Lanes, while_values
-from jitml.trace.core import bind, trace_graph, type_of, using_source
+from jitml.trace.core import bind, type_of, using_source
 from jitml.trace.numbers import literal
 from jitml.transforms.batch import Batching, apply_rule, batch, batch_values
-from jitml.transforms.inline import inline, replay
+from jitml.transforms.inline import inline, rewritten
 from jitml.transforms.inline_calls import inline_calls
 
 _FEWEST = 16  # elements for which numbering them pays
@@ -46,19 +47,13 @@ def compact(graph: Graph) -> Graph:
     Before: `%y = scan %i, %x … { %r = cond %k, %e … }` with a branch of much work
     After:  `%y = lanes … { gather the operands of 64 elements; the branch; scatter its results }`
     """
-    if not any(_is_map_of_branches(eqn) for eqn in graph.eqns):
+    if not any(map(_is_map_of_branches, graph.eqns)):
         return graph
 
-    def replayed(*inputs: Any) -> Sequence[Any]:
-        values: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
-        for eqn in graph.eqns:
-            operands = [values.get(a, a) for a in eqn.inputs]
-            outputs = _mapped(eqn, operands) if _is_map_of_branches(eqn) else replay(eqn, operands)
-            values.update(zip(eqn.outputs, outputs, strict=True))
-        return [values.get(a, a) for a in graph.outputs]
+    def rule(eqn: Eqn) -> Any:
+        return functools.partial(_mapped, eqn) if _is_map_of_branches(eqn) else None
 
-    names = [v.name for v in graph.inputs]
-    return trace_graph(replayed, graph.input_types, graph.name, names).graph
+    return rewritten(graph, rule)
 
 
 # ---- which loops ---------------------------------------------------------------------------------
@@ -119,7 +114,7 @@ def _has_batch(graph: Graph) -> bool:
 # ---- all elements --------------------------------------------------------------------------------
 
 
-def _mapped(eqn: Eqn, inputs: Sequence[Any]) -> list[Any]:
+def _mapped(eqn: Eqn, *inputs: Any) -> list[Any]:
     """The outputs of a map of branches."""
     op = eqn.op
     assert isinstance(op, Scan)

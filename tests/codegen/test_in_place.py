@@ -15,7 +15,7 @@ import jitml.numpy as jnp
 from jitml import lax
 from jitml.codegen.target import host
 from jitml.pipeline.lowering import lower
-from jitml_runtime import Copy, Loop
+from jitml_runtime import Copy, Instruction, Loop
 
 SIZE = 300
 X = np.random.default_rng(7).uniform(0.5, 1.5, SIZE).astype(np.float32)
@@ -80,12 +80,45 @@ def some_in_numpy(x: Any) -> Any:
     return c, ys
 
 
+def blocks(x: Any) -> Any:
+    def step(i: Any, c: Any) -> Any:
+        block = lax.dynamic_slice(c, (i,), (3,))
+        return lax.dynamic_update_slice(c, block * 0.5 + x[i], (i + 1,))
+
+    return lax.fori_loop(0, SIZE - 4, step, x)
+
+
+def blocks_in_numpy(x: Any) -> Any:
+    c = x.copy()
+    for i in range(SIZE - 4):
+        c[i + 1 : i + 4] = c[i : i + 3] * np.float32(0.5) + x[i]
+    return c
+
+
+def some_blocks(x: Any) -> Any:
+    def step(i: Any, c: Any) -> Any:
+        row = jnp.full(2, x[i])
+        return lax.cond(x[i] > 1, lambda c: lax.dynamic_update_slice(c, row, (i,)), lambda c: c, c)
+
+    return lax.fori_loop(0, SIZE - 1, step, x)
+
+
+def some_blocks_in_numpy(x: Any) -> Any:
+    c = x.copy()
+    for i in range(SIZE - 1):
+        if x[i] > 1:
+            c[i : i + 2] = x[i]
+    return c
+
+
 IN_PLACE: list[tuple[Callable[[Any], Any], Callable[[Any], Any]]] = [
     (doubled, doubled_in_numpy),
     (recurrence, recurrence_in_numpy),
     (reversed_by_swaps, lambda x: x[::-1]),
     (insertion_sort, np.sort),
     (some, some_in_numpy),
+    (blocks, blocks_in_numpy),
+    (some_blocks, some_blocks_in_numpy),
 ]
 
 
@@ -199,3 +232,43 @@ def test_updates_in_place_under_vmap_and_grad() -> None:
     step[5] = 0.01
     difference = (total(X + step) - total(X - step)) / 0.02
     np.testing.assert_allclose(gradient[5], difference, rtol=2e-2)
+
+
+# ---- gradients -----------------------------------------------------------------------------------
+
+
+def of_elements(x: Any) -> Any:
+    return lax.fori_loop(0, SIZE, lambda i, s: s + jnp.sin(x[i]) * x[SIZE - 1 - i], 0.0)
+
+
+def of_blocks(x: Any) -> Any:
+    def step(i: Any, s: Any) -> Any:
+        return s + jnp.sin(lax.dynamic_slice(x, (i,), (4,))).sum() * x[3]
+
+    return lax.fori_loop(0, SIZE - 4, step, 0.0)
+
+
+def of_rows(x: Any) -> Any:
+    table = x.reshape(-1, 3)
+    return lax.scan(lambda s, i: (s + (table[i] ** 2).sum(), None), 0.0, jnp.arange(SIZE // 3))[0]
+
+
+def of_updated_blocks(x: Any) -> Any:
+    return blocks(x).sum()
+
+
+@pytest.mark.parametrize("function", [of_elements, of_blocks, of_rows, of_updated_blocks])
+def test_a_step_of_a_gradient_touches_what_a_step_of_the_loop_does(
+    function: Callable[[Any], Any],
+) -> None:
+    gradient = jitml.grad(function)
+    assert copied_in_loops(gradient) <= 16
+    steps = lower(jitml.make_graph(gradient)(X), host()).plan.instructions
+    inside = {n for k, s in enumerate(steps) if isinstance(s, Loop) for n in range(k + 1, s.end)}
+    extents = [s.extent for n, s in enumerate(steps) if n in inside and isinstance(s, Instruction)]
+    assert max(extents, default=0) <= 8
+    with jitml.enable_x64():
+        x, along = X.astype(np.float64), np.cos(np.arange(SIZE))
+        found = float(np.asarray(gradient(x)) @ along)
+        ends = [float(function(jnp.asarray(x + e * along))) for e in (1e-6, -1e-6)]
+    assert found == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-6)

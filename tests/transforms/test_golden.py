@@ -17,8 +17,10 @@ from jitml.ir.graph import Graph
 from jitml.transforms.batch import batch
 from jitml.transforms.cse import cse
 from jitml.transforms.dce import dce
+from jitml.transforms.hoist import hoist
 from jitml.transforms.jvp import jvp
 from jitml.transforms.linearize import linearize
+from jitml.transforms.loop_updates import loop_updates
 from jitml.transforms.partial_eval import partial_eval
 from jitml.transforms.simplify import simplify
 from jitml.transforms.transpose import transpose
@@ -28,8 +30,10 @@ APPLY: dict[str, Callable[..., Graphs]] = {
     "batch": lambda g, size, axes, name=None: (batch(g, size, axes, name).graph,),
     "cse": lambda g: (cse(g),),
     "dce": lambda g: (dce(g),),
+    "hoist": lambda g: (hoist(g),),
     "jvp": lambda g, has_tangent: (jvp(g, has_tangent).graph,),
     "linearize": lambda g, has_tangent: (linearize(g, has_tangent).graph,),
+    "loop_updates": lambda g: (loop_updates(g),),
     "partial_eval": lambda g, known: partial_eval(g, known)[:2],
     "simplify": lambda g: (simplify(g),),
     "transpose": lambda g, linear: (transpose(g, linear).graph,),

@@ -1,0 +1,57 @@
+"""Updates of blocks of what loops carry, stated so that they are made in its memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from jitml.ir.graph import Atom, Eqn, Graph
+from jitml.ir.nested import map_nested, nested_graphs
+from jitml.ops.control import Control
+from jitml.ops.dynamic import DynamicUpdateSlice
+from jitml.ops.scatter import Scatter
+from jitml.transforms.inline import rewritten
+
+
+def loop_updates(graph: Graph) -> Graph:
+    """Make scatters of the updates of blocks in bodies and branches, where an input goes through
+    updates only to become an output: then no step copies what it does not change.
+
+    Before: `scan … { %y = dynamic_update_slice %c, %b, %i; return %y }` with the carry %c
+    After:  `scan … { %y = scatter %c, %i, %b; return %y }`
+    """
+    if not any(any(map(_updated, nested_graphs(eqn.op))) for eqn in graph.eqns):
+        return graph
+    eqns = [
+        replace(eqn, op=map_nested(eqn.op, _with_scatters)) if isinstance(eqn.op, Control) else eqn
+        for eqn in graph.eqns
+    ]
+    return graph.with_eqns(eqns)
+
+
+def _with_scatters(graph: Graph) -> Graph:
+    updated = _updated(graph)
+
+    def rule(eqn: Eqn) -> Any:
+        is_one = isinstance(eqn.op, DynamicUpdateSlice) and eqn in updated
+        return eqn.op.as_scatter if is_one else None  # type: ignore[attr-defined]
+
+    return rewritten(graph, rule) if updated else graph
+
+
+def _updated(graph: Graph) -> list[Eqn]:
+    """The updates of blocks through which inputs become outputs."""
+    definitions: dict[Atom, Eqn] = {var: eqn for eqn in graph.eqns for var in eqn.outputs}
+    inputs: set[Atom] = set(graph.inputs)
+    found: list[Eqn] = []
+    for atom in graph.outputs:
+        chain = []
+        while atom in definitions:
+            eqn = definitions[atom]
+            if not isinstance(eqn.op, (DynamicUpdateSlice, Scatter)):
+                break
+            chain.append(eqn)
+            atom = eqn.inputs[0]
+        if atom in inputs or (atom in definitions and isinstance(definitions[atom].op, Control)):
+            found += [eqn for eqn in chain if isinstance(eqn.op, DynamicUpdateSlice)]
+    return found
