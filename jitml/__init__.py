@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jitml import errors as errors
     from jitml import experimental as experimental
     from jitml import export as export
+    from jitml import ffi as ffi
     from jitml import flatten_util as flatten_util
     from jitml import lax as lax
     from jitml import nn as nn
@@ -75,7 +76,7 @@ __version__ = "0.1.0"
 _MODULES = frozenset(
     {
         "ad_checkpoint", "config", "custom_derivatives", "debug", "dlpack", "dtypes", "errors",
-        "experimental", "export", "flatten_util", "lax", "nn", "numpy", "random", "tree",
+        "experimental", "export", "ffi", "flatten_util", "lax", "nn", "numpy", "random", "tree",
         "tree_util", "typing",
     }
 )  # fmt: skip

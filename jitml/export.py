@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import platform
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from jitml.codegen.target import Target, compile_object, named_target
 from jitml.compilation import jit
 from jitml.dispatch import Jitted
 from jitml.ir.errors import ArgumentError, TransformError
+from jitml.ir.graph import Eqn, Graph
+from jitml.ir.nested import nested_graphs
 from jitml.ir.source import user_source
 from jitml.pipeline.c_interface import CProgram, c_header, c_object
 from jitml.pipeline.faults import describe_site
@@ -35,7 +37,6 @@ from jitml.tree_structure import Spec
 from jitml_runtime import ArraySpec, LoadError, load_object, processor, to_numpy
 from jitml_runtime.deployment import Check, Deployment, pack
 from jitml_runtime.plan import block_ends
-from jitml_runtime.plan_format import is_storable
 from jitml_runtime.tree_format import DICT, LEAF, LIST, NAMED, NONE, TUPLE, Tree, paths_of
 
 __all__ = ["save", "save_c"]
@@ -143,14 +144,23 @@ def _compile(
     target = _target(cpu)
     traced = (fun if isinstance(fun, Jitted) else jit(fun)).trace(*args, **kwargs)
     program = lower(traced.graph, target)
-    if not is_storable(program.plan):
+    eqn = next(_of_this_process(traced.graph), None)
+    if eqn is not None:
         raise TransformError(
-            f"export: {traced.fun_name} calls Python functions while it runs, which a file cannot "
-            "hold",
-            hint="leave callbacks and library calls out of the exported function",
-            source=user_source(),
+            f"export: {traced.fun_name} calls functions of this process while it runs, which a "
+            f"file cannot hold: {eqn.op.name} of {eqn.op.function.name}",  # type: ignore[attr-defined]
+            hint="leave callbacks and calls of numba functions out of the exported function",
+            source=eqn.source,
         )
     return traced, program, target
+
+
+def _of_this_process(graph: Graph) -> Iterator[Eqn]:
+    for eqn in graph.eqns:
+        if eqn.op.is_of_this_process:
+            yield eqn
+        for nested in nested_graphs(eqn.op):
+            yield from _of_this_process(nested)
 
 
 # ---- processors ----------------------------------------------------------------------------------

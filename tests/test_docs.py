@@ -10,9 +10,13 @@ import pytest
 
 MODULES = [
     "jitml",
+    "jitml.callbacks",
     "jitml.config",
+    "jitml.debug",
     "jitml.dlpack",
     "jitml.dtypes",
+    "jitml.ffi",
+    "jitml.flatten_util",
     "jitml.lax.contraction",
     "jitml.lax.control_flow",
     "jitml.lax.conversion",
@@ -58,6 +62,9 @@ MODULES = [
     "jitml.random.choices",
     "jitml.random.distributions",
     "jitml.random.keys",
+    "jitml.scopes",
+    "jitml.tree",
+    "jitml.tree_util",
 ]
 
 # Where functions that are stated as rows get their code.
@@ -86,6 +93,8 @@ def _public_names(module):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
+    if name == "jitml.ffi":
+        pytest.importorskip("numba")
     module = importlib.import_module(name)
     runner, count = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE), 0
     for test in _tests(module):

@@ -21,6 +21,7 @@ from jitml.errors import (
     ArgumentError,
     DifferentiationError,
     DTypeError,
+    OutOfBoundsError,
     ShapeError,
     TransformError,
     TreeError,
@@ -392,6 +393,20 @@ def test_errors_of_callbacks_reach_the_user_with_the_line(function: Any) -> None
         assert "debug.callback(fails, x)" in lines[0]
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, jitml.jit])
+def test_effects_before_a_failed_check_happen_once(wrap: Any) -> None:
+    def body(i: Any, x: Any) -> Any:
+        debug.callback(tell, i)
+        return x.at[i].set(1.0)
+
+    f = wrap(lambda x: lax.fori_loop(0, 5, body, x))
+    for _ in range(2):
+        TOLD.clear()
+        with pytest.raises(OutOfBoundsError, match="index 3 is out of bounds"):
+            f(jnp.zeros(3))
+        assert TOLD == [(0.0,), (1.0,), (2.0,), (3.0,)]
+
+
 def test_errors_of_callbacks_in_other_threads() -> None:
     found: list[BaseException] = []
 
@@ -443,9 +458,9 @@ def test_what_is_no_function_is_refused() -> None:
 
 
 def test_programs_that_call_python_are_not_exported(tmp_path: Any) -> None:
-    with pytest.raises(TransformError, match="straight calls Python functions"):
+    with pytest.raises(TransformError, match="straight calls functions of this process"):
         jitml.export.save(straight, tmp_path / "f.jitml", jnp.float32(1))
-    with pytest.raises(TransformError, match="straight calls Python functions"):
+    with pytest.raises(TransformError, match="straight calls functions of this process"):
         jitml.export.save_c(straight, tmp_path / "f", jnp.float32(1))
 
 

@@ -29,6 +29,7 @@ from jitml.ops.callback import Callback, HostFunction
 from jitml.ops.contraction import DotGeneral
 from jitml.ops.control import Control
 from jitml.ops.cumulative import Cumulative
+from jitml.ops.native import NativeCall
 from jitml.ops.scatter import Scatter
 from jitml.ops.sort import Sort
 from jitml_runtime import ArraySpec, Buffer, Copy, HostCall, Instruction, Plan, Step
@@ -37,6 +38,19 @@ from jitml_runtime import ArraySpec, Buffer, Copy, HostCall, Instruction, Plan, 
 # allocator; of the others, small ones are compiled in a third of the time without it. Bits are the
 # same at all levels.
 MATRIX_LEVEL, LEVEL, SMALL_LEVEL = 2, 1, 0
+
+
+# A kernel that calls the function at the address that its first size is.
+_NATIVE = """
+define i32 @kernel(ptr %buffers, ptr %sizes, i64 %begin, i64 %end, ptr %fault) nounwind {
+entry:
+  %address = load i64, ptr %sizes, align 8
+  %function = inttoptr i64 %address to ptr
+  %code = call i32 %function(ptr %buffers, ptr %sizes, i64 %begin, i64 %end, ptr %fault)
+  ret i32 %code
+}
+"""
+_NATIVE_NS = 1 << 20  # nobody knows: other Python threads may run meanwhile
 
 
 @dataclass(frozen=True)
@@ -211,6 +225,8 @@ class Planner:
             add_control(self, eqn)
         elif eqn is not None and isinstance(eqn.op, Callback):
             self._add_callback(eqn, eqn.op)
+        elif eqn is not None and isinstance(eqn.op, NativeCall):
+            self._add_native(eqn, eqn.op)
         elif eqn is not None and isinstance(eqn.op, Cumulative):
             self._add_kernel(eqn, cumulative_kernel(eqn, self.target))
         elif eqn is not None and isinstance(eqn.op, Sort):
@@ -253,6 +269,12 @@ class Planner:
         specs = [tuple([_spec(a.type) for a in row]) for row in (eqn.inputs, eqn.outputs)]
         step = HostCall(function, inputs, outputs, specs[0], specs[1], op.name)
         self._add_step(step, (), (eqn.source,))
+
+    def _add_native(self, eqn: Eqn, op: NativeCall) -> None:
+        atoms = [*eqn.outputs, *eqn.inputs]
+        sizes = (op.function.address, *[n for a in atoms for n in a.type.shape])
+        code = KernelText(_NATIVE, sizes, 1, 0, 0)
+        self._add_instruction(code, atoms, (Site(eqn),), [eqn], _NATIVE_NS)
 
     def add_loop(self, eqn: Eqn, loop: ScalarLoop) -> None:
         """A loop that is one kernel."""

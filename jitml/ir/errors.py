@@ -64,6 +64,10 @@ class MissingRuleError(JitmlError, AttributeError):
     """A function with a custom derivative was called before its rule was given."""
 
 
+class NativeError(JitmlError, RuntimeError):
+    """A compiled function of the user's own has raised an exception."""
+
+
 class TreeError(JitmlError, TypeError, ValueError):
     """Nested containers whose structures differ, or a leaf that cannot be used."""
 

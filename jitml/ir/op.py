@@ -38,6 +38,8 @@ class Op:
     registry: ClassVar[dict[str, type[Op] | Op]] = {}
     # Whether it calls its parameter `body`, a graph, and has a derivative of the user's own.
     has_rule: ClassVar[bool] = False
+    # Whether it holds what exists in this process alone, so that no file can hold it.
+    is_of_this_process: ClassVar[bool] = False
     # Whether it is a call of a Python function, `callback`, which `run` makes for arrays at hand.
     runs_python: ClassVar[bool] = False
 

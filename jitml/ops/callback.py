@@ -1,4 +1,5 @@
-"""Calls of Python functions from inside of a program: `Callback` and its kinds.
+"""Calls of foreign functions from inside of a program: `ForeignCall`; `Callback` and its kinds call
+Python.
 
 A function has a name and a number in the text of a graph; the graph holds it. It runs on the thread
 that called the program, and gets Arrays of its own.
@@ -88,16 +89,12 @@ def _add_line(error: BaseException, line: str) -> None:
 
 
 @dataclass(frozen=True)
-class Callback(Op):
-    """Call a Python function; outputs have these dtypes and shapes."""
+class ForeignCall(Op):
+    """Call a function of which nothing is known; outputs have these dtypes and shapes."""
 
-    runs_python = True
-
-    @property
-    def callback(self) -> Any:
-        return self.function.callback
-
-    function: HostFunction
+    is_of_this_process = True
+    derivative_hint: ClassVar[str] = "custom_jvp or custom_vjp around the call"
+    function: Any
     dtypes: tuple[DType, ...]
     shapes: tuple[tuple[int, ...], ...]
 
@@ -105,22 +102,12 @@ class Callback(Op):
         pairs = zip(self.dtypes, self.shapes, strict=True)
         return tuple([ArrayType(dtype, shape) for dtype, shape in pairs])
 
-    def value(self, *arrays: Any) -> tuple[Any, ...]:
-        given = [from_numpy(np.asarray(x)) for x in arrays]
-        return tuple(self.function.flat(given, self.infer()))
-
-    def run(self, arrays: Sequence[Array]) -> list[Array]:
-        """The outputs for arrays at hand."""
-        return self.function(arrays, self.infer())
-
     def jvp(
         self, primals: Values, tangents: Sequence[Traced | None]
     ) -> tuple[Values, Sequence[Traced | None]]:
         raise DifferentiationError(
-            f"{self.name} has no derivative: nothing is known of the Python function "
-            f"{self.function.name}",
-            hint="give one by custom_jvp or custom_vjp around the call, or stop_gradient its "
-            "arguments",
+            f"{self.name} has no derivative: nothing is known of the function {self.function.name}",
+            hint=f"give one by {self.derivative_hint}, or stop_gradient its arguments",
             source=current_source(),
         )
 
@@ -145,6 +132,28 @@ class Callback(Op):
             return [_stack(column) for column in zip(*rows, strict=True)], [0] * len(self.shapes)
         _, ys = scan_values(step, shared, [], stacked, size, False, f"{self.function.name}.batch")
         return ys, [0] * len(ys)
+
+
+@dataclass(frozen=True)
+class Callback(ForeignCall):
+    """Call a Python function."""
+
+    runs_python = True
+
+    function: HostFunction
+
+    @property
+    def callback(self) -> Any:
+        """The user's function."""
+        return self.function.callback
+
+    def value(self, *arrays: Any) -> tuple[Any, ...]:
+        given = [from_numpy(np.asarray(x)) for x in arrays]
+        return tuple(self.function.flat(given, self.infer()))
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """The outputs for arrays at hand."""
+        return self.function(arrays, self.infer())
 
 
 def _row(x: Traced, number: int) -> Traced:

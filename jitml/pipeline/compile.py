@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jitml.ir.errors import JitmlError, OutOfBoundsError
+from jitml.ir.errors import JitmlError, NativeError, OutOfBoundsError
 from jitml.ir.graph import Eqn, Graph, Literal, Var
 from jitml.ir.op import Op
 from jitml.pipeline.cache import Cache
@@ -51,7 +51,7 @@ class Compiled:
         # A program that was found on disk calls no Python functions.
         functions = self.program.functions if "program" in self.__dict__ else ()
         called = [function.on_views for function in functions]
-        self.executable = Executable(ready.plan, ready.addresses, ready.codes, called)
+        self.executable = Executable(ready.plan, ready.addresses, (ready.codes, graph), called)
         self._run = self.executable.run
         watch(self.executable, ready)
 
@@ -140,12 +140,14 @@ def evaluate(op: Op, inputs: Sequence[Any]) -> Sequence[Array]:
     if op.runs_python:
         return op.run(arrays)  # type: ignore[attr-defined, no-any-return]
     try:
+        if op.has_effect:  # and must not run a second time
+            return _run_op(op, arrays)
         try:
             found = (_SHORT_CUTS.get(op) or _SHORT_CUTS(op))(*arrays)
         except KernelFault:
             found = _run_op(op, arrays)  # which tells what it means
         return (found,) if type(found) is Array else found
-    except OutOfBoundsError as error:
+    except (OutOfBoundsError, NativeError) as error:
         error.source = current_source()
         raise
     except JitmlError as error:

@@ -6,17 +6,26 @@ from collections.abc import Sequence
 
 from jitml.codegen.kernel import Site
 from jitml.codegen.plan import Program
-from jitml.ir.errors import OutOfBoundsError
+from jitml.ir.errors import JitmlError, NativeError, OutOfBoundsError
 from jitml.ir.graph import Eqn
 from jitml.ops.indexing import Gather
+from jitml.ops.native import NativeCall
 from jitml.ops.scatter import Scatter
 from jitml.ops.while_loop import Lanes
 from jitml_runtime import KernelFault, Loop
 
 
-def explain_fault(program: Program, fault: KernelFault) -> OutOfBoundsError:
+def explain_fault(program: Program, fault: KernelFault) -> JitmlError:
     """The error for a check that has failed while `program` ran."""
     sites = program.sites[fault.instruction]
+    eqn = sites[fault.site].eqn
+    if isinstance(eqn.op, NativeCall):
+        return NativeError(
+            f"the compiled function {eqn.op.function.name} has raised an exception"
+            f"{_loop_steps(fault.steps)}",
+            hint="call it with NumPy arrays, outside of compiled programs, to see which",
+            source=eqn.source,
+        )
     index, steps = fault.index, fault.steps
     if sites[fault.site].counts_steps:
         index, steps = 0, (fault.index, *steps)
