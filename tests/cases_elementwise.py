@@ -20,6 +20,7 @@ _UNARY: dict[str, tuple[float, float]] = {
     "atan": (-0.8, 0.8), "sinh": (-2, 2), "cosh": (-2, 2), "tanh": (-1.2, 1.2),
     "asinh": (-0.8, 0.8), "acosh": (1.2, 4), "atanh": (-0.8, 0.8),
     "erf": (-2, 2), "erfc": (-2, 2), "erf_inv": (-0.8, 0.8),
+    "bessel_i0e": (-4, 4), "bessel_i1e": (-4, 4),
     "lgamma": (0.5, 5), "abs": (0.2, 9), "sign": (0.2, 9),
     "floor": (0.1, 0.9), "ceil": (0.1, 0.9), "trunc": (0.1, 0.9), "round_even": (0.6, 0.9),
     "round_away": (0.6, 0.9), "is_finite": (-9, 9), "not": (-9, 9), "population_count": (-9, 9),

@@ -24,7 +24,8 @@ from jitml.ops.scatter import Scatter
 # Ops that cost many instructions per element: dearer to repeat than to store and load again.
 _DEAR_NAMES = (
     "exp exp2 expm1 log log1p pow sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh "
-    "atanh logistic erf erfc erf_inv lgamma digamma cbrt div rem sqrt rsqrt threefry2x32 gather"
+    "atanh logistic erf erfc erf_inv lgamma digamma bessel_i0e bessel_i1e cbrt div rem "
+    "sqrt rsqrt threefry2x32 gather"
 )
 _DEAR = frozenset(_DEAR_NAMES.split())
 _DEAR_COST = 8

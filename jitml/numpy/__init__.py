@@ -1,10 +1,13 @@
 """NumPy's functions on jitml's arrays: the names, signatures and results of `jax.numpy`.
 
-Each module says in its `__all__` what it adds.
+Each module says in its `__all__` what it adds; those of `_LATER` are imported when first used.
 """
 
 # ruff: noqa: F403  (the star imports are of modules that state their `__all__`)
 from __future__ import annotations
+
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 import numpy as _numpy
 
@@ -34,7 +37,6 @@ from jitml.numpy import (
     repeating,
     rounding,
     search,
-    sets,
     sorting,
     statistics,
     summation,
@@ -65,7 +67,6 @@ from jitml.numpy.reductions import *
 from jitml.numpy.repeating import *
 from jitml.numpy.rounding import *
 from jitml.numpy.search import *
-from jitml.numpy.sets import *
 from jitml.numpy.sorting import *
 from jitml.numpy.statistics import *
 from jitml.numpy.summation import *
@@ -73,15 +74,74 @@ from jitml.numpy.types import *
 from jitml.numpy.types import bool_
 from jitml.typing import Array as ndarray
 
+if _TYPE_CHECKING:
+    from jitml.numpy.bessel import *
+    from jitml.numpy.bits import *
+    from jitml.numpy.correlation import *
+    from jitml.numpy.editing import *
+    from jitml.numpy.files import *
+    from jitml.numpy.filters import *
+    from jitml.numpy.functional import *
+    from jitml.numpy.histograms import *
+    from jitml.numpy.index_tables import *
+    from jitml.numpy.index_tricks import *
+    from jitml.numpy.polynomials import *
+    from jitml.numpy.selection import *
+    from jitml.numpy.sets import *
+    from jitml.numpy.text import *
+    from jitml.numpy.windows import *
+
+# Modules whose functions are rare, and what they add: `import jitml.numpy` does without them.
+_LATER = {
+    "bessel": "i0",
+    "bits": "gcd lcm packbits unpackbits",
+    "correlation": "corrcoef cov",
+    "editing": "delete fill_diagonal insert place put put_along_axis trim_zeros",
+    "files": "fromfile fromiter fromstring load save savez",
+    "filters": "convolve correlate ediff1d gradient interp trapezoid unwrap",
+    "functional": "apply_along_axis apply_over_axes vectorize",
+    "histograms": "bincount histogram histogram2d histogram_bin_edges histogramdd",
+    "index_tables": (
+        "diag_indices diag_indices_from mask_indices tril_indices tril_indices_from triu_indices "
+        "triu_indices_from"
+    ),
+    "index_tricks": "c_ index_exp ix_ mgrid ogrid r_ s_",
+    "polynomials": "poly polyadd polyder polydiv polyint polymul polysub polyval vander",
+    "selection": "choose piecewise",
+    "sets": (
+        "intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts "
+        "unique_inverse unique_values"
+    ),
+    "text": "array_repr array_str",
+    "windows": "bartlett blackman hamming hanning kaiser",
+}
+_MODULE_OF = {name: module for module, names in _LATER.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> _Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'jitml.numpy' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"jitml.numpy.{_MODULE_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF})
+
+
 abs = absolute
 bool = bool_
 dtype = _numpy.dtype
+ComplexWarning = _numpy.exceptions.ComplexWarning
 set_printoptions, get_printoptions = _numpy.set_printoptions, _numpy.get_printoptions
 printoptions = _numpy.printoptions
 
 __all__ = [
-    "abs", "bool", "dtype", "get_printoptions", "linalg", "ndarray", "printoptions",
-    "set_printoptions",
+    "ComplexWarning", "abs", "bool", "dtype", "get_printoptions", "linalg", "ndarray",
+    "printoptions", "set_printoptions",
 ]  # fmt: skip
 __all__ += arithmetic.__all__
 __all__ += choice.__all__
@@ -107,8 +167,8 @@ __all__ += reductions.__all__
 __all__ += repeating.__all__
 __all__ += rounding.__all__
 __all__ += search.__all__
-__all__ += sets.__all__
 __all__ += sorting.__all__
 __all__ += statistics.__all__
 __all__ += summation.__all__
 __all__ += types.__all__
+__all__ += list(_MODULE_OF)

@@ -1,45 +1,40 @@
-"""Distinct elements, membership, counts of elements and of bins."""
+"""Sets: distinct elements, membership, and what two arrays have in common or not.
+
+Results whose size depends on the data need data at hand, or `size=` to make the size static.
+"""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Sequence
+import math
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError
 from jitml.numpy.choice import choose
 from jitml.numpy.classification import isnan
-from jitml.numpy.comparison import equal
-from jitml.numpy.creation import asarray, full
+from jitml.numpy.comparison import equal, not_equal
+from jitml.numpy.creation import full
 from jitml.numpy.cumulative import cumsum
-from jitml.numpy.extremes import max as _max
-from jitml.numpy.extremes import min as _min
 from jitml.numpy.indexing import take
-from jitml.numpy.joining import concatenate, take_slice
-from jitml.numpy.logic import logical_not
-from jitml.numpy.manipulation import broadcast_to, expand_dims, moveaxis, ravel, reshape
-from jitml.numpy.operands import as_axis, cast, fail, floated, kind, operand, promoted, settle
-from jitml.numpy.positions import nonzero, values_at_hand
-from jitml.numpy.ranges import linspace
+from jitml.numpy.joining import concatenate, unstack
+from jitml.numpy.logic import logical_and, logical_not, logical_or
+from jitml.numpy.manipulation import expand_dims, moveaxis, ravel, reshape
+from jitml.numpy.operands import as_axis, cast, fail, kind, operand, promoted, settle
+from jitml.numpy.positions import extract, flatnonzero, nonzero, values_at_hand
+from jitml.numpy.ranges import arange
 from jitml.numpy.reductions import any as _any
 from jitml.numpy.reductions import sum as _sum
 from jitml.numpy.search import searchsorted
-from jitml.numpy.sorting import argsort
-from jitml.ops import elementwise as ew
-from jitml.ops import movement as mv
+from jitml.numpy.sorting import argsort, lexsort, sort
 from jitml.trace.core import type_of
 from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike
 
 __all__ = [
-    "apply_along_axis", "bincount", "histogram", "histogram_bin_edges", "isin", "unique",
-    "unique_all", "unique_values",
+    "intersect1d", "isin", "setdiff1d", "setxor1d", "union1d", "unique", "unique_all",
+    "unique_counts", "unique_inverse", "unique_values",
 ]  # fmt: skip
 
-# ---- sets -----------------------------------------------------------------------------------
+# ---- distinct elements ----------------------------------------------------------------------
 
 
 class UniqueResult(NamedTuple):
@@ -61,8 +56,9 @@ def unique(
     equal_nan: bool = True,
     size: int | None = None,
     fill_value: Any = None,
+    sorted: bool = True,
 ) -> Any:
-    """The distinct elements in ascending order.
+    """The distinct elements in ascending order; with an axis the distinct slices along it.
 
     With `size` there are so many, filled up with `fill_value` (the smallest).
 
@@ -70,46 +66,67 @@ def unique(
     >>> print(unique(jnp.array([3, 1, 3])))
     [1 3]
     """
-    if axis is not None and type_of(operand(ar)).ndim != 1:
-        fail(ArgumentError, "unique: an axis of arrays of more dimensions is not supported")
-    result = _unique(ar, equal_nan, size, fill_value)
+    result = _unique("unique", ar, axis, equal_nan, size, fill_value)
     asked = (True, return_index, return_inverse, return_counts)
     chosen = [part for part, wanted in zip(result, asked, strict=True) if wanted]
     return chosen[0] if len(chosen) == 1 else tuple(chosen)
 
 
-def _unique(ar: ArrayLike, equal_nan: bool, size: int | None, fill_value: Any) -> UniqueResult:
-    x = ravel(ar)
+def _unique(
+    name: str, ar: ArrayLike, axis: int | None, equal_nan: bool, size: int | None, fill_value: Any
+) -> UniqueResult:
+    given = operand(ar, name)
+    along = 0 if axis is None else as_axis(axis, type_of(given).ndim, name)
+    x = ravel(given) if axis is None else moveaxis(settle(given), along, 0)
     length, dtype = type_of(x).shape[0], DEFAULT_DTYPES.of(int)
-    order = argsort(x)
-    ordered = take(x, order)
+    shape = type_of(given).shape if axis is None else (length,)
     if not length:
-        nothing = settle(mv.iota(dtype, (0,), 0))
-        return UniqueResult(x, nothing, reshape(nothing, type_of(operand(ar)).shape), nothing)
-    left, right = take_slice(ordered, 0, 0, length - 1), take_slice(ordered, 0, 1, length)
-    differs = settle(ew.ne(left, right))
-    if equal_nan and kind(x) in "fc":
-        differs = settle(
-            ew.and_(differs, ew.not_(ew.and_(operand(isnan(left)), operand(isnan(right)))))
-        )
-    first = concatenate([full((1,), True), differs])
-    starts = nonzero(first, size=size, fill_value=length)[0]
+        return _nothing(name, x, shape, along, size, fill_value)
+    order, first = _in_order(x, equal_nan)
+    found = nonzero(first, size=None if size is None else size + 1, fill_value=length)[0]
+    ends = found[1:] if size is not None else concatenate([found[1:], full((1,), length, dtype)])
+    starts = found[: ends.shape[0]]
     numbers = cumsum(first, dtype=dtype) - 1
     inverse = full((length,), 0, dtype).at[order].set(numbers, unique_indices=True)
-    ends = concatenate(
-        [take_slice(starts, 0, min(1, starts.shape[0]), starts.shape[0]), full((1,), length, dtype)]
-    )
     there = starts < length
-    values = take(ordered, starts, mode="clip")
-    if size is not None:
-        filler = take_slice(ordered, 0, 0, 1) if fill_value is None else fill_value
-        values = choose(there, values, cast(filler, x.dtype))
-    ends = take_slice(ends, 0, 0, starts.shape[0])
     indices = take(order, starts, mode="clip")
     if size is not None:
-        indices = choose(there, indices, take_slice(order, 0, 0, 1))
-    shaped = reshape(inverse, type_of(operand(ar)).shape)
-    return UniqueResult(values, indices, shaped, ends - starts)
+        indices = choose(there, indices, order[:1])
+    values = take(x, indices, 0)
+    if size is not None and fill_value is not None:
+        shaped = reshape(there, (-1,) + (1,) * (x.ndim - 1))
+        values = choose(shaped, values, cast(fill_value, x.dtype))
+    return UniqueResult(
+        moveaxis(values, 0, along), indices, reshape(inverse, shape), (ends - starts).astype(dtype)
+    )
+
+
+def _nothing(
+    name: str, x: Any, shape: tuple[int, ...], axis: int, size: int | None, fill_value: Any
+) -> UniqueResult:
+    """What is distinct among no elements: nothing, or so many fill values."""
+    dtype = DEFAULT_DTYPES.of(int)
+    if size and fill_value is None:
+        fail(ArgumentError, f"{name}: nothing fills up {size} elements", "pass fill_value=")
+    none = full((size or 0,), 0, dtype)
+    values = full((size or 0, *x.shape[1:]), 0 if fill_value is None else fill_value, x.dtype)
+    return UniqueResult(moveaxis(values, 0, axis), none, full(shape, 0, dtype), none)
+
+
+def _in_order(x: Any, equal_nan: bool) -> tuple[Any, Any]:
+    """The ascending order of slices along the first axis, and in it which differ from the one
+    before.
+    """
+    length = x.shape[0]
+    rows = reshape(x, (length, math.prod(x.shape[1:])))
+    columns = list(unstack(rows, axis=1))
+    order = lexsort(columns[::-1]) if columns else arange(length)
+    ordered = take(rows, order, 0)
+    left, right = ordered[:-1], ordered[1:]
+    differs = left != right
+    if equal_nan and kind(operand(x)) in "fc":
+        differs = logical_and(differs, logical_not(logical_and(isnan(left), isnan(right))))
+    return order, concatenate([full((1,), True), _any(differs, axis=1)])
 
 
 def unique_all(x: ArrayLike, /, *, size: int | None = None, fill_value: Any = None) -> UniqueResult:
@@ -119,7 +136,7 @@ def unique_all(x: ArrayLike, /, *, size: int | None = None, fill_value: Any = No
     >>> print(unique_all(jnp.array([3, 1, 3])).counts)
     [1 2]
     """
-    return _unique(x, False, size, fill_value)
+    return _unique("unique_all", x, None, False, size, fill_value)
 
 
 def unique_values(x: ArrayLike, /, *, size: int | None = None, fill_value: Any = None) -> Array:
@@ -129,128 +146,209 @@ def unique_values(x: ArrayLike, /, *, size: int | None = None, fill_value: Any =
     >>> print(unique_values(jnp.array([3, 1, 3])))
     [1 3]
     """
-    return _unique(x, False, size, fill_value).values
+    return _unique("unique_values", x, None, False, size, fill_value).values
+
+
+class UniqueInverseResult(NamedTuple):
+    """The distinct values, and which of them each element is."""
+
+    values: Array
+    inverse_indices: Array
+
+
+class UniqueCountsResult(NamedTuple):
+    """The distinct values, and how often each occurs."""
+
+    values: Array
+    counts: Array
+
+
+def unique_inverse(
+    x: ArrayLike, /, *, size: int | None = None, fill_value: Any = None
+) -> UniqueInverseResult:
+    """The distinct elements, and which of them each element is.
+
+    >>> import jitml.numpy as jnp
+    >>> print(unique_inverse(jnp.array([3, 1, 3])).inverse_indices)
+    [1 0 1]
+    """
+    found = _unique("unique_inverse", x, None, False, size, fill_value)
+    return UniqueInverseResult(found.values, found.inverse_indices)
+
+
+def unique_counts(
+    x: ArrayLike, /, *, size: int | None = None, fill_value: Any = None
+) -> UniqueCountsResult:
+    """The distinct elements, and how often each occurs.
+
+    >>> import jitml.numpy as jnp
+    >>> print(unique_counts(jnp.array([3, 1, 3])).counts)
+    [1 2]
+    """
+    found = _unique("unique_counts", x, None, False, size, fill_value)
+    return UniqueCountsResult(found.values, found.counts)
+
+
+# ---- membership -----------------------------------------------------------------------------
+
+_METHODS = ("auto", "compare_all", "binary_search", "sort")
+_FEW = 16
 
 
 def isin(
-    element: ArrayLike, test_elements: ArrayLike, assume_unique: bool = False, invert: bool = False
+    element: ArrayLike,
+    test_elements: ArrayLike,
+    assume_unique: bool = False,
+    invert: bool = False,
+    *,
+    method: str = "auto",
 ) -> Array:
     """Which elements occur among the test elements.
 
     >>> print(isin(2, 2))
     True
     """
-    found = _any(equal(expand_dims(operand(element, "isin"), -1), ravel(test_elements)), axis=-1)
+    if method not in _METHODS:
+        fail(ArgumentError, f"isin: method {method!r} is not known", f"one of {_METHODS}")
+    x, tests = (settle(z) for z in promoted("isin", element, ravel(test_elements)))
+    few = method == "compare_all" or (method == "auto" and tests.shape[0] <= _FEW)
+    if few or not tests.shape[0] or kind(operand(x)) == "c":
+        found = _any(equal(expand_dims(x, -1), tests), axis=-1)
+    else:
+        ordered = sort(tests)
+        found = equal(take(ordered, searchsorted(ordered, x), mode="clip"), x)
     return logical_not(found) if invert else found
 
 
-def bincount(
-    x: ArrayLike, weights: ArrayLike | None = None, minlength: int = 0, *, length: int | None = None
+def _distinct(name: str, ar: ArrayLike, assume_unique: bool) -> Any:
+    return ravel(ar) if assume_unique else _unique(name, ar, None, True, None, None).values
+
+
+def union1d(
+    ar1: ArrayLike, ar2: ArrayLike, *, size: int | None = None, fill_value: Any = None
 ) -> Array:
-    """How often each integer from 0 on occurs; with weights, their sums.
+    """The distinct elements of both arrays in ascending order.
 
     >>> import jitml.numpy as jnp
-    >>> print(bincount(jnp.array([0, 2, 2])))
-    [1 0 2]
+    >>> print(union1d(jnp.array([1, 2]), jnp.array([2, 3])))
+    [1 2 3]
     """
-    values = operand(x, "bincount")
-    if not dtypes.is_integer(type_of(values).dtype) or type_of(values).ndim != 1:
-        fail(ArgumentError, f"bincount: needs a vector of integers, got {type_of(values)}")
-    if length is None:
-        known = values_at_hand("bincount", values)
-        length = max(int(known.max(initial=-1)) + 1, minlength)
-        if known.size and known.min() < 0:
-            fail(ArgumentError, f"bincount: {known.min()} is negative")
-    amounts = full((), 1, DEFAULT_DTYPES.of(int)) if weights is None else asarray(weights)
-    totals = full((length,), 0, amounts.dtype)
-    return totals.at[settle(values)].add(broadcast_to(amounts, type_of(values).shape), mode="drop")
+    both = concatenate([ravel(ar1), ravel(ar2)])
+    return _unique("union1d", both, None, True, size, fill_value).values
 
 
-def histogram(
-    a: ArrayLike,
-    bins: Any = 10,
-    range: Sequence[ArrayLike] | None = None,
-    weights: ArrayLike | None = None,
-    density: bool | None = None,
-) -> tuple[Array, Array]:
-    """How many elements lie in each bin, and the edges of the bins.
-
-    >>> import jitml.numpy as jnp
-    >>> print(histogram(jnp.array([0.0, 1.0, 1.0]), 2)[0])
-    [1. 2.]
-    """
-    edges = histogram_bin_edges(a, bins, range, weights)
-    values = cast(operand(ravel(a)), edges.dtype)
-    count = edges.shape[0] - 1
-    place = searchsorted(edges, settle(values), side="right") - 1
-    place = choose(settle(ew.eq(values, edges[-1])), count - 1, place)
-    amounts = (
-        full((), 1, edges.dtype) if weights is None else cast(operand(ravel(weights)), edges.dtype)
-    )
-    place = choose(place < 0, count, place)
-    total = full((count,), 0, edges.dtype).at[place].add(settle(amounts), mode="drop")
-    if density:
-        widths = edges[1:] - edges[:-1]
-        total = total / widths / _sum(total)
-    return total, edges
-
-
-def histogram_bin_edges(
-    a: ArrayLike,
-    bins: Any = 10,
-    range: Sequence[ArrayLike] | None = None,
-    weights: ArrayLike | None = None,
+def setdiff1d(
+    ar1: ArrayLike,
+    ar2: ArrayLike,
+    assume_unique: bool = False,
+    *,
+    size: int | None = None,
+    fill_value: Any = None,
 ) -> Array:
-    """The edges of so many bins of equal width, or the given edges.
+    """The distinct elements of the first array that the second lacks.
 
     >>> import jitml.numpy as jnp
-    >>> print(histogram_bin_edges(jnp.array([0.0, 1.0]), 2))
-    [0.  0.5 1. ]
+    >>> print(setdiff1d(jnp.array([1, 2, 3]), jnp.array([2])))
+    [1 3]
     """
-    if isinstance(bins, str):
-        fail(
-            ArgumentError,
-            f"histogram: bins={bins!r} is not supported",
-            "give their number or edges",
-        )
-    if np.ndim(bins) == 1:
-        return settle(floated("histogram", asarray(bins)))
-    x = settle(floated("histogram", ravel(a)))
-    if range is not None:
-        low, high = (cast(end, x.dtype) for end in range)
-    elif not x.shape[0]:
-        low, high = 0.0, 1.0
+    x = ravel(ar1)
+    if size is None:
+        x = _distinct("setdiff1d", x, assume_unique)
+        return x[isin(x, ar2, invert=True)]
+    first: Any = True
+    if not assume_unique:
+        x, first = _marked(x)
+    wanted = logical_and(first, isin(x, ar2, invert=True))
+    return extract(wanted, x, size=size, fill_value=0 if fill_value is None else fill_value)
+
+
+def setxor1d(
+    ar1: ArrayLike,
+    ar2: ArrayLike,
+    assume_unique: bool = False,
+    *,
+    size: int | None = None,
+    fill_value: Any = None,
+) -> Array:
+    """The elements of one of the arrays alone, in ascending order.
+
+    With `size` there are so many, filled up with `fill_value` (the smallest).
+
+    >>> import jitml.numpy as jnp
+    >>> print(setxor1d(jnp.array([1, 2]), jnp.array([2, 3])))
+    [1 3]
+    """
+    x, y = (settle(z) for z in promoted("setxor1d", ravel(ar1), ravel(ar2)))
+    ordered, first = _marked(concatenate([x, y]))
+    wanted = logical_and(first, not_equal(_member(ordered, x), _member(ordered, y)))
+    return _chosen("setxor1d", ordered, wanted, size, fill_value)
+
+
+def _marked(x: Any) -> tuple[Any, Any]:
+    """The elements in order, and which of them differ from the one before."""
+    if not x.shape[0]:
+        return x, full((0,), False)
+    order, first = _in_order(x, True)
+    return take(x, order), first
+
+
+def _member(x: Any, tests: Any) -> Any:
+    """Which elements of `x` the tests have; NaN is one of them like any other."""
+    found = isin(x, tests)
+    if kind(operand(x)) in "fc":
+        found = logical_or(found, logical_and(isnan(x), _any(isnan(tests))))
+    return found
+
+
+def _chosen(name: str, ordered: Any, wanted: Any, size: int | None, fill_value: Any) -> Array:
+    """The wanted elements, with `size` so many, filled up."""
+    if size is None:
+        values_at_hand(name, wanted)
+        return ordered[wanted]
+    if fill_value is None:
+        if not ordered.shape[0]:
+            return full((size,), 0, ordered.dtype)
+        smallest = take(ordered, flatnonzero(wanted, size=1, fill_value=0))
+        filler = choose(_any(wanted), smallest, 0)
     else:
-        low, high = _min(x), _max(x)
-    same = settle(ew.eq(*promoted("histogram", low, high)))
-    low = choose(same, settle(operand(low)) - 0.5, low)
-    high = choose(same, settle(operand(high)) + 0.5, high)
-    return linspace(low, high, operator.index(bins) + 1).astype(x.dtype)
+        filler = cast(fill_value, ordered.dtype)
+    places = flatnonzero(wanted, size=size, fill_value=ordered.shape[0])
+    there = places < ordered.shape[0]
+    return choose(there, take(ordered, places, mode="fill", fill_value=0), filler)
 
 
-def apply_along_axis(
-    func1d: Callable[..., Any], axis: int, arr: ArrayLike, *args: Any, **kwargs: Any
-) -> Array:
-    """`func1d` applied to each vector along an axis.
+def intersect1d(
+    ar1: ArrayLike,
+    ar2: ArrayLike,
+    assume_unique: bool = False,
+    return_indices: bool = False,
+    *,
+    size: int | None = None,
+    fill_value: Any = None,
+) -> Any:
+    """The elements of both arrays in ascending order; and if asked their first places in each.
+
+    With `size` there are so many, filled up with `fill_value` (the smallest).
 
     >>> import jitml.numpy as jnp
-    >>> print(apply_along_axis(jnp.sum, 1, jnp.ones((2, 3))))
-    [3. 3.]
+    >>> print(intersect1d(jnp.array([1, 2, 3]), jnp.array([2, 3, 4])))
+    [2 3]
     """
-    from jitml.vectorization import vmap
+    x, y = (settle(z) for z in promoted("intersect1d", ravel(ar1), ravel(ar2)))
+    ordered, first = _marked(x)
+    wanted = logical_and(first, isin(ordered, y))
+    values = _chosen("intersect1d", ordered, wanted, size, fill_value)
+    if not return_indices:
+        return values
+    count = values.shape[0]
+    there = arange(count) < _sum(wanted)
+    return values, *(_places(values, there, z) for z in (x, y))
 
-    x = operand(arr, "apply_along_axis")
-    rank = type_of(x).ndim
-    where_ = as_axis(axis, rank, "apply_along_axis")
-    lines = moveaxis(settle(x), where_, -1)
 
-    def function(line: Any) -> Any:
-        return asarray(func1d(line, *args, **kwargs))
-
-    for _ in range(rank - 1):
-        function = vmap(function)
-    result = function(lines)
-    extra = result.ndim - (rank - 1)
-    return moveaxis(
-        result, list(range(rank - 1, rank - 1 + extra)), list(range(where_, where_ + extra))
-    )
+def _places(values: Any, there: Any, x: Any) -> Any:
+    """The first place in `x` of each value, and its length for those that fill up."""
+    if not x.shape[0]:
+        return full(values.shape, 0, DEFAULT_DTYPES.of(int))
+    order = argsort(x)
+    found = take(order, searchsorted(take(x, order), values), mode="clip")
+    return choose(there, found, x.shape[0]).astype(DEFAULT_DTYPES.of(int))

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from jitml.scalar import complex as on_complex
 from jitml.scalar import complex_trigonometric as on_complex_angles
 from jitml.scalar import exponential, logarithm, power, rounding, trigonometric, value
+from jitml.scalar.bessel import bessel_i0e, bessel_i1e
 from jitml.scalar.complex import Complex, angle, choose, conj, hypot
 from jitml.scalar.gamma import digamma, lgamma
 from jitml.scalar.power import cbrt, integer_pow
@@ -94,9 +95,10 @@ square = _unary(rounding.square, on_complex.square)
 pow = _binary(power.pow, on_complex.pow)
 
 __all__ = [
-    "Complex", "acos", "acosh", "angle", "asin", "asinh", "atan", "atan2", "atanh", "cbrt",
-    "choose", "conj", "cos", "cosh", "digamma", "erf", "erf_inv", "erfc", "exp", "exp2", "expm1",
-    "fmod", "hypot", "integer_pow", "lgamma", "log", "log1p", "log2", "log10", "logistic",
+    "Complex", "acos", "acosh", "angle", "asin", "asinh", "atan", "atan2", "atanh", "bessel_i0e",
+    "bessel_i1e", "cbrt", "choose", "conj", "cos", "cosh", "digamma", "erf", "erf_inv", "erfc",
+    "exp", "exp2", "expm1", "fmod", "hypot", "integer_pow", "lgamma", "log", "log1p", "log2",
+    "log10", "logistic",
     "nextafter", "pow", "reciprocal", "round_half_away", "rsqrt", "sign", "sin", "sinh", "sqrt",
     "square", "tan", "tanh",
 ]  # fmt: skip

@@ -52,6 +52,10 @@ def _size_of_digamma(x: Any) -> Any:
     return np.where(x < 0, 1.0 + np.abs(scipy.special.digamma(np.abs(x) + 1.0)), 0.0)
 
 
+def _scaled_bessel(order: int) -> Callable[..., Any]:
+    return lambda x: mpmath.besseli(order, x) * mpmath.exp(-abs(x))
+
+
 def _double_logistic(x: Any) -> Any:
     return 1.0 / (1.0 + np.exp(-x))
 
@@ -83,6 +87,8 @@ REFERENCES = {
     "erf": Reference(scipy.special.erf, mpmath.erf, 2.0),
     "erfc": Reference(scipy.special.erfc, _erfc, 2.0),
     "erf_inv": Reference(scipy.special.erfinv, mpmath.erfinv, 2.0),
+    "bessel_i0e": Reference(scipy.special.i0e, _scaled_bessel(0), 4.0),
+    "bessel_i1e": Reference(scipy.special.i1e, _scaled_bessel(1), 4.0),
     "lgamma": Reference(scipy.special.gammaln, _lgamma, 4.0, scale=_size_of_lgamma),
     "digamma": Reference(scipy.special.digamma, mpmath.digamma, 4.0, scale=_size_of_digamma),
     "pow": Reference(np.power, mpmath.power, 1.0, arity=2),

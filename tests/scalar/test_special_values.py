@@ -73,6 +73,8 @@ OTHERS = {
         (-7.0, math.inf), (math.inf, math.inf), (-math.inf, math.inf),
     ],
     "digamma": [(0.0, math.nan), (-3.0, math.nan), (math.inf, math.inf), (-math.inf, math.nan)],
+    "bessel_i0e": [(0.0, 1.0), (math.inf, 0.0), (-math.inf, 0.0)],
+    "bessel_i1e": [(0.0, 0.0), (-0.0, -0.0), (math.inf, 0.0), (-math.inf, -0.0)],
     "tanh": [(20.0, 1.0), (-20.0, -1.0), (1e30, 1.0)],
     "sin": [(math.inf, math.nan), (-math.inf, math.nan)],
 }  # fmt: skip

@@ -1,6 +1,6 @@
-"""Error functions, the logarithm of gamma and its derivative.
+"""Error functions, the logarithm of gamma and its derivative, modified Bessel functions.
 
-Sources of derivatives: DLMF 7.1 (error function), 5.2 (digamma).
+Sources of derivatives: DLMF 7.1 (error function), 5.2 (digamma), 10.29 (Bessel functions).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from jitml.ops.elementwise.arithmetic import add, div, integer_pow, mul, neg, sub
 from jitml.ops.elementwise.comparison import lt
+from jitml.ops.elementwise.parts import abs_, sign
 from jitml.ops.elementwise.rounding import floor
 from jitml.ops.elementwise.selection import select
 from jitml.ops.elementwise.transcendental import exp, sin
@@ -56,6 +57,23 @@ lgamma: Row = Row("lgamma", _special("gammaln"), _FLOAT, (lambda t, y, x: mul(t,
 digamma: Row = Row(
     "digamma", _digamma_value, _FLOAT, (lambda t, y, x: mul(t, _trigamma(x)),)
 )  # fmt: skip
+
+bessel_i0e: Row = Row(
+    "bessel_i0e", _special("i0e"), _FLOAT,
+    (lambda t, y, x: mul(t, sub(bessel_i1e(x), mul(sign(x), y))),),
+)  # fmt: skip
+bessel_i1e: Row = Row(
+    "bessel_i1e", _special("i1e"), _FLOAT, (lambda t, y, x: mul(t, _slope_of_i1e(y, x)),)
+)  # fmt: skip
+
+
+def _slope_of_i1e(y: Traced, x: Traced) -> Traced:
+    """exp(−|x|)·I₁'(x) − sign(x)·y, which is 1/2 at 0 (DLMF 10.29.2)."""
+    near = lt(abs_(x), 1e-30)
+    safe = select(near, full_like(x, 1), x)
+    ratio = select(near, full_like(x, 0.5), div(y, safe))
+    return sub(sub(bessel_i0e(x), ratio), mul(sign(x), y))
+
 
 # B_2, B_4, … B_14 (DLMF 24.2)
 _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
