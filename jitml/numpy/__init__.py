@@ -107,7 +107,7 @@ _LATER = {
     ),
     "index_tricks": "c_ index_exp ix_ mgrid ogrid r_ s_",
     "polynomials": "poly polyadd polyder polydiv polyint polymul polysub polyval vander",
-    "selection": "choose piecewise",
+    "selection": "choose",
     "sets": (
         "intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts "
         "unique_inverse unique_values"
