@@ -25,7 +25,7 @@ from jitml.errors import ArgumentError
 from jitml_runtime import LoadError, deployment, processor
 from jitml_runtime.packing import seal, unseal
 
-ROOT = Path(__file__).parent.parent
+RUNTIME = Path(jitml_runtime.__file__).parent.parent
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((4, 5)).astype(np.float32)
 W = RNG.standard_normal((5, 7)).astype(np.float32)
@@ -179,7 +179,7 @@ def test_the_runtime_alone_runs_it(path: Path, runtime: str, tmp_path: Path) -> 
         pytest.skip("the C core is not used")
     jitml.export.save(lambda x: jnp.tanh(x @ W), path, X)
     (tmp_path / "ml_dtypes.py").write_text("raise ImportError('not installed')")
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT / 'runtime'}"}
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{RUNTIME}"}
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", ALONE, str(path)],
         env={**environment, "JITML_RUNTIME": runtime},
@@ -199,7 +199,7 @@ def test_the_runtime_alone_runs_it(path: Path, runtime: str, tmp_path: Path) -> 
 def test_bfloat16_needs_ml_dtypes(path: Path, tmp_path: Path) -> None:
     jitml.export.save(lambda x: x, path, np.zeros(3, ml_dtypes.bfloat16))
     (tmp_path / "ml_dtypes.py").write_text("raise ImportError('not installed')")
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT / 'runtime'}"}
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{RUNTIME}"}
     code = "import sys, jitml_runtime; jitml_runtime.load(sys.argv[1])"
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)], env=environment, capture_output=True, text=True

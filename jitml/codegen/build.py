@@ -98,16 +98,18 @@ def strided_view(
         element = builder.element(var, index)
     except (OpaqueDivision, NeedsBuffer):
         return None
-    node = (element if isinstance(element, Value) else element.re).ref
-    if node.name != "load" or node.operands:
+    parts = [element.ref] if isinstance(element, Value) else [element.re.ref, element.im.ref]
+    if any(node.name != "load" or node.operands for node in parts):
         return None
-    (source,) = builder.reads
-    if source.type.dtype != var.type.dtype:
+    loads: list[Load] = [node.data for node in parts]
+    first, last = loads[0], loads[-1]
+    source, scale = builder.reads[first.operand], len(parts)
+    if source.type.dtype != var.type.dtype or first.operand != last.operand:
         return None
-    load: Load = node.data
-    scale = 1 if isinstance(element, Value) else 2
-    strides = tuple(load.index.coefficient(axis) // scale for axis in axes)
-    return source, load.index.constant // scale, strides
+    if first.index.constant % scale or last.index.constant != first.index.constant + scale - 1:
+        return None
+    strides = tuple(first.index.coefficient(axis) // scale for axis in axes)
+    return source, first.index.constant // scale, strides
 
 
 class _GroupBuilder(ElementBuilder):

@@ -12,6 +12,7 @@ import pytest
 from cases import Case, all_cases
 from oracle import record, to_array
 
+from jitml.codegen.build import strided_view
 from jitml.codegen.fuse import _Fuser, fuse
 from jitml.codegen.plan import Program, make_plan
 from jitml.codegen.target import host
@@ -207,6 +208,25 @@ def test_no_result_comes_from_numpy(case: Case, monkeypatch: pytest.MonkeyPatch)
                 *[arrays[graph.inputs.index(a)] if a in graph.inputs else a for a in eqn.inputs],
             )
         compile_graph(graph).run(arrays)
+
+
+def test_only_an_index_map_is_a_view() -> None:
+    """Of complex numbers, both parts must come from the same place of the same array."""
+    c64 = ArrayType(np.dtype(np.complex64), (3, 4))
+
+    def view_of(function: Callable[..., Any]) -> object:
+        graph = record(function, [c64, c64])
+        definitions = {v: eqn for eqn in graph.eqns for v in eqn.outputs}
+        found = strided_view(definitions, set(graph.inputs), graph.outputs[0])  # type: ignore[arg-type]
+        return found and (graph.inputs.index(found[0]), *found[1:])
+
+    def turned(x: Any) -> Any:
+        return transpose(slice_(x, (0, 1), (3, 4)), (1, 0))
+
+    assert view_of(lambda x, y: turned(x)) == (0, 1, (1, 4))
+    assert view_of(lambda x, y: turned(e.conj(x))) is None
+    assert view_of(lambda x, y: e.complex_(e.imag(x), e.real(x))) is None
+    assert view_of(lambda x, y: e.complex_(e.real(x), e.imag(y))) is None
 
 
 def test_a_chain_of_thousands_of_equations() -> None:

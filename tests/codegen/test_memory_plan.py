@@ -7,7 +7,7 @@ names a buffer, both included, so that a kernel's output is kept apart from all 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import pytest
@@ -21,7 +21,7 @@ from jitml.codegen.target import host
 from jitml.ir.graph import Graph
 from jitml.pipeline.passes import PASSES
 from jitml.transforms.runner import run_passes
-from jitml_runtime import Copy, Instruction, Plan
+from jitml_runtime import Branch, Copy, Instruction, Loop, Plan, Step
 from tests.fuzz.generate import random_graph, random_types
 
 EQUATIONS = 12
@@ -39,15 +39,37 @@ def plans(graph: Graph) -> Iterator[Plan]:
 
 
 def lives(plan: Plan) -> dict[int, tuple[int, int]]:
-    """The first and the last instruction that name each temporary buffer."""
+    """The first and the last step that need each temporary buffer: those that name it, and the
+    whole of a loop that carries it, or that it is alive around.
+    """
     found: dict[int, tuple[int, int]] = {}
     for place, step in enumerate(plan.instructions):
-        assert isinstance(step, (Instruction, Copy))
-        named = step.buffers if isinstance(step, Instruction) else (step.source, step.target)
-        for number in named:
+        for number in named(step):
+            while plan.buffers[number].kind == "moving":
+                number = plan.buffers[number].index
             if plan.buffers[number].kind == "temp":
                 found[number] = (found.get(number, (place,))[0], place)
+    for place, step in reversed(list(enumerate(plan.instructions))):
+        if isinstance(step, Loop):
+            carried = {number for pair in step.carries for number in pair}
+            for number, (first, last) in found.items():
+                is_within = place < first and last < step.end
+                if number in carried or (not is_within and first < step.end and place <= last):
+                    found[number] = (min(first, place), max(last, step.end - 1))
     return found
+
+
+def named(step: Step) -> Sequence[int]:
+    """The buffers that a step reads and writes itself."""
+    if isinstance(step, Instruction):
+        return step.buffers
+    if isinstance(step, Copy):
+        return (step.source, step.target)
+    if isinstance(step, Branch):
+        return (step.index,)
+    assert isinstance(step, Loop)
+    predicate = () if step.predicate < 0 else (step.predicate,)
+    return (*predicate, *step.moving, *(number for pair in step.carries for number in pair))
 
 
 def conflicts(plan: Plan) -> list[tuple[int, int]]:

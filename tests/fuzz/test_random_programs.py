@@ -6,7 +6,9 @@ One that fails is cut down and left as text in the system's folder for temporary
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -16,11 +18,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+import jitml.ops
 from jitml.ir.graph import Graph
 from jitml.ir.op import Op
 from jitml.ir.verify import verify
 from tests.fuzz.check import check_program, shrink, small_chunks
-from tests.fuzz.generate import random_arrays, random_graph, random_types
+from tests.fuzz.generate import ALL_STEPS, random_arrays, random_graph, random_types
 from tests.fuzz.transformed import TRANSFORMS, transform
 
 PROGRAMS = int(os.environ.get("JITML_FUZZ_PROGRAMS", "16"))
@@ -83,8 +86,21 @@ def test_every_op_occurs(capsys: pytest.CaptureFixture[str]) -> None:
         print(f"\n{len(graphs)} random programs: {dict(sorted(counts.items()))}")
     assert len(graphs) >= PROGRAMS
     assert min(len(graph.eqns) for graph in graphs) >= EQUATIONS
-    # What passes make is in no program before them, what vmap takes away in none.
-    away = {"all_gather", "all_reduce", "all_to_all", "axis_index", "ppermute"}
-    names = set(Op.registry) - {"partial", "combine", "lanes"} - away
-    rare = {name: counts[name] for name in names if counts[name] < 20}
+    rare = {name: counts[name] for name in ALL_STEPS if counts[name] < 20}
     assert not rare, f"ops that occur too seldom: {rare}"
+
+
+def test_every_op_has_a_step() -> None:
+    for module in pkgutil.walk_packages(jitml.ops.__path__, "jitml.ops."):
+        importlib.import_module(module.name)
+    by_passes = {"partial", "combine", "lanes", "barrier", "while_tangents"}
+    by_names = {"all_gather", "all_reduce", "all_to_all", "axis_index", "ppermute"}
+    by_rules = {"custom_call", "custom_pullback", "custom_tangents", "checkpoint",
+                "linear_checkpoint", "checkpoint_name"}  # fmt: skip
+    by_users = {"debug_callback", "io_callback", "pure_callback", "native_call"}
+    own = {name for name, op in Op.registry.items() if _module(op).startswith("jitml.")}
+    assert own - by_passes - by_names - by_rules - by_users == set(ALL_STEPS)
+
+
+def _module(op: Op | type[Op]) -> str:
+    return (op if isinstance(op, type) else type(op)).__module__
