@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ import jitml.numpy as jnp
 import jitml_runtime
 from jitml.errors import ArgumentError
 
-ROOT = Path(__file__).parent.parent
 SECONDS = 60.0 if os.environ.get("JITML_STRESS") == "1" else 1.5
 SIZES = (3, 1000, 40_000)
 
@@ -44,7 +42,7 @@ def bits(result: Any) -> list[bytes]:
 def run_script(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", script],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         timeout=300,

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places import PACKAGES
 
 import jitml
 import jitml.numpy as jnp
@@ -25,7 +26,6 @@ from jitml.pipeline.statistics import STATISTICS
 from jitml.pipeline.workers import Worker, WorkerLost, worker
 from jitml.worker import GREETING, REPLY
 
-ROOT = Path(__file__).parent.parent.parent
 TEXT = "define i32 @kernel(ptr %a) {\n  ret i32 7\n}\n"
 
 
@@ -177,7 +177,7 @@ if "end" not in sys.argv:
 
 
 def owner(*arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'runtime'}", "JITML_WORKERS": "1"}
+    environment = {**os.environ, "PYTHONPATH": PACKAGES, "JITML_WORKERS": "1"}
     command = [sys.executable, "-W", "error", "-c", OWNER, *arguments]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
@@ -212,7 +212,7 @@ def test_a_fork_leaves_the_worker_to_its_parent(pool: Any) -> None:
 
 
 def test_the_module_runs_as_a_program() -> None:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'runtime'}"}
+    environment = {**os.environ, "PYTHONPATH": PACKAGES}
     command = [sys.executable, "-m", "jitml.worker"]
     with subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
