@@ -35,6 +35,7 @@ from jitml.ir.types import ArrayType
 from jitml.ops.custom import CustomPullback, Pull
 from jitml.ops.elementwise import add
 from jitml.trace.core import Tracer, bind, trace_graph, type_of, using_source
+from jitml.trace.forms import traced_form
 from jitml.trace.rules import Push
 from jitml.transforms.values import (
     as_value,
@@ -195,7 +196,7 @@ class custom_jvp(CustomFunction):
             ]
             given = (call.structure.unflatten(values), call.structure.unflatten(moving))
             with using_source(None):
-                result = rule(*map(_stopped, call.fixed_args), *given)
+                result = traced_form(rule)(*map(_stopped, call.fixed_args), *given)
             out, slope = pair(result, what, "the output and its tangent")
             outputs = rule_outputs(what, out, expected)
             return outputs, _output_tangents(what, outputs, expected[0].structure, slope)
@@ -389,7 +390,7 @@ class custom_vjp(CustomFunction):
                     CustomVJPPrimal(x, t is not None) for x, t in zip(values, tangents, strict=True)
                 ]
             with using_source(None):
-                result = fwd(*call.all_args(given))
+                result = traced_form(fwd)(*call.all_args(given))
             out, kept = pair(result, what, "the output and what to keep for the backward pass")
             outputs = rule_outputs(what, out, expected)
             types = [type_of(x) for x in values]
@@ -464,7 +465,7 @@ class _Backward:
             [next(cts) if is_inexact(t.dtype) else zero(t) for t in self.outputs]
         )
         with using_source(None):
-            found = bwd(*call.fixed_args, kept, cotangent)
+            found = traced_form(bwd)(*call.fixed_args, kept, cotangent)
         what = f"the rule {_name(bwd)} of {self.function.label}"
         count = len(call.args) - len(call.fixed_args)
         if isinstance(found, list) and len(found) == count:

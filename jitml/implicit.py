@@ -17,6 +17,7 @@ from jitml.ir.dtypes import is_inexact
 from jitml.ir.errors import ShapeError, TreeError
 from jitml.ops.elementwise import neg, sub
 from jitml.trace.core import type_of
+from jitml.trace.forms import traced_form
 from jitml.transforms.values import as_value, float0_zeros, zeros
 from jitml.tree import map as tree_map
 from jitml.tree_structure import flatten
@@ -53,7 +54,7 @@ def custom_root(
         return lambda x: closed(parameters, x)
 
     def result(parameters: Any, guess: Any) -> tuple[Any, Any]:
-        found = solve(at(parameters), guess)
+        found = traced_form(solve)(at(parameters), guess)
         return found if has_aux else (found, None)
 
     function = custom_jvp(result)
@@ -67,7 +68,7 @@ def custom_root(
         def linear(v: Any) -> Any:
             return jvp(at(parameters), (x,), (v,))[1]
 
-        dx = tree_map(lambda t: neg(as_value(t)), tangent_solve(linear, slope))
+        dx = tree_map(lambda t: neg(as_value(t)), traced_form(tangent_solve)(linear, slope))
         return (x, aux), (dx, tree_map(_zero, aux))
 
     guess = stop_gradient(initial_guess)
@@ -120,7 +121,7 @@ def _solver(
     """The function of parameters and right side that solves a linear equation."""
 
     def linear_solve(parameters: Any, b: Any) -> tuple[Any, Any]:
-        found = solve(operator(parameters), b)
+        found = traced_form(solve)(operator(parameters), b)
         return found if has_aux else (found, None)
 
     function = custom_jvp(linear_solve)

@@ -32,6 +32,7 @@ from jitml.ops.elementwise import add, convert, lt, ne
 from jitml.ops.scan import Scan
 from jitml.ops.while_loop import While
 from jitml.trace.core import Tracer, bind, type_of
+from jitml.trace.forms import traced_form
 from jitml.trace.numbers import literal
 from jitml.transforms.values import as_value, literal_value, retyped
 from jitml.tree_structure import flatten
@@ -294,7 +295,7 @@ def fori_loop(
     value = tree_of(init_val, "fori_loop: init_val")
 
     def body(i: Any, carried: Any) -> Any:
-        result = body_fun(i, carried)
+        result = traced_form(body_fun)(i, carried)
         check_structure("fori_loop", value, flatten(result)[1])
         return result
 

@@ -11,6 +11,7 @@ from jitml.lax.bodies import leading_size, refuse, tree_of
 from jitml.lax.control_flow import scan
 from jitml.lax.movement import concatenate, expand_dims, reshape, rev, slice_in_dim
 from jitml.trace.core import type_of
+from jitml.trace.forms import traced_form
 from jitml.tree_structure import flatten
 
 Values = Sequence[Any]
@@ -26,7 +27,7 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     [0 1 4 9]
     """
     if batch_size is None:
-        return scan(lambda _, x: ((), f(x)), (), xs)[1]
+        return scan(lambda _, x: ((), traced_form(f)(x)), (), xs)[1]
     from jitml.vectorization import vmap
 
     rows, size = tree_of(xs, "map: xs"), operator.index(batch_size)
@@ -73,7 +74,7 @@ def associative_scan(
         refuse(ShapeError, f"associative_scan: sizes along axis {axis} differ: {listed}")
 
     def combine(a: Values, b: Values) -> list[Any]:
-        result = fn(tree.structure.unflatten(a), tree.structure.unflatten(b))
+        result = traced_form(fn)(tree.structure.unflatten(a), tree.structure.unflatten(b))
         leaves, structure = flatten(result)
         if structure != tree.structure:
             refuse(

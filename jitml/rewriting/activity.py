@@ -8,16 +8,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType
-from typing import Any
+from typing import TypeAlias
 
 from jitml.ir.errors import TracerError
-from jitml.ir.source import user_source
+from jitml.ir.source import user_frame, user_source
 
-_MOST_REPEATED = 32  # times that one block is inside of itself
+Place: TypeAlias = "tuple[CodeType | None, int]"  # an instruction
+_MOST_REPEATED = 16  # times that one statement is inside of itself
 
 
 class _State(threading.local):
-    blocks: tuple[CodeType, ...] = ()  # the blocks around, whose conditions are not known
+    blocks: tuple[Place, ...] = ()  # the statements around, whose conditions are not known
     notes: dict[str, None] | None = None
     refused: dict[CodeType, str] | None = None
 
@@ -36,28 +37,29 @@ def watching() -> Iterator[tuple[dict[str, None], dict[CodeType, str]]]:
         _STATE.notes, _STATE.refused, _STATE.blocks = before
 
 
-def inside(block: Any, became: str) -> _Inside:
+def inside(became: str) -> _Inside:
     """A scope that traces a block whose condition is not known; tells what the statement became."""
-    code: CodeType = block.__code__
-    if _STATE.blocks.count(code) >= _MOST_REPEATED:
+    frame, source = user_frame(), user_source()
+    here = (None, 0) if frame is None else (frame.f_code, frame.f_lasti)
+    if _STATE.blocks.count(here) >= _MOST_REPEATED:
         raise TracerError(
-            f"{code.co_name} calls itself under a condition that is not known while tracing, "
+            f"{source.function} calls itself under a condition that is not known while tracing, "
             "so that tracing it would not end",
             hint="write the recursion as a loop",
-            source=user_source(),
+            source=source,
         )
     if _STATE.notes is not None:
-        _STATE.notes.setdefault(f"{user_source().describe()}  -> {became}")
-    return _Inside(code)
+        _STATE.notes.setdefault(f"{source.describe()}  -> {became}")
+    return _Inside(here)
 
 
 class _Inside:
-    def __init__(self, code: CodeType) -> None:
-        self._code = code
+    def __init__(self, here: Place) -> None:
+        self._here = here
 
     def __enter__(self) -> None:
         self._before = _STATE.blocks
-        _STATE.blocks = (*self._before, self._code)
+        _STATE.blocks = (*self._before, self._here)
 
     def __exit__(self, *_: object) -> None:
         _STATE.blocks = self._before

@@ -52,7 +52,7 @@ def rewrite_function(node: ast.FunctionDef) -> None:
     uses = Uses(*body)
     own = local_names(node, uses)
     listed = [*node.args.posonlyargs, *node.args.args]
-    expressions = Expressions(doubtful, listed[0].arg if listed else "")
+    expressions = Expressions(doubtful, frozenset(uses.globals), listed[0].arg if listed else "")
     blocks = Blocks(own, uses, doubtful, expressions).body(body)
     scopes = [s for s in body if isinstance(s, (ast.Global, ast.Nonlocal))]
     inner = [s for s in blocks if s not in scopes]

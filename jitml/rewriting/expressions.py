@@ -21,12 +21,15 @@ _UNTOUCHED = frozenset({"super", "print", "isinstance", "len", "type", "getattr"
 class Expressions(ast.NodeTransformer):
     """Rewrites all expressions of one function.
 
-    `doubtful` are the names that are looked at when they are read; `first_argument` is what
-    `super()` takes.
+    `doubtful` are the names that are looked at when they are read, `globals_` those that it assigns
+    outside of itself; `first_argument` is what `super()` takes.
     """
 
-    def __init__(self, doubtful: frozenset[str], first_argument: str = "") -> None:
+    def __init__(
+        self, doubtful: frozenset[str], globals_: frozenset[str], first_argument: str = ""
+    ) -> None:
         self._doubtful = doubtful
+        self._globals = globals_
         self._first_argument = first_argument
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
@@ -98,13 +101,34 @@ class Expressions(ast.NodeTransformer):
             before.append(ast.Expr(call("assigned", load(target.id))))
         if isinstance(target, ast.Name):
             before.append(ast.Expr(call("storing_into", load(target.id), constant(True))))
-        return [*(at(node, s) for s in before), *_stores(node, [target]), self._generic(node)]
+        before += self._stores([target])
+        return [*(at(node, s) for s in before), self._generic(node)]
 
     def visit_Assign(self, node: ast.Assign) -> list[ast.stmt]:
-        return [*_stores(node, node.targets), self._generic(node)]
+        return [*(at(node, s) for s in self._stores(node.targets)), self._generic(node)]
 
     def visit_Delete(self, node: ast.Delete) -> list[ast.stmt]:
-        return [*_stores(node, node.targets), self._generic(node)]
+        return [*(at(node, s) for s in self._stores(node.targets)), self._generic(node)]
+
+    def _stores(self, targets: Sequence[ast.expr]) -> list[ast.stmt]:
+        """Checks before what is no variable is assigned: whether a condition may undo that."""
+        checks: list[ast.stmt] = []
+        for target in targets:
+            if isinstance(target, (ast.Tuple, ast.List)):
+                checks += self._stores(target.elts)
+            elif isinstance(target, ast.Starred):
+                checks += self._stores([target.value])
+            elif isinstance(target, ast.Attribute):
+                checks.append(_storing(f"the attribute {target.attr}"))
+            elif isinstance(target, ast.Name) and target.id in self._globals:
+                checks.append(_storing(f"the global {target.id}"))
+            elif isinstance(target, ast.Subscript) and _is_plain(target.value):
+                held = isinstance(_root(target.value), ast.Name)
+                found = call("storing_into", _loaded(target.value), constant(held))
+                checks.append(ast.Expr(found))
+            elif isinstance(target, ast.Subscript):
+                checks.append(_storing("an element of what is computed"))
+        return checks
 
     def visit_Raise(self, node: ast.Raise) -> ast.stmt:
         if node.exc is not None:
@@ -132,19 +156,8 @@ def _binds(*nodes: ast.expr) -> bool:
     return bool(Uses(*nodes).writes)
 
 
-def _stores(node: ast.stmt, targets: Sequence[ast.expr]) -> list[ast.stmt]:
-    """Checks before attributes and elements are assigned: whether a condition may undo that."""
-    checks: list[ast.stmt] = []
-    for target in targets:
-        if isinstance(target, (ast.Tuple, ast.List)):
-            checks += _stores(node, target.elts)
-        elif isinstance(target, ast.Attribute) and _is_plain(target.value):
-            checks.append(ast.Expr(call("storing_attribute", constant(target.attr))))
-        elif isinstance(target, ast.Subscript) and _is_plain(target.value):
-            held = isinstance(_root(target.value), ast.Name)
-            loaded = _loaded(target.value)
-            checks.append(ast.Expr(call("storing_into", loaded, constant(held))))
-    return [at(node, check) for check in checks]
+def _storing(what: str) -> ast.stmt:
+    return ast.Expr(call("storing", constant(what)))
 
 
 def _is_plain(node: ast.expr) -> bool:

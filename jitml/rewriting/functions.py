@@ -26,7 +26,7 @@ from jitml.rewriting.source import (
 )
 from jitml.rewriting.syntax import RUNTIME
 
-_CODES: dict[CodeType, CodeType | str] = {}  # rewritten code, or why there is none
+_CODES: dict[CodeType, CodeType] = {}  # the rewritten form of code
 _MOST_CODES = 4096
 
 
@@ -54,28 +54,27 @@ def _rewritten_function(function: FunctionType) -> FunctionType:
         return function
     found = _CODES.get(code)
     if found is None:
+        try:
+            found = _rewritten_code(code, function.__globals__)
+        except NoSourceError as error:
+            note_refused(code, str(error))
+            return function
         if len(_CODES) >= _MOST_CODES:
             _CODES.clear()
-        found = _CODES[code] = _rewritten_code(code, function.__globals__)
-    if isinstance(found, str):
-        note_refused(code, found)
-        return function
+        _CODES[code] = found
     return _with_code(function, found)
 
 
-def _rewritten_code(code: CodeType, names: dict[str, Any]) -> CodeType | str:
-    """The rewritten form of `code`, or why it has none."""
-    try:
-        found = find_source(code, names)
-    except NoSourceError as error:
-        return str(error)
+def _rewritten_code(code: CodeType, names: dict[str, Any]) -> CodeType:
+    """The rewritten form of `code`; raises where there is none."""
+    found = find_source(code, names)
     node = copy.deepcopy(found.node)
     if isinstance(node, ast.Lambda):
-        node.body = Expressions(frozenset()).visit(node.body)
+        node.body = Expressions(frozenset(), frozenset()).visit(node.body)
     elif is_plain(node):
         rewrite_function(node)
     else:
-        return "it looks up variables by name"
+        raise NoSourceError("it looks up variables by name")
     found = found._replace(node=node)
     compiled = compile_function(found, code, (RUNTIME,))
     return renamed(compiled, code.co_name)

@@ -12,19 +12,20 @@ from typing import Any, NamedTuple, NoReturn
 
 from jitml.ir.errors import DTypeError, ShapeError, TracerError, TreeError
 from jitml.ir.graph import Graph
+from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
 from jitml.numpy.operands import settle
 from jitml.ops.scan import Scan
 from jitml.ops.while_loop import While
-from jitml.rewriting.merging import is_same, joined, refuse, spoken
+from jitml.rewriting.merging import described, is_same, joined, refuse, spoken
 from jitml.rewriting.state import ABSENT, Unassigned, Variables
 from jitml.trace.core import Traced, bind, trace_graph, type_of
 from jitml.transforms.values import as_value, is_array_like, retyped, zeros
 from jitml.tree import flatten_with_path, keystr
 from jitml.tree_structure import Structure, flatten
 
-# Takes the loop's own counters, runs a step, and gives the counters for the next one; the first
-# says whether there is one.
+# Takes the loop's own counters, and slices of arrays; runs a step, and gives the counters for the
+# next one. Of a loop of unknown length the first says whether there is one.
 Step = Callable[..., Sequence[Any]]
 
 
@@ -40,9 +41,10 @@ class _Held(NamedTuple):
 class Loop:
     """The variables that a loop carries from step to step, found by tracing its body."""
 
-    def __init__(self, variables: Variables, name: str) -> None:
+    def __init__(self, variables: Variables) -> None:
         self._variables = variables
-        self._name = name
+        self._source = user_source()
+        self._name = f"{self._source.function}.loop"
         self._held: dict[str, _Held] = {}
         self._carried: dict[tuple[str, int], ArrayType] = {}
         self._is_stable = True
@@ -66,14 +68,17 @@ class Loop:
         outputs = bind(op, *traced.captures, *counters, *self._starts())
         self._fill([settle(x) for x in outputs[len(counters) :]])
 
-    def run_scan(self, step: Step, rows: Any, count: int) -> None:
-        """Run a step for each slice of `rows` along the first axis."""
-        type_ = type_of(rows)
-        traced = self._traced(step, [], [type_.with_shape(type_.shape[1:])])
+    def run_scan(
+        self, step: Step, counters: Sequence[Any], arrays: Sequence[Any], count: int
+    ) -> None:
+        """Run `count` steps, which take slices of `arrays` along the first axis as well."""
+        slices = [type_of(x).with_shape(type_of(x).shape[1:]) for x in arrays]
+        traced = self._traced(step, [type_of(x) for x in counters], slices)
         body = _constants_first(traced, len(traced.captures))
-        op = Scan(body, count, len(traced.captures), len(self._carried), False)
-        outputs = bind(op, *traced.captures, *self._starts(), rows)
-        self._fill([settle(x) for x in outputs])
+        carries = len(counters) + len(self._carried)
+        op = Scan(body, count, len(traced.captures), carries, False)
+        outputs = bind(op, *traced.captures, *counters, *self._starts(), *arrays)
+        self._fill([settle(x) for x in outputs[len(counters) :]])
 
     # ---- tracing ---------------------------------------------------------------------------------
 
@@ -118,7 +123,9 @@ class Loop:
         before = self._variables.before(name)
         if isinstance(before, Unassigned):
             return before
-        return Unassigned(f"{name} is assigned in the loop alone, which may run no step")
+        return Unassigned(
+            f"{name} is assigned only in the loop {self._source}, which may run no step"
+        )
 
     def _collected(self) -> list[Any]:
         """What the loop carries to its next step; notes what must be carried and is not yet."""
@@ -195,18 +202,21 @@ class Loop:
 
     def _refuse_structure(self, name: str, held: _Held, value: Any) -> NoReturn:
         before = held.structure.unflatten(held.leaves)
+        path = spoken(name)
         if isinstance(value, list) and isinstance(before, list) and len(before) != len(value):
             self._refuse(
                 name,
                 f"has {len(before)} elements before a step of the loop and {len(value)} after it",
                 "a list cannot grow or shrink there; start from jitml.numpy.zeros(n) and write "
-                f"{name} = {name}.at[i].set(value)",
+                f"{path} = {path}.at[i].set(value)",
             )
         refuse(
             TreeError,
-            f"{spoken(name)} is {type(before).__name__} ({held.structure}) before a step of the "
-            f"loop, and {type(value).__name__} ({flatten(value)[1]}) after it",
-            "the steps are not known while tracing, so all must leave it alike",
+            f"{path} is {described(before)} before a step of the loop, and {described(value)} "
+            "after it",
+            f"the steps are not known while tracing: start from what they leave, as {path} = 0"
+            if before is None
+            else "the steps are not known while tracing, so all must leave it alike",
         )
 
     def _refuse_value(self, name: str, number: int, value: Any) -> NoReturn:

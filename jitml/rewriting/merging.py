@@ -203,22 +203,26 @@ class Merge:
         )
 
     def _refuse_structures(self, name: str, first: Held, second: Held) -> NoReturn:
-        what = [_described(h.value) for h in (first, second)]
+        values = [h.structure.unflatten(h.leaves) for h in (first, second)]
+        if all(isinstance(v, list) for v in values):
+            hint = "a list cannot grow under such a condition; write it with as many on both sides"
+        else:
+            hint = "both must be alike: arrays, numbers, or containers of as many"
+        what = list(map(described, values))
         lines = [side.line for side in self._sides]
         refuse(
             TreeError,
             f"{spoken(name)} is {what[0]} where the condition holds (line {lines[0]}), "
             f"and {what[1]} where it does not (line {lines[1]})",
-            "the condition is not known while tracing, so both must be alike: arrays, numbers, or "
-            "containers of as many",
+            f"the condition is not known while tracing: {hint}",
         )
 
     def _refuse_values(self, name: str, position: int, held: Held, x: Any, y: Any) -> NoReturn:
         lines = [side.line for side in self._sides]
         refuse(
             TreeError,
-            f"{spoken(name)}{_path(held.value, position)} is {_described(x)} where the condition "
-            f"holds (line {lines[0]}), and {_described(y)} where it does not (line {lines[1]})",
+            f"{spoken(name)}{_path(held.value, position)} is {described(x)} where the condition "
+            f"holds (line {lines[0]}), and {described(y)} where it does not (line {lines[1]})",
             "only arrays and numbers can depend on a condition that is not known while tracing",
         )
 
@@ -251,12 +255,14 @@ def _path(value: Any, position: int) -> str:
     return keystr(flatten_with_path(value)[0][position][0])
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
     """How messages call a value: its type, short values themselves."""
     if is_array_like(value):
         return str(type_of(as_value(value)))
     if value is None or isinstance(value, str):
         return repr(value)
-    if isinstance(value, (list, tuple, dict)):
+    if isinstance(value, dict):
+        return f"a dict of {', '.join(map(repr, value)) or 'nothing'}"
+    if isinstance(value, (list, tuple)):
         return f"a {type(value).__name__} of {len(value)}"
     return f"a {type(value).__name__}"

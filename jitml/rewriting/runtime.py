@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 
 from jitml.ir.dtypes import INT32, is_bool
-from jitml.ir.errors import ShapeError, TracerError
+from jitml.ir.errors import (
+    ConcretizationTypeError,
+    ShapeError,
+    TracerError,
+    TracerIntegerConversionError,
+)
 from jitml.ir.source import user_source
 from jitml.lax.bodies import Body, sharing_captures
 from jitml.numpy.operands import settle
@@ -22,7 +27,16 @@ from jitml.ops.cond import Cond
 from jitml.ops.elementwise import convert, ne
 from jitml.rewriting.activity import inside, is_conditional
 from jitml.rewriting.functions import rewritten
-from jitml.rewriting.iteration import Indexed, TracedRange
+from jitml.rewriting.iteration import (
+    Items,
+    enumerate_,
+    is_long,
+    is_unknown,
+    items_of,
+    numbered,
+    range_,
+    zip_,
+)
 from jitml.rewriting.loops import Loop
 from jitml.rewriting.merging import Merge, trace_side
 from jitml.rewriting.state import Unassigned, Variables
@@ -35,15 +49,6 @@ _NOTHING = flatten(None)[1]
 
 
 # ---- conditions ----------------------------------------------------------------------------------
-
-
-def is_unknown(x: Any) -> bool:
-    """Whether `x` is a value that is not known while tracing."""
-    while isinstance(x, Tracer):
-        if x.value is None:
-            return True
-        x = x.value
-    return False
 
 
 def truth(x: Any) -> Any:
@@ -97,10 +102,10 @@ def _conditional(
     runs: tuple[Block, ...] = (),
 ) -> None:
     """Build a conditional of two blocks; `runs` are what is called for them."""
-    sides = []
-    for block, run, name in zip(blocks, runs or blocks, ("then", "else"), strict=True):
-        with inside(block, "conditional"):
-            sides.append(trace_side(run, variables, name, block.__code__.co_firstlineno))
+    sides, function = [], user_source().function
+    for block, run, name in zip(blocks, runs or blocks, (".then", ".else"), strict=True):
+        with inside("conditional"):
+            sides.append(trace_side(run, variables, function + name, _line_of(block)))
     merge = Merge(variables, sides)
     bodies = [
         Body(graph, list(side.traced.captures), _NOTHING)
@@ -109,6 +114,12 @@ def _conditional(
     graphs, captures = sharing_captures(bodies[::-1])
     results = bind(Cond(tuple(graphs)), convert(holds, INT32), *captures)
     merge.assign([settle(x) for x in results])
+
+
+def _line_of(block: Any) -> int:
+    """The line on which a block of the user's begins."""
+    source, code = user_source(), block.__code__
+    return int(code.co_firstlineno) if code.co_filename == source.file else source.line
 
 
 # ---- loops ---------------------------------------------------------------------------------------
@@ -129,8 +140,8 @@ def while_(test: Block, body: Block, names: Sequence[str], doubtful: Sequence[st
         body()
         return [as_value(truth(test()))]
 
-    with inside(body, "loop"):
-        Loop(Variables((test, body), names, doubtful), "loop").run_while(step, [holds])
+    with inside("loop"):
+        Loop(Variables((test, body), names, doubtful)).run_while(step, [holds])
 
 
 def for_(
@@ -141,44 +152,56 @@ def for_(
     doubtful: Sequence[str],
 ) -> None:
     """The statement `for item in iterable: body(item)`, which ends early where `stop()` holds."""
-    if isinstance(iterable, TracedRange):
-        _for_indexed(iterable, 0, body, stop, names, doubtful)
-    elif is_unknown(iterable) or type(iterable) is range:
-        _for_known(Indexed(iterable), body, stop, names, doubtful)
-    else:
+    items = items_of(iterable)
+    if items is None:
         _for_any(iterable, body, stop, names, doubtful)
+    elif is_unknown(items.count):
+        _for_unknown(items, 0, body, stop, names, doubtful)
+    elif stop is None and is_long(items):
+        _for_rows(items, body, names, doubtful)
+    else:
+        _for_known(items, body, stop, names, doubtful)
 
 
 def _for_known(
-    items: Indexed, body: Block, stop: Block | None, names: Sequence[str], doubtful: Sequence[str]
+    items: Items, body: Block, stop: Block | None, names: Sequence[str], doubtful: Sequence[str]
 ) -> None:
-    """A loop with a known number of steps: long ones over an array are one loop, others run as
-    Python runs them, up to where it is not known whether they end.
-    """
-    if stop is None and items.is_long:
-        with inside(body, "loop"):
-            loop = Loop(Variables((body,), names, doubtful), "loop")
-            loop.run_scan(lambda item: body(item) or [], items.rows, items.count)
-        return
+    """Steps as Python runs them, up to where it is not known whether the loop ends."""
     for number in range(items.count):
         ends = False if stop is None else truth(stop())
         if not isinstance(ends, bool):
-            _for_indexed(items, number, body, stop, names, doubtful)
+            rest = map(items.item, range(number, items.count))
+            try:
+                _for_unknown(items, number, body, stop, names, doubtful)
+            except (ConcretizationTypeError, TracerIntegerConversionError):  # items must be known
+                _for_any(rest, body, stop, names, doubtful)
             return
         if ends:
             return
         body(items.item(number))
 
 
-def _for_indexed(
-    items: TracedRange | Indexed,
+def _for_rows(items: Items, body: Block, names: Sequence[str], doubtful: Sequence[str]) -> None:
+    """All steps as one loop, of a number that is known."""
+
+    def step(number: Any, *rows: Any) -> list[Any]:
+        body(items.row(number, iter(rows)))
+        return [number + 1]
+
+    with inside("loop"):
+        loop = Loop(Variables((body,), names, doubtful))
+        loop.run_scan(step, [numbered(0)], items.arrays, items.count)
+
+
+def _for_unknown(
+    items: Items,
     first: int,
     body: Block,
     stop: Block | None,
     names: Sequence[str],
     doubtful: Sequence[str],
 ) -> None:
-    """The steps from number `first` on as one loop."""
+    """The steps from number `first` on as one loop, of a number that is not known."""
 
     def goes_on(number: Any) -> Any:
         more = number < items.count
@@ -190,10 +213,10 @@ def _for_indexed(
         body(items.item(number))
         return [goes_on(number + 1), number + 1]
 
-    start = as_value(np.int64(first))
+    start = numbered(first)
     blocks = (body,) if stop is None else (body, stop)
-    with inside(body, "loop"):
-        Loop(Variables(blocks, names, doubtful), "loop").run_while(step, [goes_on(start), start])
+    with inside("loop"):
+        Loop(Variables(blocks, names, doubtful)).run_while(step, [goes_on(start), start])
 
 
 def _for_any(
@@ -212,13 +235,6 @@ def _for_any(
             variables = Variables((body,), names, doubtful)
             runs = (lambda: None, lambda item=item: body(item))
             _conditional(ends, (body, body), variables, runs)
-
-
-def range_(*arguments: Any) -> Any:
-    """`range`, also of values that are not known."""
-    if any(map(is_unknown, arguments)):
-        return TracedRange(*arguments)
-    return range(*arguments)
 
 
 # ---- expressions ---------------------------------------------------------------------------------
@@ -342,6 +358,8 @@ def _map(function: Any, *iterables: Any) -> Any:
 
 _BUILTINS: dict[Any, Block] = {
     range: range_,
+    zip: zip_,
+    enumerate: enumerate_,
     bool: truth,
     min: _extreme(operator.lt, min),
     max: _extreme(operator.gt, max),
@@ -369,12 +387,10 @@ def raised(exception: Any) -> Any:
     return exception
 
 
-def storing_attribute(name: str) -> None:
-    """An attribute is about to be assigned."""
+def storing(what: str) -> None:
+    """What is no variable of the function is about to be assigned."""
     if is_conditional():
-        _refuse(
-            f"the attribute {name} is assigned", "assign a variable, and the attribute after it"
-        )
+        _refuse(f"{what} is assigned", "assign a variable there, and this one afterwards")
 
 
 def storing_into(container: Any, is_variable: bool) -> None:

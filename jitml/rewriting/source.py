@@ -43,19 +43,28 @@ def find_source(code: CodeType, names: dict[str, Any]) -> Found:
     """The syntax tree that `code` was compiled from; `names` are the globals of its function."""
     if code.co_flags & _GENERATES:
         raise NoSourceError("it is a generator or coroutine")
-    lines = linecache.getlines(code.co_filename, names)
-    if not lines:
-        raise NoSourceError("its source is not at hand (typed at a prompt, or made by exec)")
+    for _ in range(2):  # what is kept of a file may be older than the code, or the file younger
+        lines = linecache.getlines(code.co_filename, names)
+        if not lines:
+            raise NoSourceError("its source is not at hand (typed at a prompt, or made by exec)")
+        found = _find_in("".join(lines), code)
+        if found is not None:
+            return found
+        linecache.checkcache(code.co_filename)
+    raise NoSourceError("its source has changed since it was compiled")
+
+
+def _find_in(text: str, code: CodeType) -> Found | None:
     try:
-        tree = _parsed("".join(lines))
+        tree = _parsed(text)
     except SyntaxError:
-        raise NoSourceError("its file is no Python source any more") from None
+        return None
     imports = list(_imports(tree))
     for node, class_name in _definitions(tree, ""):
         found = Found(node, class_name, imports)
         if _may_be(node, code) and _is_source(found, code):
             return found
-    raise NoSourceError("its source has changed since it was compiled")
+    return None
 
 
 @functools.lru_cache(maxsize=16)
@@ -131,12 +140,18 @@ def compile_function(found: Found, code: CodeType, more: Sequence[str] = ()) -> 
         assert isinstance(around, ast.ClassDef)
         around.name, around.body = found.class_name, [body]
         body = around
-    factory = function("(factory)", parameters([*code.co_freevars, *more]), [body])
+    # What is defined is no variable of the factory, unless it was one of the function around it.
+    outer = [ast.Global([n]) for n in _defined(body) if n not in code.co_freevars]
+    factory = function("(factory)", parameters([*code.co_freevars, *more]), [*outer, body])
     tree = ast.fix_missing_locations(ast.Module([*found.imports, factory], []))
     compiled: CodeType = compile(tree, code.co_filename, "exec", code.co_flags & _FUTURES, True)
     for _ in range(3 if found.class_name else 2):
         compiled = next(c for c in compiled.co_consts if isinstance(c, CodeType))
     return compiled
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    return [node.name] if isinstance(node, (ast.FunctionDef, ast.ClassDef)) else []
 
 
 def renamed(code: CodeType, name: str) -> CodeType:

@@ -176,7 +176,8 @@ def _number_array(x: Literal) -> np.ndarray[Any, Any]:
 def describe(tracer: Tracer) -> str:
     """How messages speak of a tracer: the user's variable where one holds it, and its type."""
     frame = user_frame(2)
-    names = [] if frame is None else [k for k, v in frame.f_locals.items() if v is tracer]
+    variables = {} if frame is None else frame.f_locals
+    names = [k for k, v in variables.items() if v is tracer and k.isidentifier()]
     name = names[0] if names else tracer.atom.name if isinstance(tracer.atom, Var) else ""
     if name:
         return f"{name}: {tracer.type}"
