@@ -14,6 +14,7 @@ from jitml_runtime import set_operators as _set_operators
 
 if TYPE_CHECKING:
     from jitml import ad_checkpoint as ad_checkpoint
+    from jitml import checkify as checkify
     from jitml import config as config
     from jitml import custom_derivatives as custom_derivatives
     from jitml import debug as debug
@@ -75,9 +76,9 @@ __version__ = "0.1.0"
 
 _MODULES = frozenset(
     {
-        "ad_checkpoint", "config", "custom_derivatives", "debug", "dlpack", "dtypes", "errors",
-        "experimental", "export", "ffi", "flatten_util", "lax", "nn", "numpy", "random", "tree",
-        "tree_util", "typing",
+        "ad_checkpoint", "checkify", "config", "custom_derivatives", "debug", "dlpack", "dtypes",
+        "errors", "experimental", "export", "ffi", "flatten_util", "lax", "nn", "numpy", "random",
+        "tree", "tree_util", "typing",
     }
 )  # fmt: skip
 _FUNCTIONS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jitml.ir.errors import (
     ArgumentError,
     AxisError,
+    CheckError,
     ConcretizationTypeError,
     DifferentiationError,
     DTypeError,
@@ -30,6 +31,7 @@ from jitml.ir.errors import (
 __all__ = [
     "ArgumentError",
     "AxisError",
+    "CheckError",
     "ConcretizationTypeError",
     "DTypeError",
     "DifferentiationError",

@@ -11,6 +11,7 @@ import pytest
 MODULES = [
     "jitml",
     "jitml.callbacks",
+    "jitml.checkify",
     "jitml.config",
     "jitml.debug",
     "jitml.dlpack",

@@ -68,6 +68,10 @@ class NativeError(JitmlError, RuntimeError):
     """A compiled function of the user's own has raised an exception."""
 
 
+class CheckError(JitmlError, ValueError):
+    """A check has failed."""
+
+
 class TreeError(JitmlError, TypeError, ValueError):
     """Nested containers whose structures differ, or a leaf that cannot be used."""
 

@@ -1,0 +1,49 @@
+"""`Check`: a condition that must hold, with what is to be told where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jitml.ops.callback import DebugCallback, Values
+from jitml.ops.dynamic import dynamic_slice
+from jitml.ops.elementwise import convert
+from jitml.ops.kinds import Traced
+from jitml.ops.layout import batch_to_front, reshape
+from jitml.ops.reduction import argmin, reduce_and
+from jitml.trace.core import bind, type_of
+from jitml.trace.numbers import literal
+
+
+@dataclass(frozen=True)
+class Check(DebugCallback):
+    """Call `function` with a 0-d bool and values; it raises if the first is false.
+
+    One for `debug` only counts where checks are made into values: else it may be dropped.
+    """
+
+    name = "check"
+    debug: bool = False
+
+    @property
+    def has_effect(self) -> bool:
+        return not self.debug
+
+    def batch(
+        self, size: int, inputs: Values, axes: Sequence[int | None]
+    ) -> tuple[Values, Sequence[int | None]]:
+        """Check all elements at once, with the values of the first that fails."""
+        holds, *values = [batch_to_front(size, x, a) for x, a in zip(inputs, axes, strict=True)]
+        if axes[0] is None:
+            first: Traced = literal(0)
+        else:
+            first = argmin(holds, 0)
+        rows = [row_at(x, first) for x in values]
+        return bind(self, reduce_and(holds, (0,)), *rows), []
+
+
+def row_at(x: Traced, number: Traced) -> Traced:
+    """The row of `x` at a position along the first axis."""
+    shape = type_of(x).shape
+    starts = [number, *[convert(literal(0), type_of(number).dtype)] * (len(shape) - 1)]
+    return reshape(dynamic_slice(x, starts, (1, *shape[1:])), shape[1:])

@@ -1,0 +1,344 @@
+"""Checks as values: a graph to the graph that also returns what failed first.
+
+In: a graph, and the kinds of checks that are wanted: "user" (`Check` equations), "nan", "div",
+"index". Out: a graph whose first inputs and outputs are the state: the number of the site that
+failed first (0: none), then slots for the values that belong to it; and the sites.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from jitml.ir.dtypes import INT32, INT64, is_inexact
+from jitml.ir.graph import Eqn, Graph
+from jitml.ir.nested import map_nested, nested_graphs
+from jitml.ir.op import Op
+from jitml.ir.types import ArrayType
+from jitml.ops.check import Check, row_at
+from jitml.ops.cond import Cond, cond_values
+from jitml.ops.control import split
+from jitml.ops.dynamic import DynamicSlice, DynamicUpdateSlice
+from jitml.ops.elementwise import and_, convert, eq, ge, lt, ne, or_, rem, select, sub
+from jitml.ops.indexing import Gather, Slices
+from jitml.ops.layout import broadcast_in_dim, reshape
+from jitml.ops.reduction import argmax, reduce_or
+from jitml.ops.scan import Scan, scan_values
+from jitml.ops.scatter import Scatter
+from jitml.ops.slicing import concatenate
+from jitml.ops.while_loop import While, while_values
+from jitml.trace.core import bind, trace_graph, type_of, using_source
+from jitml.trace.inline import replay
+from jitml.trace.numbers import literal
+
+Values = Sequence[Any]
+CODE = ArrayType(INT32, ())
+_PLACE = (ArrayType(INT64, ()),) * 2  # an index, and its number among those of a slice
+
+# The ops that can make a NaN of numbers.
+_NAN_NAMES = (
+    "acos acosh add asin asinh atan atan2 atanh cbrt conv_general_dilated cos cosh cumlogsumexp "
+    "cummax cummin cumprod cumsum digamma div dot_general erf erf_inv erfc exp exp2 expm1 "
+    "integer_pow lgamma log log1p logistic mul pad pow reduce_prod reduce_sum reduce_window rem "
+    "rsqrt sin sinh sqrt sub tan tanh"
+)
+_NAN = frozenset(_NAN_NAMES.split())
+
+
+class Site(NamedTuple):
+    """A check: its number in the state, its kind, the equation, and the slots of its values."""
+
+    number: int
+    kind: str
+    eqn: Eqn
+    slots: tuple[int, ...]
+
+
+class Functionalized(NamedTuple):
+    """The graph with its state; the types of the state's slots; the sites."""
+
+    graph: Graph
+    slots: tuple[ArrayType, ...]
+    sites: tuple[Site, ...]
+
+
+def functionalize(graph: Graph, kinds: Collection[str]) -> Functionalized:
+    """The graph that also returns which check failed first.
+
+    Before: `graph f(%x) { check %p; %y = sin %x; return %y }`
+    After:  `graph f.checked(%code, %x) { …; %y = sin %x; return %code.1, %y }`
+    """
+    sites = _Sites(kinds)
+    sites.find(graph)
+    count = 1 + len(sites.slots)
+
+    def checked(*values: Any) -> list[Any]:
+        state, inputs = split(values, count)
+        after, outputs = _Checker(sites, count).graph(graph, state, inputs)
+        return [*after, *outputs]
+
+    types = [CODE, *sites.slots, *graph.input_types]
+    traced = trace_graph(checked, types, f"{graph.name}.checked")
+    return Functionalized(traced.graph, tuple(sites.slots), tuple(sites.found))
+
+
+# ---- what is checked -----------------------------------------------------------------------------
+
+
+class _Sites:
+    """The checks of a graph. Slots are shared: only the first failure is told."""
+
+    def __init__(self, kinds: Collection[str]) -> None:
+        self.kinds = kinds
+        self.found: list[Site] = []
+        self.slots: list[ArrayType] = []
+        self.of: dict[Eqn, list[Site]] = {}
+        self.inside: dict[Eqn, bool] = {}  # whether its graphs have checks
+
+    def find(self, graph: Graph) -> bool:
+        """Note the sites of a graph; whether it has any, or checks that are not wanted."""
+        before = len(self.found)
+        has_known = False
+        for eqn in graph.eqns:
+            if eqn in self.of:  # a graph that is found in several places
+                has_known = has_known or bool(self.of[eqn]) or self.inside[eqn]
+                continue
+            self.of[eqn] = []
+            found = list(map(self.find, nested_graphs(eqn.op)))  # all of them
+            self.inside[eqn] = any(found)
+            has_known = has_known or isinstance(eqn.op, Check)
+            for kind, types in _checks(eqn):
+                if kind in self.kinds:
+                    self._add(kind, eqn, types)
+        return has_known or len(self.found) > before
+
+    def _add(self, kind: str, eqn: Eqn, types: Sequence[ArrayType]) -> None:
+        free = list(range(len(self.slots)))
+        slots = []
+        for type_ in types:
+            number = next((n for n in free if self.slots[n] == type_), None)
+            if number is None:
+                self.slots.append(type_)
+                number = len(self.slots) - 1
+            else:
+                free.remove(number)
+            slots.append(number)
+        site = Site(len(self.found) + 1, kind, eqn, tuple(slots))
+        self.found.append(site)
+        self.of[eqn].append(site)
+
+
+def _checks(eqn: Eqn) -> Iterator[tuple[str, Sequence[ArrayType]]]:
+    """The kinds of checks that an equation can be given, and the types of their values."""
+    op = eqn.op
+    if isinstance(op, Check):
+        yield "user", [a.type.strong() for a in eqn.inputs[1:]]
+    if op.name == "div":
+        yield "div", ()
+    if op.name in _NAN and any(is_inexact(v.type.dtype) for v in eqn.outputs):
+        yield "nan", ()
+    is_block = isinstance(op, (DynamicSlice, DynamicUpdateSlice)) and eqn.inputs[0].type.shape
+    reads = isinstance(op, (Gather, Scatter)) and op.mode == "raise" and eqn.inputs[1].type.size
+    if is_block or reads:
+        yield "index", _PLACE
+
+
+class _Rows(NamedTuple):
+    """Where an equation reads or writes: vectors of start positions, along the last axis; for each
+    of them the axis, and the last position that is inside.
+    """
+
+    positions: Any
+    axes: tuple[int, ...]
+    limits: tuple[int, ...]
+
+
+def _index_rows(eqn: Eqn, inputs: Values) -> _Rows:
+    """The positions of an equation that must be in bounds."""
+    op, shape = eqn.op, eqn.inputs[0].type.shape
+    if isinstance(op, (Gather, Scatter)):
+        slices: Slices = (
+            op._slices
+            if isinstance(op, Gather)
+            else op._slices(len(shape), eqn.inputs[2].type.shape)
+        )
+        return _Rows(inputs[1], slices.moving, tuple(slices.limits(shape)))
+    is_read = isinstance(op, DynamicSlice)
+    sizes = op.sizes if isinstance(op, DynamicSlice) else eqn.inputs[1].type.shape
+    starts = [reshape(convert(x, INT64), (1,)) for x in inputs[1 if is_read else 2 :]]
+    limits = tuple([n - k for n, k in zip(shape, sizes, strict=True)])
+    return _Rows(concatenate(starts, 0), tuple(range(len(shape))), limits)
+
+
+# ---- the graph with checks -----------------------------------------------------------------------
+
+
+class _Checker:
+    """Replays graphs, passing the state on."""
+
+    def __init__(self, sites: _Sites, count: int, is_silent: bool = False) -> None:
+        self.sites = sites
+        self.count = count
+        self.is_silent = is_silent  # computes for its checks alone what runs beside
+
+    def graph(self, graph: Graph, state: Values, inputs: Values) -> tuple[Values, Values]:
+        """The state after a graph, and its outputs."""
+        known: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
+        for eqn in graph.eqns:
+            state, outputs = self._eqn(eqn, state, [known.get(a, a) for a in eqn.inputs])
+            known.update(zip(eqn.outputs, outputs, strict=True))
+        return state, [known.get(a, a) for a in graph.outputs]
+
+    def _eqn(self, eqn: Eqn, state: Values, inputs: Values) -> tuple[Values, Values]:
+        with using_source(eqn.source):
+            if self.sites.inside.get(eqn):
+                return self._nested(eqn, state, inputs)
+            sites = self.sites.of.get(eqn, ())
+            if self.is_silent and eqn.op.has_effect and not eqn.outputs and not sites:
+                return state, []
+            outputs: Values = []
+            if not isinstance(eqn.op, Check):
+                outputs = replay(replace(eqn, op=_harmless(eqn.op) if sites else eqn.op), inputs)
+            for site in sites:
+                failed, values = _failure(site, inputs, outputs)
+                state = _noted(state, site, failed, values)
+            return state, outputs
+
+    def _nested(self, eqn: Eqn, state: Values, inputs: Values) -> tuple[Values, Values]:
+        op = eqn.op
+        if isinstance(op, Cond):
+            return self._cond(op, state, inputs)
+        if isinstance(op, Scan):
+            return self._scan(op, state, inputs)
+        if isinstance(op, While):
+            return self._while(op, state, inputs)
+        body = getattr(op, "body", None)
+        if not isinstance(body, Graph) or len(body.inputs) != len(inputs):
+            return state, replay(eqn, inputs)
+        # A call with a rule of its own keeps the rule; its checks are made beside.
+        silent = _Checker(self.sites, self.count, is_silent=True)
+        state, _ = silent.graph(body, state, inputs)
+        return state, bind(map_nested(op, self._unchecked), *inputs)
+
+    def _unchecked(self, graph: Graph) -> Graph:
+        """The graph without the checks that are made elsewhere."""
+        eqns = []
+        for eqn in graph.eqns:
+            sites = self.sites.of.get(eqn, ())
+            if isinstance(eqn.op, Check):
+                continue
+            op = map_nested(_harmless(eqn.op) if sites else eqn.op, self._unchecked)
+            eqns.append(replace(eqn, op=op))
+        return graph.with_eqns(eqns)
+
+    def _cond(self, op: Cond, state: Values, inputs: Values) -> tuple[Values, Values]:
+        index, *operands = inputs
+
+        def branch(number: int, *values: Any) -> Values:
+            before, given = split(values, self.count)
+            after, outputs = self.graph(op.branches[number], before, given)
+            return [*after, *outputs]
+
+        names = [b.name for b in op.branches]
+        found = cond_values(branch, index, [*state, *operands], names)
+        return found[: self.count], found[self.count :]
+
+    def _scan(self, op: Scan, state: Values, inputs: Values) -> tuple[Values, Values]:
+        constants, carries, arrays = op.groups(inputs)
+
+        def step(cs: list[Any], ks: list[Any], xs: list[Any]) -> tuple[Values, Values]:
+            before, given = split(ks, self.count)
+            after, outputs = self.graph(op.body, before, [*cs, *given, *xs])
+            return [*after, *outputs[: op.carries]], outputs[op.carries :]
+
+        last, ys = scan_values(
+            step, constants, [*state, *carries], arrays, op.length, op.reverse, op.body.name
+        )
+        return last[: self.count], [*last[self.count :], *ys]
+
+    def _while(self, op: While, state: Values, inputs: Values) -> tuple[Values, Values]:
+        """The condition is checked before the loop and after each step; a loop in which a check
+        has failed ends.
+        """
+        asked, shared, carries = op.groups(inputs)
+
+        def asks(constants: Values, before: Values, given: Values) -> tuple[Values, Any]:
+            after, (holds,) = self.graph(op.condition, before, [*constants, *given])
+            return after, and_(holds, eq(after[0], 0))
+
+        def step(cs: list[Any], ks: list[Any]) -> Values:
+            asked_here, shared_here = split(cs, len(asked))
+            before, (_, *given) = split(ks, self.count)
+            after, nexts = self.graph(op.body, before, [*shared_here, *given])
+            after, holds = asks(asked_here, after, nexts)
+            return [*after, holds, *nexts]
+
+        state, holds = asks(asked, state, carries)
+        found = while_values(
+            lambda cs, ks: [ks[self.count]],
+            step,
+            [],
+            [*asked, *shared],
+            [*state, holds, *carries],
+            op.body.name,
+            type(op),
+        )
+        return found[: self.count], found[self.count + 1 :]
+
+
+def _harmless(op: Op) -> Op:
+    """The op with no check of its own."""
+    if isinstance(op, Gather) and op.mode == "raise":
+        return replace(op, mode="clip")
+    if isinstance(op, Scatter) and op.mode == "raise":
+        return replace(op, mode="drop")
+    return op
+
+
+def _failure(site: Site, inputs: Values, outputs: Values) -> tuple[Any, Values]:
+    """Whether a check fails, and its values."""
+    if site.kind == "user":
+        return eq(inputs[0], literal(False)), inputs[1:]
+    if site.kind == "div":
+        return _any(eq(inputs[1], convert(literal(0), type_of(inputs[1]).dtype))), ()
+    if site.kind == "nan":
+        floats = [x for x in outputs if is_inexact(type_of(x).dtype)]
+        failed = [_any(ne(x, x)) for x in floats]
+        found = failed[0]
+        for other in failed[1:]:
+            found = or_(found, other)
+        return found, ()
+    return _out_of_bounds(site.eqn, inputs)
+
+
+def _any(flags: Any) -> Any:
+    shape = type_of(flags).shape
+    return reduce_or(flags, range(len(shape))) if shape else flags
+
+
+def _out_of_bounds(eqn: Eqn, inputs: Values) -> tuple[Any, Values]:
+    """Whether a position is out of bounds, the first such, and its place in its vector."""
+    rows = _index_rows(eqn, inputs)
+    positions = convert(rows.positions, INT64)
+    shape = type_of(positions).shape
+    last = [reshape(literal(n, ArrayType(INT64, ())), (1,)) for n in rows.limits]
+    limits = broadcast_in_dim(concatenate(last, 0), shape, (len(shape) - 1,))
+    zero = literal(0, ArrayType(INT64, ()))
+    bad = or_(lt(positions, zero), ge(sub(positions, limits), literal(1, ArrayType(INT64, ()))))
+    size = type_of(positions).size
+    flat = reshape(bad, (size,))
+    first = argmax(convert(flat, INT32), 0, INT64)
+    column = rem(first, literal(len(rows.axes), ArrayType(INT64, ())))
+    return _any(flat), (row_at(reshape(positions, (size,)), first), column)
+
+
+def _noted(state: Values, site: Site, failed: Any, values: Values) -> Values:
+    """The state with a failure, if it is the first."""
+    code, *slots = state
+    is_first = and_(failed, eq(code, literal(0, CODE)))
+    code = select(is_first, literal(site.number, CODE), code)
+    for number, x in zip(site.slots, values, strict=True):
+        type_ = type_of(slots[number])
+        slots[number] = select(is_first, convert(x, type_.dtype), slots[number])
+    return [code, *slots]
