@@ -17,6 +17,7 @@ from jitml.transforms.loop_updates import loop_updates
 from jitml.transforms.prune import prune
 from jitml.transforms.runner import Pass, run_passes
 from jitml.transforms.simplify import simplify
+from jitml.transforms.windows import windows
 
 
 def store_literals(graph: Graph) -> Graph:
@@ -53,6 +54,7 @@ PASSES: tuple[Pass, ...] = (
     simplify,
     cse,
     compact,
+    windows,
     hoist,
     loop_updates,
     expand,

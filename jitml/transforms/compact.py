@@ -23,11 +23,10 @@ from jitml.ops.control import along_rows, at_front, retyped, stacked_type
 from jitml.ops.cost import operation_count
 from jitml.ops.cumulative import cumsum
 from jitml.ops.elementwise import add, convert, eq, lt, maximum, minimum, select, sub
-from jitml.ops.indexing import GatherDimensionNumbers, gather
 from jitml.ops.kinds import full_of
 from jitml.ops.movement import iota, reshape, slice_
+from jitml.ops.rows import put_rows, take_rows
 from jitml.ops.scan import Scan
-from jitml.ops.scatter import ScatterDimensionNumbers, scatter
 from jitml.ops.while_loop import Lanes, while_values
 from jitml.trace.core import bind, type_of, using_source
 from jitml.trace.numbers import literal
@@ -91,7 +90,7 @@ def _pays(eqn: Eqn, length: int) -> bool:
 
 def _block_size(branch: Graph, length: int) -> int:
     """For how many elements at a time a branch is computed."""
-    if branch.has_effect or not _has_batch(branch):
+    if branch.has_effect or not has_batch(branch):
         return 1
     moved = sum(v.type.size for eqn in branch.eqns for v in eqn.outputs)
     work = max(1.0, operation_count(branch, work_per_element), moved)
@@ -101,12 +100,12 @@ def _block_size(branch: Graph, length: int) -> int:
     return size
 
 
-def _has_batch(graph: Graph) -> bool:
+def has_batch(graph: Graph) -> bool:
     """Whether all ops can work on several elements at once, in a way that is no user's choice."""
     return all(
         eqn.op.has("batch")
         and not eqn.op.runs_python
-        and all(map(_has_batch, nested_graphs(eqn.op)))
+        and all(map(has_batch, nested_graphs(eqn.op)))
         for eqn in graph.eqns
     )
 
@@ -195,11 +194,14 @@ def _for_takers(
         start, *rows = ks
         # The last block is filled up with the last one that takes the branch.
         positions = minimum(add(iota(INT32, (block,), 0), start), sub(count, 1))
-        own = _rows(takers, positions)
-        values = [x if a is None else _rows(x, own) for x, a in zip(given, axes, strict=True)]
+        own = take_rows(takers, positions)
+        values = [x if a is None else take_rows(x, own) for x, a in zip(given, axes, strict=True)]
         results = zip(inline(batched.graph, values), batched.axes, types, strict=True)
         stacked = [at_front(block, x, a, t) for x, a, t in results]
-        return [add(start, block), *(_put(x, own, y) for x, y in zip(rows, stacked, strict=True))]
+        return [
+            add(start, block),
+            *(put_rows(x, own, y) for x, y in zip(rows, stacked, strict=True)),
+        ]
 
     _, *found = while_values(
         lambda cs, ks: [lt(ks[0], cs[0])],
@@ -219,29 +221,5 @@ def _numbered(takes: Any) -> tuple[Any, Any]:
     ranks = cumsum(convert(takes, INT32), 0)
     count = reshape(slice_(ranks, [size - 1], [size]), ())
     places = select(takes, sub(ranks, 1), full_of(type_of(ranks), size))
-    numbers = ScatterDimensionNumbers((), (0,), (0,))
-    found = scatter(
-        full_of(type_of(ranks), 0), reshape(places, (size, 1)), iota(INT32, (size,), 0), numbers,
-        mode="drop", unique_indices=True,
-    )  # fmt: skip
+    found = put_rows(full_of(type_of(ranks), 0), places, iota(INT32, (size,), 0))
     return found, count
-
-
-def _rows(x: Any, numbers: Any) -> Any:
-    """The rows of `x` of these numbers."""
-    shape = type_of(x).shape
-    windows = tuple(range(1, len(shape)))
-    dimensions = GatherDimensionNumbers(windows, (0,), (0,))
-    (count,) = type_of(numbers).shape
-    indices = reshape(numbers, (count, 1))
-    return gather(x, indices, dimensions, (1, *shape[1:]), "promise_in_bounds")
-
-
-def _put(x: Any, numbers: Any, rows: Any) -> Any:
-    """`x` with its rows of these numbers set."""
-    windows = tuple(range(1, len(type_of(x).shape)))
-    dimensions = ScatterDimensionNumbers(windows, (0,), (0,))
-    (count,) = type_of(numbers).shape
-    indices = reshape(numbers, (count, 1))
-    rows = retyped(rows, type_of(rows).with_dtype(type_of(x).dtype, type_of(x).weak))
-    return scatter(x, indices, rows, dimensions, mode="promise_in_bounds")
