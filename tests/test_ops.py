@@ -248,5 +248,5 @@ def test_every_op_has_a_row() -> None:
     loops = {"cond", "lanes", "scan", "while", "while_tangents"}
     # Those that vmap takes away: lax/test_collectives.py.
     collectives = {"all_gather", "all_reduce", "all_to_all", "axis_index", "ppermute"}
-    python = {"debug_callback", "io_callback", "pure_callback"}  # test_effects.py
-    assert ops - present - loops - calls - collectives - python == set()
+    others = {"debug_callback", "io_callback", "native_call", "pure_callback"}  # test_effects.py
+    assert ops - present - loops - calls - collectives - others == set()
