@@ -129,7 +129,7 @@ def _exception(site: Site, values: Sequence[Any]) -> CheckError:
     axis = _axes(eqn)[column]
     return OOBError(
         f"out-of-bounds indexing for array of shape {shape}: index {position} is out of bounds "
-        f"for axis {axis} with size {shape[axis]}. ",
+        f"for axis {axis} with size {shape[axis]}.",
         source=eqn.source,
     )
 

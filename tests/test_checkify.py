@@ -129,7 +129,7 @@ ROWS: list[tuple[Make, tuple[Any, ...], str]] = [
 
 def outcome(message: str | None) -> str:
     """A message without the line that ours tells."""
-    return (message or "").partition("\n  at ")[0].strip()
+    return (message or "").partition("\n  at ")[0].rstrip()
 
 
 @pytest.mark.parametrize("number", range(len(ROWS)))

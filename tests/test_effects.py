@@ -161,13 +161,29 @@ def test_order_is_that_of_the_program() -> None:
     assert TOLD == [(5.0,), (0.0,), (1.0,), (9.0,)]
 
 
+def test_order_whatever_is_computed_apart() -> None:
+    size = 2000
+    vector = jitml.ShapeDtypeStruct((size,), "float32")
+
+    @jitml.jit
+    def f(x: Any) -> Any:
+        debug.callback(tell, 1)
+        z = io_callback(lambda: (tell(2), np.zeros(size, "f"))[1], vector)
+        debug.callback(tell, 3)
+        w = io_callback(lambda: (tell(4), np.zeros(size, "f"))[1], vector)
+        return jnp.tanh(jnp.exp(jnp.sin(w)))[:, None] * jnp.tanh(jnp.exp(jnp.sin(z))) + x
+
+    f(0.0)
+    assert TOLD == [(1.0,), (2.0,), (3.0,), (4.0,)]
+
+
 def test_order_in_a_loop_that_updates_in_place() -> None:
     @jitml.jit
     def f(x: Any) -> Any:
         def body(i: Any, x: Any) -> Any:
             y = x.at[i].set(5.0)
-            debug.callback(tell, y[i])
-            debug.callback(tell, x[i])
+            debug.callback(lambda x, i: tell(x[i]), y, i)
+            debug.callback(lambda x, i: tell(x[i]), x, i)
             return y
 
         return lax.fori_loop(0, 3, body, x)
@@ -353,6 +369,17 @@ def test_values_of_io_callbacks_in_loops_are_kept_for_derivatives() -> None:
         assert len(TOLD) == 3
 
 
+def test_checkpoint_does_not_call_again() -> None:
+    def f(x: Any) -> Any:
+        factor = io_callback(lambda: (tell(), np.float32(3))[1], SCALAR)
+        return jnp.sin(x) * factor
+
+    for function in (jitml.grad(jitml.checkpoint(f)), jitml.jit(jitml.grad(jitml.checkpoint(f)))):
+        TOLD.clear()
+        np.testing.assert_allclose(function(0.5), 3 * np.cos(0.5), rtol=1e-6)
+        assert len(TOLD) == 1
+
+
 def test_io_callbacks_deep_in_loops_are_not_called_twice() -> None:
     def f(x: Any) -> Any:
         return lax.scan(lambda c, _: (random_walk(c), None), x, None, length=2)[0]
@@ -395,11 +422,11 @@ def test_errors_of_callbacks_reach_the_user_with_the_line(function: Any) -> None
 
 @pytest.mark.parametrize("wrap", [lambda f: f, jitml.jit])
 def test_effects_before_a_failed_check_happen_once(wrap: Any) -> None:
-    def body(i: Any, x: Any) -> Any:
+    def body(x: Any, i: Any) -> Any:
         debug.callback(tell, i)
-        return x.at[i].set(1.0)
+        return x.at[i].set(1.0), None
 
-    f = wrap(lambda x: lax.fori_loop(0, 5, body, x))
+    f = wrap(lambda x: lax.scan(body, x, jnp.arange(5))[0])
     for _ in range(2):
         TOLD.clear()
         with pytest.raises(OutOfBoundsError, match="index 3 is out of bounds"):

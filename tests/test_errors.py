@@ -16,7 +16,10 @@ import pytest
 
 import jitml
 import jitml.numpy as jnp
-from jitml import errors, grad, jit, vmap
+from jitml import checkify as checks
+from jitml import debug, errors, grad, jit, vmap
+from jitml.checkify import check, checkify
+from jitml.ffi import numba_call
 
 GOLDEN = Path(__file__).parent / "golden" / "errors"
 X, MATRIX = jnp.ones(3), jnp.ones((8, 3))
@@ -59,6 +62,19 @@ def total(x: Any) -> Any:
 @functools.partial(jit, donate_argnums=0)
 def step(state: Any) -> Any:
     return state + 1
+
+
+def sorted_on_the_host(x: Any) -> Any:
+    return jitml.pure_callback(np.sort, X, x)
+
+
+def checked(x: Any) -> Any:
+    check(x > 0, "{x} is not positive", x=x)
+    return x
+
+
+def checked_steps(x: Any) -> Any:
+    return jitml.lax.fori_loop(0, 5, lambda i, x: checked(x) - 1, x)
 
 
 def donated() -> Any:
@@ -128,6 +144,21 @@ CASES: dict[str, Callable[[], Any]] = {
     "tracer_in_numpy": lambda: jit(lambda x: np.sin(x))(X),
     "tracer_as_shape": lambda: jit(lambda n: jnp.zeros(n))(3),
     "tracer_mask": lambda: jit(lambda x: x[x > 0])(X),
+    "callback_result_dtype": lambda: jit(sorted_on_the_host)(X.astype("int32")),
+    "callback_result_shape": lambda: jit(sorted_on_the_host)(MATRIX),
+    "callback_result_structure": lambda: jitml.pure_callback(lambda x: (x,), X, X),
+    "callback_vmap": lambda: vmap(sorted_on_the_host)(MATRIX),
+    "callback_grad": lambda: grad(lambda x: sorted_on_the_host(x).sum())(X),
+    "callback_ordered_vmap": lambda: vmap(lambda x: debug.print("{}", x, ordered=True))(X),
+    "callback_exported": lambda: jitml.export.save(sorted_on_the_host, "unused", X),
+    "print_format": lambda: debug.print(f"x = {X[0]}", x=X[0]),
+    "print_field": lambda: debug.print("{x} {y}", x=X[0]),
+    "check": lambda: jit(checked)(-1.0),
+    "check_in_loop": lambda: checkify(jit(checked_steps))(3.0)[0].throw(),
+    "check_nan": lambda: checkify(jnp.log, checks.nan_checks)(-1.0)[0].throw(),
+    "check_index": lambda: checkify(rows, checks.index_checks)(X, OUTSIDE)[0].throw(),
+    "numba_python_function": lambda: numba_call(add, X, X, result_shape_dtypes=X),
+    "tree_leaf": lambda: jitml.tree_util.flatten_one_level(3),
     "overflow_operand": lambda: jnp.ones(3, jnp.int8) + 300,
     "overflow_argument": lambda: jit(double)(2**40),
 }

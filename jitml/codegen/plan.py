@@ -267,7 +267,8 @@ class Planner:
         inputs = tuple([self.atom_number(a) for a in eqn.inputs])
         outputs = tuple([self.number(v) for v in eqn.outputs])
         specs = [tuple([_spec(a.type) for a in row]) for row in (eqn.inputs, eqn.outputs)]
-        step = HostCall(function, inputs, outputs, specs[0], specs[1], op.name)
+        label = f"{op.name} {op.function.name}"
+        step = HostCall(function, inputs, outputs, specs[0], specs[1], label)
         self._add_step(step, (), (eqn.source,))
 
     def _add_native(self, eqn: Eqn, op: NativeCall) -> None:
