@@ -20,7 +20,7 @@ _RULES = ("infer", "value", "jvp", "transpose", "batch")
 _LEGEND = """
 x: the op has the rule   ·: it has none by nature (it is not linear)   -: it lacks the rule
 kernel: map (an element from elements), fold (a reduction), own (a kernel of its own), expand (other
-ops)"""
+ops), call (a function of the user's)"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,8 +56,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def rule_matrix() -> str:
     """One line for each op: which rules it has, and what kind of kernel computes it."""
-    import jitml.lax  # noqa: F401  (every op registers itself when its file is imported)
+    import importlib
+    import pkgutil
 
+    import jitml.ops
+
+    for module in pkgutil.walk_packages(jitml.ops.__path__, "jitml.ops."):
+        importlib.import_module(module.name)  # where ops register themselves
     samples = {
         name: op if isinstance(op, Op) else op.__new__(op) for name, op in Op.registry.items()
     }
@@ -81,6 +86,8 @@ def _kernel_kind(op: Op) -> str:
 
     if op.has("lower"):
         return "map"
+    if op.is_of_this_process:
+        return "call"
     if isinstance(op, Reduction):
         return "fold"
     return "expand" if op.has("expand") else "own"
