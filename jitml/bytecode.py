@@ -9,7 +9,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any
+
+from jitml_runtime.record import frozen
 
 ATTRIBUTE, ENTRY, LENGTH = "attribute", "entry", "length"
 _SKIPPED = frozenset(
@@ -26,7 +28,8 @@ _SKIPPED = frozenset(
 )
 
 
-class Access(NamedTuple):
+@frozen
+class Access:
     """`name` is loaded (`is_global`: from the globals, else from a local or cell), then `steps` are
     taken.
     """

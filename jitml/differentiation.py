@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from jitml.differentiation_arguments import (
@@ -41,6 +40,7 @@ from jitml.transforms.transpose import transpose
 from jitml.transforms.values import as_value, is_array_like
 from jitml.tree_structure import Structure, flatten
 from jitml.tree_util import Partial
+from jitml_runtime.record import frozen
 
 # ---- forward mode --------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     return _linear_part(_Pushforward, fun, primals, has_aux, "linearize")
 
 
-@dataclass(frozen=True, repr=False)
+@frozen
 class _LinearFunction:
     """A derivative at known values: `graph` takes residuals, then tangents of `inputs`.
 
@@ -104,6 +104,8 @@ class _LinearFunction:
     has_tangent: tuple[bool, ...]
     structure: Structure
     result: Structure
+
+    __repr__ = object.__repr__
 
 
 class _Pushforward(_LinearFunction):

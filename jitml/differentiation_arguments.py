@@ -5,7 +5,7 @@ on all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from jitml.trace.numbers import check_supported
 from jitml.transforms.values import as_value, float0_zeros, is_array_like, is_float0, retyped, zeros
 from jitml.tree import flatten_with_path, keystr
 from jitml.tree_structure import Structure, flatten
+from jitml_runtime.record import frozen
 
 Argnums = Any  # an integer or a sequence of integers
 
@@ -29,7 +30,8 @@ def failure(kind: type[JitmlError], message: str, hint: str = "") -> JitmlError:
     return kind(message, hint=hint, source=user_source())
 
 
-class Chosen(NamedTuple):
+@frozen
+class Chosen:
     """The arguments that are differentiated: their leaves as values, and how to put them back."""
 
     positions: tuple[int, ...]

@@ -12,8 +12,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakSet
 
 from jitml.abstract import abstract_type, is_abstract, struct_of
@@ -37,6 +36,7 @@ from jitml.transforms.values import as_value, is_array_like, literal_value
 from jitml.tree import flatten_with_path, keystr
 from jitml.tree_structure import LEAF, Structure, flatten
 from jitml_runtime import Array, Dispatcher, calling, share
+from jitml_runtime.record import frozen, replace
 
 _OUTPUTS = "return arrays, numbers, None, or containers of these; give the rest back in another way"
 
@@ -66,7 +66,8 @@ def _collecting_guards() -> Iterator[list[Guards]]:
             before += found
 
 
-class _Call(NamedTuple):
+@frozen
+class _Call:
     """The arguments of one call: leaves and structure of the traced ones, and the static ones.
 
     `positions` says which positional arguments are static.

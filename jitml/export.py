@@ -11,7 +11,6 @@ import os
 import platform
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from jitml.tree_structure import Spec
 from jitml_runtime import ArraySpec, LoadError, load_object, processor, to_numpy
 from jitml_runtime.deployment import Check, Deployment, pack
 from jitml_runtime.plan import block_ends
+from jitml_runtime.record import replace
 from jitml_runtime.tree_format import DICT, LEAF, LIST, NAMED, NONE, TUPLE, Tree, paths_of
 
 __all__ = ["save", "save_c"]

@@ -110,10 +110,9 @@ def _parts(callback: Any) -> Iterator[Any]:
 
 @functools.cache
 def _libraries() -> tuple[str, ...]:
-    import site
-    import sysconfig
+    import site  # which Python itself has imported
 
-    paths = {*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()}
+    paths = {os.path.dirname(os.__file__), *site.getsitepackages(), site.getusersitepackages()}
     return ("<frozen", *PACKAGES, *(os.path.join(path, "") for path in paths if path))
 
 

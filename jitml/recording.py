@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import Any
 
 import jitml.array_methods  # noqa: F401  (gives tracers their operators and methods)
 from jitml.ir.errors import ArgumentError
@@ -15,9 +15,11 @@ from jitml.trace.following import FollowingTrace
 from jitml.transforms.values import as_value, is_array_like, literal_value
 from jitml.tree import flatten_with_path, keystr
 from jitml.tree_structure import Structure, flatten
+from jitml_runtime.record import frozen
 
 
-class Recorded(NamedTuple):
+@frozen
+class Recorded:
     """What a function did on values: `graph` returns the leaves of its result, whose values are
     `outputs`.
 

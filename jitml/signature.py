@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -19,9 +19,11 @@ from jitml.ir.source import user_source
 from jitml.recording import argument_names
 from jitml.trace.core import Tracer
 from jitml_runtime import Array
+from jitml_runtime.record import frozen
 
 
-class Chosen(NamedTuple):
+@frozen
+class Chosen:
     """Arguments by position (negative: from the end of those given) and by name."""
 
     numbers: tuple[int, ...] = ()
@@ -62,7 +64,8 @@ def choose_arguments(
     )
 
 
-class _Parameters(NamedTuple):
+@frozen
+class _Parameters:
     name: str
     positional: list[str]
     positional_only: int

@@ -7,7 +7,6 @@ The public module `jitml.tree`, with the names of `jax.tree`.
 from __future__ import annotations
 
 import builtins
-import dataclasses
 import functools
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
@@ -129,6 +128,8 @@ def static(**options: Any) -> Any:
     >>> leaves(Scale(2.0))
     [2.0]
     """
+    import dataclasses  # who uses this has imported it
+
     metadata = {"static": True, **(options.pop("metadata", None) or {})}
     return dataclasses.field(metadata=metadata, **options)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import fields, is_dataclass
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -365,6 +364,8 @@ def _dataclass_fields(
     meta_fields: Sequence[str] | None,
     drop_fields: Sequence[str],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    from dataclasses import fields, is_dataclass  # who has some has imported it
+
     if (data_fields is None) != (meta_fields is None):
         raise ArgumentError("register_dataclass: give data_fields and meta_fields both, or neither")
     if data_fields is None or meta_fields is None:

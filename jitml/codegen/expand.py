@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +24,7 @@ from jitml.ops.movement import broadcast_in_dim, reshape, transpose
 from jitml.ops.reduction import reduce_sum
 from jitml.trace.core import bind, bind1, type_of
 from jitml.trace.inline import rewritten
+from jitml_runtime.record import replace
 
 BLOCK = 4096
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from jitml.ir.source import NOWHERE, Source
 from jitml.ir.types import ArrayType
+from jitml_runtime.record import frozen
 
 if TYPE_CHECKING:
     from jitml.ir.op import Op
@@ -53,7 +54,7 @@ class Literal:
 Atom: TypeAlias = Var | Literal
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen
 class Eqn:
     """`outputs = op(inputs)`, made by the user's line `source`."""
 
@@ -62,8 +63,11 @@ class Eqn:
     outputs: tuple[Var, ...]
     source: Source = NOWHERE
 
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@frozen
 class Graph:
     """A function in A-normal SSA form: every variable is an input or is defined by one earlier
     equation."""
@@ -72,24 +76,21 @@ class Graph:
     inputs: tuple[Var, ...]
     eqns: tuple[Eqn, ...]
     outputs: tuple[Atom, ...]
-    _key: list[tuple[object, ...]] = field(default_factory=list, repr=False)
-    _hash: list[int] = field(default_factory=list, repr=False)
-    _has_effect: list[bool] = field(default_factory=list, repr=False)
 
-    @property
+    @cached_property
     def key(self) -> tuple[object, ...]:
         """A hashable key that is equal for graphs which differ only in names and source lines."""
-        if not self._key:
-            self._key.append(_structure(self))
-        return self._key[0]
+        return _structure(self)
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Graph) and self.key == other.key)
 
     def __hash__(self) -> int:
-        if not self._hash:
-            self._hash.append(hash(self.key))
-        return self._hash[0]
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.key)
 
     def __str__(self) -> str:
         from jitml.ir.text import format_graph
@@ -104,12 +105,10 @@ class Graph:
     def output_types(self) -> tuple[ArrayType, ...]:
         return tuple([a.type for a in self.outputs])
 
-    @property
+    @cached_property
     def has_effect(self) -> bool:
         """Whether running it does something beside computing its outputs."""
-        if not self._has_effect:
-            self._has_effect.append(any(eqn.op.has_effect for eqn in self.eqns))
-        return self._has_effect[0]
+        return any(eqn.op.has_effect for eqn in self.eqns)
 
     def with_eqns(self, eqns: Sequence[Eqn]) -> Graph:
         return Graph(self.name, self.inputs, tuple(eqns), self.outputs)

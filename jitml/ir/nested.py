@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 from jitml.ir.graph import Graph
 from jitml.ir.op import Op
+from jitml_runtime.record import replace
 
 
 def is_nested(parameter: object) -> bool:

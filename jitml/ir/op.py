@@ -1,6 +1,6 @@
 """`Op`: one operation of the IR, with all its rules in one place.
 
-An op is a frozen dataclass: its fields are its parameters (so equality, hashing, printing and
+An op is a record: its fields are its parameters (so equality, hashing, printing and
 parsing follow), its methods are its rules. A rule that an op lacks says so when asked (`has`), it
 is never discovered by a crash.
 """
@@ -8,11 +8,11 @@ is never discovered by a crash.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from jitml.ir.errors import TransformError
 from jitml.ir.types import ArrayType
+from jitml_runtime.record import field_names, frozen
 
 # Rules that build equations take and return what the tracer gives them; the IR does not know its
 # type.
@@ -30,7 +30,7 @@ class Undefined:
         self.type = type_
 
 
-@dataclass(frozen=True)
+@frozen
 class Op:
     """Base of all ops. `name` is the op's name in text; ops register themselves under it."""
 
@@ -113,4 +113,4 @@ class Op:
 
     def parameters(self) -> dict[str, Any]:
         """The op's parameters in order of definition."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: getattr(self, name) for name in field_names(self)}

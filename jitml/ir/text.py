@@ -14,7 +14,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from jitml.ir.nested import is_nested
 from jitml.ir.op import Op
 from jitml.ir.source import NOWHERE, Source
 from jitml.ir.types import parse_type
+from jitml_runtime.record import field_names
 
 
 def format_graph(graph: Graph, sources: bool = True) -> str:
@@ -186,9 +186,9 @@ class _Parser:
         if isinstance(found, Op):
             return found
         if nested:
-            for field in fields(found):
-                if field.name not in given:
-                    given[field.name] = self.nested()
+            for field in field_names(found):
+                if field not in given:
+                    given[field] = self.nested()
         return found(**given)
 
     def nested(self) -> Graph | tuple[Graph, ...]:

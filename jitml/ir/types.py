@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from jitml.ir.dtypes import FROM_SHORT_NAME, DType, short_name
+from jitml_runtime.record import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ArrayType:
     """dtype, shape and whether the dtype is weak (came from a Python scalar). Written `f32[8,3]`,
     weak `f32~[]`."""

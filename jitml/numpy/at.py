@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -29,6 +28,7 @@ from jitml.trace.core import type_of
 from jitml.trace.numbers import literal
 from jitml.typing import Array, ArrayLike
 from jitml_runtime import basic_update, calling
+from jitml_runtime.record import frozen
 
 _KINDS: dict[str, tuple[str, Combine]] = {
     "set": ("set", lambda old, new: new),
@@ -59,7 +59,7 @@ class IndexUpdater:
         return f"at({self._array!r})"
 
 
-@dataclass(frozen=True, eq=False)
+@frozen
 class IndexedUpdater:
     """`x.at[index]`: each method returns a changed copy of `x`.
 
@@ -69,6 +69,9 @@ class IndexedUpdater:
 
     array: Any
     index: Any
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         return f"at[{self.index!r}] of {self.array!r}"

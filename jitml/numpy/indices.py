@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.trace.core import Tracer, describe, type_of
 from jitml.typing import ConcreteArray
+from jitml_runtime.record import frozen
 
 MODES = ("raise", "clip", "drop", "fill", "wrap", "promise_in_bounds")
 
@@ -59,7 +59,7 @@ class NewAxis:
     """An axis of size 1 that the array lacks."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Static:
     """`count` positions of an axis from `start` on; an integer index drops the axis."""
 
@@ -69,7 +69,7 @@ class Static:
     dropped: bool = False
 
 
-@dataclass(frozen=True)
+@frozen
 class Dynamic:
     """Positions read from an array of integers; `is_scalar` if they came from a single integer."""
 
@@ -130,7 +130,7 @@ def index_array(item: Sequence[Any]) -> Any:
     return np.asarray(item) if plain else asarray(list(item))
 
 
-@dataclass(frozen=True)
+@frozen
 class _Mask:
     """One axis of a mask: positions of its true elements along it, and the mask's size there."""
 

@@ -8,7 +8,6 @@ duplicates apply in row-major order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -108,14 +107,14 @@ def _placed(
 # ---- scatter --------------------------------------------------------------------------------
 
 
-@dataclass
 class _Layout:
     """How the axes of the values map to those of a scatter."""
 
-    shape: list[int]  # of the values, without new axes
-    window: list[int]  # axes of the values that run inside the array's axes
-    batch: list[int]  # axes of the values along which positions differ
-    arrays_at: int  # where the axes of the index arrays begin
+    def __init__(self, arrays_at: int) -> None:
+        self.shape: list[int] = []  # of the values, without new axes
+        self.window: list[int] = []  # axes of the values that run inside the array's axes
+        self.batch: list[int] = []  # axes of the values along which positions differ
+        self.arrays_at = arrays_at  # where the axes of the index arrays begin
 
 
 def scatter_update(
@@ -177,7 +176,7 @@ def _layout(
     """The layout of the values, and for each slice of the array its axis in them."""
     arrays = [a for a, e in enumerate(real) if isinstance(e, Dynamic)]
     first = arrays[0] if arrays and are_together(entries) else 0
-    layout, place = _Layout([], [], [], first), {}
+    layout, place = _Layout(first), {}
     for axis, entry in enumerate([*real, None]):
         if arrays and axis == first:
             layout.arrays_at = len(layout.shape)

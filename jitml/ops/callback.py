@@ -8,7 +8,6 @@ that called the program, and gets Arrays of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
@@ -26,6 +25,7 @@ from jitml.ops.scan import scan_values
 from jitml.ops.slicing import concatenate, slice_
 from jitml.trace.core import at_level, bind, current_source, type_of, using_source
 from jitml_runtime import Array, from_numpy
+from jitml_runtime.record import frozen, replace
 
 Values = Sequence[Traced]
 Data = np.ndarray[Any, Any]
@@ -88,7 +88,7 @@ def _add_line(error: BaseException, line: str) -> None:
         error.__cause__ = RuntimeError(line)
 
 
-@dataclass(frozen=True)
+@frozen
 class ForeignCall(Op):
     """Call a function of which nothing is known; outputs have these dtypes and shapes."""
 
@@ -134,7 +134,7 @@ class ForeignCall(Op):
         return ys, [0] * len(ys)
 
 
-@dataclass(frozen=True)
+@frozen
 class Callback(ForeignCall):
     """Call a Python function."""
 
@@ -167,7 +167,7 @@ def _stack(rows: Values) -> Traced:
     return concatenate([batch_to_front(1, x, None) for x in rows], 0)
 
 
-@dataclass(frozen=True)
+@frozen
 class DebugCallback(Callback):
     """Tell a Python function values, for its effect alone."""
 
@@ -196,7 +196,7 @@ class DebugCallback(Callback):
         return self._each(size, inputs, axes)
 
 
-@dataclass(frozen=True)
+@frozen
 class IoCallback(Callback):
     """Call a Python function for its outputs and its effect."""
 
@@ -223,7 +223,7 @@ def _ordered_error(name: str) -> TransformError:
     )
 
 
-@dataclass(frozen=True)
+@frozen
 class PureCallback(Callback):
     """Call a Python function whose outputs depend on its inputs alone."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from jitml.ops.callback import DebugCallback, Values
 from jitml.ops.dynamic import dynamic_slice
@@ -13,9 +12,10 @@ from jitml.ops.layout import batch_to_front, reshape
 from jitml.ops.reduction import argmin, reduce_and
 from jitml.trace.core import bind, type_of
 from jitml.trace.numbers import literal
+from jitml_runtime.record import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Check(DebugCallback):
     """Call `function` with a 0-d bool and values; it raises if the first is false.
 

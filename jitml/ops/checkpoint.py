@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from jitml.ir.dependencies import live_eqns, split_eqns
@@ -19,6 +18,7 @@ from jitml.ops.control import spread
 from jitml.ops.custom import Call, HostObject, Transform, Values, record_call, transpose_graph
 from jitml.trace.core import bind
 from jitml.trace.inline import inline
+from jitml_runtime.record import frozen
 
 # Whether the outputs of an op on inputs of some types are kept.
 Saves: TypeAlias = Callable[[Op, Sequence[ArrayType]], bool]
@@ -40,7 +40,7 @@ class Policy(HostObject):
         self.forward = forward
 
 
-@dataclass(frozen=True)
+@frozen
 class Checkpoint(Call):
     """Call `body`; a derivative keeps its inputs and what `policy` says, and computes the rest
     again. With `barrier`, nothing outside of the body is taken for the same as something inside.
@@ -82,7 +82,7 @@ class Checkpoint(Call):
         return transpose_graph(self.body, cotangents, inputs, transform)
 
 
-@dataclass(frozen=True)
+@frozen
 class LinearCheckpoint(Call):
     """The tangents of a checkpointed call: `body` takes `residuals` many values, then tangents.
 
@@ -114,7 +114,7 @@ class LinearCheckpoint(Call):
         return transpose_graph(self.body, cotangents, inputs, transform, again)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Identity(Op):
     """The inputs, for what they mean to a transform or a policy."""
 
@@ -140,14 +140,14 @@ class _Identity(Op):
         return bind(self, *inputs), axes
 
 
-@dataclass(frozen=True)
+@frozen
 class Barrier(_Identity):
     """The inputs, taken for values of which nothing is known."""
 
     name = "barrier"
 
 
-@dataclass(frozen=True)
+@frozen
 class CheckpointName(_Identity):
     """The input, under a name that policies speak of."""
 

@@ -9,7 +9,6 @@ result of `all_reduce` and `all_gather`: it stays without an axis.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,6 +23,7 @@ from jitml.ops.reduction import reduce_max, reduce_min, reduce_sum
 from jitml.ops.slicing import concatenate, slice_
 from jitml.trace.axes import unbound_axis_error
 from jitml.trace.core import bind1, type_of
+from jitml_runtime.record import frozen, replace
 
 Axis: TypeAlias = int | None
 _FOLDS: dict[str, Callable[..., Traced]] = {
@@ -31,7 +31,7 @@ _FOLDS: dict[str, Callable[..., Traced]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@frozen
 class Collective(Op):
     """An op among the `size` elements of the axis `axis_name`."""
 
@@ -53,7 +53,7 @@ class Collective(Op):
         raise self._lacks("batch")
 
 
-@dataclass(frozen=True)
+@frozen
 class LinearCollective(Collective):
     """A collective that is linear in its one input."""
 
@@ -87,7 +87,7 @@ class LinearCollective(Collective):
 # ---- reductions ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen
 class AllReduce(LinearCollective):
     """The sum ("sum") or an extreme ("max", "min") of the values of all elements."""
 
@@ -139,7 +139,7 @@ def _times(x: Traced, size: int) -> Traced:
 # ---- movements -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen
 class AllGather(LinearCollective):
     """The values of all elements, stacked along a new first axis."""
 
@@ -162,7 +162,7 @@ class AllGather(LinearCollective):
         return batch_to_front(self.size, x, axis), None
 
 
-@dataclass(frozen=True)
+@frozen
 class AllToAll(LinearCollective):
     """Slice k of the input along its first axis goes to element k, which stacks what it gets in
     the order of those that sent it.
@@ -187,7 +187,7 @@ class AllToAll(LinearCollective):
         return batch_to_front(self.size, x, axis), 1
 
 
-@dataclass(frozen=True)
+@frozen
 class Permute(LinearCollective):
     """Element k gets the value of element `sources[k]`, or zeros where that is −1.
 
@@ -249,7 +249,7 @@ def _block(x: Traced, first: int, step: int, count: int) -> Traced:
     return reverse(rows, (0,)) if step < 0 else rows
 
 
-@dataclass(frozen=True)
+@frozen
 class AxisIndex(Collective):
     """The number of the element, as an i32."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from jitml.ir.dtypes import INT32
@@ -37,6 +36,7 @@ from jitml.ops.kinds import Elementwise, Movement, Row, Traced
 from jitml.ops.scan import scan_values
 from jitml.trace.core import bind, type_of
 from jitml.trace.inline import inline
+from jitml_runtime.record import frozen
 
 Values = Sequence[Traced]
 _MOST_SELECTED = 16  # elements of all branches that are cheaper to compute than to choose between
@@ -45,7 +45,7 @@ _MOST_WORK, _WORK_PER_RESULT = 64, 8
 _FUNCTION_WORK = 8  # what a sine counts, in additions
 
 
-@dataclass(frozen=True)
+@frozen
 class Cond(Control):
     """The outputs of one of `branches`, which all take the same operands.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,6 +32,7 @@ from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import add, convert, ne
 from jitml.ops.kinds import Traced
 from jitml.trace.core import bind1, type_of
+from jitml_runtime.record import frozen
 
 Axes: TypeAlias = tuple[int, ...]
 # ((contracted axes of x, of y), (batch axes of x, of y)), as JAX has it.
@@ -44,7 +44,7 @@ _PRECISIONS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@frozen
 class DotGeneral(Op):
     """x · y over the contracted axes, for each index of the batch axes.
 

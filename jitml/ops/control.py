@@ -7,7 +7,6 @@ transformed graph looks like, not how it comes about.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,6 +22,7 @@ from jitml.ops.kinds import Traced, full_of
 from jitml.ops.layout import batch_to_front, broadcast_in_dim
 from jitml.trace.core import trace_graph, type_of
 from jitml.trace.inline import replay
+from jitml_runtime.record import frozen, replace
 
 Transform = Any  # called with a graph; that of `batch` also tells of collectives
 _LINEAR_MAP: list[Transform] = []
@@ -34,7 +34,7 @@ def set_linear_map(transform: Transform) -> None:
     _LINEAR_MAP[:] = [transform]
 
 
-@dataclass(frozen=True)
+@frozen
 class Control(Op):
     """An op with nested graphs. Its rules take the transform of graphs that they apply as a last
     argument.

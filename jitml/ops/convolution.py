@@ -9,7 +9,6 @@ rearranged array.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +39,7 @@ from jitml.ops.reduce_window import (
     window_piece,
 )
 from jitml.trace.core import bind1, type_of
+from jitml_runtime.record import frozen
 
 
 class ConvDimensionNumbers(NamedTuple):
@@ -53,7 +53,7 @@ class ConvDimensionNumbers(NamedTuple):
 PARAMETER_CLASSES["ConvDimensionNumbers"] = ConvDimensionNumbers
 
 
-@dataclass(frozen=True)
+@frozen
 class ConvGeneralDilated(Op):
     """out[n, f, o] = Σ_{k, c} x[n, c, o · stride + k · rhs_dilation − low] w[f, c, k], x dilated.
 

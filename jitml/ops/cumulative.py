@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,9 +22,10 @@ from jitml.ops.reduction import check_axes, check_kind, widened
 from jitml.scalar import value as scalar
 from jitml.trace.core import bind1, type_of
 from jitml.trace.numbers import literal
+from jitml_runtime.record import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Cumulative(Op):
     """A fold along `axis` that keeps every partial result; `reverse` runs it from the end."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
@@ -26,6 +25,7 @@ from jitml.trace.axes import naming_axis
 from jitml.trace.core import Trace, at_level, bind, current_source, trace_graph, type_of
 from jitml.trace.inline import inline
 from jitml.trace.rules import Push, apply_rule, closed_over_error, is_moving, lowered_argument
+from jitml_runtime.record import frozen, replace
 
 Transform = Any  # called with a graph; that of `batch` also tells the name of its axis
 Values = Sequence[Traced]
@@ -77,7 +77,7 @@ class Rule(HostObject):
         self.pull = pull
 
 
-@dataclass(frozen=True)
+@frozen
 class Call(Op):
     """A call of `body`, with derivatives of its own."""
 
@@ -107,7 +107,7 @@ class Call(Op):
         return bind(replace(self, body=body), *inputs), output_axes
 
 
-@dataclass(frozen=True)
+@frozen
 class CustomCall(Call):
     """Call `body`, whose derivative `rule` tells.
 
@@ -280,7 +280,7 @@ def record_derivative(trace: Trace, push: Push, captured: Values, inputs: Values
     return trace.append(op, atoms, types, found.outputs, current_source())
 
 
-@dataclass(frozen=True)
+@frozen
 class CustomTangents(Op):
     """The outputs of a function with a rule, known already, with the tangents that the rule gave.
 
@@ -332,7 +332,7 @@ class CustomTangents(Op):
         return bind(op, *outputs, *inputs[count:]), [0] * count
 
 
-@dataclass(frozen=True)
+@frozen
 class CustomPullback(Op):
     """Tangents of outputs whose transpose is `backward`: linear, and known backwards only.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -28,6 +27,7 @@ from jitml.ops.scatter import Scatter, ScatterDimensionNumbers
 from jitml.ops.slicing import check_lengths, concatenate
 from jitml.trace.core import bind, bind1, type_of
 from jitml.trace.numbers import literal
+from jitml_runtime.record import frozen
 
 
 def check_starts(name: str, x: ArrayType, starts: Sequence[ArrayType]) -> None:
@@ -53,7 +53,7 @@ def lowered_starts(read: Any, shape: Sequence[int], sizes: Sequence[int], first:
     ]
 
 
-@dataclass(frozen=True)
+@frozen
 class DynamicSlice(Movement):
     """The block of `sizes` of the first input at the start positions that the other inputs give."""
 
@@ -118,7 +118,7 @@ class DynamicSlice(Movement):
 _ZERO = literal(0, ArrayType(INT32, ()))
 
 
-@dataclass(frozen=True)
+@frozen
 class DynamicUpdateSlice(Movement):
     """The first input with the second as a block in it, where the other inputs say."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -27,6 +26,7 @@ from jitml.scalar import value as scalar
 from jitml.scalar.value import Value
 from jitml.trace.core import bind1
 from jitml.trace.numbers import convert_number
+from jitml_runtime.record import frozen, replace
 
 
 class GatherDimensionNumbers(NamedTuple):
@@ -52,7 +52,8 @@ GATHER_MODES = ("raise", "clip", "fill", "promise_in_bounds")
 # ---- what gather and scatter share ---------------------------------------------------------------
 
 
-class Slices(NamedTuple):
+@frozen
+class Slices:
     """Where slices start: axes that start positions move, axes that run along with the indices'."""
 
     moving: tuple[int, ...]
@@ -190,7 +191,7 @@ def up(axes: Sequence[int]) -> tuple[int, ...]:
 # ---- gather --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen
 class Gather(Movement):
     """Slices of `slice_sizes` of the first input, at the start positions along the last axis of the
     second.

@@ -11,7 +11,6 @@ What the code generator needs of an op is its kind's `lower`:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,13 +22,14 @@ from jitml.ir.types import ArrayType
 from jitml.scalar.value import Value, select
 from jitml.trace.core import bind, bind1, type_of
 from jitml.trace.numbers import literal
+from jitml_runtime.record import frozen
 
 # What a rule computes with: tracers, arrays, literals and, beside them, Python numbers.
 Traced: TypeAlias = Any
 Partial: TypeAlias = Callable[..., Traced] | None
 
 
-@dataclass(frozen=True)
+@frozen
 class Elementwise(Op):
     """An op whose output element depends on the same element of each input.
 
@@ -266,7 +266,7 @@ def full_of(type_: ArrayType, number: bool | int | float) -> Traced:
     return broadcast_in_dim(scalar, type_.shape, ())
 
 
-@dataclass(frozen=True)
+@frozen
 class Movement(Op):
     """An op that moves elements and computes none: its output is an index map over its inputs."""
 
@@ -279,7 +279,7 @@ class Movement(Op):
         raise self._lacks("lower")
 
 
-@dataclass(frozen=True)
+@frozen
 class Reduction(Op):
     """A fold over `axes` with an associative `combine`, in the fixed order that the code generator
     gives it.

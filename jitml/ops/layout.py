@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import Convert
 from jitml.ops.kinds import Movement, Traced
 from jitml.trace.core import bind1, current_source, type_of
+from jitml_runtime.record import frozen
 
 
 def check_axes(name: str, axes: Sequence[int], ndim: int) -> None:
@@ -47,7 +47,7 @@ def integers(numbers: Sequence[Any]) -> tuple[int, ...]:
     return tuple(map(operator.index, numbers))
 
 
-@dataclass(frozen=True)
+@frozen
 class LinearMovement(Movement):
     """A movement op with one input, in which it is linear."""
 
@@ -83,7 +83,7 @@ class LinearMovement(Movement):
 # ---- broadcast -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen
 class BroadcastInDim(LinearMovement):
     """Axis i of the input becomes axis `dims[i]` of `shape`, repeated where it has length 1."""
 
@@ -154,7 +154,7 @@ def shift(axes: Sequence[int], axis: int) -> tuple[int, ...]:
 # ---- reshape -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen
 class Reshape(LinearMovement):
     """The same elements in row-major order, in another shape."""
 
@@ -260,7 +260,7 @@ def expand_dims(x: Traced, axes: Sequence[int]) -> Traced:
 # ---- transpose, reverse --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen
 class Transpose(LinearMovement):
     """Axis i of the output is axis `permutation[i]` of the input."""
 
@@ -319,7 +319,7 @@ def batch_to_front(size: int, x: Traced, axis: int | None) -> Traced:
     return broadcast_in_dim(x, (size, *shape), range(1, len(shape) + 1))
 
 
-@dataclass(frozen=True)
+@frozen
 class Reverse(LinearMovement):
     """Turn the order of the elements around along `axes`."""
 
@@ -353,7 +353,7 @@ def reverse(x: Traced, axes: Sequence[int]) -> Traced:
 # ---- iota ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen
 class Iota(Movement):
     """0, 1, 2, … along `axis`, of `dtype`; an integer dtype that is too narrow wraps around."""
 

@@ -7,7 +7,6 @@ address as an argument of a kernel that calls it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from jitml.ops.callback import ForeignCall, Values
 from jitml.ops.custom import HostObject
 from jitml.ops.layout import batch_to_front
 from jitml.trace.core import bind, type_of
+from jitml_runtime.record import frozen, replace
 
 # (types of inputs, types of outputs) -> the function for these.
 Specialize = Callable[[Sequence[ArrayType], Sequence[ArrayType]], "NativeFunction"]
@@ -47,7 +47,7 @@ class NativeFunction(HostObject):
         self.source = source
 
 
-@dataclass(frozen=True)
+@frozen
 class NativeCall(ForeignCall):
     """Call a function in machine code."""
 

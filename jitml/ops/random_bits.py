@@ -8,7 +8,6 @@ Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from jitml.ir.errors import DTypeError
 from jitml.ir.types import ArrayType
 from jitml.ops.kinds import Elementwise, Traced
 from jitml.trace.core import bind
+from jitml_runtime.record import frozen
 
 _UINT32: DType = np.dtype(np.uint32)
 _PARITY = 0x1BD11BDA
@@ -25,7 +25,7 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _BLOCKS = 5
 
 
-@dataclass(frozen=True)
+@frozen
 class Threefry2x32(Elementwise):
     """Two words of random bits from two words of key and two of counter."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -34,6 +33,7 @@ from jitml.ops.reduction import (
 )
 from jitml.trace.core import bind1, type_of
 from jitml.trace.numbers import literal
+from jitml_runtime.record import frozen
 
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 
@@ -114,7 +114,7 @@ def check_window(name: str, rank: int, **numbers: Sequence[Any]) -> None:
             raise ArgumentError(f"{name}: {what} must be positive, got {tuple(entries)}")
 
 
-@dataclass(frozen=True)
+@frozen
 class ReduceWindow(Op):
     """The fold `kind` over each window of the padded, dilated array."""
 

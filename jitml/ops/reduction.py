@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,6 +32,7 @@ from jitml.ops.elementwise import convert, div, eq, mul, select
 from jitml.ops.kinds import Reduction, Traced, zeros_like
 from jitml.scalar import value as scalar
 from jitml.trace.core import bind1, type_of
+from jitml_runtime.record import frozen
 
 _KIND_NAMES = {"b": "bool", "i": "signed", "u": "unsigned", "f": "float", "c": "complex"}
 _STATE_TYPES = {"bool": "i1", "f16": "f32", "bf16": "f32"}
@@ -96,7 +96,7 @@ def adjacent_groups(axes: Sequence[int]) -> list[tuple[int, ...]]:
     return [tuple(group) for group in groups]
 
 
-@dataclass(frozen=True)
+@frozen
 class Fold(Reduction):
     """A reduction whose result has the dtype of its input."""
 
@@ -323,7 +323,7 @@ class ReduceXor(Fold):
         return (a[0] ^ b[0],)
 
 
-@dataclass(frozen=True)
+@frozen
 class _ArgReduction(Reduction):
     """The position of an extreme along one axis, as an integer of `dtype`."""
 

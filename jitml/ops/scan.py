@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,12 +39,13 @@ from jitml.ops.kinds import Traced
 from jitml.ops.layout import move_axis
 from jitml.trace.core import bind, type_of
 from jitml.trace.inline import inline
+from jitml_runtime.record import frozen, replace
 
 Values = Sequence[Traced]
 Step = Callable[[list[Traced], list[Traced], list[Traced]], tuple[Values, Values]]
 
 
-@dataclass(frozen=True)
+@frozen
 class Scan(Control):
     """Run `body` `length` times.
 

@@ -8,7 +8,6 @@ whose slice does not lie in the array.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +35,7 @@ from jitml.ops.layout import batch_to_front, check_axes, integers, iota, move_ax
 from jitml.scalar import value as scalar
 from jitml.scalar.value import Value
 from jitml.trace.core import bind1, type_of
+from jitml_runtime.record import frozen
 
 
 class ScatterDimensionNumbers(NamedTuple):
@@ -62,7 +62,7 @@ _UFUNCS: dict[str, Any] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@frozen
 class Scatter(Op):
     """The first input with the updates (third input) put in or combined, at the start positions
     (second input).

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import operator
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -31,6 +30,7 @@ from jitml.ops.layout import (
     shift,
 )
 from jitml.trace.core import bind1, type_of
+from jitml_runtime.record import frozen
 
 
 def check_lengths(name: str, type_: ArrayType, **lists: Sequence[Any]) -> None:
@@ -46,7 +46,7 @@ def check_lengths(name: str, type_: ArrayType, **lists: Sequence[Any]) -> None:
 # ---- slice ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen
 class Slice(LinearMovement):
     """The elements at start, start + stride, … below limit, per axis."""
 
@@ -120,7 +120,7 @@ def slice_(
 # ---- pad -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen
 class Pad(Movement):
     """Per axis (low, high, interior): `interior` fill values between neighbours, then `low` before
     and `high` after.
@@ -250,7 +250,7 @@ def pad(x: Traced, value: Traced, config: Sequence[Sequence[int]]) -> Traced:
 # ---- concatenate ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen
 class Concatenate(Movement):
     """The inputs one after the other along `axis`."""
 
@@ -350,7 +350,7 @@ def concatenate(xs: Sequence[Traced], axis: int) -> Traced:
 # ---- window --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@frozen
 class Window(LinearMovement):
     """All windows of an array: out[…o…, k…] = x[…, o · stride + k · dilation, …].
 

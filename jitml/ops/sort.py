@@ -8,7 +8,6 @@ come last; complex numbers go by real, then imaginary part. Equal elements keep 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,10 @@ from jitml.ops.reduction import check_axes, widened
 from jitml.scalar import value as scalar
 from jitml.scalar.value import Value
 from jitml.trace.core import bind, type_of
+from jitml_runtime.record import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Sort(Op):
     """The operands in the order of the first `num_keys` along `dimension`.
 

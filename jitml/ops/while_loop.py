@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from jitml.ir.dtypes import BOOL
@@ -37,12 +36,13 @@ from jitml.ops.reduction import reduce_or
 from jitml.ops.scan import scan_values
 from jitml.trace.core import bind, type_of
 from jitml.trace.inline import inline
+from jitml_runtime.record import frozen
 
 Values = Sequence[Traced]
 Step = Callable[[list[Traced], list[Traced]], Values]
 
 
-@dataclass(frozen=True)
+@frozen
 class While(Control):
     """Run `body` while `condition` holds.
 
@@ -290,7 +290,7 @@ class While(Control):
         return op, inputs, {k: first + k for k in still}
 
 
-@dataclass(frozen=True)
+@frozen
 class Lanes(While):
     """A loop over the elements of a map that take a branch, some at a time."""
 

@@ -9,7 +9,6 @@ few times that of the loop.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from jitml.ir.dtypes import INT32, INT64
@@ -40,6 +39,7 @@ from jitml.ops.while_loop import while_values
 from jitml.trace.core import bind, bind1, type_of
 from jitml.trace.inline import inline
 from jitml.trace.numbers import literal
+from jitml_runtime.record import frozen, replace
 
 Values = Sequence[Traced]
 _COUNT = ArrayType(INT64, ())
@@ -48,7 +48,7 @@ _MOST_KEPT, _LEAST_KEPT = 256, 16
 _LEVELS = 2
 
 
-@dataclass(frozen=True)
+@frozen
 class WhileTangents(Control):
     """The tangents of a loop's last carries.
 

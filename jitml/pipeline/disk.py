@@ -17,9 +17,9 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from jitml_runtime.packing import FormatError, seal, unseal
+from jitml_runtime.record import frozen
 
 DEFAULT_LIMIT_BYTES = 512 << 20
 PROGRAM, KERNEL, TARGET, SOURCES = 1, 2, 3, 4
@@ -34,7 +34,8 @@ _NOFOLLOW: int = getattr(os, "O_NOFOLLOW", 0)
 _LARGEST_BYTES = 1 << 30
 
 
-class Entry(NamedTuple):
+@frozen
+class Entry:
     """A file of the folder."""
 
     path: str

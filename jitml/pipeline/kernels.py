@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitml.codegen.target import Target, host
 from jitml.pipeline.cache import Cache
@@ -20,6 +20,7 @@ from jitml.pipeline.environment import compiler_key
 from jitml.pipeline.statistics import STATISTICS
 from jitml_runtime import Code, LoadError, load_object
 from jitml_runtime.packing import FormatError, Packer, Unpacker, key_of
+from jitml_runtime.record import frozen
 
 if TYPE_CHECKING:
     from jitml.pipeline.workers import Worker
@@ -34,7 +35,8 @@ class MissingKernel(Exception):
     """A kernel that is known by its key alone is not there any more."""
 
 
-class Wanted(NamedTuple):
+@frozen
+class Wanted:
     """A kernel: its key, the level that it wants, its text where it is known."""
 
     key: bytes
@@ -42,7 +44,8 @@ class Wanted(NamedTuple):
     text: str | None
 
 
-class Loaded(NamedTuple):
+@frozen
+class Loaded:
     """A kernel's code; `text` is there if the code was compiled fast and `upgrade` would make it
     better.
     """
@@ -114,7 +117,7 @@ def upgrade(kernel: Wanted) -> Code | None:
 
 def _best_job(kernel: Wanted) -> Job:
     if kernel.level != TIERED:
-        return Job(*kernel)
+        return Job(kernel.key, kernel.level, kernel.text)
     for level in (FULL, TIERED, FAST):
         job = Job(kernel.key, level, kernel.text)
         if _is_at_hand(job):

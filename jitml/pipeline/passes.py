@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from jitml.codegen.expand import expand
 from jitml.ir.graph import Eqn, Graph, Literal, Var
 from jitml.ir.nested import map_nested, nested_graphs
@@ -18,6 +16,7 @@ from jitml.transforms.prune import prune
 from jitml.transforms.runner import Pass, run_passes
 from jitml.transforms.simplify import simplify
 from jitml.transforms.windows import windows
+from jitml_runtime.record import replace
 
 
 def store_literals(graph: Graph) -> Graph:

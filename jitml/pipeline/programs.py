@@ -8,7 +8,7 @@ failed check means is not stored: the graph is lowered again for that.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from jitml.ir.graph import Graph
 from jitml.pipeline.disk import PROGRAM, disk
@@ -19,12 +19,14 @@ from jitml.pipeline.statistics import STATISTICS
 from jitml_runtime import Code, Plan, check_plan
 from jitml_runtime.packing import FormatError, Packer, Unpacker, key_of
 from jitml_runtime.plan_format import is_storable, read_plan, write_plan
+from jitml_runtime.record import frozen
 
 if TYPE_CHECKING:
     from jitml.codegen.plan import Program
 
 
-class Ready(NamedTuple):
+@frozen
+class Ready:
     """A plan, and its kernels: what was wanted, the function's name, the code."""
 
     plan: Plan

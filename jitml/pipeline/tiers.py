@@ -10,19 +10,20 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from typing import NamedTuple
 from weakref import ref
 
 from jitml.pipeline.kernels import TIERED, Wanted, upgrade
 from jitml.pipeline.programs import Ready
 from jitml.pipeline.statistics import STATISTICS
 from jitml_runtime import Executable
+from jitml_runtime.record import frozen
 
 BUSY_NS = 100_000_000  # about what compiling again costs
 _FIRST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.05, 0.5, 1.3
 
 
-class _Fast(NamedTuple):
+@frozen
+class _Fast:
     """A kernel that was compiled fast: what to compile, the function, where it lies now."""
 
     wanted: Wanted
@@ -30,7 +31,8 @@ class _Fast(NamedTuple):
     address: int
 
 
-class _Watched(NamedTuple):
+@frozen
+class _Watched:
     """An executable with such kernels."""
 
     executable: ref[Executable]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import CodeType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from jitml.ir.errors import (
     LongIterationError,
@@ -17,12 +17,14 @@ from jitml.ir.errors import (
     TracerIntegerConversionError,
 )
 from jitml.trace.forms import calling
+from jitml_runtime.record import frozen
 
 Result = TypeVar("Result")
 _NEEDS = (LongIterationError, TracerBoolConversionError, TracerIntegerConversionError)
 
 
-class Attempt(NamedTuple):
+@frozen
+class Attempt:
     """What tracing gave; `rewritten` tells statement by statement what has become of control
     flow.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitml.ir.errors import TransformError
 from jitml.ir.graph import Eqn, Graph
@@ -15,9 +15,11 @@ from jitml.ops.collectives import Collective
 from jitml.ops.movement import broadcast_in_dim, move_axis
 from jitml.trace.core import trace_graph, type_of, using_source
 from jitml.transforms.inline import name_value, replay
+from jitml_runtime.record import frozen
 
 
-class Batched(NamedTuple):
+@frozen
+class Batched:
     """`graph`, and for each of its outputs the axis along which results are stacked (None: one
     for all).
     """
@@ -128,7 +130,8 @@ def apply_rule(
         return op.batch(size, inputs, axes)
 
 
-class BatchedTo(NamedTuple):
+@frozen
+class BatchedTo:
     """A batched graph whose outputs are stacked where they were wanted.
 
     `unstackable` numbers the outputs that were to be shared by all elements, but differ.

@@ -8,7 +8,6 @@ failed first (0: none), then slots for the values that belong to it; and the sit
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from jitml.ir.dtypes import INT32, INT64, is_inexact
@@ -31,6 +30,7 @@ from jitml.ops.while_loop import While, while_values
 from jitml.trace.core import bind, trace_graph, type_of, using_source
 from jitml.trace.inline import replay
 from jitml.trace.numbers import literal
+from jitml_runtime.record import replace
 
 Values = Sequence[Any]
 CODE = ArrayType(INT32, ())

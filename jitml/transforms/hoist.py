@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from jitml.ir.dependencies import live_eqns, split_eqns
@@ -17,6 +16,7 @@ from jitml.ops.kinds import Movement, Reduction
 from jitml.ops.scan import Scan
 from jitml.ops.while_loop import While
 from jitml.transforms.dce import dce
+from jitml_runtime.record import replace
 
 _LEAST_WORK = 1 << 12  # operations that a loop is spared: fewer do not pay for a kernel more
 _STEPS = 64  # what a loop of unknown length is taken to make

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from jitml.ir.dependencies import live_eqns
 from jitml.ir.errors import InternalError
@@ -17,9 +16,11 @@ from jitml.trace.core import Trace, Tracer
 from jitml.transforms.dce import dce
 from jitml.transforms.jvp import push_forward, tangent_name
 from jitml.transforms.partial_eval import partial_eval
+from jitml_runtime.record import frozen, replace
 
 
-class Linearized(NamedTuple):
+@frozen
+class Linearized:
     """`graph` takes residuals, then tangents, and returns the tangents of the outputs that have
     one.
 
@@ -76,7 +77,8 @@ def _close(
     return Linearized(linear, residuals, has_tangent)
 
 
-class LinearMap(NamedTuple):
+@frozen
+class LinearMap:
     """A linearized function, split: `known` takes primal values (numbered `residuals`), `graph` the
     rest.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from jitml.ir.graph import Atom, Eqn, Graph
@@ -11,6 +10,7 @@ from jitml.ops.control import Control
 from jitml.ops.dynamic import DynamicUpdateSlice
 from jitml.ops.scatter import Scatter
 from jitml.transforms.inline import rewritten
+from jitml_runtime.record import replace
 
 
 def loop_updates(graph: Graph) -> Graph:

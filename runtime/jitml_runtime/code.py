@@ -16,9 +16,10 @@ import sys
 import time
 from functools import cache
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 from .errors import LoadError
+from .record import frozen
 
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
@@ -36,7 +37,8 @@ IS_INSPECTED = any(
 IMPORTED_AT = time.time()  # source changed later is not what this process runs
 
 
-class _Section(NamedTuple):
+@frozen
+class _Section:
     name: int
     type: int
     flags: int
@@ -136,7 +138,7 @@ class _Loader:
         if entry_size != _SECTION.size or table + count * entry_size > len(data):
             raise LoadError("damaged object file: the section table is cut off")
         entries = _SECTION.iter_unpack(data[table : table + count * entry_size])
-        sections = list(map(_Section._make, entries))
+        sections = [_Section(*entry) for entry in entries]
         for section in sections:
             if section.type != _NO_BITS and section.offset + section.size > len(data):
                 raise LoadError("damaged object file: a section is cut off")

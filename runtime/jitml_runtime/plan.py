@@ -10,16 +10,17 @@ Kernels have the C signature
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
 import numpy as np
 
+from .record import frozen
+
 ALIGNMENT_BYTES = 64
 
 
-@dataclass(frozen=True)
+@frozen
 class ArraySpec:
     """Element type and shape of an argument or a result."""
 
@@ -33,7 +34,7 @@ class ArraySpec:
         return prod(self.shape) * self.dtype.itemsize
 
 
-@dataclass(frozen=True)
+@frozen
 class Buffer:
     """Where some of a plan's memory lies.
 
@@ -48,7 +49,7 @@ class Buffer:
     size_bytes: int
 
 
-@dataclass(frozen=True)
+@frozen
 class Instruction:
     """Run a kernel over ``extent`` units in chunks of ``grain``; more than one run in parallel.
 
@@ -67,7 +68,7 @@ class Instruction:
     work_ns: int = 0
 
 
-@dataclass(frozen=True)
+@frozen
 class Copy:
     """Copy one buffer to another of the same size; nothing happens if they are the same memory."""
 
@@ -76,7 +77,7 @@ class Copy:
     label: str
 
 
-@dataclass(frozen=True)
+@frozen
 class HostCall:
     """Call a Python function: ``function(inputs, outputs)``, both tuples of NumPy arrays.
 
@@ -93,7 +94,7 @@ class HostCall:
     label: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Branch:
     """Run one of several blocks: the one that the 32-bit integer in buffer ``index`` numbers,
     clamped to those that there are.
@@ -106,7 +107,7 @@ class Branch:
     label: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Loop:
     """Run a block ``length`` times, or (-1) while the byte in buffer ``predicate`` is not 0.
 
@@ -136,7 +137,7 @@ def block_ends(step: Step) -> tuple[int, ...]:
     return (step.condition_end, step.end) if isinstance(step, Loop) else ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Plan:
     """A compiled program: its signature, its memory and its instructions in order.
 

@@ -15,7 +15,6 @@ import pickle
 import sys
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import programs
 
 import jitml_runtime as runtime
 from jitml_runtime import Buffer, Copy, HostCall, KernelFault, Plan, _core
+from jitml_runtime.record import replace
 
 core: Any = _core
 code = runtime.load_object(Path(sys.argv[1]).read_bytes())

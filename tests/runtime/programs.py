@@ -6,13 +6,13 @@ Used by the tests themselves and by the scripts that they start in processes of 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
 from jitml_runtime import ArraySpec, Buffer, Code, Instruction, Plan
+from jitml_runtime.record import replace
 
 _SIGNATURE = "(ptr %buffers, ptr %sizes, i64 %begin, i64 %end, ptr %fault)"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from jitml_runtime import ArraySpec, Branch, Buffer, Copy, Loop, Plan, check_plan
 from jitml_runtime.packing import Packer, Unpacker
 from jitml_runtime.plan_format import read_plan, write_plan
+from jitml_runtime.record import replace
 
 Bind = Callable[..., Any]
 ROWS = ArraySpec(np.dtype(np.float32), (3, 2))

@@ -7,7 +7,6 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 from jitml_runtime import Buffer, KernelFault, Plan
+from jitml_runtime.record import replace
 
 Bind = Callable[..., Any]
 F32 = np.float32

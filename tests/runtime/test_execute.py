@@ -6,7 +6,6 @@ import gc
 import sys
 import weakref
 from collections.abc import Callable
-from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 
 from jitml_runtime import Buffer, Copy, HostCall, KernelFault, Plan
+from jitml_runtime.record import replace
 
 Bind = Callable[..., Any]
 

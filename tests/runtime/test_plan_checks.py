@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from jitml_runtime import ArraySpec, Buffer, Copy, HostCall, check_plan
+from jitml_runtime.record import replace
 
 KIND = ArraySpec(np.dtype(np.float32), (8,))
 HOST = HostCall(0, (0,), (1,), (KIND,), (KIND,), "host")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from jitml.ops.kinds import Elementwise, Row, Traced, choose, make_complex, zero
 from jitml.scalar import value as scalar
 from jitml.scalar.value import Value
 from jitml.trace.core import bind1
+from jitml_runtime.record import frozen
 
 _NUMBERS, _INEXACT = "iufc", "fc"
 
@@ -124,7 +124,7 @@ minimum: Row = Row(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@frozen
 class IntegerPow(Elementwise):
     """x to the integer power `exponent`, by repeated squaring."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,10 @@ from jitml.ops.kinds import Elementwise, Traced, make_complex
 from jitml.scalar import value as scalar
 from jitml.scalar.value import Value
 from jitml.trace.core import bind1, type_of
+from jitml_runtime.record import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Convert(Elementwise):
     """Convert to `dtype`. Floats to integers truncate and saturate; complex to real drops the
     imaginary part."""
@@ -103,7 +103,7 @@ def convert(x: Traced, dtype: DType, weak: bool = False) -> Traced:
     return bind1(Convert(dtype, weak), x)
 
 
-@dataclass(frozen=True)
+@frozen
 class Bitcast(Elementwise):
     """Reinterpret the bits as another dtype of the same width."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,12 @@ from jitml.ir.op import Undefined
 from jitml.ir.types import ArrayType
 from jitml.ops.kinds import Elementwise, Row, Traced, choose, fit, zeros_like
 from jitml.trace.core import bind1, type_of
+from jitml_runtime.record import frozen
 
 stop_gradient: Row = Row("stop_gradient", np.asarray, "biufc", (None,), (), lambda x: x)
 
 
-@dataclass(frozen=True)
+@frozen
 class Select(Elementwise):
     """`x` where `condition` is true, else `y`. The untaken side's cotangent is a strong zero."""
 
