@@ -248,5 +248,6 @@ def test_every_op_has_a_row() -> None:
     loops = {"cond", "lanes", "scan", "while", "while_tangents"}
     # Those that vmap takes away: lax/test_collectives.py.
     collectives = {"all_gather", "all_reduce", "all_to_all", "axis_index", "ppermute"}
-    others = {"debug_callback", "io_callback", "native_call", "pure_callback"}  # test_effects.py
-    assert ops - present - loops - calls - collectives - others == set()
+    # Functions of the user's: test_effects.py, test_ffi.py, test_checkify.py.
+    foreign = {"check", "debug_callback", "io_callback", "native_call", "pure_callback"}
+    assert ops - present - loops - calls - collectives - foreign == set()
