@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jitml.ir.errors import TransformError
 from jitml.ir.graph import Eqn, Graph
@@ -15,11 +15,9 @@ from jitml.ops.collectives import Collective
 from jitml.ops.movement import broadcast_in_dim, move_axis
 from jitml.trace.core import trace_graph, type_of, using_source
 from jitml.transforms.inline import name_value, replay
-from jitml_runtime.record import frozen
 
 
-@frozen
-class Batched:
+class Batched(NamedTuple):
     """`graph`, and for each of its outputs the axis along which results are stacked (None: one
     for all).
     """
@@ -130,8 +128,7 @@ def apply_rule(
         return op.batch(size, inputs, axes)
 
 
-@frozen
-class BatchedTo:
+class BatchedTo(NamedTuple):
     """A batched graph whose outputs are stacked where they were wanted.
 
     `unstackable` numbers the outputs that were to be shared by all elements, but differ.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from jitml.trace.numbers import literal
 from jitml.transforms.batch import batch_values, stack_at
 from jitml.transforms.linearize import LinearMap, linear_map, linearize
 from jitml.transforms.transpose import Transposed, pull_back, transpose
-from jitml_runtime.record import frozen
 
 __all__ = [
     "LinearMap",
@@ -32,8 +31,7 @@ __all__ = [
 ]
 
 
-@frozen
-class Gradient:
+class Gradient(NamedTuple):
     """`graph` takes the values of the variables numbered `residuals`, and returns cotangents of
     inputs.
     """

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from jitml.ir.errors import TransformError
 from jitml.ir.graph import Eqn, Graph
 from jitml.trace.core import trace_graph, using_source
 from jitml.transforms.inline import name_value, replay
-from jitml_runtime.record import frozen
 
 # From a graph and which of its inputs move to the part of its derivative that works on tangents.
 LinearPart: TypeAlias = "Callable[[Graph, tuple[bool, ...]], Any]"
 
 
-@frozen
-class Jvp:
+class Jvp(NamedTuple):
     """`graph` takes the primals, then the tangents; it returns the outputs, then their tangents.
 
     `has_tangent` says which outputs have one; the tangents of the others are zero.

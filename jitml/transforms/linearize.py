@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jitml.ir.dependencies import live_eqns
 from jitml.ir.errors import InternalError
@@ -16,11 +16,10 @@ from jitml.trace.core import Trace, Tracer
 from jitml.transforms.dce import dce
 from jitml.transforms.jvp import push_forward, tangent_name
 from jitml.transforms.partial_eval import partial_eval
-from jitml_runtime.record import frozen, replace
+from jitml_runtime.record import replace
 
 
-@frozen
-class Linearized:
+class Linearized(NamedTuple):
     """`graph` takes residuals, then tangents, and returns the tangents of the outputs that have
     one.
 
@@ -77,8 +76,7 @@ def _close(
     return Linearized(linear, residuals, has_tangent)
 
 
-@frozen
-class LinearMap:
+class LinearMap(NamedTuple):
     """A linearized function, split: `known` takes primal values (numbered `residuals`), `graph` the
     rest.
 

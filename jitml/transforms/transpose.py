@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cmath
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from jitml.ir.errors import DifferentiationError
 from jitml.ir.graph import Eqn, Graph, Literal, Var
@@ -14,14 +14,12 @@ from jitml.ops.kinds import fit
 from jitml.trace.core import trace_graph, using_source
 from jitml.transforms.inline import name_value, replay
 from jitml.transforms.strong_zeros import strong_zeros
-from jitml_runtime.record import frozen
 
 # Ops that are linear in each of two inputs, but not in both at once.
 _BILINEAR = frozenset({"mul", "zero_times", "dot_general", "conv_general_dilated"})
 
 
-@frozen
-class Transposed:
+class Transposed(NamedTuple):
     """`graph` takes the inputs that are not linear, then cotangents; it returns cotangents.
 
     `has_cotangent` says for which linear inputs it returns one; those of the others are zero.
