@@ -34,11 +34,11 @@ def operation(
     one that `keeps_integer` depends on which integer its last argument is. It must not check what
     the arrays hold.
     """
-    made: Any = Operation(function, _run_unknown, takes_numbers, keeps_integer)
+    made: Any = Operation(function, run_unknown, takes_numbers, keeps_integer)
     return made  # type: ignore[no-any-return]
 
 
-def _run_unknown(operation: Operation, *operands: Any) -> Any:
+def run_unknown(operation: Operation, *operands: Any) -> Any:
     """The result of an operation; the runtime is told of the program."""
     types = [array_type(x) if type(x) is Array else x for x in operands]
     compiled = _PROGRAMS((operation, DEFAULT_DTYPES.is_wide, *types))

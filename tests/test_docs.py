@@ -72,6 +72,7 @@ MODULES = [
     "jitml.numpy.summation",
     "jitml.numpy.text",
     "jitml.numpy.types",
+    "jitml.numpy.ufuncs",
     "jitml.numpy.windows",
     "jitml.random",
     "jitml.random.choices",

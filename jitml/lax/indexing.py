@@ -11,8 +11,8 @@ from typing import Any
 
 from jitml.ir.errors import ArgumentError
 from jitml.lax.operands import strict
+from jitml.numpy.index_entries import Dynamic, checked_mode, positions_of, stacked_positions
 from jitml.numpy.indexing import take_slices
-from jitml.numpy.indices import Dynamic, checked_mode, positions_of, stacked_positions
 from jitml.numpy.operands import as_shape, fail, operand, settle
 from jitml.ops import indexing as ix
 from jitml.ops import scatter as sc

@@ -266,7 +266,7 @@ def index_in_dim(operand_: ArrayLike, index: int, axis: int = 0, keepdims: bool 
     >>> print(index_in_dim(iota("int32", 3), -1, keepdims=False))
     2
     """
-    from jitml.numpy.indices import static_position
+    from jitml.numpy.index_entries import static_position
 
     x = operand(operand_, "index_in_dim")
     where = as_axis(axis, type_of(x).ndim, "index_in_dim")

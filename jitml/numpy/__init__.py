@@ -41,6 +41,7 @@ from jitml.numpy import (
     statistics,
     summation,
     types,
+    ufuncs,
 )
 from jitml.numpy.arithmetic import *
 from jitml.numpy.choice import *
@@ -72,6 +73,7 @@ from jitml.numpy.statistics import *
 from jitml.numpy.summation import *
 from jitml.numpy.types import *
 from jitml.numpy.types import bool_
+from jitml.numpy.ufuncs import *
 from jitml.typing import Array as ndarray
 
 if _TYPE_CHECKING:
@@ -102,8 +104,8 @@ _LATER = {
     "functional": "apply_along_axis apply_over_axes vectorize",
     "histograms": "bincount histogram histogram2d histogram_bin_edges histogramdd",
     "index_tables": (
-        "diag_indices diag_indices_from mask_indices tril_indices tril_indices_from triu_indices "
-        "triu_indices_from"
+        "diag_indices diag_indices_from indices mask_indices tril_indices tril_indices_from "
+        "triu_indices triu_indices_from"
     ),
     "index_tricks": "c_ index_exp ix_ mgrid ogrid r_ s_",
     "polynomials": "poly polyadd polyder polydiv polyint polymul polysub polyval vander",
@@ -111,6 +113,11 @@ _LATER = {
     "sets": (
         "intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts "
         "unique_inverse unique_values"
+    ),
+    "small_types": (
+        "float4_e2m1fn float6_e2m3fn float6_e3m2fn float8_e3m4 float8_e4m3 float8_e4m3b11fnuz "
+        "float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu int1 int2 int4 "
+        "uint1 uint2 uint4"
     ),
     "text": "array_repr array_str",
     "windows": "bartlett blackman hamming hanning kaiser",
@@ -171,4 +178,5 @@ __all__ += sorting.__all__
 __all__ += statistics.__all__
 __all__ += summation.__all__
 __all__ += types.__all__
-__all__ += list(_MODULE_OF)
+__all__ += ufuncs.__all__
+__all__ += [name for name, module in _MODULE_OF.items() if module != "small_types"]

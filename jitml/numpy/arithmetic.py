@@ -6,7 +6,6 @@ remainder round towards minus infinity as Python's do; by 0 they give 0, as NumP
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +24,7 @@ from jitml.numpy.operands import (
     promoted,
     settle,
 )
+from jitml.numpy.ufuncs import elementwise
 from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
 from jitml.trace.core import type_of
@@ -48,7 +48,7 @@ def _without_bool(name: str, x: Any, y: Any) -> list[Any]:
     return [cast(x, dtypes.INT32) for x in xs] if kind(xs[0]) == "b" else xs
 
 
-@operation
+@elementwise(identity=0)
 def add(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The sum; of booleans the logical or.
 
@@ -59,7 +59,7 @@ def add(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle((ew.or_ if kind(x) == "b" else ew.add)(x, y))
 
 
-@operation
+@elementwise()
 def subtract(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The difference.
 
@@ -73,7 +73,7 @@ def subtract(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle(ew.sub(x, y))
 
 
-@operation
+@elementwise(identity=1)
 def multiply(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The product; of booleans the logical and.
 
@@ -84,7 +84,7 @@ def multiply(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle((ew.and_ if kind(x) == "b" else ew.mul)(x, y))
 
 
-@operation
+@elementwise()
 def divide(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The true quotient; of integers a float.
 
@@ -144,7 +144,7 @@ def _real_pair(name: str, x: Any, y: Any) -> list[Any]:
     return xs
 
 
-@operation
+@elementwise()
 def floor_divide(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The quotient rounded towards minus infinity.
 
@@ -154,7 +154,7 @@ def floor_divide(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle(_floor_divide(*_real_pair("floor_divide", x, y)))
 
 
-@operation
+@elementwise()
 def remainder(x: ArrayLike, y: ArrayLike, /) -> Array:
     """What floor_divide leaves; it has the sign of the divisor.
 
@@ -167,7 +167,7 @@ def remainder(x: ArrayLike, y: ArrayLike, /) -> Array:
 mod = remainder
 
 
-@operation
+@elementwise()
 def fmod(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The remainder with the sign of the dividend, as in C.
 
@@ -196,7 +196,7 @@ def divmod(x: ArrayLike, y: ArrayLike, /) -> tuple[Array, Array]:
 # ---- powers ---------------------------------------------------------------------------------
 
 
-@functools.partial(operation, keeps_integer=True)
+@elementwise(keeps_integer=True)
 def power(x: ArrayLike, y: ArrayLike, /) -> Array:
     """x to the power y. Integers to integer powers stay integers and wrap.
 
@@ -241,7 +241,7 @@ def _integer_power(x: Any, y: Any) -> Any:
     return ew.select(ew.lt(y, 0), inverse, result)
 
 
-@operation
+@elementwise()
 def float_power(x: ArrayLike, y: ArrayLike, /) -> Array:
     """x to the power y in floats.
 
@@ -272,7 +272,7 @@ _maximum = _extreme("maximum", ew.maximum, ew.ge)
 _minimum = _extreme("minimum", ew.minimum, ew.le)
 
 
-@operation
+@elementwise()
 def maximum(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The greater of two; NaN wins.
 
@@ -282,7 +282,7 @@ def maximum(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle(_maximum(x, y))
 
 
-@operation
+@elementwise()
 def minimum(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The smaller of two; NaN wins.
 
@@ -300,7 +300,7 @@ def _ignoring_nan(name: str, extreme: Callable[..., Any], x: Any, y: Any) -> Arr
     return settle(ew.select(operand(isnan(x)), y, other))
 
 
-@operation
+@elementwise()
 def fmax(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The greater of two; a number wins over NaN.
 
@@ -310,7 +310,7 @@ def fmax(x: ArrayLike, y: ArrayLike, /) -> Array:
     return _ignoring_nan("fmax", _maximum, x, y)
 
 
-@operation
+@elementwise()
 def fmin(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The smaller of two; a number wins over NaN.
 

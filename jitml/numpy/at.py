@@ -19,8 +19,8 @@ from jitml.ir.source import user_frame
 from jitml.numpy import arithmetic
 from jitml.numpy.choice import choose
 from jitml.numpy.elementwise import negative
+from jitml.numpy.index_entries import checked_mode, parse_index
 from jitml.numpy.indexing import read_index
-from jitml.numpy.indices import checked_mode, parse_index
 from jitml.numpy.operands import cast, fail, is_number, kind_of, operand, promoted_kind, settle
 from jitml.numpy.updates import Combine, is_contiguous, scatter_update, update_by_mask, update_slice
 from jitml.ops.kinds import full_of

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from jitml.eager import operation
 from jitml.ir import dtypes
 from jitml.ir.errors import ShapeError
 from jitml.ir.types import ArrayType
@@ -30,6 +29,7 @@ from jitml.numpy.operands import (
 )
 from jitml.numpy.operands import kind_of as _kind_of
 from jitml.numpy.rows import Binary, named
+from jitml.numpy.ufuncs import elementwise, ufunc
 from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
 from jitml.ops.reduction import reduce_and
@@ -91,11 +91,11 @@ def _compare_complex(op: Binary, x: Any, y: Any) -> Any:
 
 def _comparison(
     name: str, op: Binary, meaning: Binary, summary: str, call: str, result: str
-) -> Binary:
+) -> ufunc:
     def function(x: ArrayLike, y: ArrayLike, /) -> Array:
         return _compare(name, op, meaning, x, y)
 
-    return operation(named(function, name, summary, call, result))
+    return elementwise()(named(function, name, summary, call, result))
 
 
 equal = _comparison("equal", ew.eq, operator.eq, "x == y.", "equal(1, 1.0)", "True")

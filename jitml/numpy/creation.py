@@ -56,6 +56,7 @@ def array(
     ndmin: int = 0,
     *,
     device: object = None,
+    out_sharding: object = None,
 ) -> Array:
     """An array of an array, number, nested list of numbers, or of anything that exports its memory.
 
@@ -83,6 +84,7 @@ def asarray(
     *,
     copy: bool | None = None,
     device: object = None,
+    out_sharding: object = None,
 ) -> Array:
     """`a` as an array; an array of the wanted dtype is returned as it is.
 
@@ -239,7 +241,12 @@ def fromfunction(
 
 
 def full(
-    shape: Shape, fill_value: ArrayLike, dtype: DTypeLike | None = None, *, device: object = None
+    shape: Shape,
+    fill_value: ArrayLike,
+    dtype: DTypeLike | None = None,
+    *,
+    device: object = None,
+    out_sharding: object = None,
 ) -> Array:
     """An array full of `fill_value`.
 
@@ -268,7 +275,13 @@ def _constant(name: str, shape: Shape, number: int, dtype: DTypeLike | None) -> 
     return settle(full_of(ArrayType(wanted, as_shape(shape, name)), number))
 
 
-def zeros(shape: Shape, dtype: DTypeLike | None = None, *, device: object = None) -> Array:
+def zeros(
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    device: object = None,
+    out_sharding: object = None,
+) -> Array:
     """An array of zeros.
 
     >>> print(zeros((2,)))
@@ -277,7 +290,13 @@ def zeros(shape: Shape, dtype: DTypeLike | None = None, *, device: object = None
     return _constant("zeros", shape, 0, dtype)
 
 
-def ones(shape: Shape, dtype: DTypeLike | None = None, *, device: object = None) -> Array:
+def ones(
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    device: object = None,
+    out_sharding: object = None,
+) -> Array:
     """An array of ones.
 
     >>> print(ones((2,), int))
@@ -286,7 +305,13 @@ def ones(shape: Shape, dtype: DTypeLike | None = None, *, device: object = None)
     return _constant("ones", shape, 1, dtype)
 
 
-def empty(shape: Shape, dtype: DTypeLike | None = None, *, device: object = None) -> Array:
+def empty(
+    shape: Shape,
+    dtype: DTypeLike | None = None,
+    *,
+    device: object = None,
+    out_sharding: object = None,
+) -> Array:
     """An array of zeros: no array shows what its memory held before.
 
     >>> print(empty((2,)))
@@ -302,6 +327,7 @@ def full_like(
     shape: Shape | None = None,
     *,
     device: object = None,
+    out_sharding: object = None,
 ) -> Array:
     """An array full of `fill_value`, of the shape and dtype of `a` unless others are given.
 
@@ -324,6 +350,7 @@ def zeros_like(
     shape: Shape | None = None,
     *,
     device: object = None,
+    out_sharding: object = None,
 ) -> Array:
     """Zeros of the shape and dtype of `a` unless others are given.
 
@@ -339,6 +366,7 @@ def ones_like(
     shape: Shape | None = None,
     *,
     device: object = None,
+    out_sharding: object = None,
 ) -> Array:
     """Ones of the shape and dtype of `a` unless others are given.
 
@@ -354,6 +382,7 @@ def empty_like(
     shape: Shape | None = None,
     *,
     device: object = None,
+    out_sharding: object = None,
 ) -> Array:
     """Zeros of the shape and dtype of `prototype` unless others are given.
 

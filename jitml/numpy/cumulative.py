@@ -10,8 +10,18 @@ from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError
 from jitml.numpy.joining import concatenate, take_slice
 from jitml.numpy.manipulation import broadcast_to, ndim
-from jitml.numpy.operands import as_axis, as_dtype, cast, fail, kind, operand, settle, strong
-from jitml.numpy.reductions import no_out, summed_dtype
+from jitml.numpy.operands import (
+    as_axis,
+    as_dtype,
+    cast,
+    fail,
+    kind,
+    no_out,
+    operand,
+    settle,
+    strong,
+)
+from jitml.numpy.reductions import summed_dtype
 from jitml.numpy.rows import alike
 from jitml.ops import cumulative as cu
 from jitml.ops import elementwise as ew

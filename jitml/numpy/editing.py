@@ -16,8 +16,8 @@ from jitml.numpy.at import IndexedUpdater
 from jitml.numpy.choice import choose
 from jitml.numpy.creation import asarray, zeros
 from jitml.numpy.cumulative import cumsum
+from jitml.numpy.index_entries import Forced, static_position
 from jitml.numpy.indexing import take
-from jitml.numpy.indices import Forced, static_position
 from jitml.numpy.manipulation import broadcast_to, moveaxis, ravel, reshape
 from jitml.numpy.operands import as_axes, as_axis, expand_to, fail, joined_shape, operand, settle
 from jitml.numpy.positions import values_at_hand
@@ -30,7 +30,8 @@ from jitml.typing import Array, ArrayLike
 __all__ = ["delete", "fill_diagonal", "insert", "place", "put", "put_along_axis", "trim_zeros"]
 
 
-def _not_in_place(name: str, inplace: bool) -> None:
+def not_in_place(name: str, inplace: bool) -> None:
+    """Raise if a change in place is asked for."""
     if inplace:
         fail(
             ArgumentError,
@@ -59,7 +60,7 @@ def put(
     >>> print(put(jnp.arange(4), jnp.array([0, 2]), 7, inplace=False))
     [7 1 7 3]
     """
-    _not_in_place("put", inplace)
+    not_in_place("put", inplace)
     x, where = asarray(a), ravel(ind)
     if not where.shape[0] or not ravel(v).shape[0]:
         return x
@@ -83,7 +84,7 @@ def put_along_axis(
     [[0. 5.]
      [5. 0.]]
     """
-    _not_in_place("put_along_axis", inplace)
+    not_in_place("put_along_axis", inplace)
     x, chosen = asarray(arr), asarray(indices)
     if axis is None:
         flat = put_along_axis(ravel(x), ravel(chosen), ravel(values), 0, inplace=False, mode=mode)
@@ -112,7 +113,7 @@ def place(arr: ArrayLike, mask: ArrayLike, vals: ArrayLike, *, inplace: bool = T
     >>> print(place(x, x > 1, jnp.array([8, 9]), inplace=False))
     [0 1 8 9]
     """
-    _not_in_place("place", inplace)
+    not_in_place("place", inplace)
     x, values = asarray(arr), ravel(vals)
     truths = ravel(asarray(mask).astype(bool))
     if truths.shape[0] != x.size:
@@ -136,7 +137,7 @@ def fill_diagonal(
     [[3. 0.]
      [0. 3.]]
     """
-    _not_in_place("fill_diagonal", inplace)
+    not_in_place("fill_diagonal", inplace)
     x = asarray(a)
     if x.ndim < 2:
         fail(ArgumentError, f"fill_diagonal: needs two axes at least, got shape {x.shape}")

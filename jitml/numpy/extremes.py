@@ -18,11 +18,12 @@ from jitml.numpy.operands import (
     expand_to,
     fail,
     kind,
+    no_out,
     operand,
     settle,
     strong,
 )
-from jitml.numpy.reductions import fold, folded_shape, no_out, restored, start_value, with_initial
+from jitml.numpy.reductions import fold, folded_shape, restored, start_value, with_initial
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.ops import reduction as rd

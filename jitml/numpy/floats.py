@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from jitml.eager import operation
 from jitml.ir import dtypes
 from jitml.ir.errors import DTypeError
 from jitml.numpy.arithmetic import clip, pair
@@ -19,11 +18,13 @@ from jitml.numpy.operands import (
     fail,
     inexact,
     kind,
+    no_out,
     operand,
     promoted,
     settle,
     strong,
 )
+from jitml.numpy.ufuncs import elementwise
 from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
 from jitml.trace.core import type_of
@@ -43,7 +44,7 @@ def _ordered(x: Any, y: Any) -> tuple[Any, Any]:
     return ew.select(first, x, y), ew.select(first, y, x)
 
 
-@operation
+@elementwise(identity=0)
 def hypot(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The length of the hypotenuse, without overflow on the way.
 
@@ -72,7 +73,7 @@ def _log_of_sum(x: Any, y: Any, scale: float) -> Any:
     return ew.add(high, ew.log1p(ew.exp(gap)))
 
 
-@operation
+@elementwise(identity=float("-inf"))
 def logaddexp(x: ArrayLike, y: ArrayLike, /) -> Array:
     """log(exp(x) + exp(y)), without overflow on the way.
 
@@ -94,7 +95,7 @@ def _principal(x: Any) -> Any:
     return ew.complex_(ew.real(x), ew.sub(angle, ew.mul(turns, math.tau)))
 
 
-@operation
+@elementwise(identity=float("-inf"))
 def logaddexp2(x: ArrayLike, y: ArrayLike, /) -> Array:
     """log2(2^x + 2^y), without overflow on the way.
 
@@ -105,7 +106,7 @@ def logaddexp2(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle(_log_of_sum(x, y, math.log(2)))
 
 
-@operation
+@elementwise()
 def arctan2(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """The angle of the point (x2, x1), between −π and π.
 
@@ -118,7 +119,7 @@ def arctan2(x1: ArrayLike, x2: ArrayLike, /) -> Array:
 atan2 = arctan2
 
 
-@operation
+@elementwise()
 def copysign(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The size of x with the sign of y.
 
@@ -130,7 +131,7 @@ def copysign(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle(ew.select(operand(signbit(y)), ew.neg(size), size))
 
 
-@operation
+@elementwise()
 def nextafter(x: ArrayLike, y: ArrayLike, /) -> Array:
     """The float next to x towards y.
 
@@ -140,7 +141,7 @@ def nextafter(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle(ew.nextafter(*pair("nextafter", x, y, to_inexact=True)))
 
 
-@operation
+@elementwise()
 def heaviside(x: ArrayLike, y: ArrayLike, /) -> Array:
     """0 below 0, 1 above, and y at 0.
 
@@ -217,13 +218,14 @@ def frexp(x: ArrayLike, /) -> tuple[Array, Array]:
     return settle(cast(fraction, type_.dtype)), settle(cast(exponent, dtypes.INT32))
 
 
-def modf(x: ArrayLike, /) -> tuple[Array, Array]:
+def modf(x: ArrayLike, /, out: None = None) -> tuple[Array, Array]:
     """The fractional and the integer part, both with the sign of x.
 
     >>> fraction, whole = modf(-1.5)
     >>> print(fraction, whole)
     -0.5 -1.0
     """
+    no_out("modf", out)
     (value,) = promoted("modf", x, to_inexact=True)
     whole = ew.trunc(value)
     fraction = ew.select(

@@ -6,23 +6,26 @@ In: sizes, or an array whose shape says them. Out: indices of the default intege
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from jitml.ir.errors import ArgumentError
-from jitml.numpy.creation import asarray, ones
-from jitml.numpy.operands import as_shape, fail, operand
+from jitml.numpy.creation import asarray, ones, zeros
+from jitml.numpy.joining import stack
+from jitml.numpy.manipulation import reshape
+from jitml.numpy.operands import as_dtype, as_shape, fail, operand, settle
 from jitml.numpy.positions import nonzero
 from jitml.numpy.ranges import arange
+from jitml.ops.movement import iota
 from jitml.trace.core import type_of
 from jitml.trace.numbers import DEFAULT_DTYPES
-from jitml.typing import Array, ArrayLike
+from jitml.typing import Array, ArrayLike, DTypeLike
 
 __all__ = [
-    "diag_indices", "diag_indices_from", "mask_indices", "tril_indices", "tril_indices_from",
-    "triu_indices", "triu_indices_from",
+    "diag_indices", "diag_indices_from", "indices", "mask_indices", "tril_indices",
+    "tril_indices_from", "triu_indices", "triu_indices_from",
 ]  # fmt: skip
 
 
@@ -129,3 +132,27 @@ def mask_indices(
     """
     (count,) = as_shape(n, "mask_indices")
     return nonzero(mask_func(ones((count, count)), k), size=size)
+
+
+def indices(dimensions: Sequence[int], dtype: DTypeLike | None = None, sparse: bool = False) -> Any:
+    """The position along each axis of every element of an array with these sizes.
+
+    With `sparse` a tuple of arrays that broadcast to them, else one array.
+
+    >>> print(indices((2, 2)))
+    [[[0 0]
+      [1 1]]
+    <BLANKLINE>
+     [[0 1]
+      [0 1]]]
+    """
+    sizes = as_shape(dimensions, "indices")
+    wanted = as_dtype("int" if dtype is None else dtype)
+    if not sparse:
+        positions = [settle(iota(wanted, sizes, k)) for k in range(len(sizes))]
+        return stack(positions) if positions else zeros((0,), wanted)
+    rank = len(sizes)
+    return tuple(
+        reshape(arange(n, dtype=wanted), (1,) * k + (n,) + (1,) * (rank - 1 - k))
+        for k, n in enumerate(sizes)
+    )

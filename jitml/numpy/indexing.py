@@ -12,7 +12,7 @@ import numpy as np
 
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError, OutOfBoundsError, ShapeError
-from jitml.numpy.indices import (
+from jitml.numpy.index_entries import (
     Dynamic,
     Entry,
     Forced,
@@ -30,7 +30,16 @@ from jitml.numpy.indices import (
     static_shape,
 )
 from jitml.numpy.manipulation import ravel
-from jitml.numpy.operands import as_axis, cast, expand_to, fail, joined_shape, operand, settle
+from jitml.numpy.operands import (
+    as_axis,
+    cast,
+    expand_to,
+    fail,
+    joined_shape,
+    no_out,
+    operand,
+    settle,
+)
 from jitml.ops import movement as mv
 from jitml.ops.indexing import GatherDimensionNumbers, default_fill, gather
 from jitml.trace.core import type_of
@@ -146,6 +155,7 @@ def take(
     >>> print(take(jnp.arange(3) * 10, jnp.array([2, 0])))
     [20  0]
     """
+    no_out("take", out)
     x = operand(a, "take")
     if axis is None:
         x, axis = ravel(settle(x)), 0
@@ -166,6 +176,8 @@ def take_along_axis(
     axis: int | None = -1,
     mode: str | None = None,
     fill_value: Any = None,
+    *,
+    wrap_negative_indices: bool = True,
 ) -> Array:
     """For each position the element that `indices` names along an axis; the other axes broadcast.
 

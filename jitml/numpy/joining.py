@@ -21,7 +21,7 @@ from jitml.numpy.manipulation import (
     squeeze,
     transpose,
 )
-from jitml.numpy.operands import as_axis, as_dtype, cast, fail, operand, promoted, settle
+from jitml.numpy.operands import as_axis, as_dtype, cast, fail, no_out, operand, promoted, settle
 from jitml.ops import movement as mv
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike, DTypeLike
@@ -84,6 +84,7 @@ def stack(arrays: Any, axis: int = 0, out: None = None, dtype: DTypeLike | None 
     >>> print(stack([1, 2]))
     [1 2]
     """
+    no_out("stack", out)
     parts = _list_of_arrays("stack", arrays)
     shapes = [shape(x) for x in parts]
     if len(set(shapes)) > 1:

@@ -33,6 +33,7 @@ from jitml.numpy.operands import (
     fail,
     joined_shape,
     kind,
+    no_out,
     promoted,
     settle,
 )
@@ -270,6 +271,7 @@ def outer(a: ArrayLike, b: ArrayLike, out: None = None) -> Array:
     [[3 4]
      [6 8]]
     """
+    no_out("outer", out)
     return multiply(reshape(ravel(a), (-1, 1)), ravel(b))
 
 

@@ -12,6 +12,7 @@ from jitml.ir.errors import DTypeError
 from jitml.numpy.arithmetic import pair
 from jitml.numpy.operands import broadcast_together, cast, fail, kind, operand, operands, settle
 from jitml.numpy.rows import Binary, named
+from jitml.numpy.ufuncs import elementwise, ufunc
 from jitml.ops import elementwise as ew
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike
@@ -34,21 +35,21 @@ def _truths(name: str, x: Any, y: Any) -> list[Any]:
     return broadcast_together(name, [truth(a) for a in operands(name, x, y)])
 
 
-def _logical(name: str, op: Binary, summary: str, call: str, result: str) -> Binary:
+def _logical(name: str, op: Binary, identity: bool, summary: str, call: str, result: str) -> ufunc:
     def function(x: ArrayLike, y: ArrayLike, /) -> Array:
         return settle(op(*_truths(name, x, y)))
 
-    return operation(named(function, name, summary, call, result))
+    return elementwise(identity=identity)(named(function, name, summary, call, result))
 
 
 logical_and = _logical(
-    "logical_and", ew.and_, "Whether both are true.", "logical_and(True, False)", "False"
+    "logical_and", ew.and_, True, "Whether both are true.", "logical_and(True, False)", "False"
 )
 logical_or = _logical(
-    "logical_or", ew.or_, "Whether one or both are true.", "logical_or(True, False)", "True"
+    "logical_or", ew.or_, False, "Whether one or both are true.", "logical_or(True, False)", "True"
 )
 logical_xor = _logical(
-    "logical_xor", ew.xor, "Whether exactly one is true.", "logical_xor(True, True)", "False"
+    "logical_xor", ew.xor, False, "Whether exactly one is true.", "logical_xor(True, True)", "False"
 )
 
 
@@ -77,19 +78,21 @@ def _bits(name: str, x: Any, y: Any) -> list[Any]:
     return xs
 
 
-def _bitwise(name: str, op: Binary, summary: str, call: str, result: str) -> Binary:
+def _bitwise(name: str, op: Binary, identity: int, summary: str, call: str, result: str) -> ufunc:
     def function(x: ArrayLike, y: ArrayLike, /) -> Array:
         return settle(op(*_bits(name, x, y)))
 
-    return operation(named(function, name, summary, call, result))
+    return elementwise(identity=identity)(named(function, name, summary, call, result))
 
 
-bitwise_and = _bitwise("bitwise_and", ew.and_, "The bits that both have.", "bitwise_and(6, 3)", "2")
+bitwise_and = _bitwise(
+    "bitwise_and", ew.and_, -1, "The bits that both have.", "bitwise_and(6, 3)", "2"
+)
 bitwise_or = _bitwise(
-    "bitwise_or", ew.or_, "The bits that one or both have.", "bitwise_or(6, 3)", "7"
+    "bitwise_or", ew.or_, 0, "The bits that one or both have.", "bitwise_or(6, 3)", "7"
 )
 bitwise_xor = _bitwise(
-    "bitwise_xor", ew.xor, "The bits that exactly one has.", "bitwise_xor(6, 3)", "5"
+    "bitwise_xor", ew.xor, 0, "The bits that exactly one has.", "bitwise_xor(6, 3)", "5"
 )
 
 
@@ -110,7 +113,7 @@ def _shift_operands(name: str, x: Any, y: Any) -> list[Any]:
     return [cast(a, dtypes.INT32) if kind(a) == "b" else a for a in _bits(name, x, y)]
 
 
-@operation
+@elementwise()
 def left_shift(x: ArrayLike, y: ArrayLike, /) -> Array:
     """x · 2^y, without the bits that leave; 0 for counts of the width and more.
 
@@ -120,7 +123,7 @@ def left_shift(x: ArrayLike, y: ArrayLike, /) -> Array:
     return settle(ew.shift_left(*_shift_operands("left_shift", x, y)))
 
 
-@operation
+@elementwise()
 def right_shift(x: ArrayLike, y: ArrayLike, /) -> Array:
     """x / 2^y rounded down.
 

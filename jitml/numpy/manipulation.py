@@ -61,7 +61,14 @@ def size(a: ArrayLike, axis: int | Sequence[int] | None = None) -> int:
     return math.prod(type_.shape[k] for k in as_axes(axis, type_.ndim, "size"))
 
 
-def reshape(a: ArrayLike, shape: Shape, order: str = "C", *, copy: bool | None = None) -> Array:
+def reshape(
+    a: ArrayLike,
+    shape: Shape,
+    order: str = "C",
+    *,
+    copy: bool | None = None,
+    out_sharding: object = None,
+) -> Array:
     """The elements in row-major order in another shape, of which one size may be −1.
 
     >>> print(reshape(1, (1, -1)))
@@ -111,7 +118,7 @@ def _integers(shape: Shape) -> tuple[int, ...]:
             return as_shape(shape, "reshape")
 
 
-def ravel(a: ArrayLike, order: str = "C") -> Array:
+def ravel(a: ArrayLike, order: str = "C", *, out_sharding: object = None) -> Array:
     """All elements in one dimension.
 
     >>> print(ravel(1))
@@ -206,7 +213,7 @@ def broadcast_shapes(*shapes: Shape) -> tuple[int, ...]:
         fail(ShapeError, f"broadcast_shapes: shapes do not broadcast: {listed}")
 
 
-def broadcast_to(array: ArrayLike, shape: Shape) -> Array:
+def broadcast_to(array: ArrayLike, shape: Shape, *, out_sharding: object = None) -> Array:
     """Repeat along axes of size 1 and new first axes to get `shape`.
 
     >>> print(broadcast_to(1, (2,)))

@@ -9,7 +9,17 @@ from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.numpy.joining import take_slice
 from jitml.numpy.manipulation import ravel
-from jitml.numpy.operands import as_axes, as_dtype, as_shape, cast, expand_to, fail, operand, settle
+from jitml.numpy.operands import (
+    as_axes,
+    as_dtype,
+    as_shape,
+    cast,
+    expand_to,
+    fail,
+    no_out,
+    operand,
+    settle,
+)
 from jitml.numpy.reductions import sum
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
@@ -175,4 +185,5 @@ def trace(
     >>> print(trace(reshape(stack([1, 2, 3, 4]), (2, 2))))
     5
     """
+    no_out("trace", out)
     return sum(diagonal(a, offset, axis1, axis2), axis=-1, dtype=dtype)

@@ -80,7 +80,7 @@ def _extreme(
     ) -> Array:
         x = operand(a)
         filler = _of_kind(x, worst(dtypes.real_dtype(type_of(x).dtype)))
-        found = extreme(without_nan(x, filler), axis, None, keepdims, initial, where)
+        found = extreme(without_nan(x, filler), axis, out, keepdims, initial, where)
         if kind(x) not in "fc" or initial is not None:
             return found
         empty = all(isnan(x), axis, keepdims=keepdims)

@@ -37,6 +37,14 @@ def fail(kind: type[JitmlError], message: str, hint: str = "") -> NoReturn:
     raise kind(message, hint=hint, source=user_source())
 
 
+def no_out(name: str, out: object) -> None:
+    """Raise if a place for the result is given."""
+    if out is not None:
+        fail(
+            ArgumentError, f"{name}: `out` is not supported", "arrays never change; use the result"
+        )
+
+
 def is_number(x: object) -> bool:
     """Whether `x` is a Python number, whose dtype is weak (np.float64 is one that is not)."""
     kind = type(x)
@@ -328,7 +336,7 @@ def as_axes(axis: Any, ndim: int, name: str) -> tuple[int, ...]:
     """One axis, several, or None for all, counted from the front; in the order given."""
     if axis is None:
         return tuple(range(ndim))
-    given = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    given = tuple(axis) if isinstance(axis, (tuple, list, range)) else (axis,)
     axes = tuple(as_axis(a, ndim, name) for a in given)
     if len(set(axes)) < len(axes):
         fail(AxisError, f"{name}: an axis is given twice: {given}")

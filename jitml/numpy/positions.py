@@ -13,7 +13,13 @@ from typing import Any
 import numpy as np
 
 from jitml.eager import operation
-from jitml.ir.errors import ArgumentError, ConcretizationTypeError, TracerError
+from jitml.ir.errors import (
+    ArgumentError,
+    ConcretizationTypeError,
+    DTypeError,
+    OutOfBoundsError,
+    TracerError,
+)
 from jitml.numpy.arithmetic import add, clip, floor_divide, multiply, remainder
 from jitml.numpy.choice import choose
 from jitml.numpy.creation import asarray
@@ -23,14 +29,14 @@ from jitml.numpy.joining import stack
 from jitml.numpy.logic import truth
 from jitml.numpy.manipulation import ravel
 from jitml.numpy.manipulation import size as size_of
-from jitml.numpy.operands import as_shape, fail, operand, settle
+from jitml.numpy.operands import as_axis, as_shape, fail, kind, no_out, operand, settle
 from jitml.numpy.reductions import sum as _sum
 from jitml.numpy.search import searchsorted
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.trace.core import type_of
 from jitml.trace.numbers import DEFAULT_DTYPES
-from jitml.typing import Array, ArrayLike
+from jitml.typing import Array, ArrayLike, DTypeLike
 
 __all__ = [
     "argwhere", "compress", "extract", "flatnonzero", "nonzero", "ravel_multi_index",
@@ -38,16 +44,16 @@ __all__ = [
 ]  # fmt: skip
 
 
-def values_at_hand(name: str, x: Any) -> np.ndarray[Any, Any]:
-    """The values of an operand, which its result's size depends on."""
+def values_at_hand(name: str, x: Any, hint: str = "") -> np.ndarray[Any, Any]:
+    """The values of an operand, which its result's size (or so the hint, an error) depends on."""
     try:
         return np.asarray(settle(x))
     except TracerError:
+        depends = "the result depends" if hint else "the size of the result depends"
         fail(
             ConcretizationTypeError,
-            f"{name}: the size of the result depends on {type_of(x)}, whose values are not known "
-            "while tracing",
-            f"pass size= to {name}",
+            f"{name}: {depends} on {type_of(x)}, whose values are not known while tracing",
+            hint or f"pass size= to {name}",
         )
 
 
@@ -144,15 +150,33 @@ def extract(
 
 
 def compress(
-    condition: ArrayLike, a: ArrayLike, axis: int | None = None, *, size: int | None = None
+    condition: ArrayLike,
+    a: ArrayLike,
+    axis: int | None = None,
+    *,
+    size: int | None = None,
+    fill_value: ArrayLike = 0,
+    out: None = None,
 ) -> Array:
     """The slices along an axis for which the condition holds.
+
+    With `size` there are so many, filled up with `fill_value`.
 
     >>> import jitml.numpy as jnp
     >>> print(compress(jnp.array([True, False]), jnp.array([1, 2])))
     [1]
     """
-    return take(a, flatnonzero(condition, size=size), axis)
+    no_out("compress", out)
+    x = operand(a, "compress")
+    count = (
+        type_of(x).size
+        if axis is None
+        else type_of(x).shape[as_axis(axis, type_of(x).ndim, "compress")]
+    )
+    chosen = flatnonzero(condition, size=size, fill_value=count)
+    if size is None:
+        return take(a, chosen, axis)
+    return take(a, chosen, axis, mode="fill", fill_value=fill_value)
 
 
 # ---- linear positions -----------------------------------------------------------------------
@@ -173,22 +197,47 @@ def unravel_index(indices: ArrayLike, shape: Any) -> tuple[Array, ...]:
 
 
 def ravel_multi_index(
-    multi_index: Sequence[ArrayLike], dims: Sequence[int], mode: str = "clip", order: str = "C"
+    multi_index: Sequence[ArrayLike],
+    dims: Sequence[int],
+    mode: str = "raise",
+    order: str = "C",
+    *,
+    dtype: DTypeLike | None = None,
 ) -> Array:
     """The linear positions of positions along each axis.
+
+    One out of bounds raises, for which it must be known; `mode` "clip" and "wrap" opt out.
 
     >>> print(ravel_multi_index((1, 2), (2, 3)))
     5
     """
-    if mode not in ("clip", "wrap"):
+    if mode not in ("raise", "clip", "wrap"):
+        hint = "it is 'raise', 'clip' or 'wrap'"
+        fail(ArgumentError, f"ravel_multi_index: mode {mode!r} is not known", hint)
+    if len(multi_index) != len(dims):
         fail(
             ArgumentError,
-            f"ravel_multi_index: mode {mode!r} is not known",
-            "it is 'clip' or 'wrap'",
+            f"ravel_multi_index: {len(multi_index)} arrays of positions for {len(dims)} axes",
         )
     pairs = list(zip(multi_index, dims, strict=True))
     total: Any = 0
-    for position, n in pairs if order == "C" else reversed(pairs):
-        inside = clip(position, 0, n - 1) if mode == "clip" else remainder(position, n)
-        total = add(multiply(total, n), inside)
-    return settle(operand(total))
+    for axis, (position, n) in enumerate(pairs if order == "C" else reversed(pairs)):
+        inside = operand(position, "ravel_multi_index")
+        if kind(inside) not in "iu":
+            fail(DTypeError, f"ravel_multi_index: positions are integers, not {type_of(inside)}")
+        if mode == "raise":
+            _check_positions(inside, axis if order == "C" else len(dims) - 1 - axis, n)
+        else:
+            inside = operand(clip(inside, 0, n - 1) if mode == "clip" else remainder(inside, n))
+        total = add(multiply(total, n), settle(inside))
+    return asarray(total, dtype) if dtype is not None else settle(operand(total))
+
+
+def _check_positions(x: Any, axis: int, size: int) -> None:
+    known = values_at_hand("ravel_multi_index", x, "pass mode='clip' or mode='wrap'")
+    outside = known[(known < 0) | (known >= size)]
+    if outside.size:
+        fail(
+            OutOfBoundsError,
+            f"ravel_multi_index: {outside.flat[0]} is out of bounds for axis {axis} of size {size}",
+        )

@@ -47,6 +47,7 @@ def arange(
     dtype: DTypeLike | None = None,
     *,
     device: object = None,
+    out_sharding: object = None,
 ) -> Array:
     """Numbers from `start` (0 if only one is given) up to but without `stop`.
 

@@ -15,10 +15,18 @@ import numpy as np
 from jitml.eager import compiled_at_once
 from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
-from jitml.ir.errors import ArgumentError
 from jitml.numpy.choice import choose
 from jitml.numpy.logic import truth
-from jitml.numpy.operands import as_axes, as_dtype, cast, fail, kind, operand, settle, strong
+from jitml.numpy.operands import (
+    as_axes,
+    as_dtype,
+    cast,
+    kind,
+    no_out,
+    operand,
+    settle,
+    strong,
+)
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.ops import reduction as rd
@@ -77,14 +85,6 @@ def fold(
     shape = type_of(x).shape
     axes = as_axes(axis, len(shape), name)
     return strong(restored(op(x, tuple(sorted(axes))), shape, axes, keepdims))
-
-
-def no_out(name: str, out: object) -> None:
-    """Raise if a place for the result is given."""
-    if out is not None:
-        fail(
-            ArgumentError, f"{name}: `out` is not supported", "arrays never change; use the result"
-        )
 
 
 def with_initial(result: Any, initial: ArrayLike | None, op: Callable[[Any, Any], Any]) -> Any:

@@ -59,6 +59,7 @@ def repeat(
     axis: int | None = None,
     *,
     total_repeat_length: int | None = None,
+    out_sharding: object = None,
 ) -> Array:
     """Each element repeated along an axis.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from jitml.eager import compiled_at_once
 from jitml.ir import dtypes
-from jitml.numpy.operands import cast, kind, operand, settle, strong
+from jitml.numpy.operands import cast, kind, no_out, operand, settle, strong
 from jitml.numpy.rows import Unary, default_floated, numeric, parts
 from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
@@ -36,12 +36,13 @@ rint = numeric("rint", _rint, "The nearest integer, ties to even.", "rint(2.5)",
 
 
 @compiled_at_once
-def round(a: ArrayLike, decimals: int = 0) -> Array:
+def round(a: ArrayLike, decimals: int = 0, out: None = None) -> Array:
     """Round to `decimals` places, ties to even.
 
     >>> print(round(2.5))
     2.0
     """
+    no_out("round", out)
     x = operand(a, "round")
     if kind(x) in "biu":
         return settle(x if decimals >= 0 else _round_integers(x, 10**-decimals))

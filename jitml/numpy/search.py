@@ -73,7 +73,9 @@ def _comes_before(x: Any, y: Any, strictly: bool) -> Any:
     return ew.or_(ew.le(x, y), ew.ne(y, y))
 
 
-def digitize(x: ArrayLike, bins: ArrayLike, right: bool = False, *, method: str = "scan") -> Array:
+def digitize(
+    x: ArrayLike, bins: ArrayLike, right: bool = False, *, method: str | None = None
+) -> Array:
     """In which of the bins with these edges, ascending or descending, each value lies.
 
     >>> import jitml.numpy as jnp

@@ -11,8 +11,7 @@ from jitml.numpy.creation import asarray
 from jitml.numpy.indexing import take_along_axis
 from jitml.numpy.joining import stack
 from jitml.numpy.manipulation import broadcast_arrays, expand_dims, reshape
-from jitml.numpy.operands import fail, promoted
-from jitml.numpy.reductions import no_out
+from jitml.numpy.operands import fail, no_out, promoted
 from jitml.typing import Array, ArrayLike
 
 __all__ = ["choose"]

@@ -7,12 +7,12 @@ from typing import Any
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError
 from jitml.numpy.manipulation import ravel
-from jitml.numpy.operands import as_axis, cast, fail, inexact, operand, settle, strong
+from jitml.numpy.operands import as_axis, as_dtype_or, cast, fail, inexact, operand, settle, strong
 from jitml.ops import movement as mv
 from jitml.ops.sort import sort as _sort
 from jitml.trace.core import type_of
 from jitml.trace.numbers import DEFAULT_DTYPES
-from jitml.typing import Array, ArrayLike
+from jitml.typing import Array, ArrayLike, DTypeLike
 
 __all__ = ["argpartition", "argsort", "lexsort", "partition", "sort", "sort_complex"]
 
@@ -53,6 +53,7 @@ def argsort(
     order: None = None,
     stable: bool = True,
     descending: bool = False,
+    dtype: DTypeLike | None = None,
 ) -> Array:
     """Where each element of the sorted array stands in `a`; equal elements keep their order.
 
@@ -61,7 +62,7 @@ def argsort(
     [1 2 0]
     """
     x, where_ = _line("argsort", a, axis)
-    place = mv.iota(DEFAULT_DTYPES.of(int), type_of(x).shape, where_)
+    place = mv.iota(as_dtype_or(dtype, DEFAULT_DTYPES.of(int)), type_of(x).shape, where_)
     if not descending:
         return settle(_sort([x, place], where_, bool(stable), 1)[1])
     # Sorted from the end and turned round, so that equal elements keep their order.

@@ -20,10 +20,12 @@ from jitml.numpy.operands import (
     as_axes,
     as_dtype,
     cast,
+    common_shape,
     expand_to,
     fail,
     inexact,
     kind,
+    no_out,
     operand,
     promoted,
     settle,
@@ -78,6 +80,7 @@ def mean(
     >>> print(mean(jnp.array([1.0, 2.0])))
     1.5
     """
+    no_out("mean", out)
     x, result = working_operand("mean", a, dtype)
     axes = as_axes(axis, type_of(x).ndim, "mean")
     total = operand(_sum(settle(x), axes, keepdims=keepdims, where=where))
@@ -118,6 +121,9 @@ def average(
     return (result, total) if returned else result
 
 
+_mean = mean
+
+
 @compiled_at_once
 def var(
     a: ArrayLike,
@@ -128,19 +134,25 @@ def var(
     keepdims: bool = False,
     *,
     where: ArrayLike | None = None,
+    mean: ArrayLike | None = None,
     correction: float | None = None,
 ) -> Array:
     """The mean square distance from the mean; the sum is divided by the count less `ddof`.
+
+    `mean` is the mean if it is known, with its axes kept.
 
     >>> import jitml.numpy as jnp
     >>> print(var(jnp.array([1.0, 3.0])))
     1.0
     """
+    no_out("var", out)
     x, result = working_operand("var", a, dtype)
     axes = as_axes(axis, type_of(x).ndim, "var")
     less = ddof if correction is None else correction
-    center = operand(mean(settle(x), axes, keepdims=True, where=where))
-    distance = ew.sub(x, expand_to(center, type_of(x).shape))
+    if mean is None:
+        mean = _mean(settle(x), axes, keepdims=True, where=where)
+    center = cast(operand(mean, "var"), type_of(x).dtype)
+    distance = ew.sub(x, expand_to(center, common_shape("var", [x, center])))
     squares = _square_size(distance)
     total = operand(_sum(settle(squares), axes, keepdims=keepdims, where=where))
     count = _count(x, axes, where, keepdims)
@@ -201,6 +213,7 @@ def nanvar(
     ddof: float = 0,
     keepdims: bool = False,
     where: ArrayLike | None = None,
+    mean: ArrayLike | None = None,
 ) -> Array:
     """The variance without NaN.
 
@@ -209,7 +222,7 @@ def nanvar(
     1.0
     """
     good = _numbers(a, where)
-    result = var(settle(without_nan(a, 0)), axis, dtype, out, ddof, keepdims, where=good)
+    result = var(settle(without_nan(a, 0)), axis, dtype, out, ddof, keepdims, where=good, mean=mean)
     count = _sum(good, axis, keepdims=keepdims)
     return settle(operand(choose(count > ddof, result, math.nan)))
 

@@ -15,7 +15,7 @@ from typing import Any
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.numpy.linear_algebra import contract
 from jitml.numpy.matrices import diagonal
-from jitml.numpy.operands import as_dtype, cast, expand_to, fail, operand, promoted, settle
+from jitml.numpy.operands import as_dtype, cast, expand_to, fail, no_out, operand, promoted, settle
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.ops.reduction import reduce_or, reduce_sum
@@ -43,6 +43,7 @@ def einsum(
     >>> print(einsum("i,i->", jnp.array([1, 2]), jnp.array([3, 4])))
     11
     """
+    no_out("einsum", out)
     if not isinstance(subscripts, str):
         formula, factors_given = _from_lists(subscripts, operands)
     else:

@@ -131,7 +131,8 @@ class iinfo:
 
     def __init__(self, int_type: Any) -> None:
         dtype = _dtype_of(int_type)
-        limits = np.iinfo(dtype)
+        of_dtype: Any = ml_dtypes.iinfo
+        limits = of_dtype(dtype)
         self.bits, self.dtype = limits.bits, dtype
         self.min, self.max, self.kind = int(limits.min), int(limits.max), limits.kind
 
@@ -146,7 +147,8 @@ def finfo(dtype: Any) -> Any:
     32
     """
     limits: Any = ml_dtypes.finfo
-    return limits(dtypes.real_dtype(_dtype_of(dtype)))
+    own = _dtype_of(dtype)
+    return limits(dtypes.real_dtype(own) if own.kind == "c" else own)
 
 
 def _dtype_of(x: Any) -> DType:

@@ -16,7 +16,7 @@ from jitml.ir import dtypes
 from jitml.ir.errors import ShapeError
 from jitml.ir.graph import Literal
 from jitml.numpy.choice import choose
-from jitml.numpy.indices import (
+from jitml.numpy.index_entries import (
     Dynamic,
     Entry,
     NewAxis,

@@ -433,7 +433,7 @@ int eager_setup(PyObject *module)
         .name = "jitml_runtime.Operation",
         .basicsize = sizeof(Operation),
         .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL
-               | Py_TPFLAGS_METHOD_DESCRIPTOR,
+               | Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_BASETYPE,
         .slots = operation_slots,
     };
     OperationType = (PyTypeObject *)PyType_FromSpec(&spec);

@@ -1,7 +1,7 @@
 """Types of the C core, and of the reference executor, which has the same surface."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 
@@ -140,13 +140,13 @@ class Dispatcher:
     def forget(self) -> None: ...
 
 class Operation:
-    def __init__(
-        self,
+    def __new__(
+        cls,
         function: Callable[..., Any],
         unknown: Callable[..., Any],
         takes_numbers: bool = True,
         keeps_integer: bool = False,
-    ) -> None: ...
+    ) -> Self: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __get__(self, instance: Any, owner: Any = None, /) -> Any: ...
     @property

@@ -68,7 +68,7 @@ CALLS: list[Call] = [
            (M, np.array([1]), np.arange(3.0)[:, None], 1),
            (M, np.array([0, 2]), 9.0, 1), (M, np.array([0, 2]), np.arange(6.0).reshape(3, 2), 1),
            (V, slice(1, 3), 9.0), (V, np.array([1, 1, 1]), np.array([1.0, 2.0, 3.0])), (M, 2, 9.0)),
-    *calls("fill_diagonal", (M, 5.0), (M.T, 5.0), (M, W), (np.zeros((3, 3, 3)), W), (T, 1.0),
+    *calls("fill_diagonal", (M, 5.0), (M.T, 5.0), (M, W), (np.zeros((3, 3, 3)), W),
            (np.zeros((3, 3), int), I), (np.zeros((3, 3)), W[:2]), (np.zeros((0, 3)), 2.0), **OUT),
     *calls("place", (V, B, W), (M, M > 0, W), (I, B, np.array([9])), (E, E > 0, W), **OUT),
     *calls("put", (V, np.array([0, 2]), 9.0), (M, np.array([0, -1]), np.array([8.0, 9.0])),
@@ -112,6 +112,8 @@ CALLS: list[Call] = [
               {"bins": 2, "range": [(-1, 1)] * 4}),
     # positions
     *calls("diag_indices", (3,), (3, 3), (0,), (2, 1)),
+    *calls("indices", ((2, 3),), ((4,),), ((),), ((2, 0),)),
+    *optional("indices", ((2, 3),), {"sparse": True}, {"dtype": "float32"}),
     *calls("diag_indices_from", (np.ones((3, 3)),), (np.ones((2, 2, 2)),)),
     *(c for n in ("tril_indices", "triu_indices")
       for c in calls(n, (3,), (3, 1), (3, -1, 5), (0,), (4, 2, 2))),

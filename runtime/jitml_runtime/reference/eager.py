@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from types import MethodType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from .calling import calling
 from .execute import Executable
 
 _MOST_OPERANDS = 3
+_Kind = TypeVar("_Kind", bound="Operation")
 
 
 class Operation:
@@ -24,17 +25,23 @@ class Operation:
     and nothing records; the function itself for any others.
     """
 
-    def __init__(
-        self,
+    __wrapped__: Callable[..., Any]
+    _name: str
+    _unknown: Callable[..., Any]
+
+    def __new__(
+        cls: type[_Kind],
         function: Callable[..., Any],
         unknown: Callable[..., Any],
         takes_numbers: bool = True,
         keeps_integer: bool = False,
-    ) -> None:
+    ) -> _Kind:
+        self = object.__new__(cls)
         functools.update_wrapper(self, function)
         self.__wrapped__ = function
-        self._name: str = function.__qualname__
+        self._name = function.__qualname__
         self._unknown = unknown
+        return self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         is_known = not kwargs and 0 < len(args) <= _MOST_OPERANDS
