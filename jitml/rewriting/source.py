@@ -21,6 +21,7 @@ from jitml.rewriting.syntax import RUNTIME, THUNK, function, parameters, without
 _FUTURES = functools.reduce(
     lambda a, b: a | b, [getattr(__future__, n).compiler_flag for n in __future__.all_feature_names]
 )
+_FACTORY = "(factory)"
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _GENERATES = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
@@ -114,12 +115,17 @@ def _is_same(a: CodeType, b: CodeType) -> bool:
     return (
         all(getattr(a, part) == getattr(b, part) for part in parts)
         and len(a.co_consts) == len(b.co_consts)
-        and all(
-            _is_same(x, y) if isinstance(x, CodeType) and isinstance(y, CodeType)
-            else type(x) is type(y) and repr(x) == repr(y)
-            for x, y in zip(a.co_consts, b.co_consts, strict=True)
-        )
-    )  # fmt: skip
+        and all(map(_is_same_constant, a.co_consts, b.co_consts))
+    )
+
+
+def _is_same_constant(x: Any, y: Any) -> bool:
+    if isinstance(x, CodeType) and isinstance(y, CodeType):
+        return _is_same(x, y)
+    if isinstance(x, str) and "<locals>" in x and isinstance(y, str) and "<locals>" in y:
+        # before 3.11 the qualified name of an inner function, which tells what is around it
+        return x.rpartition(".")[2] == y.rpartition(".")[2]
+    return type(x) is type(y) and repr(x) == repr(y)
 
 
 def compile_function(found: Found, code: CodeType, more: Sequence[str] = ()) -> CodeType:
@@ -142,7 +148,7 @@ def compile_function(found: Found, code: CodeType, more: Sequence[str] = ()) -> 
         body = around
     # What is defined is no variable of the factory, unless it was one of the function around it.
     outer = [ast.Global([n]) for n in _defined(body) if n not in code.co_freevars]
-    factory = function("(factory)", parameters([*code.co_freevars, *more]), [*outer, body])
+    factory = function(_FACTORY, parameters([*code.co_freevars, *more]), [*outer, body])
     tree = ast.fix_missing_locations(ast.Module([*found.imports, factory], []))
     compiled: CodeType = compile(tree, code.co_filename, "exec", code.co_flags & _FUTURES, True)
     for _ in range(3 if found.class_name else 2):
@@ -166,7 +172,9 @@ def renamed(code: CodeType, name: str) -> CodeType:
             inner = name if is_ours or own.startswith("<") else own
             constant = renamed(constant, inner).replace(co_name=own)
         constants.append(constant)
-    return code.replace(co_consts=tuple(constants))
+    whole = getattr(code, "co_qualname", None)
+    named = {} if whole is None else {"co_qualname": whole.replace(f"{_FACTORY}.<locals>.", "")}
+    return code.replace(co_consts=tuple(constants), **named)
 
 
 def is_rewritten(code: CodeType) -> bool:
