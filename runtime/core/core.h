@@ -12,11 +12,14 @@
  * signature.c what calls are looked up by: structure and types of their arguments
  * match.c     whether a call has a known signature
  * tree.c      results put together
+ * records.c   what is known for the signatures of a function's calls
+ * callee.c    Callee: a program with the structure of its result
  * dispatch.c  Dispatcher: calls that find their compiled program
  * pool.c      threads that share the chunks of one kernel
  * interrupt.c Ctrl-C while Python is not held
  * plan.c      a plan of Python data becomes tables
- * execute.c   Executable: runs the tables
+ * execute.c   runs of the tables
+ * executable.c Executable: tables and what they refer to
  * settings.c  functions of the module about threads and memory
  * debugger.c  objects in memory that gdb is told of
  * failures.c  allocations that fail on request, in builds for tests
@@ -253,12 +256,16 @@ void tables_clear(Tables *tables);
 extern PyObject *kernel_fault; /* the exception */
 
 /* Runs on Arrays; `results` has room for the outputs, and gets new references. 0, or -1. */
-int execute(PyObject *executable, PyObject *const *arguments, Py_ssize_t count,
-            PyObject **results);
+int run_tables(const Tables *tables, PyObject *const *given, Py_ssize_t count, PyObject **results);
+int execute_setup(void);
+
+/* ---- executable.c ------------------------------------------------------------------------- */
+
+int execute(PyObject *executable, PyObject *const *given, Py_ssize_t count, PyObject **results);
 bool is_executable(PyObject *object);
 int executable_outputs(PyObject *executable);
 bool executable_forwards(PyObject *executable, int output); /* an argument is passed on */
-int execute_setup(PyObject *module);
+int executable_setup(PyObject *module);
 
 /* ---- module.c: for the setup of the others; an error that is set stays, and the result is NULL */
 

@@ -1,4 +1,4 @@
-/* Executable: runs a plan's tables.
+/* Runs of a plan's tables.
  *
  * In: Arrays. Out: Arrays, or the first failed check in program order, whatever the threads did.
  * A run takes its results and its arena, executes the steps, and gives everything back; arguments
@@ -6,22 +6,11 @@
  */
 #include "core.h"
 
-#include <structmember.h>
-#include <time.h>
-
 #define LOCAL_BYTES 8192
 #define MOST_LOOPS 16    /* around a failed check that are told */
 #define QUICK_CHUNKS 256 /* run between two polls */
 
-typedef struct {
-    PyObject_HEAD
-    Tables tables;
-    PyObject *plan, *keepalive, *functions, *weak_references;
-    bool is_watched;
-    int64_t busy_ns; /* spent in runs since it is watched */
-} Executable;
-
-/* One call of one executable. */
+/* One call of one program. */
 typedef struct {
     const Tables *tables;
     Array **arguments;
@@ -48,8 +37,6 @@ typedef struct {
     int loop_count;
 } Run;
 
-static PyTypeObject *ExecutableType;
-static PyObject *check_plan;
 PyObject *kernel_fault;
 
 /* ---- kernels ---- */
@@ -586,217 +573,16 @@ static int execute_simple(const Tables *tables, PyObject *const *given, PyObject
     return -1;
 }
 
-static int64_t now_ns(void)
+int run_tables(const Tables *tables, PyObject *const *given, Py_ssize_t count, PyObject **results)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-int execute(PyObject *executable, PyObject *const *given, Py_ssize_t count, PyObject **results)
-{
-    Executable *self = (Executable *)executable;
-    const Tables *tables = &self->tables;
     if (check_arguments(tables, given, count) < 0)
         return -1;
-    if (tables->is_simple)
-        return execute_simple(tables, given, results);
-    if (!self->is_watched)
-        return execute_any(tables, given, results);
-    int64_t begin = now_ns();
-    int code = execute_any(tables, given, results);
-    self->busy_ns += now_ns() - begin;
-    return code;
+    return tables->is_simple ? execute_simple(tables, given, results)
+                             : execute_any(tables, given, results);
 }
 
-bool is_executable(PyObject *object) { return PyObject_TypeCheck(object, ExecutableType); }
-
-int executable_outputs(PyObject *executable)
+int execute_setup(void)
 {
-    return ((Executable *)executable)->tables.output_count;
-}
-
-bool executable_forwards(PyObject *executable, int output)
-{
-    const Tables *tables = &((Executable *)executable)->tables;
-    while (tables->duplicates[output] >= 0)
-        output = (int)tables->duplicates[output];
-    return tables->forward[output] >= 0;
-}
-
-static PyObject *executable_run(Executable *self, PyObject *arguments)
-{
-    PyObject *sequence = PySequence_Fast(arguments, "run needs a sequence of Arrays");
-    int count = self->tables.output_count;
-    PyObject **found = sequence ? PyMem_Malloc((size_t)(count + 1) * sizeof *found) : NULL;
-    PyObject *results = NULL;
-    if (sequence && !found)
-        PyErr_NoMemory();
-    /* The tuple first: once the results are there, nothing may fail. */
-    if (found)
-        results = PyTuple_New(count);
-    if (results && execute((PyObject *)self, PySequence_Fast_ITEMS(sequence),
-                           PySequence_Fast_GET_SIZE(sequence), found) < 0)
-        Py_CLEAR(results);
-    for (int i = 0; results && i < count; i++)
-        PyTuple_SET_ITEM(results, i, found[i]);
-    PyMem_Free(found);
-    Py_XDECREF(sequence);
-    return results;
-}
-
-/* ---- better kernels ---- */
-
-static PyObject *executable_watch(Executable *self, PyObject *unused)
-{
-    (void)unused;
-    self->is_watched = true;
-    Py_RETURN_NONE;
-}
-
-/* A run in another thread meets either address: both kernels compute the same, and both stay. */
-static PyObject *executable_replace_kernel(Executable *self, PyObject *args)
-{
-    unsigned long long before, after;
-    PyObject *owner;
-    if (!PyArg_ParseTuple(args, "KKO:replace_kernel", &before, &after, &owner))
-        return NULL;
-    if (!after) {
-        PyErr_SetString(PyExc_ValueError, "the address of a kernel is 0");
-        return NULL;
-    }
-    PyObject *kept = self->keepalive ? self->keepalive : Py_None;
-    PyObject *both = PyTuple_Pack(2, kept, owner);
-    if (!both)
-        return NULL;
-    Py_XSETREF(self->keepalive, both);
-    Tables *tables = &self->tables;
-    for (int i = 0; i < tables->step_count; i++) {
-        Kernel *kernel = &tables->steps[i].kernel;
-        if (*kernel == (Kernel)(uintptr_t)before)
-            __atomic_store_n(kernel, (Kernel)(uintptr_t)after, __ATOMIC_RELEASE);
-    }
-    Py_RETURN_NONE;
-}
-
-/* ---- the type ---- */
-
-static int executable_clear(Executable *self)
-{
-    Py_CLEAR(self->keepalive);
-    Py_CLEAR(self->functions);
-    Py_CLEAR(self->plan);
-    return 0;
-}
-
-static int executable_traverse(Executable *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->plan);
-    Py_VISIT(self->keepalive);
-    Py_VISIT(self->functions);
-    return 0;
-}
-
-static void executable_dealloc(Executable *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    if (self->weak_references)
-        PyObject_ClearWeakRefs((PyObject *)self);
-    tables_clear(&self->tables);
-    executable_clear(self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
-static PyObject *executable_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
-{
-    static char *names[] = {"plan", "addresses", "keepalive", "host_functions", NULL};
-    PyObject *plan, *addresses, *keepalive = NULL, *functions = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|OO:Executable", names, &plan, &addresses,
-                                     &keepalive, &functions))
-        return NULL;
-    PyObject *list = PySequence_List(addresses);
-    Executable *self = list ? (Executable *)type->tp_alloc(type, 0) : NULL;
-    if (!self) {
-        Py_XDECREF(list);
-        return NULL;
-    }
-    self->plan = Py_NewRef(plan);
-    self->keepalive = Py_XNewRef(keepalive);
-    self->functions = functions ? PySequence_Tuple(functions) : PyTuple_New(0);
-    PyObject *checked = NULL;
-    if (self->functions)
-        checked = PyObject_CallFunction(check_plan, "Onn", plan, PyList_GET_SIZE(list),
-                                        PyTuple_GET_SIZE(self->functions));
-    bool built = checked && tables_build(&self->tables, plan, list, self->functions) == 0;
-    Py_XDECREF(checked);
-    Py_DECREF(list);
-    if (!built)
-        Py_CLEAR(self);
-    return (PyObject *)self;
-}
-
-static PyMethodDef executable_methods[] = {
-    {"run", (PyCFunction)executable_run, METH_O,
-     "Run the program on a sequence of Arrays and return its results as a tuple."},
-    {"watch", (PyCFunction)executable_watch, METH_NOARGS,
-     "Count from now on the time that runs take, unless they are short."},
-    {"replace_kernel", (PyCFunction)executable_replace_kernel, METH_VARARGS,
-     "Run the kernel at another address in place of one; `owner` keeps its code alive."},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyObject *get_plan(Executable *self, void *unused)
-{
-    (void)unused;
-    return Py_XNewRef(self->plan);
-}
-
-static PyObject *get_busy_ns(Executable *self, void *unused)
-{
-    (void)unused;
-    return PyLong_FromLongLong(self->busy_ns);
-}
-
-static PyMemberDef executable_members[] = {
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(Executable, weak_references), READONLY, NULL},
-    {NULL, 0, 0, 0, NULL},
-};
-
-static PyGetSetDef executable_attributes[] = {
-    {"plan", (getter)get_plan, NULL, "The plan it was made of.", NULL},
-    {"busy_ns", (getter)get_busy_ns, NULL, "Nanoseconds spent in runs since it is watched.", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
-};
-
-static PyType_Slot executable_slots[] = {
-    {Py_tp_doc, "A plan bound to loaded kernels and host functions."},
-    {Py_tp_new, executable_new},
-    {Py_tp_dealloc, executable_dealloc},
-    {Py_tp_traverse, executable_traverse},
-    {Py_tp_clear, executable_clear},
-    {Py_tp_methods, executable_methods},
-    {Py_tp_members, executable_members},
-    {Py_tp_getset, executable_attributes},
-    {0, NULL},
-};
-
-int execute_setup(PyObject *module)
-{
-    static PyType_Spec spec = {
-        .name = "jitml_runtime.Executable",
-        .basicsize = sizeof(Executable),
-        .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-        .slots = executable_slots,
-    };
-    check_plan = imported("jitml_runtime.plan", "check_plan");
     kernel_fault = imported("jitml_runtime.errors", "KernelFault");
-    if (!kernel_fault)
-        return -1;
-    ExecutableType = (PyTypeObject *)PyType_FromSpec(&spec);
-    if (!check_plan || !kernel_fault || !ExecutableType)
-        return -1;
-    return PyModule_AddObjectRef(module, "Executable", (PyObject *)ExecutableType);
+    return kernel_fault ? 0 : -1;
 }

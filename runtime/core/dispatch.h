@@ -1,0 +1,57 @@
+/* What the parts of the dispatcher share: records.c, callee.c, dispatch.c. */
+#ifndef JITML_DISPATCH_H
+#define JITML_DISPATCH_H
+
+#include "core.h"
+
+#define FEW 256 /* arguments and results that fit the stack */
+
+/* What is known for one signature. Alive while the table or a call refers to it. */
+typedef struct {
+    Py_ssize_t references;
+    uint64_t hash;
+    int word_count, object_count, leaf_count;
+    uint64_t *words;
+    PyObject **objects;
+    int32_t *order;     /* the leaf of the walk that each argument is; NULL: as they come */
+    bool *donated;      /* by argument; NULL if none is */
+    int32_t *place;     /* the argument that each leaf of the walk is */
+    bool is_matchable;  /* see match.c; and nothing is donated */
+    PyObject *callees; /* a list that its owner may change */
+} Record;
+
+/* Records by signature; empty if all is zero. */
+typedef struct {
+    Record **slots; /* open addressing; the size is a power of two */
+    Record *latest; /* referenced */
+    size_t slot_count, record_count;
+} RecordTable;
+
+void record_drop(Record *record);
+void records_forget(RecordTable *self);
+/* New references, or NULL, perhaps with an error; to find is to begin with the latest. */
+Record *records_search(RecordTable *self, const Signature *s, uint64_t hash);
+Record *records_find(RecordTable *self, const Signature *s);
+/* A record that is not there yet; takes over the flags, and the order of the signature. */
+int records_add(RecordTable *self, Signature *s, uint64_t hash, PyObject *callees, bool *donated);
+
+/* ---- callee.c ---- */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *executable;
+    PyObject *constants; /* tuple of Arrays: inputs after the arguments */
+    PyObject *fetch;     /* gives them anew, or None if the program does not hold; or NULL */
+    PyObject *explain;   /* makes the exception of a KernelFault */
+    Tree tree;
+    bool is_direct;      /* it depends on the arguments alone */
+} Callee;
+
+bool is_callee(PyObject *object);
+/* The result for these leaves; after them is room for the program's results. */
+PyObject *callee_run(Callee *callee, PyObject **leaves, int leaf_count);
+/* The result of the first of a record's callees that holds; NULL without an error if none does. */
+PyObject *run_first(const Record *record, const Signature *s);
+int callee_setup(PyObject *module);
+
+#endif
