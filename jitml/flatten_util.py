@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jitml.numpy as jnp
@@ -17,6 +16,7 @@ from jitml.ops.movement import slice_
 from jitml.trace.core import type_of
 from jitml.transforms.values import as_value
 from jitml.tree_structure import Structure, flatten
+from jitml_runtime.record import frozen
 
 __all__ = ["ravel_pytree"]
 
@@ -40,7 +40,7 @@ def ravel_pytree(pytree: Any) -> tuple[Any, Callable[[Any], Any]]:
     return vector, _Unravel(structure, tuple([type_of(x).strong() for x in values]), dtype)
 
 
-@dataclass(frozen=True)
+@frozen
 class _Unravel:
     """Makes a tree of a vector; equal to others that make the same of one."""
 

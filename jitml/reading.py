@@ -10,8 +10,9 @@ attributes of its instance and class, its lists, tuples, dicts and sets, to a de
 some 2000 values. Properties are followed, not evaluated.
 
 Not seen are values reached through names computed at run time (`globals()[name]`), through compiled
-extensions and through code in installed packages; the inside of what lies deeper or beyond these
-limits; and that a captured NumPy array changed what NumPy, not jitml.numpy, computed of it.
+extensions and through code in installed packages; what is read by a function that is called, but
+also given to a callback; the inside of what lies deeper or beyond these limits; and that a captured
+NumPy array changed what NumPy, not jitml.numpy, computed of it.
 """
 
 from __future__ import annotations

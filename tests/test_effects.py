@@ -28,6 +28,7 @@ from jitml.errors import (
 )
 from jitml.ir.text import parse_graph
 from jitml.ir.verify import verify
+from jitml.pipeline.graph_key import graph_key
 
 SCALAR = jitml.ShapeDtypeStruct((), "float32")
 TOLD: list[tuple[float, ...]] = []
@@ -145,6 +146,38 @@ def test_derivatives_are_as_without_callbacks() -> None:
 
     for transform in (jitml.grad, lambda f: jitml.grad(jitml.grad(f)), jitml.jit):
         np.testing.assert_array_equal(transform(in_scan)(0.7), transform(plain)(0.7))
+
+
+def with_rules(place: Any) -> Any:
+    @jitml.custom_vjp
+    def f(x: Any) -> Any:
+        return jnp.sin(x)
+
+    def fwd(x: Any) -> Any:
+        debug.callback(tell, 1, x)
+        return jnp.sin(x), x
+
+    def bwd(x: Any, ct: Any) -> Any:
+        debug.callback(tell, 2, x)
+        return (ct * jnp.cos(x),)
+
+    f.defvjp(fwd, bwd)
+    return place(f)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda f: f,
+        lambda f: lambda x: lax.cond(x > 0, f, lambda x: x, x),
+        lambda f: lambda x: lax.scan(lambda c, _: (f(c), None), x, None, length=1)[0],
+    ],
+    ids=["straight", "cond", "scan"],
+)
+@pytest.mark.parametrize("wrap", [lambda f: f, jitml.jit])
+def test_rules_of_users_tell_forwards_and_backwards(place: Any, wrap: Any) -> None:
+    found = told_by(wrap(jitml.grad(with_rules(place))), 0.5)
+    assert found == [(1.0, 0.5), (2.0, 0.5)]
 
 
 def test_order_is_that_of_the_program() -> None:
@@ -499,6 +532,11 @@ def test_text_reads_back() -> None:
     assert "debug_callback" in str(graph)
     assert parse_graph(str(graph)) == graph
     verify(graph)
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda f: f.__name__)
+def test_programs_that_call_python_are_not_kept_on_disk(place: Any) -> None:
+    assert graph_key(jitml.make_graph(place)(1.0)) is None
 
 
 def test_a_program_calls_its_own_callback() -> None:

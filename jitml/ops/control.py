@@ -209,9 +209,14 @@ def reordered(graph: Graph, order: Sequence[int], outputs: Sequence[int]) -> Gra
 # ---- effects -------------------------------------------------------------------------------------
 
 
+def is_noisy(op: Op) -> bool:
+    """Whether an op runs graphs that have effects."""
+    return op.has_effect and has_effect_inside(op)
+
+
 def quiet(eqn: Eqn) -> Eqn:
-    """The equation without the effects of graphs inside of it."""
-    if not has_effect_inside(eqn.op):
+    """The equation without the effects of graphs that it runs."""
+    if not is_noisy(eqn.op):
         return eqn
     return replace(eqn, op=map_nested(eqn.op, without_effects))
 

@@ -333,7 +333,7 @@ def while_tangents(
         return flags_where(list(map(or_zeros, found, types)), flags)
 
     tangent_op = WhileTangents(
-        build(forward, body.input_types, body.name),
+        without_effects(build(forward, body.input_types, body.name)),
         build(slopes, linear.graph.input_types, linear.graph.name),
         op.body_constants,
         sum(flags),

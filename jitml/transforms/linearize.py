@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from jitml.ir.dependencies import live_eqns
 from jitml.ir.errors import InternalError
 from jitml.ir.graph import Atom, Graph, Var
-from jitml.ops.control import quiet, set_linear_map
+from jitml.ops.control import is_noisy, quiet, set_linear_map
 from jitml.trace.core import Trace, Tracer
 from jitml.transforms.dce import dce
 from jitml.transforms.jvp import push_forward, tangent_name
@@ -66,8 +66,11 @@ def _close(
     captured = trace.finish(()).captures
     if captured:
         raise InternalError(f"a jvp rule used arrays from outside the graph: {captured}")
-    # The graph itself has run: what loops do beside computing is not to happen again.
-    eqns = live_eqns(list(map(quiet, trace.eqns)), outputs)
+    recorded = trace.eqns
+    if any(is_noisy(eqn.op) for eqn in graph.eqns):
+        # The graph itself has run: what its loops do beside computing is not to happen again.
+        recorded = list(map(quiet, recorded))
+    eqns = live_eqns(recorded, outputs)
     used: set[Any] = {a for eqn in eqns for a in eqn.inputs} | set(outputs)
     variables = graph.variables()
     residuals = tuple(number for number, var in enumerate(variables) if var in used)
