@@ -60,13 +60,16 @@ def rule_matrix() -> str:
     import pkgutil
 
     import jitml.ops
+    from jitml.ops.library import LibraryCall
 
     for module in pkgutil.walk_packages(jitml.ops.__path__, "jitml.ops."):
         importlib.import_module(module.name)  # where ops register themselves
     samples = {
         name: op if isinstance(op, Op) else op.__new__(op) for name, op in Op.registry.items()
     }
-    public = {n: op for n, op in samples.items() if type(op).__module__.startswith("jitml.ops")}
+    ours = {n: op for n, op in samples.items() if type(op).__module__.startswith("jitml.ops")}
+    # Library calls are what other ops expand to, after all rules have been applied.
+    public = {name: op for name, op in ours.items() if not isinstance(op, LibraryCall)}
     width = max(map(len, public)) + 2
     lines = [f"{'op':<{width}}" + "  ".join((*_RULES, "kernel"))]
     for name, op in sorted(public.items()):

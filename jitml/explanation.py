@@ -15,7 +15,8 @@ from jitml.ir.graph import Graph
 from jitml.pipeline.cost import bytes_accessed, flop_count
 from jitml.pipeline.passes import PASSES
 from jitml.transforms.runner import Report, run_passes
-from jitml_runtime import Branch, HostCall, Instruction, Loop
+from jitml_runtime import Branch, HostCall, Instruction, Loop, Plan
+from jitml_runtime.library import find_routine
 
 _LONGEST_KERNEL = 80  # lines; more are told by their number, unless all are asked for
 
@@ -80,6 +81,7 @@ def _plan_lines(program: Program) -> Iterator[str]:
             count = -(-step.extent // step.grain) if step.grain else 1
             chunks = "1 chunk" if count == 1 else f"{count} chunks"
             what = f"kernel {step.kernel}, {step.extent} units in {chunks}, {moved} bytes"
+            what += "".join(f", calls {library}" for library in _libraries(plan, step))
         elif isinstance(step, Branch):
             what = f"one of the blocks up to {', '.join(map(str, step.ends))}"
         elif isinstance(step, Loop):
@@ -89,6 +91,13 @@ def _plan_lines(program: Program) -> Iterator[str]:
             what = "host call" if isinstance(step, HostCall) else "copy"
         yield f"{number:>4} {step.label:<24} {what}  # {lines}"
     yield f"temporary memory: {plan.arena_bytes} bytes"
+
+
+def _libraries(plan: Plan, step: Instruction) -> list[str]:
+    """The routines that a step calls, and whose they are."""
+    names = dict(plan.routines)
+    constants = [plan.buffers[b].index for b in step.buffers if plan.buffers[b].kind == "constant"]
+    return [find_routine(names[number]).library for number in constants if number in names]
 
 
 def _kernel_text(code: KernelCode, assembly: bool, full: bool) -> str:

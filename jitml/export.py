@@ -120,6 +120,13 @@ def save_c(
             hint="export.save writes a file that jitml_runtime loads",
             source=user_source(),
         )
+    if program.plan.routines:
+        called = ", ".join(name for _, name in program.plan.routines)
+        raise TransformError(
+            f"save_c: {traced.fun_name} calls a library ({called}), which C files cannot do",
+            hint="export.save writes a file that jitml_runtime loads",
+            source=user_source(),
+        )
     arguments, names = _arguments(fun, traced, len(args))
     positional, by_name = arguments.children
     pairs = [*zip(names, positional.children, strict=True)]

@@ -68,7 +68,8 @@ class Case:
     is "f"). `derivative_kinds`: of those, the kinds for which derivatives are compared with
     differences ("" for none). `tolerance`: relative, of derivatives against differences. `second`:
     whether second derivatives exist. `computes`: false for ops that only move elements, so that a
-    few dtypes stand for all on the backend.
+    few dtypes stand for all on the backend. `rounding`: by how many times the dtype's precision the
+    backend may differ from the value.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Case:
     tolerance: float = 1e-6
     second: bool = True
     computes: bool = True
+    rounding: int = 8
 
     def dtypes(self) -> list[DType]:
         """The dtypes to run with; one if all inputs have a dtype of their own."""
@@ -108,7 +110,7 @@ def shapes(*each: Sequence[int], **options: Any) -> tuple[Input, ...]:
 
 def all_cases() -> list[Case]:
     """All rows of all families."""
-    families = ("elementwise", "movement", "indexing", "reduction", "contraction")
+    families = ("elementwise", "movement", "indexing", "reduction", "contraction", "linalg")
     present = [f"cases_{family}" for family in families if find_spec(f"cases_{family}")]
     rows = [row for module in present for row in import_module(module).CASES]
     twice = [name for name, count in Counter(row.name for row in rows).items() if count > 1]

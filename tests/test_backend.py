@@ -39,20 +39,20 @@ def test_backend_agrees_with_value(case: Case) -> None:
             expected = run(graph, list(map(to_array, samples)))
         found = run(graph, list(map(to_array, samples)))
         for a, b in zip(found, expected, strict=True):
-            compare(to_numpy(a), to_numpy(b))
+            compare(to_numpy(a), to_numpy(b), case.rounding)
 
 
-def compare(found: Any, expected: Any) -> None:
+def compare(found: Any, expected: Any, rounding: int = 8) -> None:
     assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
     if not is_inexact(found.dtype):
         np.testing.assert_array_equal(found, expected)
         return
     wide = np.complex128 if found.dtype.kind == "c" else np.float64
-    tolerance = 8 * float(np.finfo(np.float32).eps)
+    tolerance = rounding * float(np.finfo(np.float32).eps)
     if real_dtype(found.dtype).itemsize == 2:
         tolerance = 2.0**-7
     if real_dtype(found.dtype).itemsize == 8:
-        tolerance = 8 * float(np.finfo(np.float64).eps)
+        tolerance = rounding * float(np.finfo(np.float64).eps)
     np.testing.assert_allclose(
         found.astype(wide), expected.astype(wide), rtol=tolerance, atol=tolerance
     )

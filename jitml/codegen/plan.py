@@ -16,6 +16,8 @@ from jitml.codegen.emit import KernelText, emit_kernel
 from jitml.codegen.fuse import Fused, Group, View, has_effect
 from jitml.codegen.gemm import Temp, gemm_kernels, gemm_steps
 from jitml.codegen.kernel import Site
+from jitml.codegen.library import library_kernel
+from jitml.codegen.matrices import permutation_kernel
 from jitml.codegen.product import gemm_shape
 from jitml.codegen.scalar_loop import ScalarLoop
 from jitml.codegen.special import cumulative_kernel, sort_kernel
@@ -29,10 +31,13 @@ from jitml.ops.callback import Callback, HostFunction
 from jitml.ops.contraction import DotGeneral
 from jitml.ops.control import Control
 from jitml.ops.cumulative import Cumulative
+from jitml.ops.library import LibraryCall
+from jitml.ops.linalg.lu import PivotsToPermutation
 from jitml.ops.native import NativeCall
 from jitml.ops.scatter import Scatter
 from jitml.ops.sort import Sort
 from jitml_runtime import ArraySpec, Buffer, Copy, HostCall, Instruction, Plan, Step
+from jitml_runtime.plan import ROUTINE_BYTES
 
 # Codegen levels: register-tiled kernels, and loops whose state is in registers, need the better
 # allocator; of the others, small ones are compiled in a third of the time without it. Bits are the
@@ -83,7 +88,7 @@ class Planner:
 
     def __init__(self, graph: Graph, fused: Fused, target: Target) -> None:
         self.graph = graph
-        self.fused = fused
+        self.fused = self.outermost = fused
         self.target = target
         self.buffers: list[Buffer] = []
         self.numbers: dict[Var, int] = {}
@@ -95,6 +100,8 @@ class Planner:
         self.temps: dict[int, _Temp] = {}  # by buffer
         self.pairs: list[tuple[int, int]] = []  # temporaries that live equally long
         self.constants: dict[Literal, int] = {}  # buffers of numbers
+        self.routines: dict[str, int] = {}  # buffers of what tells where routines are
+        self.constant_bytes: list[bytes] = []
 
     def program(self) -> Program:
         forward, duplicates = self._outputs()
@@ -112,9 +119,10 @@ class Planner:
             tuple(self.buffers),
             tuple(self.steps),
             arena_bytes,
-            tuple(map(_bytes_of, self.constants)),
+            tuple(self.constant_bytes),
             forward=tuple(forward),
             duplicates=tuple(duplicates),
+            routines=tuple((self.buffers[n].index, name) for name, n in self.routines.items()),
         )
         return Program(
             plan,
@@ -169,7 +177,8 @@ class Planner:
         if isinstance(atom, Var):
             return self.number(atom)
         if atom not in self.constants:
-            buffer = Buffer("constant", len(self.constants), 0, atom.type.size_bytes)
+            buffer = Buffer("constant", len(self.constant_bytes), 0, atom.type.size_bytes)
+            self.constant_bytes.append(_bytes_of(atom))
             self.constants[atom] = self.add_buffer(buffer)
         return self.constants[atom]
 
@@ -231,6 +240,10 @@ class Planner:
             self._add_kernel(eqn, cumulative_kernel(eqn, self.target))
         elif eqn is not None and isinstance(eqn.op, Sort):
             self._add_kernel(eqn, sort_kernel(eqn, self.target))
+        elif eqn is not None and isinstance(eqn.op, PivotsToPermutation):
+            self._add_kernel(eqn, permutation_kernel(eqn, self.target))
+        elif eqn is not None and isinstance(eqn.op, LibraryCall):
+            self._add_library_call(eqn, eqn.op)
         else:
             if eqn is not None:
                 self._copy_operand(eqn)
@@ -276,6 +289,43 @@ class Planner:
         sizes = (op.function.address, *[n for a in atoms for n in a.type.shape])
         code = KernelText(_NATIVE, sizes, 1, 0, 0)
         self._add_instruction(code, atoms, (Site(eqn),), [eqn], _NATIVE_NS)
+
+    def _add_library_call(self, eqn: Eqn, op: LibraryCall) -> None:
+        """Copy what the routine updates, then call it."""
+        for atom, var in zip(eqn.inputs[: op.updates], eqn.outputs, strict=False):
+            if var not in self.numbers and self._ends_with(atom, eqn):
+                self.numbers[var] = self.atom_number(atom)
+            else:
+                self.add_copy(self.atom_number(atom), self.number(var), eqn)
+        code = library_kernel(eqn, self.target)
+        numbers = [self.atom_number(a) for a in (*eqn.inputs[op.updates :], *eqn.outputs)]
+        step = Instruction(
+            self._kernel(KernelCode(code.text, "kernel", SMALL_LEVEL)),
+            (*numbers, self._routine_number(op.routine)),
+            code.sizes,
+            code.extent,
+            code.grain,
+            code.scratch_bytes,
+            op.routine.partition(" ")[2],
+            op.work_ns * code.extent,
+        )
+        self._add_step(step, (), (eqn.source,))
+
+    def _ends_with(self, atom: Atom, eqn: Eqn) -> bool:
+        """Whether nothing but `eqn` reads a temporary variable of the outermost graph."""
+        if not isinstance(atom, Var) or self.fused is not self.outermost:
+            return False
+        readers = [group for group in self.fused.groups if atom in group.reads]
+        is_temp = atom in self.fused.definitions and self.number(atom) in self.temps
+        return is_temp and len(readers) == 1 and eqn.inputs.count(atom) == 1
+
+    def _routine_number(self, name: str) -> int:
+        """The buffer in which kernels will find where a routine is."""
+        if name not in self.routines:
+            buffer = Buffer("constant", len(self.constant_bytes), 0, ROUTINE_BYTES)
+            self.constant_bytes.append(bytes(ROUTINE_BYTES))
+            self.routines[name] = self.add_buffer(buffer)
+        return self.routines[name]
 
     def add_loop(self, eqn: Eqn, loop: ScalarLoop) -> None:
         """A loop that is one kernel."""

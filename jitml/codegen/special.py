@@ -22,7 +22,7 @@ from jitml.scalar.complex import Complex
 from jitml.scalar.value import Value, minimum, select
 
 
-class _Function:
+class Function:
     """A kernel under construction: its pointers and sizes as values."""
 
     def __init__(self, buffers: int, sizes: Sequence[int]) -> None:
@@ -110,7 +110,7 @@ def cumulative_kernel(eqn: Eqn, target: Target) -> KernelText:
     outer, extent, inner = _extents(type_.shape, op.axis)
     element = Element(type_)
     over_inner = inner >= 64 and outer < 16
-    f = _Function(2, (extent, inner, outer))
+    f = Function(2, (extent, inner, outer))
     lanes = 1 if element.is_complex else target.lanes(max(4, STORAGE_BITS[element.storage] // 8))
     lanes = 1 if inner < lanes else lanes
 
@@ -143,10 +143,10 @@ def cumulative_kernel(eqn: Eqn, target: Target) -> KernelText:
     else:
         f.each(f.begin, f.end, lambda o: lines(o * row, f.number(0), f.size[1]))
     units = inner if over_inner else outer
-    return KernelText(f.text(target), f.sizes, units, _grain(units, type_.size * 8), 0)
+    return KernelText(f.text(target), f.sizes, units, chunk_grain(units, type_.size * 8), 0)
 
 
-def _grain(units: int, cost: int) -> int:
+def chunk_grain(units: int, cost: int) -> int:
     if cost < 2 * CHUNK_COST or units < 2:
         return 0
     return max(1, CHUNK_COST * units // cost)
@@ -161,18 +161,18 @@ def sort_kernel(eqn: Eqn, target: Target) -> KernelText:
     sizes = [(extent * e.size_bytes + 63) // 64 * 64 for e in elements]
     offsets = [sum(sizes[:k]) for k in range(len(sizes))]
     levels = max(0, (extent - 1).bit_length())
-    f = _Function(2 * len(elements), (extent, inner, levels, *offsets, sum(sizes)))
+    f = Function(2 * len(elements), (extent, inner, levels, *offsets, sum(sizes)))
     sorter = _Sorter(f, op, elements)
     f.each(f.begin, f.end, sorter.line)
     units = outer * inner
-    grain = _grain(units, type_.size * 8 * max(1, levels))
+    grain = chunk_grain(units, type_.size * 8 * max(1, levels))
     return KernelText(f.text(target), f.sizes, units, grain, 2 * sum(sizes))
 
 
 class _Sorter:
     """Writes the sort of one line, between two sets of buffers in scratch memory."""
 
-    def __init__(self, f: _Function, op: Sort, elements: list[Element]) -> None:
+    def __init__(self, f: Function, op: Sort, elements: list[Element]) -> None:
         self.f, self.op, self.elements = f, op, elements
         self.extent, self.inner, self.levels, *rest = f.size
         self.offsets, self.half = rest[:-1], rest[-1]

@@ -182,21 +182,32 @@ from jitml.ops.convolution import ConvDimensionNumbers
 if TYPE_CHECKING:
     from jitml.implicit import custom_linear_solve as custom_linear_solve
     from jitml.implicit import custom_root as custom_root
+    from jitml.lax import linalg as linalg
+    from jitml.lax.fourier import FftType as FftType
+    from jitml.lax.fourier import fft as fft
 
-_ELSEWHERE = {"custom_linear_solve": "jitml.implicit", "custom_root": "jitml.implicit"}
+_ELSEWHERE = {
+    "FftType": "jitml.lax.fourier",
+    "custom_linear_solve": "jitml.implicit",
+    "custom_root": "jitml.implicit",
+    "fft": "jitml.lax.fourier",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """What needs derivatives is imported when it is first used."""
-    if name not in _ELSEWHERE:
-        raise AttributeError(f"module 'jitml.lax' has no attribute {name!r}")
+    """What needs derivatives or many ops is imported when it is first used."""
     import importlib
 
+    if name == "linalg":
+        return importlib.import_module("jitml.lax.linalg")
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module 'jitml.lax' has no attribute {name!r}")
     return getattr(importlib.import_module(_ELSEWHERE[name]), name)
 
 
 __all__ = [
     "ConvDimensionNumbers",
+    "FftType",
     "GatherDimensionNumbers",
     "GatherScatterMode",
     "Precision",
@@ -272,6 +283,7 @@ __all__ = [
     "exp2",
     "expand_dims",
     "expm1",
+    "fft",
     "floor",
     "fori_loop",
     "full",
@@ -287,6 +299,7 @@ __all__ = [
     "is_finite",
     "le",
     "lgamma",
+    "linalg",
     "log",
     "log1p",
     "logistic",

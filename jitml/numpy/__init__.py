@@ -23,7 +23,6 @@ from jitml.numpy import (
     floats,
     indexing,
     joining,
-    linalg,
     linear_algebra,
     logic,
     manipulation,
@@ -77,6 +76,8 @@ from jitml.numpy.ufuncs import *
 from jitml.typing import Array as ndarray
 
 if _TYPE_CHECKING:
+    from jitml.numpy import fft as fft
+    from jitml.numpy import linalg as linalg
     from jitml.numpy.bessel import *
     from jitml.numpy.bits import *
     from jitml.numpy.correlation import *
@@ -126,17 +127,19 @@ _MODULE_OF = {name: module for module, names in _LATER.items() for name in names
 
 
 def __getattr__(name: str) -> _Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'jitml.numpy' has no attribute {name!r}")
     from importlib import import_module
 
+    if name in ("fft", "linalg"):
+        return import_module(f"jitml.numpy.{name}")
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'jitml.numpy' has no attribute {name!r}")
     value = getattr(import_module(f"jitml.numpy.{_MODULE_OF[name]}"), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULE_OF})
+    return sorted({*globals(), *_MODULE_OF, "fft", "linalg"})
 
 
 abs = absolute
@@ -147,7 +150,7 @@ set_printoptions, get_printoptions = _numpy.set_printoptions, _numpy.get_printop
 printoptions = _numpy.printoptions
 
 __all__ = [
-    "ComplexWarning", "abs", "bool", "dtype", "get_printoptions", "linalg", "ndarray",
+    "ComplexWarning", "abs", "bool", "dtype", "fft", "get_printoptions", "linalg", "ndarray",
     "printoptions", "set_printoptions",
 ]  # fmt: skip
 __all__ += arithmetic.__all__

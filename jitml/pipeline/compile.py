@@ -25,6 +25,7 @@ from jitml.transforms.execute import interpret, set_executor
 from jitml.transforms.inline_calls import drop_barriers, inline_calls
 from jitml_runtime import Array, Executable, KernelFault, Operation, forget_operations, from_numpy
 from jitml_runtime.code import IS_INSPECTED
+from jitml_runtime.library import with_addresses
 
 if TYPE_CHECKING:
     from jitml.codegen.plan import Program
@@ -51,7 +52,9 @@ class Compiled:
         # A program that was found on disk calls no Python functions.
         functions = self.program.functions if "program" in self.__dict__ else ()
         called = [function.on_views for function in functions]
-        self.executable = Executable(ready.plan, ready.addresses, (ready.codes, graph), called)
+        self.executable = Executable(
+            with_addresses(ready.plan), ready.addresses, (ready.codes, graph), called
+        )
         self._run = self.executable.run
         watch(self.executable, ready)
 

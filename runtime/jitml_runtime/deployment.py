@@ -19,6 +19,7 @@ import numpy as np
 from . import processor
 from .code import load_object
 from .errors import KernelFault, LoadError
+from .library import with_addresses
 from .packing import KEY_BYTES, FormatError, Packer, Unpacker, seal, unseal
 from .plan import ArraySpec, Plan, check_plan
 from .plan_format import read_plan, read_spec, write_plan, write_spec
@@ -179,7 +180,7 @@ class Program:
         codes = [load_object(data) for data in deployment.objects]
         addresses = [codes[number].address(name) for number, name in deployment.kernels]
         self._deployment = deployment
-        self._executable = Executable(deployment.plan, addresses, tuple(codes), ())
+        self._executable = Executable(with_addresses(deployment.plan), addresses, tuple(codes), ())
         self._constants = [
             from_numpy(np.frombuffer(data, spec.dtype).reshape(spec.shape), spec.weak)
             for spec, data in deployment.constants

@@ -18,6 +18,7 @@ import numpy as np
 from .record import frozen
 
 ALIGNMENT_BYTES = 64
+ROUTINE_BYTES = 24
 
 
 @frozen
@@ -144,7 +145,8 @@ class Plan:
     ``aliases`` pairs (output, donated input): the output may take the input's memory, if nobody
     else holds it; the input is deleted either way. ``forward`` has, for each output, the argument
     that is returned as it is, or None; ``duplicates`` has, for each output, the earlier output
-    that it equals, or None. An empty tuple means None throughout.
+    that it equals, or None. An empty tuple means None throughout. ``routines`` pairs (constant,
+    name): that constant is to hold where a library's routine is (see `library`).
     """
 
     inputs: tuple[ArraySpec, ...]
@@ -156,6 +158,7 @@ class Plan:
     aliases: tuple[tuple[int, int], ...] = ()
     forward: tuple[int | None, ...] = ()
     duplicates: tuple[int | None, ...] = ()
+    routines: tuple[tuple[int, str], ...] = ()
 
 
 def check_plan(plan: Plan, kernels: int, functions: int) -> None:
@@ -185,6 +188,9 @@ def _problems(plan: Plan, kernels: int, functions: int) -> Iterator[str]:
             yield f"instruction {number} ({step.label}): {problem}"
     yield from _block_problems(plan)
     yield from _result_problems(plan)
+    for number, name in plan.routines:
+        if not 0 <= number < len(plan.constants) or len(plan.constants[number]) != ROUTINE_BYTES:
+            yield f"there is no constant {number} for the address of {name}"
 
 
 def _buffer_problem(plan: Plan, number: int, buffer: Buffer, sizes: dict[str, list[int]]) -> str:

@@ -54,6 +54,10 @@ def write_plan(out: Packer, plan: Plan) -> None:
     out.integers(number for pair in plan.aliases for number in pair)
     for table in (plan.forward, plan.duplicates):
         out.integers(_NONE if number is None else number for number in table)
+    out.integer(len(plan.routines))
+    for number, name in plan.routines:
+        out.integer(number)
+        out.text(name)
 
 
 def read_plan(source: Unpacker) -> Plan:
@@ -67,6 +71,7 @@ def read_plan(source: Unpacker) -> Plan:
     paired = source.integers()
     aliases = tuple(zip(paired[::2], paired[1::2], strict=False))
     forward, duplicates = (_optional(source.integers()) for _ in range(2))
+    routines = _read_all(source, lambda s: (s.integer(), s.text()))
     return Plan(
         inputs,
         outputs,
@@ -77,6 +82,7 @@ def read_plan(source: Unpacker) -> Plan:
         aliases,
         forward,
         duplicates,
+        routines,
     )
 
 

@@ -41,6 +41,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"duplicates": (0,), "instructions": (), "buffers": ()},
         "no earlier output",
     ),
+    "no place for a routine": ({"routines": ((0, "lapack dpotrf"),)}, "address of lapack dpotrf"),
     "alias of nothing": ({"aliases": ((0, 5),)}, "names no output or no input"),
     "alias twice": (
         {"aliases": ((0, 0), (1, 0)), "outputs": (KIND, KIND)},

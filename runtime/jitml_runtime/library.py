@@ -1,0 +1,119 @@
+"""Routines of numerical libraries: what a plan calls them, and where they are in this process.
+
+In: names. Out: addresses, as the bytes of the constants that kernels read them from. Addresses hold
+in one process, so plans are stored with names alone.
+
+"lapack dpotrf" is a routine of LAPACK or BLAS in the OpenBLAS (or other library) that NumPy brings,
+or else SciPy. "fft c2c c128" is a transform along one axis: `ducc0` where that is installed, NumPy
+else. Must not know what is computed with them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+from .errors import LoadError
+from .plan import Plan
+
+# How builds of LAPACK call a routine, and the bytes of their integers.
+_SPELLINGS = (
+    ("scipy_{}_64_", 8),
+    ("{}_64_", 8),
+    ("{}$NEWLAPACK$ILP64", 8),
+    ("scipy_{}_", 4),
+    ("{}_", 4),
+    ("{}$NEWLAPACK", 4),
+)
+# Modules that are linked with LAPACK.
+_LINKED = ("numpy.linalg._umath_linalg", "scipy.linalg._flapack")
+_ENTRY = struct.Struct("<qqq")
+
+
+class Routine(NamedTuple):
+    """A routine: its address, what it is to be passed beside its arguments, the bytes of its
+    integers, and the library that it is from.
+    """
+
+    address: int
+    data: int
+    integer_bytes: int
+    library: str
+
+
+def with_addresses(plan: Plan) -> Plan:
+    """The plan with the addresses of the routines that its kernels call. LoadError is raised if
+    there is no such routine here.
+    """
+    if not plan.routines:
+        return plan
+    constants = list(plan.constants)
+    for number, name in plan.routines:
+        routine = find_routine(name)
+        constants[number] = _ENTRY.pack(*routine[:3])
+    return replace(plan, constants=tuple(constants))
+
+
+@cache
+def find_routine(name: str) -> Routine:
+    """The routine of a name."""
+    family, *rest = name.split()
+    if family == "lapack":
+        return _lapack_routine(*rest)
+    from .transforms import fft_routine
+
+    return fft_routine(*rest)
+
+
+def _lapack_routine(name: str) -> Routine:
+    for library in _lapack_libraries():
+        for spelling, integer_bytes in _SPELLINGS:
+            try:
+                function = getattr(library, spelling.format(name))
+            except AttributeError:
+                continue
+            address = ctypes.cast(function, ctypes.c_void_p).value or 0
+            return Routine(address, 0, integer_bytes, f"{name} of {_file_name(address)}")
+    raise LoadError(
+        f"the LAPACK routine {name} is in no library that NumPy or SciPy bring: "
+        "install them from PyPI or conda-forge"
+    )
+
+
+def _lapack_libraries() -> Iterator[Any]:
+    """Libraries in which, or in what they are linked with, routines may be found."""
+    for module in _LINKED:
+        package = module.partition(".")[0]
+        path = getattr(import_module(module), "__file__", None) if find_spec(package) else None
+        if path:
+            yield _opened(path)
+
+
+@cache
+def _opened(path: str) -> Any:
+    return ctypes.CDLL(path)
+
+
+class _Place(ctypes.Structure):
+    _fields_ = (
+        ("file", ctypes.c_char_p),
+        ("base", ctypes.c_void_p),
+        ("symbol", ctypes.c_char_p),
+        ("address", ctypes.c_void_p),
+    )
+
+
+def _file_name(address: int) -> str:
+    """The name of the library that an address lies in, where the system tells."""
+    place = _Place()
+    try:
+        found = ctypes.CDLL(None).dladdr(ctypes.c_void_p(address), ctypes.byref(place))
+    except (AttributeError, OSError, TypeError):
+        found = 0
+    return place.file.decode().rpartition("/")[2] if found and place.file else "LAPACK"

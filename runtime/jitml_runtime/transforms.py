@@ -1,0 +1,130 @@
+"""Fourier transforms along one axis, as functions that kernels can call.
+
+In: which transform ("c2c", "c2r", "r2c"), its direction, the type of its complex numbers. Out: a
+function with the signature of a loop of NumPy's generalised ufuncs: `args` are input, factor and
+output, `dimensions` the number of transforms and the lengths of input and output, `steps` the bytes
+between transforms (of all three), then between elements. `ducc0` serves where it is installed, by
+way of Python; else NumPy's own loops, straight.
+"""
+
+from __future__ import annotations
+
+import _thread
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from .errors import LoadError
+from .library import Routine
+
+_Loop = ctypes.CFUNCTYPE(
+    None,
+    ctypes.POINTER(ctypes.c_void_p),
+    ctypes.POINTER(ctypes.c_ssize_t),
+    ctypes.POINTER(ctypes.c_ssize_t),
+    ctypes.c_void_p,
+)
+_REAL: dict[str, np.dtype[Any]] = {"c64": np.dtype("float32"), "c128": np.dtype("float64")}
+_COMPLEX: dict[str, np.dtype[Any]] = {"c64": np.dtype("complex64"), "c128": np.dtype("complex128")}
+_KEPT: list[Any] = []  # functions that C has the addresses of
+
+
+def fft_routine(transform: str, direction: str, type_: str) -> Routine:
+    """The loop of a transform: "c2c", "r2c even", … in `direction` "forward" or "backward"."""
+    if find_spec("ducc0") is not None:
+        return _ducc_routine(transform, direction, type_)
+    return _numpy_routine(transform, direction, type_)
+
+
+# ---- NumPy ---------------------------------------------------------------------------------------
+
+
+class _UfuncFields(ctypes.Structure):
+    """The public head of NumPy's ufunc objects, behind Python's own."""
+
+    _fields_ = (
+        ("nin", ctypes.c_int),
+        ("nout", ctypes.c_int),
+        ("nargs", ctypes.c_int),
+        ("identity", ctypes.c_int),
+        ("functions", ctypes.POINTER(ctypes.c_void_p)),
+        ("data", ctypes.POINTER(ctypes.c_void_p)),
+        ("ntypes", ctypes.c_int),
+    )
+
+
+_NUMPY_NAMES = {
+    ("c2c", "forward"): "fft",
+    ("c2c", "backward"): "ifft",
+    ("r2c-even", "forward"): "rfft_n_even",
+    ("r2c-odd", "forward"): "rfft_n_odd",
+    ("c2r", "backward"): "irfft",
+}
+
+
+def _numpy_routine(transform: str, direction: str, type_: str) -> Routine:
+    name = _NUMPY_NAMES[transform, direction]
+    ufunc = getattr(import_module("numpy.fft._pocketfft_umath"), name)
+    fields = _UfuncFields.from_address(id(ufunc) + object.__basicsize__)
+    known = (ufunc.nin, ufunc.nout, ufunc.ntypes)
+    if (fields.nin, fields.nout, fields.ntypes) != known:
+        raise LoadError("this NumPy keeps its transforms elsewhere: pip install ducc0")
+    first, result = (_REAL if transform[0] == "r" else _COMPLEX)[type_].char, _COMPLEX[type_].char
+    if transform == "c2r":
+        result = _REAL[type_].char
+    number = ufunc.types.index(f"{first}{_REAL[type_].char}->{result}")
+    data = fields.data[number] if fields.data else 0
+    return Routine(fields.functions[number], data or 0, 8, f"{name} of NumPy {np.__version__}")
+
+
+# ---- ducc0 ---------------------------------------------------------------------------------------
+
+
+@cache
+def _ducc_routine(transform: str, direction: str, type_: str) -> Routine:
+    ducc = import_module("ducc0")
+    run = _ducc_call(ducc.fft, transform, direction == "forward")
+    inner = (_REAL if transform[0] == "r" else _COMPLEX)[type_]
+    outer = (_REAL if transform == "c2r" else _COMPLEX)[type_]
+
+    def loop(args: Any, dimensions: Any, steps: Any, _: Any) -> None:
+        count, length, result_length = dimensions[:3]
+        source = _view(args[0], inner, (count, length), (steps[0], steps[3]))
+        target = _view(args[2], outer, (count, result_length), (steps[2], steps[4]))
+        factor = float(_view(args[1], _REAL[type_], (1,), (0,))[0])
+        try:
+            run(source, target, factor)
+        except KeyboardInterrupt:  # nothing may leave a function that C calls
+            target.fill(np.nan)
+            _thread.interrupt_main()
+
+    function = _Loop(loop)
+    _KEPT.append(function)
+    address = ctypes.cast(function, ctypes.c_void_p).value or 0
+    return Routine(address, 0, 8, f"{transform} of ducc0 {ducc.__version__}")
+
+
+def _ducc_call(fft: Any, transform: str, forward: bool) -> Callable[[Any, Any, float], None]:
+    def run(source: Any, target: Any, factor: float) -> None:
+        options = {"axes": (1,), "out": target, "nthreads": 1}
+        if transform == "c2c":
+            fft.c2c(source, forward=forward, fct=factor, **options)
+        elif transform == "c2r":
+            length = target.shape[1]
+            fft.c2r(source, lastsize=length, forward=forward, fct=factor, **options)
+        else:
+            fft.r2c(source, forward=forward, fct=factor, **options)
+
+    return run
+
+
+def _view(address: int, dtype: np.dtype[Any], shape: tuple[int, ...], steps: Any) -> Any:
+    """An array over memory that is not Python's."""
+    size = sum((n - 1) * step for n, step in zip(shape, steps, strict=True)) + dtype.itemsize
+    memory = (ctypes.c_char * size).from_address(address)
+    return np.ndarray(shape, dtype, memory, strides=steps)

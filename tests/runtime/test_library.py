@@ -1,0 +1,127 @@
+"""Routines of libraries: where they are found, and what is said where they are not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from places import PACKAGES
+
+import jitml
+import jitml.numpy as jnp
+import jitml_runtime
+from jitml_runtime import LoadError, library
+from jitml_runtime.library import find_routine, with_addresses
+
+MATRIX = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, 0.25], [0.5, 0.25, 2.0]])
+
+
+@pytest.fixture
+def _found_anew() -> Iterator[None]:
+    find_routine.cache_clear()
+    yield
+    find_routine.cache_clear()
+
+
+def test_routines_are_found_in_numpy() -> None:
+    found = find_routine("lapack dpotrf")
+    assert found.address and found.integer_bytes in (4, 8)
+    assert "dpotrf of " in found.library
+    loop = find_routine("fft c2c forward c128")
+    assert loop.address and ("NumPy" in loop.library or "ducc0" in loop.library)
+
+
+def test_an_unknown_routine_is_told() -> None:
+    with pytest.raises(LoadError, match="the LAPACK routine dnothing is in no library"):
+        find_routine("lapack dnothing")
+
+
+def test_plans_without_routines_stay_as_they_are() -> None:
+    plan = jitml.jit(lambda x: x + 1).lower(jnp.ones(3)).compile
+    assert plan is not None
+    empty = jitml_runtime.Plan((), (), (), ())
+    assert with_addresses(empty) is empty
+    named = jitml_runtime.Plan((), (), (), (), 0, (bytes(24),), routines=((0, "lapack dpotrf"),))
+    (entry,) = with_addresses(named).constants
+    assert int.from_bytes(entry[:8], "little") == find_routine("lapack dpotrf").address
+
+
+def test_libraries_of_32_bit_integers_serve(
+    _found_anew: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("scipy")
+    monkeypatch.setattr(library, "_LINKED", ("scipy.linalg._flapack",))
+    if find_routine("lapack dgetrf").integer_bytes != 4:
+        pytest.skip("SciPy's LAPACK has 64-bit integers")
+    jitml.clear_caches()
+    try:
+        rng = np.random.default_rng(0)
+        a = rng.normal(size=(3, 5, 5))
+        factors, pivots, order = jitml.jit(jitml.lax.linalg.lu)(a)
+        lower, upper = np.tril(factors, -1) + np.eye(5), np.triu(factors)
+        rows = np.take_along_axis(a, np.asarray(order)[..., None], 1)
+        np.testing.assert_allclose(lower @ upper, rows, atol=1e-12)
+        assert np.asarray(pivots).max() <= 4
+        bad = jitml.jit(jnp.linalg.cholesky)(-np.eye(3))
+        assert np.isnan(np.asarray(bad)[0, 0])
+    finally:
+        jitml.clear_caches()
+
+
+def test_deployed_programs_find_them_too(tmp_path: Path) -> None:
+    path = tmp_path / "solve.jitml"
+
+    def solve(a: object, b: object) -> object:
+        return jnp.linalg.solve(a, b), jnp.fft.rfft(b)
+
+    vector = np.array([1.0, 2.0, 3.0])
+    jitml.export.save(solve, path, MATRIX, vector)
+    code = (
+        "import sys, numpy as np, jitml_runtime\n"
+        f"f = jitml_runtime.load({str(path)!r})\n"
+        f"x, y = f(np.array({MATRIX.tolist()}), np.array({vector.tolist()}))\n"
+        "print('jitml' in sys.modules, x.tolist(), y.tolist())"
+    )
+    environment = {"PYTHONPATH": PACKAGES, "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    expected = [np.asarray(x).tolist() for x in jitml.jit(solve)(MATRIX, vector)]
+    assert done.stdout.strip() == f"False {expected[0]} {expected[1]}"
+
+
+def test_c_files_refuse_them(tmp_path: Path) -> None:
+    with pytest.raises(jitml.errors.TransformError, match=r"calls a library \(lapack dpotrf"):
+        jitml.export.save_c(jnp.linalg.cholesky, tmp_path / "factor", MATRIX)
+
+
+def test_explain_names_the_library() -> None:
+    text = jitml.explain(jnp.linalg.cholesky, MATRIX)
+    assert f"calls {find_routine('lapack dpotrf').library}" in text
+
+
+def test_threads_do_not_change_bits() -> None:
+    a = np.random.default_rng(1).normal(size=(64, 24, 24))
+
+    def factors(x: object) -> object:
+        return jnp.linalg.qr(x), jnp.linalg.svd(x), jnp.linalg.inv(x), jnp.fft.fft(x)
+
+    results = []
+    for count in (1, 2):
+        with jitml.num_threads(count):
+            results.append(jitml.tree.leaves(jitml.jit(factors)(a)))
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(two))
+
+
+def test_ducc0_serves_where_it_is_installed() -> None:
+    pytest.importorskip("ducc0")
+    x = np.random.default_rng(2).normal(size=(5, 12))
+    assert "ducc0" in find_routine("fft r2c-even forward c128").library
+    np.testing.assert_allclose(jnp.fft.rfft(x), np.fft.rfft(x), atol=1e-12)
+    np.testing.assert_allclose(jnp.fft.irfft(x, 7), np.fft.irfft(x, 7), atol=1e-12)
+    np.testing.assert_allclose(jnp.fft.fftn(x), np.fft.fftn(x), atol=1e-12)
