@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,12 +22,13 @@ from jitml.ops.kinds import Traced, full_of
 from jitml.ops.layout import iota, move_axis
 from jitml.ops.library import call_library
 from jitml.trace.core import bind1, type_of
+from jitml_runtime.record import frozen
 
 KINDS = ("FFT", "IFFT", "RFFT", "IRFFT")
 _NS_PER_ELEMENT = 4.0  # and per level
 
 
-@dataclass(frozen=True)
+@frozen
 class Fft(Op):
     """The transform of kind `kind` over the last axes; `lengths` are those of the longer side."""
 

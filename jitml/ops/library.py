@@ -19,18 +19,18 @@ The arguments of the routine, in its own order, are pairs of what and a number o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
 from jitml.ops.kinds import Traced
 from jitml.trace.core import bind
+from jitml_runtime.record import frozen
 
 Argument: TypeAlias = tuple[str, "int | float | str"]
 
 
-@dataclass(frozen=True)
+@frozen
 class LibraryCall(Op):
     """Call `routine` for each element of a batch: of the first input, the last `rank` axes are one.
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 
 from .errors import LoadError
 from .plan import Plan
+from .record import replace
 
 # How builds of LAPACK call a routine, and the bytes of their integers.
 _SPELLINGS = (

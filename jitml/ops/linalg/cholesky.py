@@ -7,7 +7,6 @@ NaN for matrices that are not positive definite.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,9 +25,10 @@ from jitml.ops.linalg.matrices import (
 )
 from jitml.ops.linalg.triangular import solve_triangular
 from jitml.trace.core import bind1, type_of
+from jitml_runtime.record import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Cholesky(MatrixOp):
     """L of A = L Lᴴ."""
 

@@ -8,7 +8,6 @@ largest one count as 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,9 +47,10 @@ from jitml.ops.linalg.triangular import solve_triangular
 from jitml.ops.reduction import reduce_max, reduce_prod, reduce_sum, reduce_xor
 from jitml.ops.slicing import slice_
 from jitml.trace.core import bind1, type_of
+from jitml_runtime.record import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Det(MatrixOp):
     """Determinants."""
 
@@ -149,7 +149,7 @@ def det(a: Traced) -> Traced:
     return bind1(Det(), a)
 
 
-@dataclass(frozen=True)
+@frozen
 class Pinv(MatrixOp):
     """Pseudo-inverses; singular values of at most `rtol` (the second input) times the largest one
     count as 0.

@@ -7,7 +7,6 @@ eigenvectors of length 1 as columns. Derivatives of vectors assume that eigenval
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,9 +52,10 @@ from jitml.ops.reduction import argmax, reduce_sum
 from jitml.ops.slicing import pad
 from jitml.trace.core import bind, current_source, type_of
 from jitml.trace.numbers import literal
+from jitml_runtime.record import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Eigh(MatrixOp):
     """Eigenvectors and ascending eigenvalues of Hermitian matrices."""
 
@@ -107,7 +107,7 @@ def eigh(a: Traced, lower: bool) -> tuple[Traced, Traced]:
     return vectors, values
 
 
-@dataclass(frozen=True)
+@frozen
 class Eig(MatrixOp):
     """Eigenvalues; left and right eigenvectors where asked for. The largest component of a vector
     is real.

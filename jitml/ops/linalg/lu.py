@@ -7,7 +7,6 @@ step counted from 0, and the permutation that they make: row i of P A is row `pe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,9 +33,10 @@ from jitml.ops.slicing import pad, slice_
 from jitml.ops.sort import take_along_axis
 from jitml.trace.core import bind, bind1, type_of
 from jitml.trace.numbers import literal
+from jitml_runtime.record import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Lu(MatrixOp):
     """L and U of P A = L U, pivots, permutation."""
 
@@ -140,7 +140,7 @@ def lu(a: Traced) -> tuple[Traced, Traced, Traced]:
     return factors, pivots, order
 
 
-@dataclass(frozen=True)
+@frozen
 class PivotsToPermutation(MatrixOp):
     """The permutation of `size` rows that exchanges row i with row `pivots[i]`, for i in turn."""
 

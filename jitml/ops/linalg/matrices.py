@@ -7,7 +7,6 @@ derivative rules.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,12 +21,13 @@ from jitml.ops.kinds import Traced, full_of, zeros_like
 from jitml.ops.layout import batch_to_front, broadcast_in_dim, iota, transpose
 from jitml.ops.reduction import reduce_sum
 from jitml.trace.core import bind, current_source, type_of
+from jitml_runtime.record import frozen
 
 # Types of which there are routines.
 DTYPES = tuple(np.dtype(name) for name in ("float32", "float64", "complex64", "complex128"))
 
 
-@dataclass(frozen=True)
+@frozen
 class MatrixOp(Op):
     """An op on matrices, whatever batch they are in."""
 

@@ -7,7 +7,6 @@ columns in another order, which is an output then.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,9 +38,10 @@ from jitml.ops.slicing import pad, slice_
 from jitml.ops.sort import take_along_axis
 from jitml.trace.core import bind, bind1, current_source, type_of
 from jitml.trace.numbers import literal
+from jitml_runtime.record import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Geqrf(Underivable):
     """R in the upper triangle, Householder reflectors below, their factors; if `pivoting`, also
     where the columns come from.
@@ -89,7 +89,7 @@ def _product(a: Any, taus: Any) -> Any:
     return q.astype(a.dtype)
 
 
-@dataclass(frozen=True)
+@frozen
 class HouseholderProduct(Underivable):
     """The first columns of the product of the reflectors in `a`, as many as `a` has."""
 
@@ -120,7 +120,7 @@ class HouseholderProduct(Underivable):
         return [flipped(columns)]
 
 
-@dataclass(frozen=True)
+@frozen
 class OrthogonalProduct(Underivable):
     """Q C, or C Q unless `left`; Q (or with `adjoint` its adjoint) is that of `geqrf`."""
 
@@ -159,7 +159,7 @@ class OrthogonalProduct(Underivable):
         return [flipped(product)]
 
 
-@dataclass(frozen=True)
+@frozen
 class Qr(MatrixOp):
     """Q and R, all columns of Q with `full_matrices`; the order of columns with `pivoting`."""
 

@@ -6,7 +6,6 @@ In: square matrices. Out: what LAPACK gives. None of these has a derivative.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from jitml.ir.dtypes import is_complex, real_dtype
@@ -15,9 +14,10 @@ from jitml.ops.kinds import Traced, full_of
 from jitml.ops.linalg.lapack import gees, gehrd, sytrd
 from jitml.ops.linalg.matrices import Underivable, check_matrix, each_matrix, flipped, valid_or_nan
 from jitml.trace.core import bind, type_of
+from jitml_runtime.record import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Schur(Underivable):
     """T, and with `vectors` Z, of A = Z T Zᴴ with unitary Z and (quasi-)triangular T."""
 
@@ -42,7 +42,7 @@ class Schur(Underivable):
         return [valid_or_nan(info, flipped(x)) for x in found]
 
 
-@dataclass(frozen=True)
+@frozen
 class Hessenberg(Underivable):
     """The Hessenberg form, with reflectors below its first subdiagonal, and their factors."""
 
@@ -69,7 +69,7 @@ class Hessenberg(Underivable):
         return [flipped(packed), taus]
 
 
-@dataclass(frozen=True)
+@frozen
 class Tridiagonal(Underivable):
     """Of Hermitian matrices a tridiagonal form: reflectors, diagonal, the one beside it, factors of
     the reflectors.

@@ -7,7 +7,6 @@ alone, not through the factors, which depend on A: they take the factors for gra
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,9 +29,10 @@ from jitml.ops.linalg.matrices import (
 from jitml.ops.linalg.triangular import TriangularSolve
 from jitml.ops.sort import sort
 from jitml.trace.core import bind1, type_of
+from jitml_runtime.record import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class LuSolve(MatrixOp):
     """op(A)⁻¹ B; op conjugates, transposes, both, or neither."""
 

@@ -8,7 +8,6 @@ singular values differ.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,9 +34,10 @@ from jitml.ops.linalg.matrices import (
     valid_or_nan,
 )
 from jitml.trace.core import bind, current_source, type_of
+from jitml_runtime.record import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Svd(MatrixOp):
     """Singular values; with `compute_uv` also U and Vᴴ."""
 

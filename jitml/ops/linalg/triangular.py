@@ -7,7 +7,6 @@ singular X has infinities and NaN.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,9 +28,10 @@ from jitml.ops.linalg.matrices import (
     upper_part,
 )
 from jitml.trace.core import bind1, type_of
+from jitml_runtime.record import frozen, replace
 
 
-@dataclass(frozen=True)
+@frozen
 class TriangularSolve(MatrixOp):
     """op(A)⁻¹ B, or B op(A)⁻¹ unless `left_side`; op transposes, conjugates, or both."""
 

@@ -7,7 +7,6 @@ one are not read), and B. Out: X.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,9 +28,10 @@ from jitml.ops.linalg.matrices import (
 from jitml.ops.slicing import pad, slice_
 from jitml.trace.core import bind1, type_of
 from jitml.trace.numbers import literal
+from jitml_runtime.record import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class TridiagonalSolve(MatrixOp):
     """X of T X = B."""
 
