@@ -34,7 +34,8 @@ from jitml.transforms.batch import Batching, apply_rule, batch, batch_values
 from jitml.transforms.inline import inline, rewritten
 from jitml.transforms.inline_calls import inline_calls
 
-_FEWEST = 16  # elements for which numbering them pays
+# What elements cost one by one, roughly, in ns; the least that is worth a few kernels more.
+_ELEMENT_NS, _OPERATION_NS, _LEAST_NS = 70, 0.5, 100_000
 _BLOCK_WORK = 1 << 16  # operations in a block: enough to make its own cost small
 _LARGEST_BLOCK, _SMALLEST_BLOCK = 1024, 8  # elements
 _MOST_BESIDE = 16  # equations beside conditionals, which are computed for all elements at once
@@ -63,7 +64,7 @@ def _is_map_of_branches(eqn: Eqn) -> bool:
     of an amount of work that pays.
     """
     op = eqn.op
-    if not isinstance(op, Scan) or op.carries or op.length < _FEWEST:
+    if not isinstance(op, Scan) or op.carries:
         return False
     chosen = [e for e in op.body.eqns if isinstance(e.op, Cond)]
     beside = [e for e in op.body.eqns if not isinstance(e.op, Cond)]
@@ -83,9 +84,15 @@ def _moving(op: Scan) -> set[Any]:
 
 
 def _pays(eqn: Eqn, length: int) -> bool:
-    """Whether every branch is little enough work for several elements to make a block."""
+    """Whether there is enough to gain, and every branch little enough work for several elements
+    to make a block.
+    """
     assert isinstance(eqn.op, Cond)
-    return all(_block_size(branch, length) >= _SMALLEST_BLOCK for branch in eqn.op.branches)
+    branches = eqn.op.branches
+    most = max(operation_count(branch, work_per_element) for branch in branches)
+    if length * (_ELEMENT_NS + most * _OPERATION_NS) < _LEAST_NS:
+        return False
+    return all(_block_size(branch, length) >= _SMALLEST_BLOCK for branch in branches)
 
 
 def _block_size(branch: Graph, length: int) -> int:

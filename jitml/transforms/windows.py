@@ -196,9 +196,7 @@ def _moved_along(window: _Window, shared: Sequence[Any], stock: Sequence[Any]) -
             select(along_rows(has_next, x), take_rows(rows, minimum(following, count - 1)), x)
             for x, rows in zip([take_rows(x, copied) for x in state], stock, strict=True)
         ]
-        elements = select(
-            has_next, following, select(ended, full_of(type_of(elements), count), elements)
-        )
+        elements = select(has_next, following, select(ended, nowhere, elements))
         last = reshape(slice_(ranks, [size - 1], [size]), ())
         return [add(taken, last), elements, *state, *results]
 

@@ -64,6 +64,20 @@ PROGRAMS.update(
     ),
     inner_tangent=each(lambda m, x: m.jvp(lambda y: m.lax.all_gather(y, "i") @ y, (x,), (x,))[1]),
     inner_jacobian=each(lambda m, x: m.jacrev(lambda y: m.lax.pmean(y * y, "i"))(x)),
+    inner_gradient_of_shifted=each(
+        lambda m, x: m.grad(
+            lambda y: (y * m.lax.ppermute(y * y, "i", [(0, 1), (1, 2), (2, 0)])).sum()
+        )(x)
+    ),
+    inner_gradient_of_gathered=each(
+        lambda m, x: m.grad(lambda y: (m.lax.all_gather(y * y, "i") @ y).sum())(x)
+    ),
+    inner_gradient_of_exchanged=each(
+        lambda m, x: m.grad(lambda y: (m.lax.all_to_all(y * y, "i", 0, 0) * y).sum())(x)
+    ),
+    inner_gradient_of_scattered=each(
+        lambda m, x: m.grad(lambda y: m.lax.psum_scatter(m.numpy.sin(y), "i") * y[0])(x)
+    ),
     checkpointed=each(
         lambda m, x: m.checkpoint(lambda y: m.numpy.sin(m.lax.psum(m.numpy.sin(y), "i")))(x) * x
     ),

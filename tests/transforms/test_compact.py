@@ -22,7 +22,7 @@ from jitml.ops.while_loop import Lanes
 from jitml.pipeline.passes import run_all
 
 compaction = sys.modules["jitml.transforms.compact"]
-SIZE = 300
+SIZE = 2000
 RNG = np.random.default_rng(5)
 TAKES = jnp.asarray(RNG.random(SIZE) < 0.2)
 KINDS = jnp.asarray(RNG.integers(-1, 5, SIZE).astype(np.int32))
@@ -104,7 +104,7 @@ def one_by_one(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     monkeypatch.setenv("JITML_CACHE", "0")
 
     def change() -> None:
-        monkeypatch.setattr(compaction, "_FEWEST", 1 << 60)
+        monkeypatch.setattr(compaction, "_LEAST_NS", 1 << 60)
         jitml.clear_caches()
 
     yield change
@@ -157,6 +157,11 @@ def test_very_dear_branches_stay_apart() -> None:
         return x @ x @ x @ x
 
     found = counts(passed(mapped(chain, lambda x: x), TAKES[:20], square))
+    assert (found["lanes"], found["scan"], found["cond"]) == (0, 1, 1)
+
+
+def test_few_elements_stay_apart() -> None:
+    found = counts(passed(mapped(dear, lambda x: x + 1), TAKES[:100], X[:100]))
     assert (found["lanes"], found["scan"], found["cond"]) == (0, 1, 1)
 
 
