@@ -97,7 +97,7 @@ def test_every_op_has_a_step() -> None:
     by_names = {"all_gather", "all_reduce", "all_to_all", "axis_index", "ppermute"}
     by_rules = {"custom_call", "custom_pullback", "custom_tangents", "checkpoint",
                 "linear_checkpoint", "checkpoint_name"}  # fmt: skip
-    by_users = {"debug_callback", "io_callback", "pure_callback", "native_call"}
+    by_users = {"check", "debug_callback", "io_callback", "pure_callback", "native_call"}
     own = {name for name, op in Op.registry.items() if _module(op).startswith("jitml.")}
     assert own - by_passes - by_names - by_rules - by_users == set(ALL_STEPS)
 
