@@ -79,7 +79,8 @@ def functionalize(graph: Graph, kinds: Collection[str]) -> Functionalized:
         return [*after, *outputs]
 
     types = [CODE, *sites.slots, *graph.input_types]
-    traced = trace_graph(checked, types, f"{graph.name}.checked")
+    names = ["failed", *[""] * len(sites.slots), *(v.name for v in graph.inputs)]
+    traced = trace_graph(checked, types, f"{graph.name}.checked", names)
     return Functionalized(traced.graph, tuple(sites.slots), tuple(sites.found))
 
 
@@ -301,7 +302,8 @@ def _failure(site: Site, inputs: Values, outputs: Values) -> tuple[Any, Values]:
     if site.kind == "user":
         return eq(inputs[0], literal(False)), inputs[1:]
     if site.kind == "div":
-        return _any(eq(inputs[1], convert(literal(0), type_of(inputs[1]).dtype))), ()
+        zero = literal(0, ArrayType(type_of(inputs[1]).dtype, ()))
+        return _any(eq(inputs[1], zero)), ()
     if site.kind == "nan":
         floats = [x for x in outputs if is_inexact(type_of(x).dtype)]
         failed = [_any(ne(x, x)) for x in floats]

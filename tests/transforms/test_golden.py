@@ -17,6 +17,7 @@ from jitml.ir.graph import Graph
 from jitml.transforms.batch import batch
 from jitml.transforms.cse import cse
 from jitml.transforms.dce import dce
+from jitml.transforms.functionalize import functionalize
 from jitml.transforms.hoist import hoist
 from jitml.transforms.jvp import jvp
 from jitml.transforms.linearize import linearize
@@ -31,6 +32,7 @@ APPLY: dict[str, Callable[..., Graphs]] = {
     "cse": lambda g: (cse(g),),
     "dce": lambda g: (dce(g),),
     "hoist": lambda g: (hoist(g),),
+    "functionalize": lambda g, kinds: (functionalize(g, kinds).graph,),
     "jvp": lambda g, has_tangent: (jvp(g, has_tangent).graph,),
     "linearize": lambda g, has_tangent: (linearize(g, has_tangent).graph,),
     "loop_updates": lambda g: (loop_updates(g),),
