@@ -107,6 +107,13 @@ class Expressions(ast.NodeTransformer):
     def visit_Assign(self, node: ast.Assign) -> list[ast.stmt]:
         return [*(at(node, s) for s in self._stores(node.targets)), self._generic(node)]
 
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.stmt | list[ast.stmt]:
+        """Without the annotation, which a block could not have."""
+        if node.value is None:
+            return ast.copy_location(ast.Pass(), node)
+        plain = ast.Assign([node.target], node.value)
+        return self.visit_Assign(at(node, ast.copy_location(plain, node)))
+
     def visit_Delete(self, node: ast.Delete) -> list[ast.stmt]:
         return [*(at(node, s) for s in self._stores(node.targets)), self._generic(node)]
 

@@ -76,7 +76,10 @@ def _rewritten_code(code: CodeType, names: dict[str, Any]) -> CodeType:
     else:
         raise NoSourceError("it looks up variables by name")
     found = found._replace(node=node)
-    compiled = compile_function(found, code, (RUNTIME,))
+    try:
+        compiled = compile_function(found, code, (RUNTIME,))
+    except SyntaxError as error:
+        raise NoSourceError(f"its rewritten form is no Python ({error.msg})") from None
     return renamed(compiled, code.co_name)
 
 

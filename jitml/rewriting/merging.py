@@ -19,7 +19,7 @@ from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
 from jitml.rewriting.state import ABSENT, Unassigned, Variables
 from jitml.rewriting.syntax import RESULT
-from jitml.trace.core import Traced, trace_graph, type_of
+from jitml.trace.core import Traced, Tracer, current_trace, trace_graph, type_of
 from jitml.trace.inline import inline
 from jitml.transforms.values import as_value, is_array_like, retyped, zeros
 from jitml.tree import flatten_with_path, keystr
@@ -29,14 +29,26 @@ _SIMPLE = (bool, int, float, complex, str, bytes, type(None))
 
 
 class Held(NamedTuple):
-    """The value of a variable in parts; `outputs` has for each leaf its number among the outputs of
-    the block that left it, None for what is no array.
+    """The value of a variable in parts, those that the block has recorded by their types alone.
+
+    `outputs` has for each leaf its number among the outputs of the block, None for what is no
+    array.
     """
 
-    value: Any
     leaves: list[Any]
     structure: Structure
     outputs: list[int | None]
+
+    @property
+    def value(self) -> Any:
+        return self.structure.unflatten(self.leaves)
+
+
+class Recorded:
+    """A leaf that a block has recorded: its trace has ended, and the leaf with it."""
+
+    def __init__(self, type_: ArrayType) -> None:
+        self.type = type_
 
 
 class Side(NamedTuple):
@@ -73,12 +85,17 @@ def trace_side(block: Callable[[], Any], variables: Variables, name: str, line: 
                 for leaf in leaves:
                     numbers.append(len(found) if is_array_like(leaf) else None)
                     found += [as_value(leaf)] if is_array_like(leaf) else []
-                held[variable] = Held(value, leaves, structure, numbers)
+                held[variable] = Held(list(map(_kept, leaves)), structure, numbers)
         finally:
             variables.restore()
         return found
 
     return Side(trace_graph(flat, [], name), held, line)
+
+
+def _kept(leaf: Any) -> Any:
+    is_own = isinstance(leaf, Tracer) and leaf.owner is current_trace()
+    return Recorded(leaf.type) if is_own else leaf
 
 
 def joined(a: ArrayType, b: ArrayType) -> ArrayType | None:
@@ -203,7 +220,7 @@ class Merge:
         )
 
     def _refuse_structures(self, name: str, first: Held, second: Held) -> NoReturn:
-        values = [h.structure.unflatten(h.leaves) for h in (first, second)]
+        values = [first.value, second.value]
         if all(isinstance(v, list) for v in values):
             hint = "a list cannot grow under such a condition; write it with as many on both sides"
         else:
@@ -257,6 +274,8 @@ def _path(value: Any, position: int) -> str:
 
 def described(value: Any) -> str:
     """How messages call a value: its type, short values themselves."""
+    if isinstance(value, Recorded):
+        return str(value.type)
     if is_array_like(value):
         return str(type_of(as_value(value)))
     if value is None or isinstance(value, str):

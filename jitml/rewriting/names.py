@@ -39,6 +39,11 @@ class Uses(ast.NodeVisitor):
             self.reads.add(node.target.id)
         self.generic_visit(node)
 
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:  # else nothing is assigned
+            self.visit(node.target)
+            self.visit(node.value)
+
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         self._write(node.name)
         self.generic_visit(node)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from jitml.ir.errors import ConcretizationTypeError, TracerIntegerConversionError
+from jitml.ir.errors import ConcretizationTypeError, JitmlError, TracerIntegerConversionError
 from jitml.rewriting.activity import inside
 from jitml.rewriting.conditions import Block, conditional, truth
 from jitml.rewriting.iteration import Items, is_long, is_unknown, items_of, numbered
@@ -17,6 +17,8 @@ from jitml.rewriting.loops import Loop
 from jitml.rewriting.operators import and_truth, not_
 from jitml.rewriting.state import Variables
 from jitml.transforms.values import as_value
+
+_MOST_STEPS = 10_000  # that are recorded one by one where they cannot be one loop
 
 
 def while_(test: Block, body: Block, names: Sequence[str], doubtful: Sequence[str]) -> None:
@@ -51,7 +53,12 @@ def for_(
     elif is_unknown(items.count):
         loop.run_from(items, 0)
     elif stop is None and is_long(items):
-        loop.run_rows(items)
+        try:
+            loop.run_rows(items)
+        except JitmlError:  # the steps differ, as where each appends to a list
+            if items.count > _MOST_STEPS:
+                raise
+            loop.run_known(items)
     else:
         loop.run_known(items)
 

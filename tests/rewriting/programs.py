@@ -257,6 +257,21 @@ def sum_of_odds(a: Any) -> Any:
     return total
 
 
+def skipping(n: int) -> int:
+    total: int = 0
+    for i in range(n):
+        if i % 2 == 1:
+            kind: int
+            if i % 3 == 0:
+                continue
+            kind = 100
+            total += kind
+        if i == 9:
+            continue
+        total += i
+    return total
+
+
 def in_band(x: float, low: float, high: float) -> float:
     if low < x <= high:
         return x
@@ -388,6 +403,7 @@ PROGRAMS = [
     Program(first_multiple, [(7, 15), (31, 63)]),
     Program(halved_until_odd, [(48,), (5,)]),
     Program(sum_of_odds, [(np.array([1, 2, 3, 4, 5]),), (np.arange(100),)]),
+    Program(skipping, [(0,), (5,), (14,)]),
     Program(in_band, [(0.5, 0.0, 1.0), (1.0, 0.0, 1.0), (-1.0, 0.0, 1.0), (2.0, 0.0, 1.0)], 1),
     Program(short_circuit, [(_VALUES, 0), (_VALUES, 1), (_VALUES, 6), (_VALUES, 50)]),
     Program(fibonacci, [(0,), (1,), (20,)]),

@@ -298,6 +298,18 @@ def test_long_arrays_are_one_loop() -> None:
     assert jit(total)(a, b) == sum(i * int(x) ** 2 for i, x in enumerate(range(100), 2))
 
 
+def test_long_loops_whose_steps_differ_are_gone_through() -> None:
+    def collected(a: Any) -> Any:
+        found = []
+        for x in a:
+            found.append(x * len(found))
+        return found[-1]
+
+    assert jit(collected)(jnp.arange(70)) == 69 * 69
+    with pytest.raises(TracerError, match="a list cannot grow"):
+        jit(collected)(jnp.arange(20_000))
+
+
 def test_ranges() -> None:
     def summed(n: Any) -> Any:
         found = 0
