@@ -251,4 +251,5 @@ def test_every_op_has_a_row() -> None:
     collectives = {"all_gather", "all_reduce", "all_to_all", "axis_index", "ppermute"}
     # Functions of the user's: test_effects.py, test_ffi.py, test_checkify.py.
     foreign = {"check", "debug_callback", "io_callback", "native_call", "pure_callback"}
-    assert ops - present - loops - calls - collectives - foreign == set()
+    libraries = {"library_call"}  # numpy/test_linalg.py
+    assert ops - present - loops - calls - collectives - foreign - libraries == set()
