@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import platform
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import jitml
+from jitml.codegen.kernel import Site
 from jitml.codegen.plan import Program
 from jitml.codegen.target import Target, compile_object, named_target
 from jitml.compilation import jit
@@ -26,7 +27,7 @@ from jitml.ir.graph import Eqn, Graph
 from jitml.ir.nested import nested_graphs
 from jitml.ir.source import user_source
 from jitml.pipeline.c_interface import CProgram, c_header, c_object
-from jitml.pipeline.faults import describe_site
+from jitml.pipeline.faults import counted_by, describe_site
 from jitml.pipeline.kernels import host_target
 from jitml.pipeline.lowering import lower
 from jitml.recording import argument_names
@@ -248,15 +249,15 @@ def _constants(traced: Traced, program: Program) -> tuple[tuple[ArraySpec, bytes
 
 
 def _checks(program: Program) -> tuple[tuple[Check, ...], ...]:
+    def check(sites: Sequence[Site], instruction: int, number: int) -> Check:
+        line = sites[number].eqn.source.describe()
+        counted = counted_by(program, instruction, number)
+        return Check(describe_site(sites, number), line, counted)
+
     return tuple(
         [
-            tuple(
-                [
-                    Check(describe_site(sites, number), site.eqn.source.describe())
-                    for number, site in enumerate(sites)
-                ]
-            )
-            for sites in program.sites
+            tuple([check(sites, instruction, number) for number in range(len(sites))])
+            for instruction, sites in enumerate(program.sites)
         ]
     )
 

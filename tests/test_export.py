@@ -276,6 +276,21 @@ def test_loops_and_conditionals(path: Path) -> None:
         program(X, np.array([0, 7, 8]))
 
 
+def test_steps_of_loops_that_are_one_kernel_are_told(path: Path) -> None:
+    def fun(x: Any, rows: Any) -> Any:
+        return jitml.lax.fori_loop(0, 4, lambda i, total: total + x[rows[i]], jnp.float32(0))
+
+    x, rows = jnp.arange(5.0), np.array([0, 3, 2, 1])
+    program = saved(path, fun, x, rows)
+    assert_same(program(x, rows), jitml.jit(fun)(x, rows))
+    wrong = np.array([0, 3, 8, 9])
+    with pytest.raises(IndexError) as expected:
+        jitml.jit(fun)(x, wrong)
+    with pytest.raises(IndexError, match=r"at element 0 of the result, at loop step 2\)") as found:
+        program(x, wrong)
+    assert str(found.value).split("\n")[0] in str(expected.value)
+
+
 @dataclass
 class Model:
     w: Any
@@ -355,10 +370,10 @@ def test_files_for_other_machines(path: Path) -> None:
 def test_files_of_other_versions(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jitml.export.save(lambda x: x + 1, path, X)
     with monkeypatch.context() as patch:
-        patch.setattr(deployment, "INTERFACE", 2)
+        patch.setattr(deployment, "INTERFACE", 3)
         assert fails(path) == (
-            f"it was saved by jitml {jitml.__version__} for kernel interface 1, this jitml_runtime "
-            "has interface 2: save it again"
+            f"it was saved by jitml {jitml.__version__} for kernel interface 2, this jitml_runtime "
+            "has interface 3: save it again"
         )
     data = path.read_bytes()
     path.write_bytes(data[:8] + b"\x07" + data[9:])

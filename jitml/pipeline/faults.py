@@ -13,6 +13,7 @@ from jitml.ops.native import NativeCall
 from jitml.ops.scatter import Scatter
 from jitml.ops.while_loop import Lanes
 from jitml_runtime import KernelFault, Loop
+from jitml_runtime.errors import ELEMENTS, LANES, STEPS, loop_steps, place_of
 
 
 def explain_fault(program: Program, fault: KernelFault) -> JitmlError:
@@ -22,22 +23,24 @@ def explain_fault(program: Program, fault: KernelFault) -> JitmlError:
     if isinstance(eqn.op, NativeCall):
         return NativeError(
             f"the compiled function {eqn.op.function.name} has raised an exception"
-            f"{_loop_steps(fault.steps)}",
+            f"{loop_steps(fault.steps)}",
             hint="call it with NumPy arrays, outside of compiled programs, to see which",
             source=eqn.source,
         )
-    index, steps = fault.index, fault.steps
-    if sites[fault.site].counts_steps:
-        index, steps = 0, (fault.index, *steps)
-    where = f" (at element {index} of the result{_loop_steps(steps)})"
-    if _is_in_lanes(program, fault.instruction):
-        where = " (in an element of a map)"  # blocks of elements are no elements of the user's
+    where = place_of(fault, counted_by(program, fault.instruction, fault.site))
     return OutOfBoundsError(
-        f"index {fault.value} is out of bounds for {describe_site(sites, fault.site)}{where}",
+        f"index {fault.value} is out of bounds for {describe_site(sites, fault.site)} ({where})",
         hint="x.at[index].get(mode='fill') reads, .set(…, mode='drop') writes only what is inside; "
         "'clip' takes the nearest",
         source=sites[fault.site].eqn.source,
     )
+
+
+def counted_by(program: Program, instruction: int, site: int) -> str:
+    """What the index of a fault of this check counts."""
+    if _is_in_lanes(program, instruction):
+        return LANES
+    return STEPS if program.sites[instruction][site].counts_steps else ELEMENTS
 
 
 def _is_in_lanes(program: Program, instruction: int) -> bool:
@@ -56,14 +59,6 @@ def describe_site(sites: Sequence[Site], number: int) -> str:
     axis = _axis(eqn, [n for n, site in enumerate(sites) if site.eqn is eqn].index(number))
     where = "" if axis is None else f"axis {axis} with size {operand.shape[axis]} of "
     return f"{where}{operand}"
-
-
-def _loop_steps(steps: Sequence[int]) -> str:
-    """At which steps the loops around the failed check were, the outermost first."""
-    if not steps:
-        return ""
-    word = "step" if len(steps) == 1 else "steps"
-    return f", at loop {word} {', '.join(map(str, reversed(steps)))}"
 
 
 def _axis(eqn: Eqn, number: int) -> int | None:

@@ -18,7 +18,7 @@ import numpy as np
 
 from . import processor
 from .code import load_object
-from .errors import KernelFault, LoadError
+from .errors import KernelFault, LoadError, place_of
 from .library import with_addresses
 from .packing import KEY_BYTES, FormatError, Packer, Unpacker, seal, unseal
 from .plan import ArraySpec, Plan, check_plan
@@ -33,17 +33,20 @@ from .tree_format import (
     write_tree,
 )
 
-INTERFACE = 1  # of kernels: signature, faults, meaning of a plan
+INTERFACE = 2  # of kernels: signature, faults, meaning of a plan
 _KIND = 16
 _KEY = bytes(KEY_BYTES)
 Read = TypeVar("Read")
 
 
 class Check(NamedTuple):
-    """What a kernel's check is about, and the line of the program that makes it."""
+    """What a kernel's check is about, the line of the program that makes it, and what the index of
+    its fault counts.
+    """
 
     subject: str
     where: str
+    counted: str
 
 
 class Deployment(NamedTuple):
@@ -119,7 +122,7 @@ def unpack(data: bytes) -> Deployment:
 
 def _read_checks(source: Unpacker) -> tuple[Check, ...]:
     texts = _read_all(source, Unpacker.text)
-    return tuple([Check(*pair) for pair in zip(texts[::2], texts[1::2], strict=False)])
+    return tuple([Check(*each) for each in zip(texts[::3], texts[1::3], texts[2::3], strict=False)])
 
 
 def _check(deployment: Deployment) -> None:
@@ -264,12 +267,9 @@ class Program:
         checks = self._deployment.checks[fault.instruction]
         if not 0 <= fault.site < len(checks):
             return IndexError(str(fault))
-        subject, where = checks[fault.site]
-        steps = ", ".join(map(str, reversed(fault.steps)))
-        place = f"at element {fault.index} of the result"
-        place += f", at loop step{'s' * (len(fault.steps) > 1)} {steps}" if steps else ""
+        subject, where, counted = checks[fault.site]
         return IndexError(
-            f"index {fault.value} is out of bounds for {subject} ({place})"
+            f"index {fault.value} is out of bounds for {subject} ({place_of(fault, counted)})"
             + (f"\n  {where}" if where else "")
         )
 

@@ -6,6 +6,8 @@ Must not know: graphs, equations or source lines; those stay with the compiler's
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class LoadError(Exception):
     """An object file cannot be loaded: it is damaged or asks for something unsupported."""
@@ -34,6 +36,29 @@ class KernelFault(Exception):
             f"check {self.site} of instruction {self.instruction} failed "
             f"at index {self.index} (value {self.value})"
         )
+
+
+# What the index of a fault counts: elements of a result, steps of a loop that is one kernel, or
+# elements among others that take the same branch, which are no elements of the user's.
+ELEMENTS, STEPS, LANES = "elements", "steps", "lanes"
+
+
+def place_of(fault: KernelFault, counted: str) -> str:
+    """Where in a result and in loops a check failed, as messages tell it."""
+    if counted == LANES:
+        return "in an element of a map"
+    index, steps = fault.index, fault.steps
+    if counted == STEPS:
+        index, steps = 0, (index, *steps)
+    return f"at element {index} of the result{loop_steps(steps)}"
+
+
+def loop_steps(steps: Sequence[int]) -> str:
+    """At which steps the loops around a check were, the outermost first."""
+    if not steps:
+        return ""
+    word = "step" if len(steps) == 1 else "steps"
+    return f", at loop {word} {', '.join(map(str, reversed(steps)))}"
 
 
 DELETED = (
