@@ -14,8 +14,8 @@ from jitml_runtime.record import replace
 
 
 def loop_updates(graph: Graph) -> Graph:
-    """Make scatters of the updates of blocks in bodies and branches, where an input goes through
-    updates only to become an output: then no step copies what it does not change.
+    """Make scatters of the updates of small blocks in bodies and branches, where an input goes
+    through updates only to become an output: then no step copies what it does not change.
 
     Before: `scan … { %y = dynamic_update_slice %c, %b, %i; return %y }` with the carry %c
     After:  `scan … { %y = scatter %c, %i, %b; return %y }`
@@ -52,6 +52,24 @@ def _updated(graph: Graph) -> list[Eqn]:
                 break
             chain.append(eqn)
             atom = eqn.inputs[0]
+            if not _is_small(graph, eqn):
+                chain = []
+                break
         if atom in inputs or (atom in definitions and isinstance(definitions[atom].op, Control)):
             found += [eqn for eqn in chain if isinstance(eqn.op, DynamicUpdateSlice)]
     return found
+
+
+_SHARE = 4  # a block is at most one of so many parts of the array
+_MOST_READ = 256  # elements that are made of the array beside
+
+
+def _is_small(graph: Graph, eqn: Eqn) -> bool:
+    """Whether an update changes little of its operand, of which nothing else makes much: otherwise
+    all of it is read and written anyway.
+    """
+    x, block = (a.type for a in eqn.inputs[:2])
+    if isinstance(eqn.op, DynamicUpdateSlice) and block.size * _SHARE > x.size:
+        return False
+    others = [e for e in graph.eqns if e is not eqn and eqn.inputs[0] in e.inputs]
+    return all(v.type.size <= _MOST_READ for e in others for v in e.outputs)

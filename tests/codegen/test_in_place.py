@@ -272,3 +272,12 @@ def test_a_step_of_a_gradient_touches_what_a_step_of_the_loop_does(
         found = float(np.asarray(gradient(x)) @ along)
         ends = [float(function(jnp.asarray(x + e * along))) for e in (1e-6, -1e-6)]
     assert found == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-6)
+
+
+def test_an_update_of_most_of_what_is_read_stays_in_one_kernel() -> None:
+    def smoothed(x: Any) -> Any:
+        return lax.fori_loop(0, 9, lambda _, a: a.at[1:-1].set((a[:-2] + a[2:]) * 0.5), x)
+
+    steps = lower(jitml.make_graph(smoothed)(X), host()).plan.instructions
+    inside = {n for k, s in enumerate(steps) if isinstance(s, Loop) for n in range(k + 1, s.end)}
+    assert [steps[n].label for n in sorted(inside)] == ["dynamic_update_slice"]
