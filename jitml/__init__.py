@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jitml import lax as lax
     from jitml import nn as nn
     from jitml import numpy as numpy
+    from jitml import ops as ops
     from jitml import random as random
     from jitml import tree as tree
     from jitml import tree_util as tree_util
@@ -77,8 +78,8 @@ __version__ = "0.1.0"
 _MODULES = frozenset(
     {
         "ad_checkpoint", "checkify", "config", "custom_derivatives", "debug", "dlpack", "dtypes",
-        "errors", "experimental", "export", "ffi", "flatten_util", "lax", "nn", "numpy", "random",
-        "tree", "tree_util", "typing",
+        "errors", "experimental", "export", "ffi", "flatten_util", "lax", "nn", "numpy", "ops",
+        "random", "tree", "tree_util", "typing",
     }
 )  # fmt: skip
 _FUNCTIONS = {

@@ -25,7 +25,7 @@ MODULES = [
 ]  # fmt: skip
 
 # Modules of which every name must be there, but for those of REASONS.
-COMPLETE = ["jax.numpy", "jax.tree"]
+COMPLETE = ["jax.numpy", "jax.ops", "jax.tree"]
 
 REASONS = {
     "jax.numpy.fft": "not built yet",

@@ -81,6 +81,7 @@ MODULES = [
     "jitml.numpy.ufuncs",
     "jitml.numpy.windows",
     "jitml.random",
+    "jitml.segments",
     "jitml.random.choices",
     "jitml.random.distributions",
     "jitml.random.keys",

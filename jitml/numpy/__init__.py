@@ -109,6 +109,7 @@ _LATER = {
         "triu_indices triu_indices_from"
     ),
     "index_tricks": "c_ index_exp ix_ mgrid ogrid r_ s_",
+    "namespace_info": "__array_namespace_info__",
     "polynomials": "poly polyadd polyder polydiv polyint polymul polysub polyval vander",
     "selection": "choose",
     "sets": (
@@ -143,6 +144,7 @@ def __dir__() -> list[str]:
 
 
 abs = absolute
+__array_api_version__ = "2024.12"
 bool = bool_
 dtype = _numpy.dtype
 ComplexWarning = _numpy.exceptions.ComplexWarning
@@ -182,4 +184,5 @@ __all__ += statistics.__all__
 __all__ += summation.__all__
 __all__ += types.__all__
 __all__ += ufuncs.__all__
-__all__ += [name for name, module in _MODULE_OF.items() if module != "small_types"]
+_UNSTARRED = ("namespace_info", "small_types")
+__all__ += [name for name, module in _MODULE_OF.items() if module not in _UNSTARRED]
