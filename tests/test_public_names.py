@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 
 import names
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 import jitml.numpy as jnp
-from jitml.errors import ArgumentError
+from jitml.errors import ArgumentError, JitmlError
+from jitml.numpy.types import ScalarType
 
 
 @pytest.mark.parametrize("module", names.COMPLETE)
@@ -50,3 +52,50 @@ def test_small_dtypes_are_names_alone() -> None:
         jnp.zeros(3, jnp.float8_e4m3fn)
     with pytest.raises(ArgumentError, match="int4"):
         jnp.int4(3)
+
+
+class Thing:
+    """What is no array."""
+
+
+# Functions that take anything, or nothing.
+TAKES_ANYTHING = {
+    "fromstring", "get_printoptions", "isscalar", "iterable", "printoptions", "vectorize",
+}  # fmt: skip
+# What Python itself says of what is not iterable or no file.
+TOLD_BY_PYTHON = {
+    "frombuffer", "fromfile", "fromiter", "frompyfunc", "lexsort", "load", "piecewise",
+    "ravel_multi_index", "savez", "select", "set_printoptions",
+}  # fmt: skip
+
+
+def functions() -> list[str]:
+    found = [name for name in names.wanted()["jax.numpy"] if name not in TAKES_ANYTHING]
+    values = {name: getattr(jnp, name, None) for name in found}
+    return [
+        n for n in found if callable(values[n]) and not isinstance(values[n], (type, ScalarType))
+    ]
+
+
+def test_each_function_refuses_what_is_no_array() -> None:
+    for name in functions():
+        function = getattr(jnp, name)
+        parameters = inspect.signature(function).parameters.values()
+        needed = [p for p in parameters if p.default is p.empty and p.kind < p.VAR_POSITIONAL]
+        with pytest.raises((JitmlError, TypeError, AttributeError)) as caught:
+            function(*(Thing() for _ in needed or [0]))
+        told = isinstance(caught.value, JitmlError)
+        assert told != (name in TOLD_BY_PYTHON), name
+        if told:
+            assert "test_public_names.py" in str(caught.value), name
+
+
+def test_errors_name_the_function_that_was_called() -> None:
+    for call, expected in [
+        (lambda: jnp.hstack([Thing()]), "hstack: Thing is not an array"),
+        (lambda: jnp.nanmax(Thing()), "nanmax: Thing is not an array"),
+        (lambda: jnp.std(Thing()), "std: Thing is not an array"),
+        (lambda: jnp.zeros_like(Thing()), "zeros_like: Thing is not an array"),
+    ]:
+        with pytest.raises(ArgumentError, match=expected):
+            call()

@@ -74,7 +74,8 @@ def _compare_axes(compare: Any, rows: int, columns: int, k: int) -> Any:
     """Where `row + k` compares with `column`."""
     shape = as_shape((rows, columns), "eye")
     row = iota(dtypes.INT32, shape, 0)
-    row = ew.add(row, operator.index(k)) if k else row
+    offset = max(min(operator.index(k), shape[1]), -shape[0])  # beyond it lies nothing
+    row = ew.add(row, offset) if offset else row
     return compare(row, iota(dtypes.INT32, shape, 1))
 
 

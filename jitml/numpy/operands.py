@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
@@ -19,7 +21,7 @@ from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
 from jitml.ir.errors import ArgumentError, AxisError, JitmlError, ShapeError
 from jitml.ir.graph import Literal
-from jitml.ir.source import user_source
+from jitml.ir.source import user_frame, user_source
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import convert
 from jitml.ops.movement import broadcast_in_dim
@@ -30,11 +32,30 @@ from jitml_runtime import from_numpy
 
 Operand: TypeAlias = Any  # an array, a tracer or a literal
 _NUMBERS = (bool, int, float, complex)
+_FUNCTIONS_OF = ("jitml.numpy", "jitml.lax", "jitml.nn", "jitml.segments")
 
 
 def fail(kind: type[JitmlError], message: str, hint: str = "") -> NoReturn:
-    """Raise `kind`, located at the user's line."""
+    """Raise `kind`, located at the user's line, in the name of the function that is called there:
+    `message` may begin with the name of one that serves it.
+    """
+    called = _called_function()
+    name, colon, rest = message.partition(": ")
+    if called and colon and name.isidentifier():
+        message = f"{called}: {rest}"
     raise kind(message, hint=hint, source=user_source())
+
+
+def _called_function() -> str:
+    """The name of the public function of jitml that the user's line calls, if there is one."""
+    frame: FrameType | None = sys._getframe(1)
+    user, inner = user_frame(), None
+    while frame is not None and frame is not user:
+        frame, inner = frame.f_back, frame
+    if inner is None or not inner.f_globals.get("__name__", "").startswith(_FUNCTIONS_OF):
+        return ""
+    name = inner.f_code.co_name
+    return name if name in inner.f_globals.get("__all__", ()) else ""
 
 
 def no_out(name: str, out: object) -> None:

@@ -26,6 +26,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def named(function: Function, name: str, summary: str, call: str, result: str) -> Function:
     """The function under its public name, by which it is pickled too, with an example."""
     function.__name__ = function.__qualname__ = name
+    code: Any = function
+    code.__code__ = code.__code__.replace(co_name=name)  # errors tell who is called
     function.__module__ = "jitml.numpy"
     function.__doc__ = f"{summary}\n\n    >>> print({call})\n    {result}\n    "
     return function

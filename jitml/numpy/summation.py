@@ -1,8 +1,8 @@
 """`einsum`: sums of products in index notation, contracted pair by pair.
 
 In: a formula and operands. Out: the array it describes. The pairs are chosen greedily: always
-the one whose result has the fewest elements relative to its operands. Each pair is one
-`dot_general`.
+the one whose result has the fewest elements relative to its operands; of more than three operands
+by the package opt_einsum, if that is installed. Each pair is one `dot_general`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from jitml.typing import Array, DTypeLike
 
 __all__ = ["einsum", "einsum_path"]
 
+_FEW = 3  # operands, for which the own search is as good as any
 _SPARE = string.ascii_letters + "".join(map(chr, range(0x3B1, 0x3C9)))
 
 
@@ -44,21 +45,33 @@ def einsum(
     11
     """
     no_out("einsum", out)
-    if not isinstance(subscripts, str):
-        formula, factors_given = _from_lists(subscripts, operands)
-    else:
-        formula, factors_given = subscripts, list(operands)
+    formula, factors_given = _formula(subscripts, operands)
     xs = promoted("einsum", *factors_given)
     terms, result = parse_formula(formula, [type_of(x).ndim for x in xs])
     sizes = _sizes(formula, terms, [type_of(x).shape for x in xs])
     factors = [_prepared(x, term, sizes) for x, term in zip(xs, terms, strict=True)]
-    value, labels = _contract_all(factors, result, sizes, precision, preferred_element_type)
+    path = _path([term for _, term in factors], result, sizes, optimize)
+    value, labels = _contract_all(factors, path, result, precision, preferred_element_type)
+    value, labels = _with_missing(value, labels, result, sizes)
     value = _summed(value, labels, result)
     labels = "".join(c for c in labels if c in result)
     value = mv.transpose(value, [labels.index(c) for c in result])
     if preferred_element_type is not None:
         value = cast(value, as_dtype(preferred_element_type))
     return settle(value)
+
+
+def _formula(subscripts: Any, operands: Sequence[Any]) -> tuple[str, list[Any]]:
+    """The formula and the operands, in whichever of the two forms they are given."""
+    if isinstance(subscripts, str):
+        return subscripts, list(operands)
+    if not operands:
+        fail(
+            ArgumentError,
+            f"einsum: {type(subscripts).__name__} is not a formula",
+            'it is one such as "ij,jk->ik", before the operands',
+        )
+    return _from_lists(subscripts, operands)
 
 
 def _from_lists(first: Any, rest: Sequence[Any]) -> tuple[str, list[Any]]:
@@ -166,29 +179,76 @@ def _summed(x: Any, labels: str, kept: str) -> Any:
 
 def _contract_all(
     factors: list[tuple[Any, str]],
+    path: list[tuple[int, ...]],
     result: str,
-    sizes: dict[str, int],
     precision: Any,
     preferred: DTypeLike | None,
 ) -> tuple[Any, str]:
-    factors = list(factors)
-    while len(factors) > 1:
-        i, j = _cheapest([labels for _, labels in factors], result, sizes)
-        others = _others(factors, (i, j), result)
-        wanted = preferred if len(factors) == 2 else None
-        product = _contract_pair(factors[i], factors[j], others, precision, wanted)
-        del factors[j], factors[i]
-        factors.append(product)
-    value, labels = factors[0]
-    return _with_missing(value, labels, result, sizes)
+    """The factors multiplied in the order of the path; each product is put behind the others."""
+    rest = list(factors)
+    for step in path:
+        product, *more = [rest[k] for k in step]
+        rest = [factor for k, factor in enumerate(rest) if k not in step]
+        while more:
+            others = result + "".join(term for _, term in [*rest, *more[1:]])
+            wanted = preferred if not rest and len(more) == 1 else None
+            product = _contract_pair(product, more.pop(0), others, precision, wanted)
+        rest.append(product)
+    return rest[0]
+
+
+def _path(
+    terms: list[str], result: str, sizes: dict[str, int], optimize: Any
+) -> list[tuple[int, ...]]:
+    """The places of the factors that are multiplied in each step, in NumPy's convention."""
+    if isinstance(optimize, (list, tuple)):
+        return _checked_path(optimize, len(terms))
+    if optimize is False:
+        return [tuple(range(len(terms)))] if len(terms) > 1 else []
+    if len(terms) > _FEW and (found := _path_of_opt_einsum(terms, result, sizes, optimize)):
+        return found
+    path, rest = [], list(terms)
+    while len(rest) > 1:
+        i, j = _cheapest(rest, result, sizes)
+        others = result + "".join(t for k, t in enumerate(rest) if k not in (i, j))
+        joined = "".join(c for c in dict.fromkeys(rest[i] + rest[j]) if c in others)
+        rest = [t for k, t in enumerate(rest) if k not in (i, j)] + [joined]
+        path.append((i, j))
+    return path
+
+
+def _checked_path(given: Sequence[Any], count: int) -> list[tuple[int, ...]]:
+    """A path of the user's, as einsum_path gives it, which must name each factor once."""
+    steps = [tuple(step) for step in given if step != "einsum_path"]
+    left = count
+    for step in steps:
+        if not step or len(set(step)) < len(step) or not set(step) <= set(range(left)):
+            fail(ArgumentError, f"einsum: {step} of the path does not fit {left} operands")
+        left += 1 - len(step)
+    return [*steps, tuple(range(left))] if left > 1 else steps
+
+
+def _path_of_opt_einsum(
+    terms: list[str], result: str, sizes: dict[str, int], optimize: Any
+) -> list[tuple[int, ...]] | None:
+    """The path that the package opt_einsum finds, where that is installed."""
+    try:
+        import opt_einsum
+    except ImportError:
+        return None
+    method = "auto" if optimize is True else optimize
+    shapes = [tuple(sizes[c] for c in term) for term in terms]
+    formula = f"{','.join(terms)}->{''.join(c for c in result if c in ''.join(terms))}"
+    found, _ = opt_einsum.contract_path(formula, *shapes, shapes=True, optimize=method)
+    return [tuple(step) for step in found]
 
 
 def _cheapest(terms: Sequence[str], result: str, sizes: dict[str, int]) -> tuple[int, int]:
     """The pair of factors to contract next."""
-    factors = [(None, term) for term in terms]
 
     def cost(pair: tuple[int, int]) -> tuple[int, int]:
-        return _cost(terms[pair[0]], terms[pair[1]], _others(factors, pair, result), sizes)
+        others = result + "".join(t for k, t in enumerate(terms) if k not in pair)
+        return _cost(terms[pair[0]], terms[pair[1]], others, sizes)
 
     return min(((i, j) for j in range(len(terms)) for i in range(j)), key=cost)
 
@@ -199,11 +259,6 @@ def _with_missing(x: Any, labels: str, result: str, sizes: dict[str, int]) -> tu
     if not missing:
         return x, labels
     return expand_to(x, (*(sizes[c] for c in missing), *type_of(x).shape)), missing + labels
-
-
-def _others(factors: Sequence[tuple[Any, str]], pair: tuple[int, int], result: str) -> str:
-    """The labels that are wanted after this pair."""
-    return result + "".join(t for k, (_, t) in enumerate(factors) if k not in pair)
 
 
 def _cost(a: str, b: str, others: str, sizes: dict[str, int]) -> tuple[int, int]:
@@ -255,7 +310,7 @@ def _product(x: Any, a: str, y: Any, b: str, labels: str) -> Any:
 
 
 def einsum_path(
-    subscripts: str, /, *operands: Any, optimize: Any = "auto"
+    subscripts: Any, /, *operands: Any, optimize: Any = "auto"
 ) -> tuple[list[Any], str]:
     """The order in which `einsum` contracts its operands.
 
@@ -263,17 +318,11 @@ def einsum_path(
     >>> einsum_path("ij,jk->ik", jnp.ones((2, 3)), jnp.ones((3, 4)))[0]
     ['einsum_path', (0, 1)]
     """
-    types = [type_of(operand(x, "einsum_path")) for x in operands]
-    terms, result = parse_formula(subscripts, [t.ndim for t in types])
-    sizes = _sizes(subscripts, terms, [t.shape for t in types])
-    factors: list[tuple[Any, str]] = [(None, t) for t in terms]
-    path: list[Any] = ["einsum_path"]
-    while len(factors) > 1:
-        i, j = _cheapest([labels for _, labels in factors], result, sizes)
-        others = _others(factors, (i, j), result)
-        joined = "".join(c for c in dict.fromkeys(factors[i][1] + factors[j][1]) if c in others)
-        del factors[j], factors[i]
-        factors.append((None, joined))
-        path.append((i, j))
-    lines = [f"{subscripts}: {len(path) - 1} contractions", *map(str, path[1:])]
-    return path, "\n".join(lines)
+    formula, factors = _formula(subscripts, operands)
+    types = [type_of(operand(x, "einsum_path")) for x in factors]
+    terms, result = parse_formula(formula, [t.ndim for t in types])
+    sizes = _sizes(formula, terms, [t.shape for t in types])
+    distinct = ["".join(dict.fromkeys(term)) for term in terms]
+    path = _path(distinct, result, sizes, optimize)
+    lines = [f"{formula}: {len(path)} contractions", *map(str, path)]
+    return ["einsum_path", *path], "\n".join(lines)

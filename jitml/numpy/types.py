@@ -140,15 +140,28 @@ class iinfo:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
 
 
-def finfo(dtype: Any) -> Any:
-    """The limits and the precision of a float dtype.
+class finfo:
+    """The limits and the precision of a float dtype, or of a complex one's parts.
 
-    >>> print(finfo("float32").bits)
-    32
+    >>> finfo("float32").eps
+    1.1920928955078125e-07
     """
-    limits: Any = ml_dtypes.finfo
-    own = _dtype_of(dtype)
-    return limits(dtypes.real_dtype(own) if own.kind == "c" else own)
+
+    def __init__(self, dtype: Any) -> None:
+        of_dtype: Any = ml_dtypes.finfo
+        own = _dtype_of(dtype)
+        self.dtype = dtypes.real_dtype(own) if own.kind == "c" else own
+        self._limits = of_dtype(self.dtype)
+
+    def __getattr__(self, name: str) -> Any:
+        """What NumPy says, its numbers as Python's, which leave the dtype of arrays as it is."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        value = getattr(self._limits, name)
+        return float(value) if isinstance(value, (np.generic, np.ndarray)) else value
+
+    def __repr__(self) -> str:
+        return f"finfo(min={self.min}, max={self.max}, eps={self.eps}, dtype={self.dtype})"
 
 
 def _dtype_of(x: Any) -> DType:
