@@ -207,7 +207,8 @@ def _path(
         return [tuple(range(len(terms)))] if len(terms) > 1 else []
     if len(terms) > _FEW and (found := _path_of_opt_einsum(terms, result, sizes, optimize)):
         return found
-    path, rest = [], list(terms)
+    path: list[tuple[int, ...]] = []
+    rest = list(terms)
     while len(rest) > 1:
         i, j = _cheapest(rest, result, sizes)
         others = result + "".join(t for k, t in enumerate(rest) if k not in (i, j))
