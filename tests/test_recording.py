@@ -12,7 +12,7 @@ import jitml.numpy as jnp
 from jitml import recording
 from jitml.ir.graph import Graph
 
-X = jnp.arange(4.0)
+X, SCALAR = jnp.arange(4.0), jnp.asarray(np.float32(2))
 
 
 def graph_of(function: Any, *values: Any, hint: object = "here") -> Graph:
@@ -58,6 +58,7 @@ VARIANTS: dict[str, Any] = {
     "nothing": lambda x, way: x if way else jnp.sin(x),
     "another output": lambda x, way: (jnp.sin(x), x) if way else (x, jnp.sin(x)),
     "one output": lambda x, way: (x, x) if way else x,
+    "another captured shape": lambda x, way: x + (X if way else SCALAR),
     "another capture": lambda x, way: x + (X if way else jnp.arange(4)),
 }
 
@@ -72,6 +73,12 @@ def test_what_differs_is_recorded_as_it_is(name: str) -> None:
     ]
     assert [str(g) for g in graphs] == [str(g) for g in alone]
     assert graphs[0] != graphs[1] and graphs[0] == graphs[2]
+
+
+def test_names_are_those_of_this_time() -> None:
+    for name in ("a", "b", "a"):
+        found = recording.record(lambda x: x + 1.0, [X], "f", [name], hint="here").graph
+        assert found.inputs[0].name == name
 
 
 def test_lines_are_those_of_this_time() -> None:
