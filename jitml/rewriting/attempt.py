@@ -16,7 +16,7 @@ from jitml.ir.errors import (
     TracerError,
     TracerIntegerConversionError,
 )
-from jitml.trace.forms import calling
+from jitml.trace.forms import calling, is_truth_asked
 from jitml_runtime.record import frozen
 
 Result = TypeVar("Result")
@@ -36,14 +36,18 @@ class Attempt:
 def trace_as_written(
     trace: Callable[[Any], Any], function: Any, may_rewrite: bool
 ) -> Attempt | None:
-    """`trace(function)`; None if that needs rewriting, which is possible."""
+    """`trace(function)`; None if that needs rewriting, which is possible.
+
+    It does also where the function itself has caught the error that tells so.
+    """
     with calling(None, may_rewrite):
         try:
-            return Attempt(trace(function))
-        except _NEEDS:
-            if not may_rewrite:
-                raise
-    return None
+            attempt = Attempt(trace(function))
+        except Exception as error:
+            if may_rewrite and (isinstance(error, _NEEDS) or is_truth_asked()):
+                return None
+            raise
+        return None if may_rewrite and is_truth_asked() else attempt
 
 
 def trace_rewritten(trace: Callable[[Any], Any], function: Any) -> Attempt:

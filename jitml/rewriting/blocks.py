@@ -60,16 +60,20 @@ def rewrite_function(node: ast.FunctionDef) -> None:
     node.body = [*scopes, *([_binding(node, bound)] if bound else []), *inner]
 
 
-def is_plain(node: ast.FunctionDef) -> bool:
-    """Whether a function can be rewritten: it is no generator, and looks up no names at run
-    time.
-    """
+def reason_against(node: ast.FunctionDef) -> str:
+    """Why a function cannot be rewritten; nothing if it can."""
     for child in _own_nodes(node.body):
         if isinstance(child, (ast.Yield, ast.YieldFrom, ast.Await)):
-            return False
+            return "it is a generator or coroutine"
         if isinstance(child, ast.Name) and child.id in _LOOKING_UP:
-            return False
-    return True
+            return f"it looks up variables by name ({child.id})"
+        if isinstance(child, ast.Try) and any(map(_is_exit, _own_nodes(child.finalbody))):
+            return "it leaves a `finally` early"
+    return ""
+
+
+def _is_exit(node: ast.AST) -> bool:
+    return isinstance(node, (ast.Return, ast.Break, ast.Continue))
 
 
 def _own_nodes(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
@@ -143,7 +147,7 @@ class Blocks:
                 case.body = self._block(case.body, after, always)
             node.subject = self._expressions.visit(node.subject)
             return [node]
-        if isinstance(node, ast.FunctionDef) and is_plain(node):
+        if isinstance(node, ast.FunctionDef) and not reason_against(node):
             rewrite_function(node)
         return _listed(self._expressions.visit(node))
 

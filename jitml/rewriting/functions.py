@@ -15,7 +15,7 @@ from typing import Any
 
 from jitml.reading import is_library
 from jitml.rewriting.activity import note_refused
-from jitml.rewriting.blocks import is_plain, rewrite_function
+from jitml.rewriting.blocks import reason_against, rewrite_function
 from jitml.rewriting.expressions import Expressions
 from jitml.rewriting.source import (
     NoSourceError,
@@ -71,10 +71,10 @@ def _rewritten_code(code: CodeType, names: dict[str, Any]) -> CodeType:
     node = copy.deepcopy(found.node)
     if isinstance(node, ast.Lambda):
         node.body = Expressions(frozenset(), frozenset()).visit(node.body)
-    elif is_plain(node):
-        rewrite_function(node)
+    elif reason := reason_against(node):
+        raise NoSourceError(reason)
     else:
-        raise NoSourceError("it looks up variables by name")
+        rewrite_function(node)
     found = found._replace(node=node)
     try:
         compiled = compile_function(found, code, (RUNTIME,))

@@ -32,6 +32,7 @@ from jitml.ir.op import Op
 from jitml.ir.source import NOWHERE, Source, user_frame, user_source
 from jitml.ir.types import ArrayType
 from jitml.trace.axes import without_axes
+from jitml.trace.forms import ask_truth
 from jitml.trace.numbers import is_number, literal
 from jitml_runtime import Array, calling
 
@@ -143,7 +144,11 @@ class Tracer:
             "decide with jitml.numpy.where or lax.cond, or make the argument it comes from static "
             "(static_argnames)"
         )
-        return bool(self._concrete(TracerBoolConversionError, "a Python truth value", hint))
+        try:
+            return bool(self._concrete(TracerBoolConversionError, "a Python truth value", hint))
+        except TracerBoolConversionError:
+            ask_truth()
+            raise
 
     def __int__(self) -> int:
         return int(self._concrete(ConcretizationTypeError, "a Python int", _STATIC))

@@ -15,6 +15,7 @@ LONG = 64  # rows of an array beyond which going through them is recorded as one
 class _State(threading.local):
     form: Callable[[Any], Any] | None = None
     may_rewrite: bool = False
+    is_truth_asked: bool = False
 
 
 _STATE = _State()
@@ -25,18 +26,28 @@ def calling(form: Callable[[Any], Any] | None, may_rewrite: bool = False) -> Ite
     """A scope in which `form(function)` is called for users' functions (None: they themselves), and
     `may_rewrite` says whether an attempt that fails there is followed by one that rewrites.
     """
-    before = _STATE.form, _STATE.may_rewrite
-    _STATE.form, _STATE.may_rewrite = form, may_rewrite
+    before = _STATE.form, _STATE.may_rewrite, _STATE.is_truth_asked
+    _STATE.form, _STATE.may_rewrite, _STATE.is_truth_asked = form, may_rewrite, False
     try:
         yield
     finally:
-        _STATE.form, _STATE.may_rewrite = before
+        _STATE.form, _STATE.may_rewrite, _STATE.is_truth_asked = before
 
 
 def traced_form(function: Callable[..., Any]) -> Callable[..., Any]:
     """What is called for a user's function while tracing."""
     form = _STATE.form
     return function if form is None else form(function)
+
+
+def ask_truth() -> None:
+    """Tell that the truth of an unknown value was asked for, whoever catches the error."""
+    _STATE.is_truth_asked = True
+
+
+def is_truth_asked() -> bool:
+    """Whether that was told in the current scope of `calling`."""
+    return _STATE.is_truth_asked
 
 
 def may_rewrite() -> bool:

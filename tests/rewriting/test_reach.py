@@ -5,6 +5,7 @@ guards, traces, and what `explain` and tracebacks show.
 from __future__ import annotations
 
 import functools
+import itertools
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -232,6 +233,43 @@ def test_what_needs_no_rewriting_is_traced_once() -> None:
     assert traces[3:] == ["branching"]
 
 
+def test_errors_that_the_function_catches_do_not_decide() -> None:
+    def caught(x: Any) -> Any:
+        try:
+            y = 1.0 if x > 0 else 2.0
+        except TypeError:
+            y = 3.0
+        return y
+
+    assert jit(caught)(1.0) == 1 and jit(caught)(-1.0) == 2
+
+
+def test_handlers_see_what_was_assigned_before_the_exception() -> None:
+    def handled(x: Any) -> Any:
+        y = 0.0
+        try:
+            if x > 0:
+                y = 1.0
+            int("no number")
+            y = 5.0
+        except ValueError:
+            y = y + 10
+        return y
+
+    assert jit(handled)(1.0) == 11 and jit(handled)(-1.0) == 10
+
+
+def test_variables_around_the_function_are_its_own() -> None:
+    calls = 0
+
+    def counted(x: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return x if x > 0 else -x
+
+    assert jit(counted)(-2.0) == 2 and calls == 2  # both traces count
+
+
 def test_it_can_be_switched_off() -> None:
     with pytest.raises(TracerBoolConversionError):
         jit(clipped, python_control_flow=False)(1.0)
@@ -321,8 +359,17 @@ def test_ranges() -> None:
             found += k * i
         return found
 
+    def listed(start: Any, stop: Any, step: Any) -> Any:
+        found = 1
+        for i in range(start, stop, step):
+            found = (found * 31 + i) % 10007
+        return found
+
     for n in (0, 1, 2, 9):
         assert jit(summed)(n) == summed(n)
+    jitted = jit(listed)
+    for bounds in itertools.product((-3, 0, 4), (-2, 0, 5, 9), (-3, -1, 1, 3)):
+        assert jitted(*bounds) == listed(*bounds)
     with pytest.raises(TypeError):
         jit(lambda n: list(range(n)))(3)
 

@@ -157,6 +157,15 @@ def of_a_generator(x: Any) -> Any:
     return sum(steps())
 
 
+def leaving_finally(x: Any) -> Any:
+    for _ in range(2):
+        try:
+            y = x
+        finally:
+            break  # noqa: B012
+    return y if x > 0 else -y
+
+
 def without_source() -> Callable[[Any], Any]:
     names: dict[str, Any] = {}
     exec("def made(x):\n    return x if x > 0 else -x", names)
@@ -185,6 +194,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "whole_array": lambda: jit(whole_array)(jnp.ones(3)),
     "list_index": lambda: jit(list_index)(2),
     "of_a_generator": lambda: jit(of_a_generator)(2.0),
+    "leaving_finally": lambda: jit(leaving_finally)(2.0),
     "without_source": lambda: jit(without_source())(2.0),
     "vmap_alone": lambda: jitml.vmap(none_returned)(jnp.ones(3)),
 }
