@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jitml import numpy as numpy
     from jitml import ops as ops
     from jitml import random as random
+    from jitml import scipy as scipy
     from jitml import tree as tree
     from jitml import tree_util as tree_util
     from jitml import typing as typing
@@ -79,7 +80,7 @@ _MODULES = frozenset(
     {
         "ad_checkpoint", "checkify", "config", "custom_derivatives", "debug", "dlpack", "dtypes",
         "errors", "experimental", "export", "ffi", "flatten_util", "lax", "nn", "numpy", "ops",
-        "random", "tree", "tree_util", "typing",
+        "random", "scipy", "tree", "tree_util", "typing",
     }
 )  # fmt: skip
 _FUNCTIONS = {

@@ -393,8 +393,8 @@ def qdwh(
     tolerance = (10 * precision / 2) ** (1 / 3)
 
     def goes_on(state: Any) -> Any:
-        _, _, step, change = state
-        return (step < most) & (change > tolerance)
+        _, least, step, change = state
+        return (step < most) & ((change > tolerance) | (least < 1 - 10 * precision))
 
     def advance(state: Any) -> Any:
         u, least, step, _ = state

@@ -9,7 +9,6 @@ from typing import Any
 
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.numpy import linear_algebra, matrices
-from jitml.numpy.linear_algebra import matmul, tensordot, vecdot
 from jitml.numpy.manipulation import broadcast_to
 from jitml.numpy.operands import fail, operand, promoted, settle
 from jitml.trace.core import type_of
@@ -19,6 +18,68 @@ __all__ = [
     "cross", "diagonal", "matmul", "matrix_power", "multi_dot", "outer", "tensordot", "trace",
     "vecdot",
 ]  # fmt: skip
+
+
+def matmul(
+    x1: ArrayLike,
+    x2: ArrayLike,
+    /,
+    *,
+    precision: Any = None,
+    preferred_element_type: DTypeLike | None = None,
+) -> Array:
+    """The product of matrices in the last two axes.
+
+    >>> import jitml.numpy as jnp
+    >>> print(matmul(jnp.ones((2, 3)), jnp.ones((3, 1))))
+    [[3.]
+     [3.]]
+    """
+    return linear_algebra.matmul(
+        x1, x2, precision=precision, preferred_element_type=preferred_element_type
+    )
+
+
+def tensordot(
+    x1: ArrayLike,
+    x2: ArrayLike,
+    /,
+    *,
+    axes: Any = 2,
+    precision: Any = None,
+    preferred_element_type: DTypeLike | None = None,
+    out_sharding: object = None,
+) -> Array:
+    """Sums of products over the last axes of one array and the first of the other, or over `axes`
+    of both.
+
+    >>> import jitml.numpy as jnp
+    >>> print(tensordot(jnp.ones((2, 3)), jnp.ones((2, 3))))
+    6.0
+    """
+    return linear_algebra.tensordot(
+        x1, x2, axes, precision=precision, preferred_element_type=preferred_element_type
+    )
+
+
+def vecdot(
+    x1: ArrayLike,
+    x2: ArrayLike,
+    /,
+    *,
+    axis: int = -1,
+    precision: Any = None,
+    preferred_element_type: DTypeLike | None = None,
+) -> Array:
+    """The sum of products along one axis; the first vector is conjugated.
+
+    >>> import jitml.numpy as jnp
+    >>> print(vecdot(jnp.array([1, 2]), jnp.array([3, 4])))
+    11
+    """
+    return linear_algebra.vecdot(
+        x1, x2, axis=axis, precision=precision, preferred_element_type=preferred_element_type
+    )
 
 
 def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Array:
