@@ -256,7 +256,19 @@ def test_handlers_see_what_was_assigned_before_the_exception() -> None:
             y = y + 10
         return y
 
-    assert jit(handled)(1.0) == 11 and jit(handled)(-1.0) == 10
+    def handled_at_once(x: Any) -> Any:
+        y = 0.0
+        if x > 0:
+            y = 1.0
+        try:
+            int("no number")
+            y = 5.0
+        except ValueError:
+            y = y + 10
+        return y
+
+    for function in (handled, handled_at_once):
+        assert jit(function)(1.0) == 11 and jit(function)(-1.0) == 10
 
 
 def test_variables_around_the_function_are_its_own() -> None:
