@@ -27,15 +27,9 @@ MODULES = [
 # Modules of which every name must be there, but for those of REASONS.
 COMPLETE = ["jax.numpy", "jax.ops", "jax.tree"]
 
-REASONS = {
-    "jax.numpy.fft": "not built yet",
-    "jax.numpy.linalg": "factorisations are not built yet",
-}
+REASONS: dict[str, str] = {}
 # Names left out on purpose: module.name, and why.
-LEFT_OUT: dict[str, str] = {
-    "jax.numpy.polyfit": "needs numpy.linalg.lstsq, which is not built yet",
-    "jax.numpy.roots": "needs numpy.linalg.eigvals, which is not built yet",
-}
+LEFT_OUT: dict[str, str] = {}
 
 
 def public_names(module: types.ModuleType) -> list[str]:

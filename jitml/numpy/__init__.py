@@ -110,7 +110,9 @@ _LATER = {
     ),
     "index_tricks": "c_ index_exp ix_ mgrid ogrid r_ s_",
     "namespace_info": "__array_namespace_info__",
-    "polynomials": "poly polyadd polyder polydiv polyint polymul polysub polyval vander",
+    "polynomials": (
+        "poly polyadd polyder polydiv polyfit polyint polymul polysub polyval roots vander"
+    ),
     "selection": "choose",
     "sets": (
         "intersect1d isin setdiff1d setxor1d union1d unique unique_all unique_counts "

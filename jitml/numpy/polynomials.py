@@ -16,16 +16,23 @@ from jitml.lax.control_flow import scan
 from jitml.numpy.arithmetic import power
 from jitml.numpy.creation import asarray, ones, zeros
 from jitml.numpy.editing import trim_zeros
+from jitml.numpy.elementwise import sqrt
 from jitml.numpy.filters import convolve
 from jitml.numpy.joining import concatenate
+from jitml.numpy.linalg import eigvals, inv, lstsq
+from jitml.numpy.linear_algebra import matmul, outer
 from jitml.numpy.manipulation import atleast_1d, broadcast_to
+from jitml.numpy.matrices import eye
 from jitml.numpy.operands import fail, promoted, settle
 from jitml.numpy.ranges import arange
+from jitml.numpy.reductions import sum as _sum
+from jitml.numpy.types import finfo, result_type
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike
 
 __all__ = [
-    "poly", "polyadd", "polyder", "polydiv", "polyint", "polymul", "polysub", "polyval", "vander",
+    "poly", "polyadd", "polyder", "polydiv", "polyfit", "polyint", "polymul", "polysub", "polyval",
+    "roots", "vander",
 ]  # fmt: skip
 
 _UNROLLED = 16
@@ -168,13 +175,17 @@ def _order(name: str, m: int) -> int:
 
 
 def poly(seq_of_zeros: ArrayLike) -> Array:
-    """The polynomial that has these zeros, and 1 as its first coefficient.
+    """The polynomial that has these zeros, and 1 as its first coefficient; of a square matrix the
+    characteristic one.
 
     >>> import jitml.numpy as jnp
     >>> print(poly(jnp.array([1.0, 2.0])))
     [ 1. -3.  2.]
     """
-    zeros_ = _coefficients("poly", seq_of_zeros, to_inexact=True)
+    zeros_ = asarray(seq_of_zeros)
+    if zeros_.ndim == 2 and zeros_.shape[0] == zeros_.shape[1] and zeros_.size:
+        zeros_ = eigvals(zeros_)
+    zeros_ = _coefficients("poly", zeros_, to_inexact=True)
     if not zeros_.shape[0]:
         return ones((), zeros_.dtype)
     result = ones(1, zeros_.dtype)
@@ -202,3 +213,94 @@ def vander(x: ArrayLike, N: int | None = None, increasing: bool = False) -> Arra
     columns = broadcast_to(values.reshape(-1, 1), (values.shape[0], count))
     # The power 0 is taken of 1, so that the derivative at 0 is one too.
     return power(columns * (exponents != 0) + (exponents == 0), exponents).astype(values.dtype)
+
+
+def roots(p: ArrayLike, *, strip_zeros: bool = True) -> Array:
+    """The zeros of a polynomial, as complex numbers.
+
+    Leading and trailing coefficients of 0 are left out, for which they must be known; without
+    `strip_zeros` the first one must not be 0.
+
+    >>> import jitml.numpy as jnp
+    >>> print(jnp.sort(roots(jnp.array([1.0, -3.0, 2.0])).real).round(4))
+    [1. 2.]
+    """
+    x = _coefficients("roots", p, to_inexact=True)
+    at_zero = 0
+    if strip_zeros:
+        x = trim_zeros(x, "f")
+        stripped = trim_zeros(x, "b")
+        at_zero, x = x.shape[0] - stripped.shape[0], stripped
+    degree = x.shape[0] - 1
+    wanted = result_type(x.dtype, "complex64")
+    none = zeros(at_zero, wanted)
+    if degree < 1:
+        return none
+    companion = concatenate([-x[None, 1:] / x[0], eye(degree - 1, degree, dtype=x.dtype)])
+    return concatenate([eigvals(companion).astype(wanted), none])
+
+
+def polyfit(
+    x: ArrayLike,
+    y: ArrayLike,
+    deg: int,
+    rcond: float | None = None,
+    full: bool = False,
+    w: ArrayLike | None = None,
+    cov: Any = False,
+) -> Any:
+    """The polynomial of degree `deg` that is nearest to the points, by least squares.
+
+    `full` adds residuals, rank, singular values and rcond, `cov` the covariance of coefficients
+    (with "unscaled" for weights that are the errors' own).
+
+    >>> import jitml.numpy as jnp
+    >>> print(polyfit(jnp.array([0.0, 1.0, 2.0]), jnp.array([1.0, 3.0, 5.0]), 1).round(3))
+    [2. 1.]
+    """
+    count = _order("polyfit", deg) + 1
+    places, values = (settle(z) for z in promoted("polyfit", x, y, to_inexact=True))
+    _check_points(places, values)
+    if rcond is None:
+        rcond = places.shape[0] * finfo(places.dtype).eps
+    left, right = vander(places, count), values
+    if w is not None:
+        weights = asarray(w).astype(left.dtype)
+        if weights.shape != places.shape:
+            fail(ArgumentError, f"polyfit: {weights.shape} weights for points {places.shape}")
+        left = left * weights[:, None]
+        right = right * (weights[:, None] if right.ndim == 2 else weights)
+    size = sqrt(_sum(left * left, axis=0))  # columns of one size, so that rcond has a meaning
+    found, residuals, rank, singular = lstsq(left / size, right, rcond)
+    found = (found.T / size).T
+    if full:
+        return found, residuals, rank, singular, asarray(rcond)
+    if not cov:
+        return found
+    return found, _covariance(left, size, residuals, right.ndim, places.shape[0], cov)
+
+
+def _check_points(places: Any, values: Any) -> None:
+    if places.ndim != 1 or not places.shape[0]:
+        fail(ArgumentError, f"polyfit: places stand in a vector, not empty; got {type_of(places)}")
+    if values.ndim not in (1, 2) or values.shape[0] != places.shape[0]:
+        fail(
+            ArgumentError,
+            f"polyfit: values of shape {values.shape} for {places.shape[0]} places",
+        )
+
+
+def _covariance(left: Any, size: Any, residuals: Any, rank: int, points: int, cov: Any) -> Array:
+    """The covariances of the coefficients."""
+    count = left.shape[1]
+    scaled = left / size
+    base = inv(matmul(scaled.T, scaled)) / outer(size, size)
+    if cov != "unscaled":
+        if points <= count:
+            fail(
+                ArgumentError,
+                f"polyfit: {points} points are too few for the covariance of {count} coefficients",
+            )
+        residuals = residuals / (points - count)
+        return base[:, :, None] * residuals if rank == 2 else base * residuals
+    return base[:, :, None] if rank == 2 else base

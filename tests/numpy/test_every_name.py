@@ -91,7 +91,7 @@ def check_values(call: Call, is_wide: bool) -> None:
 # What JAX gives no gradients of, or only zeros.
 STEPS = {"corrcoef", "histogram2d", "histogramdd", "isin", "packbits", "unpackbits", "choose"}
 STEPS |= {"unique", "unique_all", "unique_counts", "unique_inverse", "unique_values"}
-STEPS |= {"intersect1d", "setdiff1d", "setxor1d", "union1d"}
+STEPS |= {"intersect1d", "setdiff1d", "setxor1d", "union1d", "roots"}
 
 
 def slopes(module: Any, api: Any, call: Call) -> Any:
