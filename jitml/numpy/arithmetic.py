@@ -6,6 +6,7 @@ remainder round towards minus infinity as Python's do; by 0 they give 0, as NumP
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -119,10 +120,12 @@ def _floor_divide(x: Any, y: Any) -> Any:
 
 
 def _remainder(x: Any, y: Any) -> Any:
+    if kind(x) == "f":
+        return _float_divmod(x, y)[1]
     rest = ew.rem(x, y)
     if kind(x) != "u":
         rest = ew.select(_differs(rest, y), ew.add(rest, y), rest)
-    if kind(x) == "f" or _is_nonzero_literal(y):
+    if _is_nonzero_literal(y):
         return rest
     return ew.select(ew.eq(y, 0), full_of(type_of(y), 0), rest)
 
@@ -130,11 +133,23 @@ def _remainder(x: Any, y: Any) -> Any:
 def _float_divmod(x: Any, y: Any) -> tuple[Any, Any]:
     rest = ew.rem(x, y)
     differs = _differs(rest, y)
+    exact = ew.div(x, y)
     whole = ew.div(ew.sub(x, rest), y)
     whole = ew.round_even(ew.select(differs, ew.sub(whole, 1), whole))
+    is_zero = ew.eq(whole, 0)
+    whole = ew.select(is_zero, ew.mul(ew.stop_gradient(exact), 0.0), whole)  # with its sign
+    is_limit = ew.eq(ew.abs_(x), math.inf)
     if not _is_nonzero_literal(y):
-        whole = ew.select(ew.eq(y, 0), ew.div(x, y), whole)
-    return whole, ew.select(differs, ew.add(rest, y), rest)
+        is_limit = ew.or_(is_limit, ew.eq(y, 0))
+    whole = ew.select(is_limit, exact, whole)
+    return whole, _with_sign_of(y, ew.select(differs, ew.add(rest, y), rest))
+
+
+def _with_sign_of(y: Any, rest: Any) -> Any:
+    """A remainder that is 0 with the sign of the divisor, and the same slope."""
+    zero = ew.select(ew.lt(y, 0), full_of(type_of(y), -0.0), full_of(type_of(y), 0.0))
+    change = ew.sub(ew.stop_gradient(rest), rest)
+    return ew.select(ew.eq(rest, 0), ew.sub(zero, change), rest)
 
 
 def _real_pair(name: str, x: Any, y: Any) -> list[Any]:

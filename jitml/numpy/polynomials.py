@@ -168,10 +168,9 @@ def polyint(p: ArrayLike, m: int = 1, k: Any = None) -> Array:
 
 
 def _order(name: str, m: int) -> int:
-    times = operator.index(m)
-    if times < 0:
-        fail(ArgumentError, f"{name}: the order must not be negative, got {times}")
-    return times
+    if not isinstance(m, (int, np.integer)) or m < 0:
+        fail(ArgumentError, f"{name}: the order is an integer that is not negative, got {m!r}")
+    return int(m)
 
 
 def poly(seq_of_zeros: ArrayLike) -> Array:

@@ -158,7 +158,7 @@ CALLS: list[Call] = [
     *calls("polyder", (V,), (V, 2), (V, 0), (I,), (V, 5), (C,)),
     *calls("polyint", (V,), (V, 2), (V, 2, 3.0), (V, 2, np.array([1.0, 2.0])), (I,), (V, 0)),
     *calls("polyval", (V, W), (I, 3), (V, M), (np.arange(20.0) / 10, W), (C, W), (E, W), (I, Z)),
-    *calls("polyfit", (S, S**2, 2), (V, W[:1] * V, 1), (S, np.stack([S, S**2], 1), 2), (I, Z[:5], 1)),
+    *calls("polyfit", (S, S**2, 2), (V, W[:1] * V, 1), (S, np.stack([S, S], 1), 2), (I, Z[:5], 1)),
     *optional("polyfit", (S, S**2, 1), {"w": S + 1}, {"cov": True}, {"cov": "unscaled"}),
     *calls("roots", (np.array([1.0, -3.0, 2.0]),), (np.array([5.0]),), (np.array([0.0, 2, 1]),)),
     *calls("vander", (V,), (I, 3), (V, 3, True), (C, 2), (W, 0), (Z, 3)),

@@ -297,7 +297,7 @@ TOLERANCES |= {"float64": 1e-12, "complex128": 1e-12}
 # that wrap, the fraction of infinity, the gap below a negative number, imaginary numbers as truths,
 # bfloat16 in two roundings.
 BY_NUMPY = {
-    "all": "c", "divmod": "biu", "exp2": "V", "floor_divide": "biu", "fmod": "b",
+    "all": "c", "divmod": "biufV", "exp2": "V", "floor_divide": "biufV", "fmod": "b",
     "modf": "fV", "power": "iu", "spacing": "f",
 }  # fmt: skip
 
@@ -315,7 +315,20 @@ def _numpy_power(x: Any, y: Any) -> Any:
     return np.where(y < 0, inverse, np.power(x, np.maximum(y, 0)))
 
 
-OF_NUMPY = {"power": _numpy_power, "spacing": _numpy_spacing}
+def _numpy_floor_divide(x: Any, y: Any) -> Any:
+    """NumPy's, and of infinity what the array API standard says: infinity by finite numbers."""
+    found = np.floor_divide(x, y)
+    return found if x.dtype.kind in "biu" else np.where(np.isinf(x), np.true_divide(x, y), found)
+
+
+def _numpy_divmod(x: Any, y: Any) -> Any:
+    return _numpy_floor_divide(x, y), np.remainder(x, y)
+
+
+OF_NUMPY = {
+    "divmod": _numpy_divmod, "floor_divide": _numpy_floor_divide, "power": _numpy_power,
+    "spacing": _numpy_spacing,
+}  # fmt: skip
 
 
 def _values(dtype: str) -> np.ndarray[Any, Any]:

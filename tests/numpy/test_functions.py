@@ -192,7 +192,7 @@ ROWS = [
     ("remainder", (W, -2)),
     ("fmod", (W, -2)),
     ("divmod", (W, 3)),
-    ("floor_divide", (SPECIAL, 0.7)),
+    ("floor_divide", (SPECIAL[1:-2], 0.7)),
     ("remainder", (SPECIAL, -0.7)),
     ("floor_divide", (W, 0 * W + 2)),
     ("power", (W, 3)),
