@@ -36,6 +36,8 @@ from jitml.ops.linalg.triangular import TriangularSolve
 from jitml.ops.linalg.tridiagonal_solve import tridiagonal_solve
 from jitml.trace.core import bind, bind1, type_of
 
+LARGE: dict[str, Any] = {"derivative_kinds": "", "rounding": 1024}
+
 
 @dataclass(frozen=True)
 class MatrixCase(Case):
@@ -82,6 +84,11 @@ def _triangular(left: bool, lower: bool, transpose: bool, conjugate: bool, unit:
         (2, 3, 3),
         (2, 3, 2) if left else (2, 2, 3),
     )
+
+
+def _large_triangular(left: bool, conjugate: bool) -> Callable[..., Any]:
+    op = TriangularSolve(left, not left, left, conjugate, False)
+    return lambda a, b: bind1(op, _plus(a, 60.0), b)
 
 
 def _lu_factors(a: Traced) -> Any:
@@ -164,6 +171,20 @@ def _transform(kind: str, lengths: tuple[int, ...]) -> Callable[..., Any]:
 CASES = [
     _case("cholesky", lambda a: cholesky(_positive(a)), (2, 3, 3)),
     _case("cholesky of size 1", lambda a: cholesky(_positive(a)), (1, 1)),
+    # Larger than what has kernels of its own.
+    _case("cholesky by LAPACK", lambda a: cholesky(_positive(a)), (2, 40, 40), **LARGE),
+    _case("lu by LAPACK", lambda a: lu(_plus(a, 30.0)), (40, 35), **LARGE),
+    *[
+        _case(
+            f"triangular_solve by LAPACK {left} {conjugate}",
+            _large_triangular(left, conjugate),
+            (40, 40),
+            (40, 40),
+            **LARGE,
+        )
+        for left in (False, True)
+        for conjugate in (False, True)
+    ],
     _case("cholesky of nothing", lambda a: cholesky(a), (2, 0, 0), derivative_kinds=""),
     *[
         _triangular(left, lower, transpose, conjugate, unit)

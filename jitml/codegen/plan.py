@@ -17,7 +17,7 @@ from jitml.codegen.fuse import Fused, Group, View, has_effect
 from jitml.codegen.gemm import Temp, gemm_kernels, gemm_steps
 from jitml.codegen.kernel import Site
 from jitml.codegen.library import library_kernel
-from jitml.codegen.matrices import permutation_kernel
+from jitml.codegen.matrices import matrix_kernel
 from jitml.codegen.product import gemm_shape
 from jitml.codegen.scalar_loop import ScalarLoop
 from jitml.codegen.special import cumulative_kernel, sort_kernel
@@ -32,7 +32,7 @@ from jitml.ops.contraction import DotGeneral
 from jitml.ops.control import Control
 from jitml.ops.cumulative import Cumulative
 from jitml.ops.library import LibraryCall
-from jitml.ops.linalg.lu import PivotsToPermutation
+from jitml.ops.linalg.matrices import MatrixOp
 from jitml.ops.native import NativeCall
 from jitml.ops.scatter import Scatter
 from jitml.ops.sort import Sort
@@ -240,8 +240,8 @@ class Planner:
             self._add_kernel(eqn, cumulative_kernel(eqn, self.target))
         elif eqn is not None and isinstance(eqn.op, Sort):
             self._add_kernel(eqn, sort_kernel(eqn, self.target))
-        elif eqn is not None and isinstance(eqn.op, PivotsToPermutation):
-            self._add_kernel(eqn, permutation_kernel(eqn, self.target))
+        elif eqn is not None and isinstance(eqn.op, MatrixOp):
+            self._add_kernel(eqn, matrix_kernel(eqn, self.target))
         elif eqn is not None and isinstance(eqn.op, LibraryCall):
             self._add_library_call(eqn, eqn.op)
         else:

@@ -19,6 +19,7 @@ from jitml.ops.linalg.matrices import (
     check_matrix,
     flipped,
     half_diagonal,
+    is_small,
     lower_part,
     times,
     valid_or_nan,
@@ -48,6 +49,9 @@ class Cholesky(MatrixOp):
             except np.linalg.LinAlgError:
                 continue
         return (result,)
+
+    def expands(self, *types: ArrayType) -> bool:
+        return not is_small(*types)
 
     def expand(self, *inputs: Traced) -> Sequence[Traced]:
         if 0 in type_of(*inputs).shape:

@@ -23,6 +23,7 @@ from jitml.ops.linalg.matrices import (
     check_matrix,
     flipped,
     identity_like,
+    is_small,
     lower_part,
     times,
     upper_part,
@@ -66,6 +67,9 @@ class Lu(MatrixOp):
                     rows[k + 1 :, k] /= rows[k, k]
                     rows[k + 1 :, k + 1 :] -= np.outer(rows[k + 1 :, k], rows[k, k + 1 :])
         return a, pivots, permutation
+
+    def expands(self, *types: ArrayType) -> bool:
+        return not is_small(*types)
 
     def expand(self, *inputs: Traced) -> Sequence[Traced]:
         (a,) = inputs

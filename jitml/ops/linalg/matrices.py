@@ -27,6 +27,11 @@ from jitml_runtime.record import frozen
 DTYPES = tuple(np.dtype(name) for name in ("float32", "float64", "complex64", "complex128"))
 
 
+# Rows and columns up to which matrices have kernels of their own, where there are any: LAPACK takes
+# longer to be called.
+SMALL = 32
+
+
 @frozen
 class MatrixOp(Op):
     """An op on matrices, whatever batch they are in."""
@@ -81,6 +86,11 @@ def check_matrix(name: str, x: ArrayType, square: bool = False, what: str = "") 
             f"{name}: {subject}{x} is not square: its last two axes differ "
             f"({x.shape[-2]} != {x.shape[-1]})"
         )
+
+
+def is_small(*types: ArrayType) -> bool:
+    """Whether matrices are small, and there are any."""
+    return all(min(t.shape) > 0 and max(t.shape[-2:]) <= SMALL for t in types)
 
 
 def check_same_batch(name: str, x: ArrayType, y: ArrayType, x_rank: int, y_rank: int) -> None:

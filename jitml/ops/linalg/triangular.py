@@ -23,6 +23,7 @@ from jitml.ops.linalg.matrices import (
     check_same_batch,
     conjugate,
     flipped,
+    is_small,
     lower_part,
     times,
     upper_part,
@@ -68,6 +69,9 @@ class TriangularSolve(MatrixOp):
             return (np.linalg.solve(a, b).astype(b.dtype),)
         x = np.linalg.solve(np.swapaxes(a, -1, -2), np.swapaxes(b, -1, -2))
         return (np.swapaxes(x, -1, -2).astype(b.dtype),)
+
+    def expands(self, *types: ArrayType) -> bool:
+        return not is_small(*types)
 
     def expand(self, *inputs: Traced) -> Sequence[Traced]:
         """What lies row by row is the transpose of what the routine reads, so the side and the
