@@ -1,4 +1,4 @@
-"""Kernels of small matrices: the same bits for one matrix and for many, on any number of threads."""
+"""Kernels of small matrices: the same bits for one matrix and for many, on any threads."""
 
 from __future__ import annotations
 
