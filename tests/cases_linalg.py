@@ -34,6 +34,7 @@ from jitml.ops.linalg.solve import LuSolve, solve
 from jitml.ops.linalg.svd import svd
 from jitml.ops.linalg.triangular import TriangularSolve
 from jitml.ops.linalg.tridiagonal_solve import tridiagonal_solve
+from jitml.ops.slicing import concatenate, slice_
 from jitml.trace.core import bind, bind1, type_of
 
 LARGE: dict[str, Any] = {"derivative_kinds": "", "rounding": 1024}
@@ -155,9 +156,17 @@ def _schur(a: Traced) -> Any:
     return times(z, t, adjoint(z)), abs_(t)
 
 
+def _cycled(a: Traced) -> Traced:
+    """The first row after all others."""
+    *batch, m, n = type_of(a).shape
+    low = (0,) * (len(batch) + 2)
+    first = slice_(a, low, (*batch, 1, n))
+    return concatenate([slice_(a, (*low[:-2], 1, 0), (*batch, m, n)), first], len(batch))
+
+
 def _solve(op: LuSolve) -> Callable[..., Any]:
     def apply(a: Traced, b: Traced) -> Traced:
-        a = _plus(a, 4.0)
+        a = _cycled(_plus(a, 4.0))  # by a permutation that is not its own inverse
         factors, _, order = lu(a)
         return bind1(op, a, factors, order, b)
 

@@ -99,8 +99,10 @@ def _ducc_routine(transform: str, direction: str, type_: str) -> Routine:
         factor = float(_view(args[1], _REAL[type_], (1,), (0,))[0])
         try:
             run(source, target, factor)
-        except KeyboardInterrupt:  # nothing may leave a function that C calls
+        except BaseException as error:  # nothing leaves a function that C calls
             target.fill(np.nan)
+            if not isinstance(error, KeyboardInterrupt):
+                raise  # reported by `sys.unraisablehook`
             _thread.interrupt_main()
 
     function = _Loop(loop)
@@ -111,14 +113,14 @@ def _ducc_routine(transform: str, direction: str, type_: str) -> Routine:
 
 def _ducc_call(fft: Any, transform: str, forward: bool) -> Callable[[Any, Any, float], None]:
     def run(source: Any, target: Any, factor: float) -> None:
-        options = {"axes": (1,), "out": target, "nthreads": 1}
+        # The factor is 1, or 1 over the length of the transform.
+        options = {"axes": (1,), "out": target, "nthreads": 1, "inorm": 0 if factor == 1 else 2}
         if transform == "c2c":
-            fft.c2c(source, forward=forward, fct=factor, **options)
+            fft.c2c(source, forward=forward, **options)
         elif transform == "c2r":
-            length = target.shape[1]
-            fft.c2r(source, lastsize=length, forward=forward, fct=factor, **options)
+            fft.c2r(source, lastsize=target.shape[1], forward=forward, **options)
         else:
-            fft.r2c(source, forward=forward, fct=factor, **options)
+            fft.r2c(source, forward=forward, **options)
 
     return run
 
