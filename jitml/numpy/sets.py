@@ -83,6 +83,8 @@ def _unique(
     if not length:
         return _nothing(name, x, shape, along, size, fill_value)
     order, first = _in_order(x, equal_nan)
+    if size is None:
+        values_at_hand(name, first)
     found = nonzero(first, size=None if size is None else size + 1, fill_value=length)[0]
     ends = found[1:] if size is not None else concatenate([found[1:], full((1,), length, dtype)])
     starts = found[: ends.shape[0]]
@@ -254,7 +256,7 @@ def setdiff1d(
     x = ravel(ar1)
     if size is None:
         x = _distinct("setdiff1d", x, assume_unique)
-        return x[isin(x, ar2, invert=True)]
+        return x[values_at_hand("setdiff1d", isin(x, ar2, invert=True))]
     first: Any = True
     if not assume_unique:
         x, first = _marked(x)
