@@ -117,6 +117,7 @@ def linspace(
     count = operator.index(num)
     if count < 0:
         fail(ArgumentError, f"linspace: the number of samples is negative: {count}")
+    start, stop = _exact(start, dtype), _exact(stop, dtype)
     low, high = broadcast_together("linspace", promoted("linspace", start, stop, to_inexact=True))
     low, high = (strong(x) for x in (low, high))
     computed = type_of(low).dtype
@@ -135,6 +136,16 @@ def linspace(
         return result
     step = ew.div(ew.sub(high, low), gaps) if gaps > 0 else ew.mul(low, math.nan)
     return result, settle(cast(step, wanted))
+
+
+def _exact(x: Any, dtype: DTypeLike | None) -> Any:
+    """A Python number in the dtype that is asked for, if that is one of floats (in float64 for
+    integers), so that it loses no digits on the way.
+    """
+    if dtype is None or not is_number(x) or isinstance(x, complex):
+        return x
+    wanted = as_dtype(dtype)
+    return settle(cast(x, wanted if dtypes.is_inexact(wanted) else dtypes.FLOAT64))
 
 
 def _scalar_or(x: Any) -> Any:
@@ -174,6 +185,7 @@ def logspace(
     >>> print(logspace(0, 2, 3, base=2.0))
     [1. 2. 4.]
     """
+    start, stop = _exact(start, dtype), _exact(stop, dtype)
     result = power(base, linspace(start, stop, num, endpoint, axis=axis))
     return result if dtype is None else settle(cast(result, as_dtype(dtype)))
 
@@ -191,6 +203,7 @@ def geomspace(
     >>> print(geomspace(1.0, 4.0, 3).round(3))
     [1. 2. 4.]
     """
+    start, stop = _exact(start, dtype), _exact(stop, dtype)
     growth = log(divide(stop, start))
     result = multiply(start, exp(linspace(multiply(growth, 0), growth, num, endpoint, axis=axis)))
     return result if dtype is None else settle(cast(result, as_dtype(dtype)))
