@@ -55,7 +55,7 @@ CALLS: list[Call] = [
     *(c for n in ("bartlett", "blackman", "hamming", "hanning")
       for c in calls(n, (0,), (1,), (2,), (3,), (7,), (8,))),
     *calls("kaiser", *((k, b) for k in (0, 1, 5, 8) for b in (0.0, 3.0, 14.5))),
-    *calls("i0", (V,), (np.array([0.0, -1, 20, 80]),), (I,), (E,), (T,)),
+    *calls("i0", (V,), (np.array([0.0, -1, 20]),), (np.array([80]),), (I,), (E,), (T,)),
     # choosing, putting in, taking out
     *calls("choose", (np.array([0, 1, 1, 0, 1]), [V, V * 2]), (np.array([[0], [1]]), [W * 0, W])),
     *(c for m in ("clip", "wrap") for c in calls("choose", (np.array([0, 5, -1]), [W, W * 2]),
