@@ -99,6 +99,9 @@ def test_every_op_has_a_step() -> None:
                 "linear_checkpoint", "checkpoint_name"}  # fmt: skip
     by_users = {"check", "debug_callback", "io_callback", "pure_callback", "native_call"}
     own = {name for name, op in Op.registry.items() if _module(op).startswith("jitml.")}
+    # What libraries compute has no bits to compare, and random matrices are ill-conditioned.
+    libraries = ("jitml.ops.linalg", "jitml.ops.fft", "jitml.ops.library")
+    own -= {name for name, op in Op.registry.items() if _module(op).startswith(libraries)}
     assert own - by_passes - by_names - by_rules - by_users == set(ALL_STEPS)
 
 
