@@ -66,7 +66,7 @@ sanitized() { # the C core under AddressSanitizer and UndefinedBehaviorSanitizer
   echo "|---|---|---|---|"
 } >"$results"
 
-check "fast suite, C core" "$python" -m pytest -n auto
+check "all cases, C core" env JITML_GRID=all "$python" -m pytest -n auto
 check "fast suite, Python executor" env JITML_RUNTIME=python "$python" -m pytest -n auto
 export JITML_FUZZ_PROGRAMS=500
 check "500 random programs" "$python" -m pytest -n auto tests/fuzz

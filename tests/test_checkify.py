@@ -132,6 +132,7 @@ def outcome(message: str | None) -> str:
     return (message or "").partition("\n  at ")[0].rstrip()
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("number", range(len(ROWS)))
 def test_as_in_jax(number: int) -> None:
     jax = pytest.importorskip("jax")

@@ -200,6 +200,7 @@ def chosen(functions: list[Any], uses: dict[str, Any]) -> list[Any]:
     return pairs if os.environ.get("JITML_GRID") == "full" else pairs[::3]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("function", "use"),
     [

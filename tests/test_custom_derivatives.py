@@ -233,16 +233,19 @@ def chosen(functions: list[Any], uses: dict[str, Any]) -> list[Any]:
     return pairs if os.environ.get("JITML_GRID") == "full" else pairs[::4]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("function", "use"), chosen([*FORWARD, *REVERSE], USES))
 def test_against_jax(function: Any, use: Any) -> None:
     compare(function, use, X)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("function", "use"), chosen(FORWARD, FORWARD_USES))
 def test_forward_against_jax(function: Any, use: Any) -> None:
     compare(function, use, X)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("function", "use"), chosen([*FORWARD, *REVERSE], STACKED_USES))
 def test_stacked_against_jax(function: Any, use: Any) -> None:
     compare(function, use, M)

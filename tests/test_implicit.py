@@ -102,6 +102,7 @@ PROGRAMS: dict[str, Any] = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("program", PROGRAMS.values(), ids=PROGRAMS)
 def test_against_jax(program: Any) -> None:
     jax = pytest.importorskip("jax")

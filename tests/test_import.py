@@ -52,7 +52,7 @@ def test_arrays_have_operators_whatever_was_imported_first() -> None:
         "a < 2",
     )
     expected = run(f"{made} import jitml.array_methods; print(*[{', '.join(uses)}], sep=';')")
-    for use, wanted in list(zip(uses, expected.split(";"), strict=True))[::2]:
+    for use, wanted in list(zip(uses, expected.split(";"), strict=True))[::4]:
         assert run(f"{made} print({use})").strip() == wanted.strip()
     assert run(f"{made} print(hasattr(a, 'nothing'), list(a) == [0, 1, 2])").split() == [
         "False",

@@ -41,6 +41,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", NAMES)
 def test_value_and_gradient(name):
     ours, theirs = getattr(nn, name), getattr(jax.nn, name)

@@ -64,12 +64,14 @@ NEAR = [
 ]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("name", "arguments", "options"), EXACT)
 def test_same_bits(name, arguments, options):
     ours, theirs = both(name, *arguments, **options)
     np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("name", "arguments", "options"), NEAR)
 def test_same_samples(name, arguments, options):
     ours, theirs = both(name, *arguments, **options)

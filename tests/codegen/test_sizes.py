@@ -39,6 +39,7 @@ def sample(dtype: Any, shape: tuple[int, ...]) -> Any:
     return numbers.astype(dtype)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", DTYPES)
 @pytest.mark.parametrize("axis", [0, 1])
 def test_folds_of_all_sizes(name: str, axis: int) -> None:

@@ -208,6 +208,7 @@ def _pairs() -> list[Any]:
     return found
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("transform", "name"), _pairs())
 def test_programs_equal_those_of_jax(transform: str, name: str) -> None:
     change, build = TRANSFORMS[transform], PROGRAMS[name]

@@ -243,6 +243,7 @@ def _pairs() -> list[Any]:
     ]  # fmt: skip
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("build", "transform", "x"), _pairs())
 def test_programs_equal_those_of_jax(build: Program, transform: Any, x: Any) -> None:
     with jax.enable_x64(True):

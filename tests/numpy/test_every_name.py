@@ -65,6 +65,7 @@ def sampled(name: str) -> list[Call]:
     return own if IS_FULL else own[len(name) % len(own) :][:1]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore")
 def test_values_are_jaxs(name: str) -> None:

@@ -103,6 +103,7 @@ def test_errors_name_the_users_line(name: str) -> None:
     assert "test_fft.py" in str(raised.value)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", ["rfft", "irfft", "fft", "hfft", "ihfft", "rfftn", "irfft2"])
 def test_gradients_are_jaxs(name: str) -> None:
     jax = pytest.importorskip("jax")

@@ -99,6 +99,7 @@ VALUES: dict[str, tuple[Function, Function, tuple[tuple[int, ...], ...]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", VALUES)
 def test_values(name: str, dtype: str) -> None:
@@ -280,6 +281,7 @@ GRADIENTS: dict[str, tuple[Callable[[Any, Any], Any], tuple[int, ...]]] = {
 }
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_gradients_are_jaxs(name: str) -> None:
     jax = pytest.importorskip("jax")

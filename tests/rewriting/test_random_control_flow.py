@@ -157,6 +157,7 @@ def _function(seed: int, folder: Path) -> Callable[..., Any]:
     return made
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("seed", range(16))
 def test_random_programs(seed: int, tmp_path: Path) -> None:
     function = _function(seed, tmp_path)

@@ -73,6 +73,7 @@ def _pairs() -> Iterator[Any]:
                 yield pytest.param(program, *transforms[name], id=f"{name}-{program.__name__}")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("program", "transform", "x"), list(_pairs()))
 def test_derivatives_equal_those_of_jax(
     program: Callable[[Any, Any], Any], transform: Of, x: Any
