@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -86,7 +87,7 @@ def test_deployed_programs_find_them_too(tmp_path: Path) -> None:
         f"x, y = f(np.array({MATRIX.tolist()}), np.array({vector.tolist()}))\n"
         "print('jitml' in sys.modules, x.tolist(), y.tolist())"
     )
-    environment = {"PYTHONPATH": PACKAGES, "PATH": ""}
+    environment = {**os.environ, "PYTHONPATH": PACKAGES, "PATH": ""}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
