@@ -49,6 +49,10 @@ def lives(plan: Plan) -> dict[int, tuple[int, int]]:
                 number = plan.buffers[number].index
             if plan.buffers[number].kind == "temp":
                 found[number] = (found.get(number, (place,))[0], place)
+        ended = [loop for loop in loops(plan) if loop.condition_end == place + 1]
+        for loop in ended:  # its predicate is read here
+            if loop.predicate in found:
+                found[loop.predicate] = (found[loop.predicate][0], place)
     for place, step in reversed(list(enumerate(plan.instructions))):
         if isinstance(step, Loop):
             carried = {number for pair in step.carries for number in pair}
@@ -57,6 +61,10 @@ def lives(plan: Plan) -> dict[int, tuple[int, int]]:
                 if number in carried or (not is_within and first < step.end and place <= last):
                     found[number] = (min(first, place), max(last, step.end - 1))
     return found
+
+
+def loops(plan: Plan) -> list[Loop]:
+    return [step for step in plan.instructions if isinstance(step, Loop)]
 
 
 def named(step: Step) -> Sequence[int]:
@@ -68,8 +76,7 @@ def named(step: Step) -> Sequence[int]:
     if isinstance(step, Branch):
         return (step.index,)
     assert isinstance(step, Loop)
-    predicate = () if step.predicate < 0 else (step.predicate,)
-    return (*predicate, *step.moving, *(number for pair in step.carries for number in pair))
+    return (*step.moving, *(number for pair in step.carries for number in pair))
 
 
 def conflicts(plan: Plan) -> list[tuple[int, int]]:
