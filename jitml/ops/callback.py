@@ -18,10 +18,9 @@ from jitml.ir.errors import DifferentiationError, JitmlError, TransformError
 from jitml.ir.op import Op, Traced, Undefined
 from jitml.ir.source import Source
 from jitml.ir.types import ArrayType
-from jitml.ops.control import at_front
 from jitml.ops.custom import HostObject
 from jitml.ops.layout import batch_to_front, broadcast_in_dim, reshape
-from jitml.ops.scan import scan_values
+from jitml.ops.scan import batch_by_element
 from jitml.ops.slicing import concatenate, slice_
 from jitml.trace.core import at_level, bind, current_source, type_of, using_source
 from jitml_runtime import Array, from_numpy
@@ -112,26 +111,10 @@ class ForeignCall(Op):
         )
 
     def _each(
-        self, size: int, inputs: Values, axes: Sequence[int | None], unroll: bool = False
+        self, size: int, inputs: Values, axes: Sequence[int | None]
     ) -> tuple[Values, Sequence[int | None]]:
         """One call for each element, in order."""
-        flags = [a is not None for a in axes]
-        stacked = [
-            at_front(size, x, a, type_of(x))
-            for x, a in zip(inputs, axes, strict=True)
-            if a is not None
-        ]
-        shared = [x for x, flag in zip(inputs, flags, strict=True) if not flag]
-
-        def step(cs: Values, ks: Values, xs: Values) -> tuple[Values, Values]:
-            fixed, own = iter(cs), iter(xs)
-            return [], bind(self, *[next(own) if flag else next(fixed) for flag in flags])
-
-        if unroll and size:
-            rows = [step(shared, [], [_row(x, n) for x in stacked])[1] for n in range(size)]
-            return [_stack(column) for column in zip(*rows, strict=True)], [0] * len(self.shapes)
-        _, ys = scan_values(step, shared, [], stacked, size, False, f"{self.function.name}.batch")
-        return ys, [0] * len(ys)
+        return batch_by_element(self, size, inputs, axes, self.function.name)
 
 
 @frozen
@@ -156,27 +139,29 @@ class Callback(ForeignCall):
         return self.function(arrays, self.infer())
 
 
-def _row(x: Traced, number: int) -> Traced:
-    shape = type_of(x).shape
-    low, high = [0] * len(shape), list(shape)
-    low[0], high[0] = number, number + 1
-    return reshape(slice_(x, low, high), shape[1:])
-
-
-def _stack(rows: Values) -> Traced:
-    return concatenate([batch_to_front(1, x, None) for x in rows], 0)
-
-
 @frozen
-class DebugCallback(Callback):
-    """Tell a Python function values, for its effect alone."""
+class EffectCallback(Callback):
+    """Call a Python function for its effect."""
 
-    name = "debug_callback"
     ordered: bool = False
 
     @property
     def has_effect(self) -> bool:
         return True
+
+    def batch(
+        self, size: int, inputs: Values, axes: Sequence[int | None]
+    ) -> tuple[Values, Sequence[int | None]]:
+        if self.ordered:
+            raise _ordered_error(self.name)
+        return self._each(size, inputs, axes)
+
+
+@frozen
+class DebugCallback(EffectCallback):
+    """Tell a Python function values, for its effect alone."""
+
+    name = "debug_callback"
 
     def jvp(
         self, primals: Values, tangents: Sequence[Traced | None]
@@ -188,31 +173,12 @@ class DebugCallback(Callback):
     ) -> Sequence[Traced | None]:
         return [None] * len(inputs)
 
-    def batch(
-        self, size: int, inputs: Values, axes: Sequence[int | None]
-    ) -> tuple[Values, Sequence[int | None]]:
-        if self.ordered:
-            raise _ordered_error(self.name)
-        return self._each(size, inputs, axes)
-
 
 @frozen
-class IoCallback(Callback):
+class IoCallback(EffectCallback):
     """Call a Python function for its outputs and its effect."""
 
     name = "io_callback"
-    ordered: bool = False
-
-    @property
-    def has_effect(self) -> bool:
-        return True
-
-    def batch(
-        self, size: int, inputs: Values, axes: Sequence[int | None]
-    ) -> tuple[Values, Sequence[int | None]]:
-        if self.ordered:
-            raise _ordered_error(self.name)
-        return self._each(size, inputs, axes)
 
 
 def _ordered_error(name: str) -> TransformError:
@@ -241,8 +207,10 @@ class PureCallback(Callback):
                 "'broadcast_all' once for all",
                 source=current_source(),
             )
+        if method == "sequential_unrolled" and size:
+            return self._unrolled(size, inputs, axes)
         if method.startswith("sequential"):
-            return self._each(size, inputs, axes, method == "sequential_unrolled")
+            return self._each(size, inputs, axes)
         repeats = {"expand_dims": 1, "broadcast_all": size}.get(method)
         stacked = []
         for x, axis in zip(inputs, axes, strict=True):
@@ -254,3 +222,23 @@ class PureCallback(Callback):
             stacked.append(x)
         shapes = tuple([(size, *shape) for shape in self.shapes])
         return bind(replace(self, shapes=shapes), *stacked), [0] * len(shapes)
+
+    def _unrolled(
+        self, size: int, inputs: Values, axes: Sequence[int | None]
+    ) -> tuple[Values, Sequence[int | None]]:
+        """One equation for each element."""
+        rows = []
+        for n in range(size):
+            given = zip(inputs, axes, strict=True)
+            rows.append(bind(self, *[x if a is None else _element(x, a, n) for x, a in given]))
+        columns = zip(*rows, strict=True)
+        stacked = [concatenate([batch_to_front(1, x, None) for x in c], 0) for c in columns]
+        return stacked, [0] * len(self.shapes)
+
+
+def _element(x: Traced, axis: int, number: int) -> Traced:
+    """One slice of `x` along an axis."""
+    shape = type_of(x).shape
+    low, high = [0] * len(shape), list(shape)
+    low[axis], high[axis] = number, number + 1
+    return reshape(slice_(x, low, high), (*shape[:axis], *shape[axis + 1 :]))

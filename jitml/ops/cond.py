@@ -33,7 +33,7 @@ from jitml.ops.control import (
 )
 from jitml.ops.elementwise import eq, le, select
 from jitml.ops.kinds import Elementwise, Movement, Row, Traced
-from jitml.ops.scan import scan_values
+from jitml.ops.scan import batch_by_element
 from jitml.trace.core import bind, type_of
 from jitml.trace.inline import inline
 from jitml_runtime.record import frozen
@@ -186,20 +186,7 @@ class Cond(Control):
         """One element after the other, each by its own branch alone: no work is done, and no check
         made, for a branch that an element does not take.
         """
-        flags = [a is not None for a in axes]
-
-        def step(cs: list[Traced], ks: list[Traced], xs: list[Traced]) -> tuple[Values, Values]:
-            shared, own = iter(cs), iter(xs)
-            return [], bind(self, *[next(own) if flag else next(shared) for flag in flags])
-
-        shared = [x for x, flag in zip(inputs, flags, strict=True) if not flag]
-        stacked = [
-            at_front(size, x, a, type_of(x))
-            for x, a in zip(inputs, axes, strict=True)
-            if a is not None
-        ]
-        _, ys = scan_values(step, shared, [], stacked, size, False, "cond.batch")
-        return ys, [0] * len(ys)
+        return batch_by_element(self, size, inputs, axes, "cond")
 
     # ---- both sides at once ----------------------------------------------------------------------
 

@@ -474,3 +474,21 @@ def scan_values(
     graph = build(body, [*map(type_of, constants), *carry_types, *slices], name)
     found = bind(Scan(graph, length, *counts, reverse), *constants, *carries, *arrays)
     return found[: len(carries)], found[len(carries) :]
+
+
+def batch_by_element(
+    op: Op, size: int, inputs: Values, axes: Sequence[int | None], name: str
+) -> tuple[Values, Sequence[int | None]]:
+    """The batch rule of an op that runs for one element after the other."""
+    flags = [a is not None for a in axes]
+
+    def step(cs: list[Traced], ks: list[Traced], xs: list[Traced]) -> tuple[Values, Values]:
+        shared, own = iter(cs), iter(xs)
+        return [], bind(op, *[next(own) if flag else next(shared) for flag in flags])
+
+    shared = flags_where(inputs, [not flag for flag in flags])
+    stacked = [
+        at_front(size, x, a, type_of(x)) for x, a in zip(inputs, axes, strict=True) if a is not None
+    ]
+    _, ys = scan_values(step, shared, [], stacked, size, False, f"{name}.batch")
+    return ys, [0] * len(ys)

@@ -33,7 +33,7 @@ from jitml.ops.elementwise import select
 from jitml.ops.kinds import Traced
 from jitml.ops.layout import batch_to_front
 from jitml.ops.reduction import reduce_or
-from jitml.ops.scan import scan_values
+from jitml.ops.scan import batch_by_element
 from jitml.trace.core import bind, type_of
 from jitml.trace.inline import inline
 from jitml_runtime.record import frozen
@@ -216,20 +216,7 @@ class While(Control):
         """One element after the other, each with its own number of steps: no work is done, and no
         check made, for an element that has ended.
         """
-        flags = [a is not None for a in axes]
-
-        def step(cs: list[Traced], ks: list[Traced], xs: list[Traced]) -> tuple[Values, Values]:
-            shared, own = iter(cs), iter(xs)
-            return [], bind(self, *[next(own) if flag else next(shared) for flag in flags])
-
-        shared = [x for x, flag in zip(inputs, flags, strict=True) if not flag]
-        stacked = [
-            at_front(size, x, a, type_of(x))
-            for x, a in zip(inputs, axes, strict=True)
-            if a is not None
-        ]
-        _, ys = scan_values(step, shared, [], stacked, size, False, f"{self.body.name}.batch")
-        return ys, [0] * len(ys)
+        return batch_by_element(self, size, inputs, axes, self.body.name)
 
     # ---- dead code -------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.numpy import linear_algebra, matrices
+from jitml.numpy.linear_algebra import vecdot
 from jitml.numpy.manipulation import broadcast_to
 from jitml.numpy.operands import fail, operand, promoted, settle
 from jitml.trace.core import type_of
@@ -59,26 +60,6 @@ def tensordot(
     """
     return linear_algebra.tensordot(
         x1, x2, axes, precision=precision, preferred_element_type=preferred_element_type
-    )
-
-
-def vecdot(
-    x1: ArrayLike,
-    x2: ArrayLike,
-    /,
-    *,
-    axis: int = -1,
-    precision: Any = None,
-    preferred_element_type: DTypeLike | None = None,
-) -> Array:
-    """The sum of products along one axis; the first vector is conjugated.
-
-    >>> import jitml.numpy as jnp
-    >>> print(vecdot(jnp.array([1, 2]), jnp.array([3, 4])))
-    11
-    """
-    return linear_algebra.vecdot(
-        x1, x2, axis=axis, precision=precision, preferred_element_type=preferred_element_type
     )
 
 
