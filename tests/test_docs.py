@@ -29,6 +29,7 @@ MODULES = [
     "jitml.lax.movement",
     "jitml.lax.reduction",
     "jitml.nn.activations",
+    "jitml.nn.attention",
     "jitml.nn.initializers",
     "jitml.numpy.arithmetic",
     "jitml.numpy.at",

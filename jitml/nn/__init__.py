@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from jitml.nn import initializers
 from jitml.nn.activations import (
     celu,
@@ -37,8 +39,26 @@ from jitml.nn.activations import (
     tanh,
 )
 
+if TYPE_CHECKING:
+    from jitml.nn.attention import dot_product_attention as dot_product_attention
+
+_ELSEWHERE = {
+    "dot_product_attention": "jitml.nn.attention",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What needs derivatives is imported when it is first used."""
+    import importlib
+
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module 'jitml.nn' has no attribute {name!r}")
+    return getattr(importlib.import_module(_ELSEWHERE[name]), name)
+
+
 __all__ = [
     "celu",
+    "dot_product_attention",
     "elu",
     "gelu",
     "glu",
