@@ -18,6 +18,7 @@ from jitml.ir.source import user_source
 from jitml.numpy import (
     arithmetic,
     comparison,
+    creation,
     cumulative,
     elementwise,
     extremes,
@@ -184,8 +185,8 @@ def _astype(x: Any, dtype: Any, copy: bool = False, device: object = None) -> An
 
 
 def _copy(x: Any, order: str = "K") -> Any:
-    """The array itself, for arrays never change."""
-    return settle(x)
+    """An array with these elements, which stays when this one is deleted or donated."""
+    return creation.copy(x)
 
 
 def _block_until_ready(x: Any) -> Any:

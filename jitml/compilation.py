@@ -36,7 +36,9 @@ def jit(
     code from then on.
 
     Arguments may be nested containers of arrays and numbers. Static arguments are hashable Python
-    values that a new compilation is made for; donated arrays are deleted after the call.
+    values that a new compilation is made for; donated arrays are deleted after the call, and
+    results take their memory where they can.
+
     `keep_unused` and `inline` are accepted: unused arguments cost nothing here, and nested jitted
     functions always become part of the outer program. `threads` is the number of threads that it
     may use, whatever `num_threads` says; the result has the same bits for any.

@@ -76,18 +76,44 @@ class Called(NamedTuple):
         return args
 
 
+def _positions(
+    fun: Callable[..., Any], numbers: int | Sequence[int], names: str | Sequence[str]
+) -> tuple[int, ...]:
+    """Positions of the arguments that are not differentiated, in order."""
+    found = [numbers] if isinstance(numbers, int) else list(numbers)
+    if not names:
+        return tuple(sorted(found))
+    import inspect
+
+    known = list(inspect.signature(fun).parameters)
+    for name in [names] if isinstance(names, str) else names:
+        if name not in known:
+            raise failure(
+                f"nondiff_argnames has {name!r}, but {getattr(fun, '__name__', fun)} has no such "
+                "argument",
+                f"its arguments are {', '.join(known)}",
+            )
+        found.append(known.index(name))
+    return tuple(sorted(found))
+
+
 class CustomFunction:
     """A function with a derivative rule of its own; a subclass says of which kind."""
 
     kind = "custom"
 
-    def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int]) -> None:
+    def __init__(
+        self,
+        fun: Callable[..., Any],
+        nondiff_argnums: int | Sequence[int] = (),
+        nondiff_argnames: str | Sequence[str] = (),
+    ) -> None:
         if not callable(fun):
             raise failure(f"{self.kind} takes a function, not a {type(fun).__name__}")
         functools.update_wrapper(self, fun, updated=())
         self.fun = fun
         self.__wrapped__ = fun
-        self.nondiff_argnums = tuple(sorted(nondiff_argnums))
+        self.nondiff_argnums = _positions(fun, nondiff_argnums, nondiff_argnames)
         self._rules: dict[Any, KnownRule] = {}
 
     @property

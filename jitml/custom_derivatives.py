@@ -133,17 +133,10 @@ class custom_jvp(CustomFunction):
 
     kind = "custom_jvp"
 
-    def __init__(
-        self,
-        fun: Callable[..., Any],
-        nondiff_argnums: Sequence[int] = (),
-        nondiff_argnames: Sequence[str] = (),
-    ) -> None:
-        super().__init__(fun, _numbers(fun, nondiff_argnums, nondiff_argnames))
-        self.jvp: Callable[..., Any] | None = None
-        self.symbolic_zeros = False
-        # For functions linear in their last argument: (other arguments, cotangent) -> its cotangent
-        self.transposed: Callable[..., Any] | None = None
+    jvp: Callable[..., Any] | None = None
+    symbolic_zeros = False
+    # For functions linear in their last argument: (other arguments, cotangent) -> its cotangent
+    transposed: Callable[..., Any] | None = None
 
     @property
     def followed(self) -> tuple[Any, ...]:
@@ -271,26 +264,6 @@ def _stopped(x: Any) -> Any:
     return stop_gradient(x) if isinstance(x, Tracer) else x
 
 
-def _numbers(
-    fun: Callable[..., Any], numbers: int | Sequence[int], names: str | Sequence[str]
-) -> tuple[int, ...]:
-    """Positions of the arguments that are not differentiated."""
-    found = [numbers] if isinstance(numbers, int) else list(numbers)
-    if not names:
-        return tuple(found)
-    import inspect
-
-    known = list(inspect.signature(fun).parameters)
-    for name in [names] if isinstance(names, str) else names:
-        if name not in known:
-            raise failure(
-                f"nondiff_argnames has {name!r}, but {_name(fun)} has no such argument",
-                f"its arguments are {', '.join(known)}",
-            )
-        found.append(known.index(name))
-    return tuple(found)
-
-
 def _name(fun: Any) -> str:
     return str(getattr(fun, "__name__", type(fun).__name__))
 
@@ -326,16 +299,9 @@ class custom_vjp(CustomFunction):
 
     kind = "custom_vjp"
 
-    def __init__(
-        self,
-        fun: Callable[..., Any],
-        nondiff_argnums: Sequence[int] = (),
-        nondiff_argnames: Sequence[str] = (),
-    ) -> None:
-        super().__init__(fun, _numbers(fun, nondiff_argnums, nondiff_argnames))
-        self.fwd: Callable[..., Any] | None = None
-        self.bwd: Callable[..., Any] | None = None
-        self.symbolic_zeros = False
+    fwd: Callable[..., Any] | None = None
+    bwd: Callable[..., Any] | None = None
+    symbolic_zeros = False
 
     @property
     def followed(self) -> tuple[Any, ...]:

@@ -34,8 +34,8 @@ from jitml.trace.core import Tracer, collecting_origins, current_trace, trace_gr
 from jitml.transforms.inline import inline
 from jitml.transforms.values import as_value, is_array_like, literal_value
 from jitml.tree import flatten_with_path, keystr
-from jitml.tree_structure import LEAF, Structure, flatten
-from jitml_runtime import Array, Dispatcher, calling, share
+from jitml.tree_structure import Structure, flatten
+from jitml_runtime import Array, Dispatcher, calling
 from jitml_runtime.record import frozen, replace
 
 _OUTPUTS = "return arrays, numbers, None, or containers of these; give the rest back in another way"
@@ -115,7 +115,6 @@ class Jitted(Dispatcher):
         self._limit = threads
         self._may_rewrite = python_control_flow
         self._is_rewritten = False  # once that was needed, later traces begin with it
-        self._donates = bool(donated.numbers or donated.names)
         self._entries = EntryTable()
         _ALL.add(self)
 
@@ -144,20 +143,17 @@ class Jitted(Dispatcher):
         types = tuple([type_key(x) for x in values])
         known = self._entries.known(call.key(types))
         is_inside = current_trace() is not None or any(isinstance(x, Tracer) for x in values)
-        donated = None
         if not is_inside:
-            donated = self._donated_leaves(call, args, kwargs) if self._donates else None
-            self.install(args, kwargs, call.leaves, donated, known.callees)
+            given = self._donated_leaves(call)
+            flags = [n in given for n in range(len(call.leaves))] if given else None
+            self.install(args, kwargs, call.leaves, flags, known.callees)
         entry, hidden = known.valid() or self._traced(call, types, known)
         values += hidden
         if is_inside or any(isinstance(x, Tracer) for x in hidden):
             return _replayed(entry, values)
         if entry.is_cacheable:
             self._entries.use(known, entry)
-        result = _run(entry, values)
-        if donated is None:
-            return result
-        return _given_away(result, [x for x, is_it in zip(values, donated, strict=False) if is_it])
+        return entry.run(values, call.leaves)
 
     # ---- arguments ------------------------------------------------------------------------------
 
@@ -205,21 +201,17 @@ class Jitted(Dispatcher):
             paths.append(name + keystr(path[2:]))
         return paths
 
-    def _donated_leaves(
-        self, call: _Call, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> list[bool]:
-        """Of each traced leaf whether it is an array that is given away."""
-        given = set(self._donated.positions(len(args)))
-        flags = [(x, n in given) for n, x in enumerate(args) if n not in call.positions] + [
-            (kwargs[k], k in self._donated.names)
-            for k in sorted(kwargs)
-            if k not in self._static.names
-        ]
-        return [
-            is_given and isinstance(leaf, Array)
-            for tree, is_given in flags
-            for leaf in flatten(tree)[0]
-        ]
+    def _donated_leaves(self, call: _Call) -> tuple[int, ...]:
+        """The numbers of the leaves that are given away, where they are arrays."""
+        if not (self._donated.numbers or self._donated.names):
+            return ()
+        args, kwargs = call.structure.unflatten(list(range(call.structure.num_leaves)))
+        count = len(args) + len(call.positions)
+        given = set(self._donated.positions(count))
+        traced = [n for n in range(count) if n not in call.positions]
+        trees = [tree for n, tree in zip(traced, args, strict=True) if n in given]
+        trees += [tree for name, tree in kwargs.items() if name in self._donated.names]
+        return tuple(sorted(flatten(trees)[0]))
 
     # ---- tracing --------------------------------------------------------------------------------
 
@@ -261,7 +253,8 @@ class Jitted(Dispatcher):
             None if is_it else x for x, is_it in zip(traced.captures, is_fetched, strict=True)
         ]
         is_open = any(isinstance(x, Tracer) for x in traced.captures)
-        entry = Entry(traced.graph, structure[0], guards, traced.captures if is_open else constants)
+        hidden = traced.captures if is_open else constants
+        entry = Entry(traced.graph, structure[0], guards, hidden, self._donated_leaves(call))
         entry.rewritten = attempt.rewritten
         return entry, traced.captures
 
@@ -359,21 +352,3 @@ def _named(graph: Graph, scope: str) -> Graph:
         for eqn in graph.eqns
     ]
     return graph.with_eqns(eqns)
-
-
-def _run(entry: Entry, values: Sequence[Any]) -> Any:
-    results = entry.compiled.run(values, entry.graph)
-    return results[0] if entry.structure is LEAF else entry.structure.unflatten(results)
-
-
-def _given_away(result: Any, donated: Sequence[Array]) -> Any:
-    """`result`, with the donated arrays deleted; where one of them is returned, a new array has its
-    memory.
-    """
-    known = {id(x) for x in donated}
-    leaves, structure = flatten(result)
-    kept = [share(x, x.shape, x.weak_type) if id(x) in known else x for x in leaves]
-    for x in donated:
-        if not x.is_deleted():
-            x.delete()
-    return structure.unflatten(kept)

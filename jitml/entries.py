@@ -15,8 +15,8 @@ from jitml.ir.graph import Graph
 from jitml.pipeline.compile import Compiled, compiled_graph, lower_graph
 from jitml.trace.core import Tracer, ended_trace_error, type_of
 from jitml.transforms.values import as_value
-from jitml.tree_structure import Structure
-from jitml_runtime import Array, Callee, KernelFault
+from jitml.tree_structure import LEAF, Structure
+from jitml_runtime import Array, Callee, KernelFault, share
 
 _MAX_ENTRIES = 16  # traces kept for one signature, for changing values of what the function reads
 _MAX_SIGNATURES = 4096  # static arguments may differ at each call
@@ -59,9 +59,15 @@ class Entry:
     """
 
     def __init__(
-        self, graph: Graph, structure: Structure, guards: Guards, constants: Sequence[Any]
+        self,
+        graph: Graph,
+        structure: Structure,
+        guards: Guards,
+        constants: Sequence[Any],
+        donated: tuple[int, ...] = (),
     ) -> None:
         self.graph = graph
+        self.donated = donated  # the arguments that are given away
         self.structure = structure
         self.guards = guards
         inputs = graph.input_types[len(graph.inputs) - len(constants) :]
@@ -76,8 +82,24 @@ class Entry:
     def compiled(self) -> Compiled:
         """The machine code, shared with equal graphs; the first to ask compiles it, others wait."""
         if self._compiled is None:
-            self._compiled = compiled_graph(self.graph)
+            self._compiled = compiled_graph(self.graph, self.donated)
         return self._compiled
+
+    def run(self, values: Sequence[Array], given: Sequence[Any]) -> Any:
+        """The result for these inputs, which were `given` as they are or as what became them.
+        Arrays that are given away are deleted then; one that is returned has become another.
+        """
+        results = self.compiled.run(values, self.graph)
+        donated = [given[n] for n in self.donated if isinstance(given[n], Array)]
+        if donated:
+            known = {id(x) for x in donated}
+            results = tuple(
+                [share(x, x.shape, x.weak_type) if id(x) in known else x for x in results]
+            )
+            for x in donated:
+                if not x.is_deleted():
+                    x.delete()
+        return results[0] if self.structure is LEAF else self.structure.unflatten(results)
 
     @property
     def callee(self) -> Callee:

@@ -35,6 +35,9 @@ class Entry(Protocol):
     def compiled(self) -> pipeline.Compiled:
         """The machine code."""
 
+    def run(self, values: Sequence[Any], given: Sequence[Any]) -> Any:
+        """The result for these inputs, of which the arguments were `given`."""
+
 
 class Traced:
     """A function traced for arguments of some types. `args_info` has ShapeDtypeStructs for them."""
@@ -111,10 +114,13 @@ class Lowered:
 
 
 class MemoryAnalysis(NamedTuple):
-    """Bytes that one run needs."""
+    """Bytes that one run needs; results in the memory of donated arguments are counted twice, here
+    as `alias`.
+    """
 
     argument_size_in_bytes: int
     output_size_in_bytes: int
+    alias_size_in_bytes: int
     temp_size_in_bytes: int
     generated_code_size_in_bytes: int
 
@@ -159,7 +165,7 @@ class Compiled:
                 hint="lower and compile again, or call the jitted function itself",
                 source=user_source(),
             )
-        return self.out_tree.unflatten(self._program.run([*values, *hidden]))
+        return self._entry.run([*values, *hidden], leaves)
 
     def as_text(self) -> str:
         """The LLVM text of all kernels."""
@@ -175,6 +181,7 @@ class Compiled:
         return MemoryAnalysis(
             sum(spec.size_bytes for spec in plan.inputs),
             sum(spec.size_bytes for spec in plan.outputs),
+            sum(plan.outputs[number].size_bytes for number, _ in plan.aliases),
             plan.arena_bytes,
             sum(len(code.text) for code in self._program.program.kernels),
         )

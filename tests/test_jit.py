@@ -287,6 +287,17 @@ def test_a_donated_array_may_be_returned() -> None:
     assert [float(r[0]) for r in result] == [1.0, 2.0, 1.0]
 
 
+@pytest.mark.parametrize("copy", [jnp.copy, jnp.array, lambda x: x.copy()])
+def test_a_copy_outlives_a_donated_array(copy: Any) -> None:
+    f = jit(lambda x: x * 2, donate_argnums=0)
+    for size in (3, 5000):
+        x = jnp.ones(size)
+        kept = copy(x)
+        assert np.array_equal(f(x), np.full(size, 2))
+        assert np.array_equal(kept, np.ones(size))
+        assert np.array_equal(f(kept), np.full(size, 2))
+
+
 def test_donation_is_ignored_inside_a_trace() -> None:
     inner = jit(lambda x: x * 2, donate_argnums=0)
     assert np.array_equal(jit(lambda x: inner(x) + x)(X), X * 3)

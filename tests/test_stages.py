@@ -58,6 +58,15 @@ def test_text_cost_and_memory() -> None:
     assert memory.generated_code_size_in_bytes > 0
 
 
+def test_compiled_calls_take_what_is_donated() -> None:
+    for size in (3, 5000):
+        x = jnp.ones(size)
+        compiled = jit(lambda x: x + 1, donate_argnums=0).lower(x).compile()
+        assert compiled.memory_analysis().alias_size_in_bytes == (4 * size if size > 1000 else 0)
+        assert compiled(x)[0] == 2
+        assert x.is_deleted()
+
+
 def test_lowering_needs_no_values() -> None:
     compiled = jit(f).lower(ShapeDtypeStruct((4, 3), jnp.float32), PARAMS).compile()
     assert np.array_equal(compiled(X, PARAMS)["y"], jit(f)(X, PARAMS)["y"])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jitml.codegen.control_plan import add_control
+from jitml.codegen.donation import choose_aliases, updated_operands
 from jitml.codegen.emit import KernelText, emit_kernel
 from jitml.codegen.fuse import Fused, Group, View, has_effect
 from jitml.codegen.gemm import Temp, gemm_kernels, gemm_steps
@@ -78,9 +79,11 @@ class Program:
     functions: tuple[HostFunction, ...] = ()
 
 
-def make_plan(graph: Graph, fused: Fused, target: Target) -> Program:
-    """The plan of a fused graph, with kernels for `target`."""
-    return Planner(graph, fused, target).program()
+def make_plan(graph: Graph, fused: Fused, target: Target, donated: tuple[int, ...] = ()) -> Program:
+    """The plan of a fused graph, with kernels for `target`; results may take the memory of the
+    `donated` inputs.
+    """
+    return Planner(graph, fused, target).program(donated)
 
 
 class Planner:
@@ -102,8 +105,9 @@ class Planner:
         self.constants: dict[Literal, int] = {}  # buffers of numbers
         self.routines: dict[str, int] = {}  # buffers of what tells where routines are
         self.constant_bytes: list[bytes] = []
+        self.in_place: dict[int, list[tuple[int, int]]] = {}  # by step: buffers that it updates
 
-    def program(self) -> Program:
+    def program(self, donated: tuple[int, ...]) -> Program:
         forward, duplicates = self._outputs()
         for number, var in enumerate(self.graph.inputs):
             self._add_buffer(var, Buffer("input", number, 0, var.type.size_bytes))
@@ -120,6 +124,7 @@ class Planner:
             tuple(self.steps),
             arena_bytes,
             tuple(self.constant_bytes),
+            choose_aliases(self.graph, self.buffers, self.steps, self.in_place, donated),
             forward=tuple(forward),
             duplicates=tuple(duplicates),
             routines=tuple((self.buffers[n].index, name) for name, n in self.routines.items()),
@@ -218,6 +223,7 @@ class Planner:
         self.touch(source)
         self.touch(target)
         if source != target:
+            self.in_place[len(self.steps)] = [(source, target)]
             self._add_step(Copy(source, target, eqn.op.name), (), (eqn.source,))
 
     # ---- groups ------------------------------------------------------------------------------
@@ -270,6 +276,9 @@ class Planner:
         sites = tuple(kernel.sites)
         eqns = [self.fused.definitions[v] for v in writes]
         self._add_instruction(code, [*reads, *writes], sites, eqns)
+        numbers = [self.atom_number(a) for a in (*reads, *writes)]
+        pairs = [(numbers[a], numbers[b]) for a, b in updated_operands(kernel)]
+        self.in_place[len(self.steps) - 1] = pairs
 
     def _add_kernel(self, eqn: Eqn, code: KernelText) -> None:
         operands = [a for a in eqn.inputs if isinstance(a, Var)]

@@ -38,7 +38,7 @@ from jitml.trace.core import Tracer, type_of
 from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike, ConcreteArray, DTypeLike, Shape
 from jitml_runtime import from_dlpack as _adopt
-from jitml_runtime import from_numpy
+from jitml_runtime import from_numpy, share
 
 __all__ = [
     "array", "asarray", "copy", "empty", "empty_like", "from_dlpack", "frombuffer", "fromfunction",
@@ -74,6 +74,8 @@ def array(
     missing = ndmin - type_of(result).ndim
     if missing > 0:
         result = reshape(result, (1,) * missing + type_of(result).shape)
+    if copy and result is object and isinstance(result, ConcreteArray):
+        return share(result, result.shape, result.weak_type)
     return settle(result)
 
 
@@ -95,7 +97,9 @@ def asarray(
 
 
 def copy(a: ArrayLike, order: str | None = None) -> Array:
-    """`a` itself, for arrays never change.
+    """An array with the elements of `a`, which stays when `a` is deleted or donated.
+
+    As arrays never change, both may lie in the same memory.
 
     >>> print(copy(1))
     1

@@ -51,7 +51,9 @@ def _called_function() -> str:
     frame: FrameType | None = sys._getframe(1)
     user, inner = user_frame(), None
     while frame is not None and frame is not user:
-        frame, inner = frame.f_back, frame
+        if not frame.f_globals.get("__name__", "").startswith("jitml_runtime."):
+            inner = frame
+        frame = frame.f_back
     if inner is None or not inner.f_globals.get("__name__", "").startswith(_FUNCTIONS_OF):
         return ""
     name = inner.f_code.co_name

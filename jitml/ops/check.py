@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jitml.ops.callback import DebugCallback, Values
-from jitml.ops.dynamic import dynamic_slice
-from jitml.ops.elementwise import convert
+from jitml.ops.dynamic import row_at
 from jitml.ops.kinds import Traced
-from jitml.ops.layout import batch_to_front, reshape
+from jitml.ops.layout import batch_to_front
 from jitml.ops.reduction import argmin, reduce_and
-from jitml.trace.core import bind, type_of
+from jitml.trace.core import bind
 from jitml.trace.numbers import literal
 from jitml_runtime.record import frozen
 
@@ -40,10 +39,3 @@ class Check(DebugCallback):
             first = argmin(holds, 0)
         rows = [row_at(x, first) for x in values]
         return bind(self, reduce_and(holds, (0,)), *rows), []
-
-
-def row_at(x: Traced, number: Traced) -> Traced:
-    """The row of `x` at a position along the first axis."""
-    shape = type_of(x).shape
-    starts = [number, *[convert(literal(0), type_of(number).dtype)] * (len(shape) - 1)]
-    return reshape(dynamic_slice(x, starts, (1, *shape[1:])), shape[1:])

@@ -21,6 +21,7 @@ from jitml.ops.kinds import Traced, full_of, zeros_like
 from jitml.ops.layout import batch_to_front, iota, move_axis, reverse
 from jitml.ops.reduction import reduce_max, reduce_min, reduce_sum
 from jitml.ops.slicing import concatenate, slice_
+from jitml.ops.tangents import LinearInFirst, WithoutTangents
 from jitml.trace.axes import unbound_axis_error
 from jitml.trace.core import bind1, type_of
 from jitml_runtime.record import frozen, replace
@@ -54,14 +55,8 @@ class Collective(Op):
 
 
 @frozen
-class LinearCollective(Collective):
+class LinearCollective(LinearInFirst, Collective):
     """A collective that is linear in its one input."""
-
-    def jvp(
-        self, primals: Sequence[Traced], tangents: Sequence[Traced | None]
-    ) -> tuple[Sequence[Traced], Sequence[Traced | None]]:
-        (x,), (t,) = primals, tangents
-        return [bind1(self, x)], [None if t is None else bind1(self, t)]
 
     def transpose(
         self, cotangents: Sequence[Traced | None], inputs: Sequence[Traced | Undefined]
@@ -250,18 +245,13 @@ def _block(x: Traced, first: int, step: int, count: int) -> Traced:
 
 
 @frozen
-class AxisIndex(Collective):
+class AxisIndex(WithoutTangents, Collective):
     """The number of the element, as an i32."""
 
     name = "axis_index"
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         return (ArrayType(INT32, ()),)
-
-    def jvp(
-        self, primals: Sequence[Traced], tangents: Sequence[Traced | None]
-    ) -> tuple[Sequence[Traced], Sequence[Traced | None]]:
-        return [bind1(self)], [None]
 
     def batch(
         self, size: int, inputs: Sequence[Traced], axes: Sequence[Axis]

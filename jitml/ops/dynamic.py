@@ -25,6 +25,7 @@ from jitml.ops.layout import (
 )
 from jitml.ops.scatter import Scatter, ScatterDimensionNumbers
 from jitml.ops.slicing import check_lengths, concatenate
+from jitml.ops.tangents import LinearInFirst
 from jitml.trace.core import bind, bind1, type_of
 from jitml.trace.numbers import literal
 from jitml_runtime.record import frozen
@@ -54,7 +55,7 @@ def lowered_starts(read: Any, shape: Sequence[int], sizes: Sequence[int], first:
 
 
 @frozen
-class DynamicSlice(Movement):
+class DynamicSlice(LinearInFirst, Movement):
     """The block of `sizes` of the first input at the start positions that the other inputs give."""
 
     name = "dynamic_slice"
@@ -80,13 +81,6 @@ class DynamicSlice(Movement):
     def lower(self, read: Any, index: Sequence[Any]) -> Any:
         starts = lowered_starts(read, read.type(0).shape, self.sizes, 1)
         return read(0, [i if s is None else i + s for i, s in zip(index, starts, strict=True)])
-
-    def jvp(
-        self, primals: Sequence[Traced], tangents: Sequence[Traced | None]
-    ) -> tuple[Sequence[Traced], Sequence[Traced | None]]:
-        x, *starts = primals
-        t = tangents[0]
-        return [bind1(self, x, *starts)], [None if t is None else bind1(self, t, *starts)]
 
     def transpose(
         self, cotangents: Sequence[Traced | None], inputs: Sequence[Traced | Undefined]
@@ -245,3 +239,10 @@ def dynamic_slice(x: Traced, starts: Sequence[Traced], sizes: Sequence[int]) -> 
 def dynamic_update_slice(x: Traced, update: Traced, starts: Sequence[Traced]) -> Traced:
     """`x` with `update` as the block at `starts` (0-d integers), clamped to lie in `x`."""
     return bind1(DynamicUpdateSlice(), x, update, *starts)
+
+
+def row_at(x: Traced, number: Traced) -> Traced:
+    """The row of `x` at a position along the first axis."""
+    shape = type_of(x).shape
+    starts = [number, *[convert(literal(0), type_of(number).dtype)] * (len(shape) - 1)]
+    return reshape(dynamic_slice(x, starts, (1, *shape[1:])), shape[1:])

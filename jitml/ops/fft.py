@@ -15,12 +15,13 @@ import numpy as np
 
 from jitml.ir.dtypes import INT32, complex_dtype, is_complex, real_dtype, short_name
 from jitml.ir.errors import ArgumentError, DTypeError, ShapeError
-from jitml.ir.op import Op, Undefined
+from jitml.ir.op import Undefined
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import conj, eq, mul, or_, select
 from jitml.ops.kinds import Traced, full_of
 from jitml.ops.layout import iota, move_axis
 from jitml.ops.library import call_library
+from jitml.ops.tangents import LinearInFirst
 from jitml.trace.core import bind1, type_of
 from jitml_runtime.record import frozen
 
@@ -29,7 +30,7 @@ _NS_PER_ELEMENT = 4.0  # and per level
 
 
 @frozen
-class Fft(Op):
+class Fft(LinearInFirst):
     """The transform of kind `kind` over the last axes; `lengths` are those of the longer side."""
 
     name = "fft"
@@ -90,12 +91,6 @@ class Fft(Op):
         if self.kind == "IRFFT":
             x = _along_last(x, "c2r", "backward", self.lengths[-1])
         return [x]
-
-    def jvp(
-        self, primals: Sequence[Traced], tangents: Sequence[Traced | None]
-    ) -> tuple[Sequence[Traced], Sequence[Traced | None]]:
-        (t,) = tangents
-        return [bind1(self, *primals)], [None if t is None else bind1(self, t)]
 
     def transpose(
         self, cotangents: Sequence[Traced | None], inputs: Sequence[Traced | Undefined]

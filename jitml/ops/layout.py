@@ -20,6 +20,7 @@ from jitml.ir.op import Undefined
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import Convert
 from jitml.ops.kinds import Movement, Traced
+from jitml.ops.tangents import LinearInFirst, WithoutTangents
 from jitml.trace.core import bind1, current_source, type_of
 from jitml_runtime.record import frozen
 
@@ -48,14 +49,8 @@ def integers(numbers: Sequence[Any]) -> tuple[int, ...]:
 
 
 @frozen
-class LinearMovement(Movement):
+class LinearMovement(LinearInFirst, Movement):
     """A movement op with one input, in which it is linear."""
-
-    def jvp(
-        self, primals: Sequence[Traced], tangents: Sequence[Traced | None]
-    ) -> tuple[Sequence[Traced], Sequence[Traced | None]]:
-        (x,), (t,) = primals, tangents
-        return [bind1(self, x)], [None if t is None else bind1(self, t)]
 
     def transpose(
         self, cotangents: Sequence[Traced | None], inputs: Sequence[Traced | Undefined]
@@ -354,7 +349,7 @@ def reverse(x: Traced, axes: Sequence[int]) -> Traced:
 
 
 @frozen
-class Iota(Movement):
+class Iota(WithoutTangents, Movement):
     """0, 1, 2, … along `axis`, of `dtype`; an integer dtype that is too narrow wraps around."""
 
     name = "iota"
@@ -378,11 +373,6 @@ class Iota(Movement):
 
     def lower(self, read: Any, index: Sequence[Any]) -> Any:
         return Convert(self.dtype).lower(read.value(index[self.axis]))
-
-    def jvp(
-        self, primals: Sequence[Traced], tangents: Sequence[Traced | None]
-    ) -> tuple[Sequence[Traced], Sequence[Traced | None]]:
-        return [bind1(self)], [None]
 
     def batch(
         self, size: int, inputs: Sequence[Traced], axes: Sequence[int | None]

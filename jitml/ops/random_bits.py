@@ -16,6 +16,7 @@ from jitml.ir.dtypes import DType
 from jitml.ir.errors import DTypeError
 from jitml.ir.types import ArrayType
 from jitml.ops.kinds import Elementwise, Traced
+from jitml.ops.tangents import WithoutTangents
 from jitml.trace.core import bind
 from jitml_runtime.record import frozen
 
@@ -26,7 +27,7 @@ _BLOCKS = 5
 
 
 @frozen
-class Threefry2x32(Elementwise):
+class Threefry2x32(WithoutTangents, Elementwise):
     """Two words of random bits from two words of key and two of counter."""
 
     name = "threefry2x32"
@@ -50,11 +51,6 @@ class Threefry2x32(Elementwise):
 
     def lower(self, *values: Any) -> Any:
         return _threefry(*values)
-
-    def jvp(
-        self, primals: Sequence[Traced], tangents: Sequence[Traced | None]
-    ) -> tuple[Sequence[Traced], Sequence[Traced | None]]:
-        return bind(self, *primals), [None, None]
 
 
 def _threefry(key0: Any, key1: Any, x0: Any, x1: Any) -> tuple[Any, Any]:

@@ -30,6 +30,7 @@ from jitml.ir.op import Undefined
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import convert, div, eq, mul, select
 from jitml.ops.kinds import Reduction, Traced, zeros_like
+from jitml.ops.tangents import LinearInFirst, WithoutTangents
 from jitml.scalar import value as scalar
 from jitml.trace.core import bind1, type_of
 from jitml_runtime.record import frozen
@@ -97,7 +98,7 @@ def adjacent_groups(axes: Sequence[int]) -> list[tuple[int, ...]]:
 
 
 @frozen
-class Fold(Reduction):
+class Fold(WithoutTangents, Reduction):
     """A reduction whose result has the dtype of its input."""
 
     kinds: ClassVar[str]
@@ -129,11 +130,6 @@ class Fold(Reduction):
             result = self.ufunc.reduce(wide, axis=self.axes, dtype=wide.dtype, initial=initial)
             return (np.asarray(result).astype(x.dtype),)
 
-    def jvp(
-        self, primals: Sequence[Traced], tangents: Sequence[Traced | None]
-    ) -> tuple[Sequence[Traced], Sequence[Traced | None]]:
-        return [bind1(self, *primals)], [None]
-
     def batch(
         self, size: int, inputs: Sequence[Traced], axes: Sequence[int | None]
     ) -> tuple[Sequence[Traced], Sequence[int | None]]:
@@ -159,7 +155,7 @@ def batched_axes(axes: tuple[int, ...], batch: int | None) -> tuple[tuple[int, .
     return shifted, batch - sum(axis < batch for axis in shifted)
 
 
-class ReduceSum(Fold):
+class ReduceSum(LinearInFirst, Fold):
     """The sum over `axes`."""
 
     name = "reduce_sum"
@@ -177,12 +173,6 @@ class ReduceSum(Fold):
 
     def combine(self, a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
         return (a[0] + b[0],)
-
-    def jvp(
-        self, primals: Sequence[Traced], tangents: Sequence[Traced | None]
-    ) -> tuple[Sequence[Traced], Sequence[Traced | None]]:
-        (t,) = tangents
-        return [bind1(self, *primals)], [None if t is None else bind1(self, t)]
 
     def transpose(
         self, cotangents: Sequence[Traced | None], inputs: Sequence[Traced | Undefined]
@@ -324,7 +314,7 @@ class ReduceXor(Fold):
 
 
 @frozen
-class _ArgReduction(Reduction):
+class _ArgReduction(WithoutTangents, Reduction):
     """The position of an extreme along one axis, as an integer of `dtype`."""
 
     dtype: DType
@@ -371,11 +361,6 @@ class _ArgReduction(Reduction):
 
     def result(self, state: tuple[Any, ...]) -> Any:
         return scalar.convert(state[1], short_name(self.dtype))
-
-    def jvp(
-        self, primals: Sequence[Traced], tangents: Sequence[Traced | None]
-    ) -> tuple[Sequence[Traced], Sequence[Traced | None]]:
-        return [bind1(self, *primals)], [None]
 
     def batch(
         self, size: int, inputs: Sequence[Traced], axes: Sequence[int | None]

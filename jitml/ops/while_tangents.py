@@ -30,7 +30,7 @@ from jitml.ops.control import (
     spread,
     without_effects,
 )
-from jitml.ops.dynamic import dynamic_slice
+from jitml.ops.dynamic import row_at
 from jitml.ops.elementwise import add, convert, div, eq, ge, lt, minimum, mul, rem, select, sub
 from jitml.ops.kinds import Traced, full_of
 from jitml.ops.layout import reshape
@@ -192,7 +192,7 @@ class _Reverse:
         def step(cs: list[Traced], ks: list[Traced]) -> Values:
             values, (whole, spacing), slots = split(cs, total, 2)
             (place,), sums = split(ks, 1)
-            begin = [_row(x, place) for x in slots]
+            begin = [row_at(x, place) for x in slots]
             first = mul(place, spacing)
             length = minimum(spacing, sub(whole, first))
             return [sub(place, 1), *self.over(level - 1, values, begin, length, sums)]
@@ -285,14 +285,6 @@ def _stacked(type_: ArrayType, size: int) -> ArrayType:
 
 def _without(type_: ArrayType, axis: int) -> ArrayType:
     return type_.with_shape((*type_.shape[:axis], *type_.shape[axis + 1 :]))
-
-
-def _row(x: Traced, place: Traced) -> Traced:
-    """One slice along the first axis."""
-    shape = type_of(x).shape
-    zero = literal(0, _COUNT)
-    block = dynamic_slice(x, [place, *[zero] * (len(shape) - 1)], (1, *shape[1:]))
-    return reshape(block, shape[1:])
 
 
 def _with_row(x: Traced, place: Traced, row: Traced) -> Traced:

@@ -33,15 +33,17 @@ if TYPE_CHECKING:
 
 class Compiled:
     """A graph compiled for this machine, now or by an earlier process; `run` takes one array for
-    each input.
+    each input. Those at `donated` may lose their memory to results.
     """
 
-    def __init__(self, graph: Graph, program: Program | None = None) -> None:
+    def __init__(
+        self, graph: Graph, program: Program | None = None, donated: tuple[int, ...] = ()
+    ) -> None:
         self.graph = graph
-        key = stored_key(graph) if program is None else None
+        key = stored_key(graph, donated) if program is None else None
         ready = find_program(key)
         if ready is None:
-            self.program = program or lower_graph(graph)
+            self.program = program or lower_graph(graph, donated)
             STATISTICS.graphs += 1
             ready = make_ready(self.program, key)
         self.plan = ready.plan
@@ -77,11 +79,11 @@ class Compiled:
             raise explain_fault(program, fault) from None
 
 
-def lower_graph(graph: Graph) -> Program:
+def lower_graph(graph: Graph, donated: tuple[int, ...] = ()) -> Program:
     """The program of a graph, before machine code."""
     from jitml.pipeline.lowering import lower
 
-    return lower(graph, host_target())
+    return lower(graph, host_target(), donated)
 
 
 def compile_graph(graph: Graph) -> Compiled:
@@ -161,6 +163,9 @@ def evaluate(op: Op, inputs: Sequence[Any]) -> Sequence[Array]:
 # -------------------------------------------------------------------------------
 
 _GRAPHS: Cache[Graph, Compiled] = Cache(compile_graph, 2048)
+_DONATING: Cache[tuple[Graph, tuple[int, ...]], Compiled] = Cache(
+    lambda key: Compiled(key[0], donated=key[1]), 512
+)
 _SEEN: Cache[Graph, bool] = Cache(lambda graph: True, 8192)
 
 
@@ -178,14 +183,17 @@ def run_graph(graph: Graph, values: Sequence[Any]) -> Sequence[Any]:
     return compiled.run(values, graph)
 
 
-def compiled_graph(graph: Graph) -> Compiled:
-    """A graph compiled, at once or earlier for one that is equal but for names and lines."""
-    return _GRAPHS(inline_calls(graph))
+def compiled_graph(graph: Graph, donated: tuple[int, ...] = ()) -> Compiled:
+    """A graph compiled, at once or earlier for one that is equal but for names and lines; its
+    results may take the memory of the `donated` inputs.
+    """
+    graph = inline_calls(graph)
+    return _DONATING((graph, donated)) if donated else _GRAPHS(graph)
 
 
 def clear_compiled() -> None:
     """Forget every kernel, operation and derived graph; what lies on disk stays."""
-    for cache in (_GRAPHS, _SEEN, _OPS, _SHORT_CUTS, _NUMBERS):
+    for cache in (_GRAPHS, _DONATING, _SEEN, _OPS, _SHORT_CUTS, _NUMBERS):
         cache.clear()
     forget_operations()
     forget_kernels()

@@ -13,7 +13,7 @@ from jitml.pipeline.passes import PASSES
 from jitml.transforms.runner import run_passes
 
 
-def lower(graph: Graph, target: Target) -> Program:
+def lower(graph: Graph, target: Target, donated: tuple[int, ...] = ()) -> Program:
     """The program of a graph for `target`, before machine code."""
     graph = run_passes(graph, PASSES).graph
-    return make_plan(graph, fuse(graph), target)
+    return make_plan(graph, fuse(graph), target, donated)

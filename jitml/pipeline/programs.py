@@ -46,12 +46,18 @@ class Ready:
         return [kernel.code.address(function) for kernel, function in pairs]
 
 
-def stored_key(graph: Graph) -> bytes | None:
-    """The key of a graph's program; None if it cannot be stored or must not be taken from there."""
+def stored_key(graph: Graph, donated: tuple[int, ...] = ()) -> bytes | None:
+    """The key of the program of a graph whose `donated` inputs are given away; None if it cannot be
+    stored or must not be taken from there.
+    """
     if os.environ.get("JITML_DUMP") or os.environ.get("JITML_VERIFY") == "1" or not disk():
         return None
     environment, text = program_key(), graph_key(graph)
-    return None if environment is None or text is None else key_of(environment, text)
+    return (
+        None
+        if environment is None or text is None
+        else key_of(environment, repr(donated).encode(), text)
+    )
 
 
 def find_program(key: bytes | None) -> Ready | None:

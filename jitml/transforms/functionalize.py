@@ -15,10 +15,10 @@ from jitml.ir.graph import Eqn, Graph
 from jitml.ir.nested import map_nested, nested_graphs
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
-from jitml.ops.check import Check, row_at
+from jitml.ops.check import Check
 from jitml.ops.cond import Cond, cond_values
 from jitml.ops.control import split
-from jitml.ops.dynamic import DynamicSlice, DynamicUpdateSlice
+from jitml.ops.dynamic import DynamicSlice, DynamicUpdateSlice, row_at
 from jitml.ops.elementwise import and_, convert, eq, ge, lt, ne, or_, rem, select, sub
 from jitml.ops.indexing import Gather, Slices
 from jitml.ops.layout import broadcast_in_dim, reshape

@@ -397,7 +397,7 @@ static Storage *take_storage(Array *array)
 {
     Storage *storage = array->storage;
     if (!storage || array->pins != 1 || array->deleted || storage->references != 1
-        || storage->release)
+        || storage->release || array->data != storage->data)
         return NULL;
     array->storage = NULL;
     array->data = NULL;

@@ -45,8 +45,9 @@ class Operation:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         is_known = not kwargs and 0 < len(args) <= _MOST_OPERANDS
-        if calling.recorder is None and is_known and all(isinstance(x, Array) for x in args):
-            result = self._unknown(self, *args)
+        operands = _as_arrays(args) if calling.recorder is None and is_known else None
+        if operands is not None:
+            result = self._unknown(self, *operands)
             if result is not NotImplemented:
                 return result
         return self.__wrapped__(*args, **kwargs)
@@ -62,6 +63,21 @@ class Operation:
 
     def install(self, operands: tuple[Any, ...], executable: Executable) -> None:
         """Run this program for operands of these types: nobody asks here."""
+
+
+def _as_arrays(operands: tuple[Any, ...]) -> list[Array] | None:
+    """The operands as Arrays; None if one is neither an Array nor one of NumPy."""
+    arrays = []
+    for x in operands:
+        if type(x) is np.ndarray or isinstance(x, np.generic):
+            try:
+                x = from_numpy(x)
+            except TypeError:  # of a dtype that Arrays cannot have
+                return None
+        if not isinstance(x, Array):
+            return None
+        arrays.append(x)
+    return arrays
 
 
 def forget_operations() -> None:
