@@ -36,7 +36,6 @@ from jitml.tree_registry import is_named_tuple
 from jitml.tree_structure import Spec
 from jitml_runtime import ArraySpec, LoadError, load_object, processor, to_numpy
 from jitml_runtime.deployment import Check, Deployment, pack
-from jitml_runtime.plan import block_ends
 from jitml_runtime.record import replace
 from jitml_runtime.tree_format import DICT, LEAF, LIST, NAMED, NONE, TUPLE, Tree, paths_of
 
@@ -115,12 +114,6 @@ def save_c(
             source=user_source(),
         )
     traced, program, target = _compile(fun, args, kwargs, cpu)
-    if any(map(block_ends, program.plan.instructions)):
-        raise TransformError(
-            f"save_c: {traced.fun_name} has loops or conditionals, which C files cannot hold yet",
-            hint="export.save writes a file that jitml_runtime loads",
-            source=user_source(),
-        )
     if program.plan.routines:
         called = ", ".join(name for _, name in program.plan.routines)
         raise TransformError(

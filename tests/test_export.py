@@ -21,6 +21,7 @@ import pytest
 import jitml
 import jitml.numpy as jnp
 import jitml_runtime
+from jitml import lax
 from jitml.errors import ArgumentError
 from jitml_runtime import LoadError, deployment, processor
 from jitml_runtime.packing import seal, unseal
@@ -461,21 +462,61 @@ def test_all_dtypes_in_c(tmp_path: Path) -> None:
     def fun(*xs: Any) -> Any:
         return [x | x if x.dtype == bool else x * x for x in xs]
 
-    jitml.export.save_c(fun, tmp_path / "all_of_them", *arguments)
-    subprocess.run(["gcc", "-shared", "-o", "lib.so", "all_of_them.o"], cwd=tmp_path, check=True)
+    called_in_c(fun, tmp_path / "all_of_them", *arguments)
     header = (tmp_path / "all_of_them.h").read_text()
     declared = re.findall(r"^    const (\w+) \*(\w+),", header, re.MULTILINE)
     kinds = ["bool", "int8_t", "uint16_t", "uint16_t", "uint16_t", "double", "float", "double"]
     assert declared == [(kind, f"args_{k}") for k, kind in enumerate(kinds)]
-    results = [np.zeros_like(x) for x in arguments]
-    library = ctypes.CDLL(str(tmp_path / "lib.so"))
-    size = int(re.findall(r"WORKSPACE_BYTES (\d+)", header)[0])
+
+
+def called_in_c(fun: Any, path: Path, *arguments: Any) -> None:
+    """Call the C function through a shared library, and compare each bit with the jitted one."""
+    jitml.export.save_c(fun, path, *arguments)
+    library = path.with_suffix(".so")
+    subprocess.run(["gcc", "-shared", "-o", library, path.with_suffix(".o")], check=True)
+    expected = [np.asarray(x) for x in jitml.tree.leaves(jitml.jit(fun)(*arguments))]
+    results = [np.zeros_like(x) for x in expected]
+    size = int(re.findall(r"WORKSPACE_BYTES (\d+)", path.with_suffix(".h").read_text())[0])
     memory = np.zeros(size + 64, np.uint8)
     workspace = memory.ctypes.data + -memory.ctypes.data % 64
-    pointers = [ctypes.c_void_p(x.ctypes.data) for x in (*arguments, *results)]
-    assert library.all_of_them(*pointers, ctypes.c_void_p(workspace)) == 0
-    for found, expected in zip(results, jitml.jit(fun)(*arguments), strict=True):
-        assert found.tobytes() == np.asarray(expected).tobytes()
+    pointers = [ctypes.c_void_p(x.ctypes.data) for x in (*map(np.asarray, arguments), *results)]
+    function = getattr(ctypes.CDLL(str(library)), path.name)
+    assert function(*pointers, ctypes.c_void_p(workspace)) == 0
+    for found, wanted in zip(results, expected, strict=True):
+        assert found.tobytes() == wanted.tobytes()
+
+
+def rows_of_products(x: Any, w: Any) -> Any:
+    """Slices that move, forwards and backwards, and carried arrays that change places."""
+
+    def step(h: Any, row: Any) -> Any:
+        return jnp.tanh(h @ w + row), h.sum()
+
+    last, sums = lax.scan(step, x[0], x)
+    first, back = lax.scan(step, last, x, reverse=True)
+    return last, sums, first, back
+
+
+def steps_until(x: Any, w: Any) -> Any:
+    """A loop within a loop, of a length that the data decide, and branches in it."""
+
+    def step(state: Any) -> Any:
+        count, h = state
+        branches = [lambda h: h @ w, lambda h: jnp.sort(h, 0) + 1, lambda h: h[::-1] * 0.5]
+        h = lax.switch(count - 1, branches, h)
+        return count + 1, lax.fori_loop(0, count, lambda i, h: h.at[i % 4].add(i) @ w, h)
+
+    return lax.while_loop(lambda s: (s[0] < 9) & (jnp.abs(s[1]).max() < 1e6), step, (0, x))
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+@pytest.mark.parametrize("fun", [rows_of_products, steps_until])
+def test_loops_and_branches_in_c(fun: Any, tmp_path: Path) -> None:
+    x = np.linspace(-1, 1, 4 * 40, dtype=np.float32).reshape(4, 40)
+    w = np.cos(np.arange(1600, dtype=np.float32)).reshape(40, 40) / 4
+    steps = jitml.jit(fun).lower(x, w).compile()._program.plan.instructions
+    assert any(isinstance(step, jitml_runtime.Loop) for step in steps)
+    called_in_c(fun, tmp_path / "looping", x, w)
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
