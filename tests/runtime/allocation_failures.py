@@ -139,6 +139,7 @@ def steps() -> None:
     assert np.asarray(doubled)[5] == 12 and np.asarray(ones)[5] == 1
 
 
+rows = runtime.from_numpy(np.linspace(0, 1, 6, dtype=FLOAT).reshape(3, 2))
 small_twin = runtime.from_numpy(np.zeros(LARGE, FLOAT))
 
 
@@ -229,6 +230,18 @@ def made(function: Any = None, **options: Any) -> Any:
     return jitml.jit(function, **options)
 
 
+def loops(x: Any) -> Any:
+    """A loop of arrays with a conditional inside: steps of the plan."""
+    from jitml import lax
+
+    halves = [lambda h: lax.sort(h) * 0.5, lambda h: lax.rev(h, (0,)) * 0.5]
+
+    def step(h: Any, row: Any) -> Any:
+        return lax.switch(lax.argmax(row, 0, "int32"), halves, h + row), h
+
+    return lax.scan(step, x[0], x)
+
+
 @functools.cache
 def compiled() -> dict[str, Any]:
     return {
@@ -236,6 +249,8 @@ def compiled() -> dict[str, Any]:
         "tree": made(lambda tree, *, scale: {"a": tree["b"][0] * scale, "c": (tree["b"][1],)}),
         "static": made(lambda x, times: x * times, static_argnums=1),
         "donated": made(lambda x: x + 1, donate_argnums=0),
+        "updated": made(lambda x, i: x.at[i].set(3), donate_argnums=0),
+        "looping": made(loops),
         "reading": made(lambda x: x * FACTORS["two"]),
         "wrong": made(lambda x, i: x[i]),
     }
@@ -254,6 +269,10 @@ def calls() -> None:
     assert np.asarray(use["static"](small, 3))[1] == 3
     given = runtime.from_numpy(sources["contiguous"])
     assert np.asarray(use["donated"](given))[1] == 2 and given.is_deleted()
+    given = runtime.from_numpy(np.zeros(LARGE, FLOAT))
+    assert np.asarray(use["updated"](given, 1))[1] == 3 and given.is_deleted()
+    last, states = use["looping"](rows)
+    assert np.asarray(states).shape == (3, 2) and np.isfinite(np.asarray(last)).all()
     assert np.asarray(use["reading"](small))[1] == 2
     try:
         use["wrong"](small, SMALL)
