@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,7 @@ from weakref import WeakSet
 
 from jitml.abstract import abstract_type, is_abstract, struct_of
 from jitml.entries import Entry, EntryTable, Known, TypeKey, settled, type_key
-from jitml.guards import Guards, make_guards, merged
+from jitml.guards import Change, Guards, make_guards, merged
 from jitml.ir.errors import ArgumentError
 from jitml.ir.graph import Graph, Literal
 from jitml.ir.nested import map_nested, nested_graphs
@@ -25,6 +26,7 @@ from jitml.ir.source import SCOPE, user_source
 from jitml.ir.types import ArrayType
 from jitml.reading import find_places, read_while_traced
 from jitml.recording import argument_names, output_leaves
+from jitml.retraces import Retrace, Retraces, Signature
 from jitml.rewriting.attempt import Attempt, trace_as_written, trace_rewritten
 from jitml.signature import NONE_CHOSEN, Chosen, StaticValue, name_of
 from jitml.stages import Lowered, Traced
@@ -114,6 +116,7 @@ class Jitted(Dispatcher):
         self._donated = donated
         self._limit = threads
         self._may_rewrite = python_control_flow
+        self._retraces = Retraces(fun)
         self._is_rewritten = False  # once that was needed, later traces begin with it
         self._entries = EntryTable()
         _ALL.add(self)
@@ -147,7 +150,14 @@ class Jitted(Dispatcher):
             given = self._donated_leaves(call)
             flags = [n in given for n in range(len(call.leaves))] if given else None
             self.install(args, kwargs, call.leaves, flags, known.callees)
-        entry, hidden = known.valid() or self._traced(call, types, known)
+        found = known.valid()
+        if found is None:
+            begin = time.perf_counter()
+            changes = known.changes()
+            found = self._traced(call, types, known)
+            if not is_inside and found[0].compiled:
+                self._note(call, types, changes, time.perf_counter() - begin)
+        entry, hidden = found
         values += hidden
         if is_inside or any(isinstance(x, Tracer) for x in hidden):
             return _replayed(entry, values)
@@ -258,6 +268,17 @@ class Jitted(Dispatcher):
         entry.rewritten = attempt.rewritten
         return entry, traced.captures
 
+    def _note(
+        self, call: _Call, types: tuple[TypeKey, ...], changes: Sequence[Change], seconds: float
+    ) -> None:
+        """Remember a trace, and what it took."""
+        names = argument_names(self.__wrapped__, max(call.positions, default=-1) + 1)
+        static = {names[s.key] if isinstance(s.key, int) else s.key: s for s in call.static}
+        modes = (bool(calling.is_wide), named_axes())
+        paths = tuple(self._paths(call))
+        signature = Signature(call.structure, paths, types, static, modes)
+        self._retraces.add(signature, changes, seconds)
+
     def _attempt(self, trace: Callable[[Callable[..., Any]], TracedGraph]) -> Attempt:
         """Trace the function as it is, or else with its control flow rewritten."""
         if not self._is_rewritten:
@@ -301,6 +322,24 @@ class Jitted(Dispatcher):
 
         traced = self.trace(*args, **kwargs)
         return explain_graph(self, traced.graph, rewritten=traced.rewritten)
+
+    @property
+    def compiles(self) -> int:
+        """How often the function has been traced and compiled for calls."""
+        return self._retraces.count
+
+    def explain_retraces(self) -> list[Retrace]:
+        """Why it was traced again, the latest last.
+
+        >>> import jitml, jitml.numpy as jnp
+        >>> f = jitml.jit(lambda x: x + 1)
+        >>> for n in (2, 3):
+        ...     _ = f(jnp.ones(n))
+        >>> [retrace] = f.explain_retraces()
+        >>> retrace.argument, retrace.kind, retrace.before, retrace.after
+        ('x', 'shape', 'f32[2]', 'f32[3]')
+        """
+        return list(self._retraces.found)
 
     def clear_cache(self) -> None:
         """Forget everything traced and compiled."""

@@ -10,8 +10,9 @@ import threading
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from jitml.guards import Guards
+from jitml.guards import Change, Guards
 from jitml.ir.graph import Graph
+from jitml.ir.types import ArrayType
 from jitml.pipeline.compile import Compiled, compiled_graph, lower_graph
 from jitml.trace.core import Tracer, ended_trace_error, type_of
 from jitml.transforms.values import as_value
@@ -50,6 +51,18 @@ class HiddenInputs:
         found = iter(fetched)
         return [next(found) if x is None else x for x in self.constants]
 
+    def changes(self) -> list[Change]:
+        """What was read and has changed, or the captured arrays whose types have."""
+        changed = self.guards.changes()
+        if changed:
+            return changed
+        now = [(p, type_key(settled(x))) for p, x in self.guards.captured()]
+        return [
+            Change(path, str(ArrayType(*before)), str(ArrayType(*after)))
+            for before, (path, after) in zip(self._fetched_types, now, strict=False)
+            if before != after
+        ]
+
 
 class Entry:
     """What one tracing of a function gave: its graph, the structure of its result, what it reads.
@@ -73,6 +86,7 @@ class Entry:
         inputs = graph.input_types[len(graph.inputs) - len(constants) :]
         self._hidden = HiddenInputs(guards, constants, [(t.dtype, t.shape, t.weak) for t in inputs])
         self.hidden_values = self._hidden.values
+        self.changes = self._hidden.changes
         self.is_cacheable = not any(isinstance(x, Tracer) for x in constants)
         self.rewritten: tuple[str, ...] = ()  # what became of Python's control flow, line by line
         self._compiled: Compiled | None = None
@@ -144,6 +158,10 @@ class Known:
             if hidden is not None:
                 return entry, hidden
         return None
+
+    def changes(self) -> list[Change]:
+        """What the latest entry read and is not any more as it was; empty if there is none."""
+        return self.entries[0].changes() if self.entries else []
 
 
 class EntryTable:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import CellType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -75,6 +75,14 @@ def is_equal(a: Any, b: Any) -> bool:
         return False
 
 
+class Change(NamedTuple):
+    """A place where something else is than was read, as text."""
+
+    path: str
+    before: str
+    after: str
+
+
 class Guards:
     """The places that one trace depends on, and those that its captured arrays are fetched from."""
 
@@ -108,19 +116,30 @@ class Guards:
         ):  # a user's own __getattr__ may raise anything: what was there is not there any more
             return None
 
-    def changes(self) -> list[str]:
-        """The paths of the places that have changed."""
-        changed: list[str] = []
+    def changes(self) -> list[Change]:
+        """What has changed, containers before what they hold."""
+        changed: list[Change] = []
         values: dict[int, Any] = {}
         for place in self._places:
             try:
                 now = values[id(place)] = _look(place, values)
             except Exception:
-                changed.append(place.path)
+                changed.append(Change(place.path, repr(place.value), "not there"))
                 continue
             if not place.fits(now):
-                changed.append(place.path)
+                changed.append(Change(place.path, repr(place.value), repr(now)))
+        for first, *others in self._hidden if not changed else ():
+            changed += [
+                Change(place.path, f"the array at {first.path}", "another array")
+                for place in others
+                if values[id(place)] is not values[id(first)]
+            ]
         return changed
+
+    def captured(self) -> list[tuple[str, Any]]:
+        """The captured arrays as they are now, and where they are; nothing must have changed."""
+        paths = [aliases[0].path for aliases in self._hidden]
+        return list(zip(paths, self.fetch() or (), strict=False))
 
     def places(self) -> list[Place]:
         """The places with the values that are there now, for a trace around this one that depends

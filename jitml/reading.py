@@ -250,7 +250,11 @@ class _Search:
                 break
             if isinstance(found, BuiltinMethodType):
                 break
-            path += {ATTRIBUTE: f".{name}", ENTRY: f"[{name!r}]", LENGTH: ".__len__()"}[kind]
+            path = {
+                ATTRIBUTE: f"{path}.{name}",
+                ENTRY: f"{path}[{name!r}]",
+                LENGTH: f"len({path})",
+            }[kind]
             place = self._place(place, value, get, name, found, path, _mode_on_the_way(found))
             value = found
         if place is None:
@@ -350,7 +354,7 @@ class _Search:
         if isinstance(value, dict):
             self._place(place, value, keys, None, keys(value, None), f"the keys of {path}", TOKEN)
         elif isinstance(value, list):
-            self._place(place, value, length, None, len(value), f"the length of {path}", TOKEN)
+            self._place(place, value, length, None, len(value), f"len({path})", TOKEN)
         held = list(value.values() if isinstance(value, dict) else value)
         if len(held) > _LONG and all(isinstance(x, _SCALARS) for x in held):
             self._place(place, value, contents, None, contents(value, None), path, TOKEN)
