@@ -88,6 +88,7 @@ from jitml.lax.elementwise import (
     max,
     min,
     mul,
+    mulhi,
     ne,
     neg,
     nextafter,
@@ -122,6 +123,7 @@ from jitml.lax.indexing import (
     index_take,
     scatter,
     scatter_add,
+    scatter_apply,
     scatter_max,
     scatter_min,
     scatter_mul,
@@ -157,6 +159,8 @@ from jitml.lax.movement import (
     unstack,
 )
 from jitml.lax.reduction import (
+    approx_max_k,
+    approx_min_k,
     argmax,
     argmin,
     cumlogsumexp,
@@ -185,13 +189,67 @@ if TYPE_CHECKING:
     from jitml.lax import linalg as linalg
     from jitml.lax.fourier import FftType as FftType
     from jitml.lax.fourier import fft as fft
+    from jitml.lax.generators import rng_bit_generator as rng_bit_generator
+    from jitml.lax.generators import rng_uniform as rng_uniform
+    from jitml.lax.options import AccuracyMode as AccuracyMode
+    from jitml.lax.options import (
+        ConvGeneralDilatedDimensionNumbers as ConvGeneralDilatedDimensionNumbers,
+    )
+    from jitml.lax.options import DotAlgorithm as DotAlgorithm
+    from jitml.lax.options import DotAlgorithmPreset as DotAlgorithmPreset
+    from jitml.lax.options import DotDimensionNumbers as DotDimensionNumbers
+    from jitml.lax.options import PrecisionLike as PrecisionLike
+    from jitml.lax.options import RaggedDotDimensionNumbers as RaggedDotDimensionNumbers
+    from jitml.lax.options import RandomAlgorithm as RandomAlgorithm
+    from jitml.lax.options import Tolerance as Tolerance
+    from jitml.lax.patches import conv_general_dilated_local as conv_general_dilated_local
+    from jitml.lax.patches import conv_general_dilated_patches as conv_general_dilated_patches
+    from jitml.lax.ragged import ragged_all_to_all as ragged_all_to_all
+    from jitml.lax.ragged import ragged_dot as ragged_dot
+    from jitml.lax.ragged import ragged_dot_general as ragged_dot_general
+    from jitml.lax.scaled import scaled_dot as scaled_dot
+    from jitml.lax.shapes import broadcast_like as broadcast_like
+    from jitml.lax.shapes import broadcast_to_rank as broadcast_to_rank
+    from jitml.lax.shapes import conv_general_permutations as conv_general_permutations
+    from jitml.lax.shapes import conv_general_shape_tuple as conv_general_shape_tuple
+    from jitml.lax.shapes import conv_shape_tuple as conv_shape_tuple
+    from jitml.lax.shapes import conv_transpose_shape_tuple as conv_transpose_shape_tuple
+    from jitml.lax.shapes import dtype as dtype
+    from jitml.lax.shapes import empty as empty
+    from jitml.lax.shapes import reduce_window_shape_tuple as reduce_window_shape_tuple
+    from jitml.lax.shapes import shape_as_value as shape_as_value
+    from jitml.lax.staging import after_all as after_all
+    from jitml.lax.staging import composite as composite
+    from jitml.lax.staging import create_token as create_token
+    from jitml.lax.staging import dce_sink as dce_sink
+    from jitml.lax.staging import optimization_barrier as optimization_barrier
+    from jitml.lax.staging import platform_dependent as platform_dependent
+    from jitml.lax.staging import stage as stage
+    from jitml.lax.staging import with_sharding_constraint as with_sharding_constraint
 
 _ELSEWHERE = {
-    "FftType": "jitml.lax.fourier",
-    "custom_linear_solve": "jitml.implicit",
-    "custom_root": "jitml.implicit",
-    "fft": "jitml.lax.fourier",
+    "jitml.implicit": "custom_linear_solve custom_root",
+    "jitml.lax.fourier": "FftType fft",
+    "jitml.lax.generators": "rng_bit_generator rng_uniform",
+    "jitml.lax.options": (
+        "AccuracyMode ConvGeneralDilatedDimensionNumbers DotAlgorithm DotAlgorithmPreset "
+        "DotDimensionNumbers PrecisionLike RaggedDotDimensionNumbers RandomAlgorithm "
+        "Tolerance"
+    ),
+    "jitml.lax.patches": "conv_general_dilated_local conv_general_dilated_patches",
+    "jitml.lax.ragged": "ragged_all_to_all ragged_dot ragged_dot_general",
+    "jitml.lax.scaled": "scaled_dot",
+    "jitml.lax.shapes": (
+        "broadcast_like broadcast_to_rank conv_general_permutations "
+        "conv_general_shape_tuple conv_shape_tuple conv_transpose_shape_tuple dtype empty "
+        "reduce_window_shape_tuple shape_as_value"
+    ),
+    "jitml.lax.staging": (
+        "after_all composite create_token dce_sink optimization_barrier "
+        "platform_dependent stage with_sharding_constraint"
+    ),
 }
+_MODULES = {name: module for module, names in _ELSEWHERE.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
@@ -200,25 +258,37 @@ def __getattr__(name: str) -> Any:
 
     if name == "linalg":
         return importlib.import_module("jitml.lax.linalg")
-    if name not in _ELSEWHERE:
+    if name not in _MODULES:
         raise AttributeError(f"module 'jitml.lax' has no attribute {name!r}")
-    return getattr(importlib.import_module(_ELSEWHERE[name]), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 __all__ = [
+    "AccuracyMode",
     "ConvDimensionNumbers",
+    "ConvGeneralDilatedDimensionNumbers",
+    "DotAlgorithm",
+    "DotAlgorithmPreset",
+    "DotDimensionNumbers",
     "FftType",
     "GatherDimensionNumbers",
     "GatherScatterMode",
     "Precision",
+    "PrecisionLike",
+    "RaggedDotDimensionNumbers",
+    "RandomAlgorithm",
     "RoundingMethod",
     "ScatterDimensionNumbers",
+    "Tolerance",
     "abs",
     "acos",
     "acosh",
     "add",
+    "after_all",
     "all_gather",
     "all_to_all",
+    "approx_max_k",
+    "approx_min_k",
     "argmax",
     "argmin",
     "asin",
@@ -239,7 +309,9 @@ __all__ = [
     "bitwise_xor",
     "broadcast",
     "broadcast_in_dim",
+    "broadcast_like",
     "broadcast_shapes",
+    "broadcast_to_rank",
     "broadcasted_iota",
     "cbrt",
     "ceil",
@@ -247,17 +319,25 @@ __all__ = [
     "clz",
     "collapse",
     "complex",
+    "composite",
     "concatenate",
     "cond",
     "conj",
     "conv",
     "conv_dimension_numbers",
     "conv_general_dilated",
+    "conv_general_dilated_local",
+    "conv_general_dilated_patches",
+    "conv_general_permutations",
+    "conv_general_shape_tuple",
+    "conv_shape_tuple",
     "conv_transpose",
+    "conv_transpose_shape_tuple",
     "conv_with_general_padding",
     "convert_element_type",
     "cos",
     "cosh",
+    "create_token",
     "cumlogsumexp",
     "cummax",
     "cummin",
@@ -265,16 +345,19 @@ __all__ = [
     "cumsum",
     "custom_linear_solve",
     "custom_root",
+    "dce_sink",
     "digamma",
     "div",
     "dot",
     "dot_general",
+    "dtype",
     "dynamic_index_in_dim",
     "dynamic_slice",
     "dynamic_slice_in_dim",
     "dynamic_update_index_in_dim",
     "dynamic_update_slice",
     "dynamic_update_slice_in_dim",
+    "empty",
     "eq",
     "erf",
     "erf_inv",
@@ -308,13 +391,16 @@ __all__ = [
     "max",
     "min",
     "mul",
+    "mulhi",
     "ne",
     "neg",
     "nextafter",
+    "optimization_barrier",
     "pad",
     "padtype_to_pads",
     "pbroadcast",
     "pcast",
+    "platform_dependent",
     "pmax",
     "pmean",
     "pmin",
@@ -325,6 +411,9 @@ __all__ = [
     "psum",
     "psum_scatter",
     "pswapaxes",
+    "ragged_all_to_all",
+    "ragged_dot",
+    "ragged_dot_general",
     "real",
     "reciprocal",
     "reduce",
@@ -336,21 +425,27 @@ __all__ = [
     "reduce_prod",
     "reduce_sum",
     "reduce_window",
+    "reduce_window_shape_tuple",
     "reduce_xor",
     "rem",
     "reshape",
     "rev",
+    "rng_bit_generator",
+    "rng_uniform",
     "round",
     "rsqrt",
+    "scaled_dot",
     "scan",
     "scatter",
     "scatter_add",
+    "scatter_apply",
     "scatter_max",
     "scatter_min",
     "scatter_mul",
     "scatter_sub",
     "select",
     "select_n",
+    "shape_as_value",
     "shift_left",
     "shift_right_arithmetic",
     "shift_right_logical",
@@ -366,6 +461,7 @@ __all__ = [
     "square",
     "squeeze",
     "stack",
+    "stage",
     "stop_gradient",
     "sub",
     "switch",
@@ -376,4 +472,5 @@ __all__ = [
     "transpose",
     "unstack",
     "while_loop",
+    "with_sharding_constraint",
 ]

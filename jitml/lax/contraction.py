@@ -184,7 +184,7 @@ def conv_with_general_padding(
     )  # fmt: skip
 
 
-def _transpose_padding(size: int, stride: int, padding: str) -> Pair:
+def transpose_padding(size: int, stride: int, padding: str) -> Pair:
     """The padding of the dilated array that undoes a convolution with `padding`."""
     if padding.upper() == "SAME":
         total = size + stride - 2
@@ -224,7 +224,7 @@ def conv_transpose(
     steps = (1,) * len(spatial) if rhs_dilation is None else tuple(rhs_dilation)
     sizes = [(type_of(w).shape[k] - 1) * d + 1 for k, d in zip(spatial, steps, strict=True)]
     if isinstance(padding, str):
-        pairs = [_transpose_padding(n, s, padding) for n, s in zip(sizes, strides, strict=True)]
+        pairs = [transpose_padding(n, s, padding) for n, s in zip(sizes, strides, strict=True)]
     elif use_consistent_padding:
         pairs = [(n - 1 - low, n - 1 - high) for n, (low, high) in zip(sizes, padding, strict=True)]
     else:

@@ -100,6 +100,40 @@ shift_right_arithmetic = binary(
 )  # fmt: skip
 
 
+def _high_half(x: Any, y: Any) -> Any:
+    """The upper half of the bits of a product of integers."""
+    dtype = type_of(x).dtype
+    if not dtypes.is_integer(dtype):
+        fail(DTypeError, f"mulhi: takes integers, not {type_of(x)}")
+    bits = dtype.itemsize * 8
+    if bits < 64:
+        wide = np.dtype(f"{'u' if dtype.kind == 'u' else ''}int{2 * bits}")
+        product = ew.mul(ew.convert(x, wide), ew.convert(y, wide))
+        shift = ew.shift_right_logical if dtype.kind == "u" else ew.shift_right_arithmetic
+        return ew.convert(shift(product, bits), dtype)
+    high = _high_half_of_words(ew.bitcast(x, np.dtype("uint64")), ew.bitcast(y, np.dtype("uint64")))
+    if dtype.kind == "u":
+        return high
+    found = ew.bitcast(high, dtype)
+    for a, b in ((x, y), (y, x)):  # a negative number reads 2^64 higher
+        found = ew.sub(found, ew.select(ew.lt(a, 0), b, full_of(type_of(b), 0)))
+    return found
+
+
+def _high_half_of_words(x: Any, y: Any) -> Any:
+    """The same for u64, by four products of halves."""
+    low = [ew.and_(v, 0xFFFFFFFF) for v in (x, y)]
+    top = [ew.shift_right_logical(v, 32) for v in (x, y)]
+    first = ew.shift_right_logical(ew.mul(low[0], low[1]), 32)
+    second = ew.add(ew.mul(top[0], low[1]), first)
+    third = ew.add(ew.mul(low[0], top[1]), ew.and_(second, 0xFFFFFFFF))
+    carried = ew.add(ew.shift_right_logical(second, 32), ew.shift_right_logical(third, 32))
+    return ew.add(ew.mul(top[0], top[1]), carried)
+
+
+mulhi = binary("mulhi", _high_half, "The upper half of x · y.", "mulhi(2**30, 12) -> 3")
+
+
 def conj(x: ArrayLike, input_dtype: object = None) -> Array:
     """The complex conjugate; of a real array too, as a complex one.
 

@@ -126,6 +126,44 @@ def scatter_sub(
     return scatter_add(operand_, scatter_indices, negative(updates), dimension_numbers, **options)
 
 
+def scatter_apply(
+    operand: Array,
+    scatter_indices: ArrayLike,
+    func: Callable[[Any], Any],
+    dimension_numbers: ScatterDimensionNumbers,
+    *,
+    update_shape: Sequence[int] = (),
+    indices_are_sorted: bool = False,
+    unique_indices: bool = False,
+    mode: Any = None,
+) -> Array:
+    """Slices of `update_shape` with `func` applied to their elements, once for each time that an
+    index names them.
+
+    >>> import jitml.numpy as jnp
+    >>> numbers = ScatterDimensionNumbers((), (0,), (0,))
+    >>> print(scatter_apply(jnp.array([5, 6]), jnp.array([[1], [1]]), lambda x: x + 1, numbers,
+    ...                     update_shape=(2,)))
+    [5 8]
+    """
+    import jitml.numpy as jnp
+    from jitml.lax.control_flow import while_loop
+    from jitml.vectorization import vmap
+
+    x = jnp.asarray(operand)
+    ones = jnp.ones(as_shape(update_shape, "scatter_apply"), "int32")
+    counts = scatter_add(
+        jnp.zeros(x.shape, "int32"), scatter_indices, ones, dimension_numbers, mode=mode
+    )
+
+    def step(state: tuple[Any, Any]) -> tuple[Any, Any]:
+        left, value = state
+        new = vmap(func)(value.ravel()).reshape(x.shape).astype(x.dtype)
+        return left - 1, jnp.where(left > 0, new, value)
+
+    return while_loop(lambda state: (state[0] > 0).any(), step, (counts, x))[1]  # type: ignore[no-any-return]
+
+
 def index_take(src: Array, idxs: Sequence[ArrayLike], axes: Sequence[int]) -> Array:
     """The elements at positions along axes, which come first in the result.
 
@@ -151,6 +189,7 @@ __all__ = [
     "index_take",
     "scatter",
     "scatter_add",
+    "scatter_apply",
     "scatter_max",
     "scatter_min",
     "scatter_mul",

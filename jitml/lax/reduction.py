@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jitml.ir import dtypes
-from jitml.ir.errors import ArgumentError
+from jitml.ir.errors import ArgumentError, DTypeError
 from jitml.ir.types import ArrayType
 from jitml.lax.operands import strict
 from jitml.numpy.operands import as_axes, as_axis, as_dtype, fail, operand, operands, settle
@@ -248,3 +248,51 @@ def top_k(operand_: ArrayLike, k: int, *, axis: int = -1) -> tuple[Array, Array]
     x = operand(operand_, "top_k")
     values, places = so.top_k(x, int(k), as_axis(axis, type_of(x).ndim, "top_k"))
     return settle(values), settle(places)
+
+
+def approx_max_k(
+    operand: ArrayLike,
+    k: int,
+    reduction_dimension: int = -1,
+    recall_target: float = 0.95,
+    reduction_input_size_override: int = -1,
+    aggregate_to_topk: bool = True,
+) -> tuple[Array, Array]:
+    """The k greatest along an axis, and where they are: all of them, whatever recall is enough.
+
+    >>> import jitml.numpy as jnp
+    >>> print(approx_max_k(jnp.array([1.0, 3.0, 2.0]), 2)[0])
+    [3. 2.]
+    """
+    x = _approximated("approx_max_k", operand, recall_target, aggregate_to_topk)
+    return top_k(x, k, axis=reduction_dimension)
+
+
+def approx_min_k(
+    operand: ArrayLike,
+    k: int,
+    reduction_dimension: int = -1,
+    recall_target: float = 0.95,
+    reduction_input_size_override: int = -1,
+    aggregate_to_topk: bool = True,
+) -> tuple[Array, Array]:
+    """The k smallest along an axis, and where they are: all of them, whatever recall is enough.
+
+    >>> import jitml.numpy as jnp
+    >>> print(approx_min_k(jnp.array([1.0, 3.0, 2.0]), 2)[1])
+    [0 2]
+    """
+    x = _approximated("approx_min_k", operand, recall_target, aggregate_to_topk)
+    values, places = top_k(-x, k, axis=reduction_dimension)
+    return -values, places
+
+
+def _approximated(name: str, operand_: ArrayLike, recall: float, aggregates: bool) -> Any:
+    x = settle(operand(operand_, name))
+    if not dtypes.is_float(x.dtype):
+        fail(DTypeError, f"{name}: takes floats, not {type_of(x)}", "use top_k")
+    if not 0 < recall <= 1:
+        fail(ArgumentError, f"{name}: recall_target is {recall}", "it lies in (0, 1]")
+    if not aggregates:
+        fail(ArgumentError, f"{name}: aggregate_to_topk=False has no meaning on a CPU", "leave it")
+    return x

@@ -242,7 +242,12 @@ def convert_to(x: Traced, dtype: DType | None) -> Traced:
 
 
 def check_precision(precision: Any) -> str | None:
-    """None, "high" or "highest": from a name, an enum with names, or a pair (the higher counts)."""
+    """None, "high" or "highest": from a name, an enum with names, or a pair (the higher counts).
+
+    Algorithms, which tell in what dtype to add up, are exact to the operands' dtype here.
+    """
+    if hasattr(precision, "accumulation_type"):
+        return None
     if isinstance(precision, (tuple, list)):
         ranks = [None, "high", "highest"]
         return max(map(check_precision, precision), key=ranks.index)
