@@ -124,6 +124,7 @@ def conv_general_dilated(
     batch_group_count: int = 1,
     precision: Any = None,
     preferred_element_type: DTypeLike | None = None,
+    out_sharding: object = None,
 ) -> Array:
     """`lhs` convolved with the kernel `rhs`: strided, padded, dilated, grouped.
 

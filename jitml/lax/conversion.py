@@ -9,7 +9,8 @@ import numpy as np
 from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
 from jitml.ir.errors import DTypeError, ShapeError
-from jitml.numpy.operands import as_dtype, fail, operand, settle, strong
+from jitml.numpy.operands import as_dtype, fail, settle, strong
+from jitml.numpy.operands import operand as as_operand
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.ops.reduction import reduce_or
@@ -17,13 +18,13 @@ from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike, DTypeLike
 
 
-def convert_element_type(operand_: ArrayLike, new_dtype: DTypeLike) -> Array:
+def convert_element_type(operand: ArrayLike, new_dtype: DTypeLike) -> Array:
     """The array converted to a dtype. Floats to integers truncate and saturate.
 
     >>> print(convert_element_type(1.5, "int32"))
     1
     """
-    x, wanted = operand(operand_, "convert_element_type"), as_dtype(new_dtype)
+    x, wanted = as_operand(operand, "convert_element_type"), as_dtype(new_dtype)
     if type_of(x).dtype == wanted:
         return settle(strong(x))
     return settle(ew.convert(x, wanted))
@@ -41,13 +42,13 @@ def _as_unsigned(x: Any) -> Any:
     return ew.bitcast(x, _unsigned(dtype.itemsize * 8))
 
 
-def bitcast_convert_type(operand_: ArrayLike, new_dtype: DTypeLike) -> Array:
+def bitcast_convert_type(operand: ArrayLike, new_dtype: DTypeLike) -> Array:
     """The bits as another dtype; a narrower one adds a last axis, a wider one takes it away.
 
     >>> print(bitcast_convert_type(1.0, "uint32"))
     1065353216
     """
-    x, wanted = operand(operand_, "bitcast_convert_type"), as_dtype(new_dtype)
+    x, wanted = as_operand(operand, "bitcast_convert_type"), as_dtype(new_dtype)
     type_ = type_of(x)
     if type_.dtype == wanted:
         return settle(x)
@@ -99,5 +100,5 @@ def bitcast_last_axis(x: Any, wanted: DType) -> Any:
             ShapeError,
             f"view: a last axis of {last} {type_.dtype.name} does not fill {wanted.name}",
         )
-    grouped = mv.reshape(operand(x), (*outer, last // (new // own), new // own))
+    grouped = mv.reshape(as_operand(x), (*outer, last // (new // own), new // own))
     return bitcast_convert_type(settle(grouped), wanted)

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from jitml.eager import operation
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError, DTypeError, ShapeError
-from jitml.lax.operands import binary, strict, unary
+from jitml.lax.operands import binary, matched, strict, tuned, unary
 from jitml.numpy import arithmetic, elementwise
-from jitml.numpy.operands import cast, fail, is_number, operand, settle
+from jitml.numpy.operands import as_dtype, cast, fail, is_number, settle
+from jitml.numpy.operands import operand as as_operand
 from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
 from jitml.trace.core import type_of
@@ -25,24 +27,24 @@ abs = unary("abs", elementwise.absolute, "The absolute value.", "abs(-2.0) -> 2.
 sign = unary("sign", ew.sign, "−1, 0 or 1.", "sign(-2.0) -> -1.0")
 floor = unary("floor", ew.floor, "The greatest integer not above.", "floor(1.5) -> 1.0")
 ceil = unary("ceil", ew.ceil, "The least integer not below.", "ceil(1.5) -> 2.0")
-exp = unary("exp", ew.exp, "e to the power x.", "exp(0.0) -> 1.0")
-exp2 = unary("exp2", ew.exp2, "2 to the power x.", "exp2(3.0) -> 8.0")
-expm1 = unary("expm1", ew.expm1, "exp(x) − 1.", "expm1(0.0) -> 0.0")
-log = unary("log", ew.log, "The natural logarithm.", "log(1.0) -> 0.0")
-log1p = unary("log1p", ew.log1p, "log(1 + x).", "log1p(0.0) -> 0.0")
-sqrt = unary("sqrt", ew.sqrt, "The square root.", "sqrt(9.0) -> 3.0")
-rsqrt = unary("rsqrt", ew.rsqrt, "1 / √x.", "rsqrt(4.0) -> 0.5")
-cbrt = unary("cbrt", ew.cbrt, "The cube root.", "cbrt(8.0) -> 2.0")
-logistic = unary("logistic", ew.logistic, "1 / (1 + exp(−x)).", "logistic(0.0) -> 0.5")
-sin = unary("sin", ew.sin, "The sine.", "sin(0.0) -> 0.0")
-cos = unary("cos", ew.cos, "The cosine.", "cos(0.0) -> 1.0")
-tan = unary("tan", ew.tan, "The tangent.", "tan(0.0) -> 0.0")
+exp = tuned("exp", ew.exp, "e to the power x.", "exp(0.0) -> 1.0")
+exp2 = tuned("exp2", ew.exp2, "2 to the power x.", "exp2(3.0) -> 8.0")
+expm1 = tuned("expm1", ew.expm1, "exp(x) − 1.", "expm1(0.0) -> 0.0")
+log = tuned("log", ew.log, "The natural logarithm.", "log(1.0) -> 0.0")
+log1p = tuned("log1p", ew.log1p, "log(1 + x).", "log1p(0.0) -> 0.0")
+sqrt = tuned("sqrt", ew.sqrt, "The square root.", "sqrt(9.0) -> 3.0")
+rsqrt = tuned("rsqrt", ew.rsqrt, "1 / √x.", "rsqrt(4.0) -> 0.5")
+cbrt = tuned("cbrt", ew.cbrt, "The cube root.", "cbrt(8.0) -> 2.0")
+logistic = tuned("logistic", ew.logistic, "1 / (1 + exp(−x)).", "logistic(0.0) -> 0.5")
+sin = tuned("sin", ew.sin, "The sine.", "sin(0.0) -> 0.0")
+cos = tuned("cos", ew.cos, "The cosine.", "cos(0.0) -> 1.0")
+tan = tuned("tan", ew.tan, "The tangent.", "tan(0.0) -> 0.0")
 asin = unary("asin", ew.asin, "The inverse sine.", "asin(0.0) -> 0.0")
 acos = unary("acos", ew.acos, "The inverse cosine.", "acos(1.0) -> 0.0")
 atan = unary("atan", ew.atan, "The inverse tangent.", "atan(0.0) -> 0.0")
 sinh = unary("sinh", ew.sinh, "The hyperbolic sine.", "sinh(0.0) -> 0.0")
 cosh = unary("cosh", ew.cosh, "The hyperbolic cosine.", "cosh(0.0) -> 1.0")
-tanh = unary("tanh", ew.tanh, "The hyperbolic tangent.", "tanh(0.0) -> 0.0")
+tanh = tuned("tanh", ew.tanh, "The hyperbolic tangent.", "tanh(0.0) -> 0.0")
 asinh = unary("asinh", ew.asinh, "The inverse of sinh.", "asinh(0.0) -> 0.0")
 acosh = unary("acosh", ew.acosh, "The inverse of cosh.", "acosh(1.0) -> 0.0")
 atanh = unary("atanh", ew.atanh, "The inverse of tanh.", "atanh(0.0) -> 0.0")
@@ -70,15 +72,11 @@ reciprocal = unary("reciprocal", elementwise.reciprocal, "1 / x.", "reciprocal(4
 
 add = binary("add", ew.add, "x + y.", "add(1, 2) -> 3")
 sub = binary("sub", ew.sub, "x − y.", "sub(1, 2) -> -1")
-mul = binary("mul", ew.mul, "x · y.", "mul(3, 2) -> 6")
 div = binary("div", ew.div, "x / y; of integers rounded towards 0.", "div(-7, 2) -> -3")
 rem = binary("rem", ew.rem, "What div leaves; it has the sign of x.", "rem(-7, 2) -> -1")
 max = binary("max", ew.maximum, "The greater; NaN wins.", "max(1, 2) -> 2")
 min = binary("min", ew.minimum, "The smaller; NaN wins.", "min(1, 2) -> 1")
 atan2 = binary("atan2", ew.atan2, "The angle of the point (y, x).", "atan2(0.0, 1.0) -> 0.0")
-nextafter = binary(
-    "nextafter", ew.nextafter, "The float next to x towards y.", "nextafter(1.0, 2.0) > 1 -> True"
-)
 complex = binary("complex", ew.complex_, "x + iy.", "complex(1.0, 2.0) -> (1+2j)")
 eq = binary("eq", ew.eq, "x == y.", "eq(1, 1) -> True")
 ne = binary("ne", ew.ne, "x != y.", "ne(1, 1) -> False")
@@ -131,16 +129,48 @@ def _high_half_of_words(x: Any, y: Any) -> Any:
     return ew.add(ew.mul(top[0], top[1]), carried)
 
 
-mulhi = binary("mulhi", _high_half, "The upper half of x · y.", "mulhi(2**30, 12) -> 3")
+@operation
+def mulhi(x: ArrayLike, y: ArrayLike, /) -> Array:
+    """The upper half of the bits of x · y.
+
+    >>> print(mulhi(2**30, 12))
+    3
+    """
+    return settle(_high_half(*matched("mulhi", x, y)))
 
 
-def conj(x: ArrayLike, input_dtype: object = None) -> Array:
+def mul(x: ArrayLike, y: ArrayLike, *, out_dtype: Any = None) -> Array:
+    """x · y, in `out_dtype` if that is given.
+
+    >>> print(mul(3, 2))
+    6
+    """
+    if out_dtype is None:
+        return _product(x, y)
+    wanted = as_dtype(out_dtype)
+    return _product(*(settle(cast(v, wanted)) for v in matched("mul", x, y)))
+
+
+_product = binary("mul", ew.mul, "x · y.", "mul(3, 2) -> 6")
+
+
+@operation
+def nextafter(x1: ArrayLike, x2: ArrayLike) -> Array:
+    """The float next to x1 in the direction of x2.
+
+    >>> print(nextafter(1.0, 2.0) > 1)
+    True
+    """
+    return settle(ew.nextafter(*matched("nextafter", x1, x2)))
+
+
+def conj(x: ArrayLike) -> Array:
     """The complex conjugate; of a real array too, as a complex one.
 
     >>> print(conj(1j))
     -1j
     """
-    value = operand(x, "conj")
+    value = as_operand(x, "conj")
     if not dtypes.is_complex(type_of(value).dtype):
         value = ew.complex_(value, full_of(type_of(value), 0))
     return settle(ew.conj(value))
@@ -154,10 +184,10 @@ def pow(x: ArrayLike, y: ArrayLike) -> Array:
     """
     if is_number(y) and isinstance(y, int):
         return integer_pow(x, y)
-    base, exponent = operand(x, "pow"), operand(y, "pow")
+    base, exponent = as_operand(x, "pow"), as_operand(y, "pow")
     if dtypes.is_integer(type_of(exponent).dtype) or is_number(y):
         if not dtypes.is_inexact(type_of(base).dtype):
-            return settle(operand(arithmetic.power(base, exponent)))
+            return settle(as_operand(arithmetic.power(base, exponent)))
         exponent = cast(y if is_number(y) else exponent, type_of(base).dtype)
     return settle(ew.pow(base, exponent))
 
@@ -168,7 +198,7 @@ def integer_pow(x: ArrayLike, y: int) -> Array:
     >>> print(integer_pow(2.0, 3))
     8.0
     """
-    return settle(ew.integer_pow(operand(x, "integer_pow"), operator.index(y)))
+    return settle(ew.integer_pow(as_operand(x, "integer_pow"), operator.index(y)))
 
 
 class RoundingMethod(enum.Enum):
@@ -185,7 +215,7 @@ def round(x: ArrayLike, rounding_method: RoundingMethod = RoundingMethod.AWAY_FR
     3.0
     """
     away = RoundingMethod(rounding_method) is RoundingMethod.AWAY_FROM_ZERO
-    return settle((ew.round_away if away else ew.round_even)(operand(x, "round")))
+    return settle((ew.round_away if away else ew.round_even)(as_operand(x, "round")))
 
 
 def select(pred: ArrayLike, on_true: ArrayLike, on_false: ArrayLike) -> Array:
@@ -195,7 +225,7 @@ def select(pred: ArrayLike, on_true: ArrayLike, on_false: ArrayLike) -> Array:
     1
     """
     yes, no = strict("select", on_true, on_false)
-    return settle(ew.select(operand(pred, "select"), yes, no))
+    return settle(ew.select(as_operand(pred, "select"), yes, no))
 
 
 def select_n(which: ArrayLike, *cases: ArrayLike) -> Array:
@@ -206,7 +236,7 @@ def select_n(which: ArrayLike, *cases: ArrayLike) -> Array:
     """
     if not cases:
         fail(ArgumentError, "select_n: needs at least one case")
-    number, values = operand(which, "select_n"), strict("select_n", *cases)
+    number, values = as_operand(which, "select_n"), strict("select_n", *cases)
     is_bool = type_of(number).dtype == dtypes.BOOL
     if is_bool and len(values) > 2:
         fail(ArgumentError, f"select_n: a bool chooses between 2 cases, not {len(values)}")
@@ -222,9 +252,11 @@ def clamp(min: ArrayLike, x: ArrayLike, max: ArrayLike) -> Array:
     >>> print(clamp(0, 5, 3))
     3
     """
-    value = operand(x, "clamp")
+    value = as_operand(x, "clamp")
     type_ = type_of(value)
-    bounds = [cast(b, type_.dtype, type_.weak) if is_number(b) else operand(b) for b in (min, max)]
+    bounds = [
+        cast(b, type_.dtype, type_.weak) if is_number(b) else as_operand(b) for b in (min, max)
+    ]
     for bound in bounds:
         if type_of(bound).shape not in ((), type_.shape):
             fail(ShapeError, f"clamp: a bound of type {type_of(bound)} for an array of {type_}")
@@ -242,13 +274,13 @@ def stop_gradient(x: Any) -> Any:
     return stop(x)
 
 
-def reduce_precision(operand_: ArrayLike, exponent_bits: int, mantissa_bits: int) -> Array:
+def reduce_precision(operand: ArrayLike, exponent_bits: int, mantissa_bits: int) -> Array:
     """x rounded to a float with so many bits, as the array's own dtype.
 
     >>> print(reduce_precision(1.0, 8, 7))
     1.0
     """
-    x = operand(operand_, "reduce_precision")
+    x = as_operand(operand, "reduce_precision")
     own = type_of(x)
     known = {(5, 10): "float16", (8, 7): "bfloat16", (8, 23): "float32", (11, 52): "float64"}
     target = known.get((exponent_bits, mantissa_bits))
@@ -272,7 +304,13 @@ def full(shape: Any, fill_value: ArrayLike, dtype: Any = None, *, sharding: obje
     return numpy_full(shape, fill_value, dtype)
 
 
-def full_like(x: ArrayLike, fill_value: ArrayLike, dtype: Any = None, shape: Any = None) -> Array:
+def full_like(
+    x: ArrayLike,
+    fill_value: ArrayLike,
+    dtype: Any = None,
+    shape: Any = None,
+    sharding: object = None,
+) -> Array:
     """An array full of one number, of the shape and dtype of another.
 
     >>> print(full_like(1.0, 7))

@@ -12,7 +12,7 @@ from jitml.ir.dtypes import is_float
 from jitml.ir.errors import ArgumentError, DTypeError, ShapeError
 from jitml.lax.conversion import bitcast_convert_type
 from jitml.lax.options import RandomAlgorithm
-from jitml.numpy.operands import as_dtype, as_shape, fail
+from jitml.numpy.operands import as_dtype, as_shape, fail, settle
 from jitml.ops.random_bits import threefry2x32
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike, DTypeLike
@@ -30,7 +30,7 @@ def rng_bit_generator(
 ) -> tuple[Array, Array]:
     """A new state and random bits; a state is u32[4] or u64[2]: a key, and how often it was used.
 
-    The bits are those of JAX's RNG_THREE_FRY; that is the default here.
+    In one dimension the bits are those of JAX's RNG_THREE_FRY, which is the default here.
 
     >>> import jitml.numpy as jnp
     >>> state, bits = rng_bit_generator(jnp.arange(4, dtype="uint32"), (2,))
@@ -51,14 +51,8 @@ def rng_bit_generator(
     count = size if is_double else -(-size // 2)
     counts = words[1] + jnp.arange(count, dtype=np.uint64)
     first, second = (bitcast_convert_type(x, np.uint32) for x in (words[0], counts))
-    pair = jnp.stack(
-        threefry2x32(
-            *(jnp.broadcast_to(w, counts.shape) for w in (first[0], first[1])),
-            second[:, 0],
-            second[:, 1],
-        ),
-        -1,
-    )
+    drawn = threefry2x32(first[0], first[1], second[:, 0], second[:, 1])
+    pair = jnp.stack([settle(w) for w in drawn], -1)
     bits = bitcast_convert_type(pair, np.uint64) if is_double else pair.ravel()[:size]
     used = jnp.stack([words[0], words[1] + np.uint64(count)])
     new = used if is_wide else bitcast_convert_type(used, np.uint32).ravel()

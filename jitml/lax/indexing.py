@@ -13,7 +13,8 @@ from jitml.ir.errors import ArgumentError
 from jitml.lax.operands import strict
 from jitml.numpy.index_entries import Dynamic, checked_mode, positions_of, stacked_positions
 from jitml.numpy.indexing import take_slices
-from jitml.numpy.operands import as_shape, fail, operand, settle
+from jitml.numpy.operands import as_shape, fail, settle
+from jitml.numpy.operands import operand as as_operand
 from jitml.ops import indexing as ix
 from jitml.ops import scatter as sc
 from jitml.ops.indexing import GatherDimensionNumbers
@@ -50,7 +51,7 @@ def _mode(name: str, mode: Any, out_of_bounds: str) -> str:
 
 
 def gather(
-    operand_: ArrayLike,
+    operand: ArrayLike,
     start_indices: ArrayLike,
     dimension_numbers: GatherDimensionNumbers,
     slice_sizes: Sequence[int],
@@ -67,7 +68,10 @@ def gather(
     >>> print(gather(jnp.array([5, 6, 7]), jnp.array([[2], [0]]), numbers, (1,)))
     [7 5]
     """
-    x, positions = settle(operand(operand_, "gather")), settle(operand(start_indices, "gather"))
+    x, positions = (
+        settle(as_operand(operand, "gather")),
+        settle(as_operand(start_indices, "gather")),
+    )
     how = _mode("gather", mode, "fill")
     sizes = as_shape(slice_sizes, "gather")
     return settle(ix.gather(x, positions, dimension_numbers, sizes, how, fill_value))
@@ -75,7 +79,7 @@ def gather(
 
 def _scatter(name: str, kind: str, summary: str, result: str) -> Callable[..., Any]:
     def function(
-        operand_: ArrayLike,
+        operand: ArrayLike,
         scatter_indices: ArrayLike,
         updates: ArrayLike,
         dimension_numbers: ScatterDimensionNumbers,
@@ -84,8 +88,8 @@ def _scatter(name: str, kind: str, summary: str, result: str) -> Callable[..., A
         unique_indices: bool = False,
         mode: Any = None,
     ) -> Array:
-        x, new = (settle(a) for a in strict(name, operand_, updates))
-        positions = settle(operand(scatter_indices, name))
+        x, new = (settle(a) for a in strict(name, operand, updates))
+        positions = settle(as_operand(scatter_indices, name))
         how = _mode(name, mode, "drop")
         found = sc.scatter(x, positions, new, dimension_numbers, kind, how, bool(unique_indices))
         return settle(found)
@@ -108,11 +112,14 @@ scatter_max = _scatter("scatter_max", "max", "The greater of slice and update.",
 
 
 def scatter_sub(
-    operand_: ArrayLike,
+    operand: ArrayLike,
     scatter_indices: ArrayLike,
     updates: ArrayLike,
     dimension_numbers: ScatterDimensionNumbers,
-    **options: Any,
+    *,
+    indices_are_sorted: bool = False,
+    unique_indices: bool = False,
+    mode: Any = None,
 ) -> Array:
     """Updates subtracted from slices.
 
@@ -123,7 +130,10 @@ def scatter_sub(
     """
     from jitml.numpy.elementwise import negative
 
-    return scatter_add(operand_, scatter_indices, negative(updates), dimension_numbers, **options)
+    return scatter_add(
+        operand, scatter_indices, negative(updates), dimension_numbers,
+        indices_are_sorted=indices_are_sorted, unique_indices=unique_indices, mode=mode,
+    )  # fmt: skip
 
 
 def scatter_apply(
@@ -161,7 +171,8 @@ def scatter_apply(
         new = vmap(func)(value.ravel()).reshape(x.shape).astype(x.dtype)
         return left - 1, jnp.where(left > 0, new, value)
 
-    return while_loop(lambda state: (state[0] > 0).any(), step, (counts, x))[1]  # type: ignore[no-any-return]
+    found: Array = while_loop(lambda state: (state[0] > 0).any(), step, (counts, x))[1]
+    return found
 
 
 def index_take(src: Array, idxs: Sequence[ArrayLike], axes: Sequence[int]) -> Array:
@@ -171,10 +182,10 @@ def index_take(src: Array, idxs: Sequence[ArrayLike], axes: Sequence[int]) -> Ar
     >>> print(index_take(jnp.array([5, 6, 7]), (jnp.array([2, 0]),), (0,)))
     [7 5]
     """
-    x = operand(src, "index_take")
+    x = as_operand(src, "index_take")
     sizes = type_of(x).shape
     positions = [
-        positions_of(Dynamic(operand(i)), sizes[a], "raise")
+        positions_of(Dynamic(as_operand(i)), sizes[a], "raise")
         for i, a in zip(idxs, axes, strict=True)
     ]
     stacked, shape = stacked_positions("index_take", positions)

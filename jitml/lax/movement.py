@@ -24,9 +24,13 @@ from jitml.numpy.operands import (
     cast,
     fail,
     is_number,
-    operand,
-    operands,
     settle,
+)
+from jitml.numpy.operands import (
+    operand as as_operand,
+)
+from jitml.numpy.operands import (
+    operands as as_operands,
 )
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
@@ -59,20 +63,20 @@ def broadcasted_iota(
     return settle(mv.iota(as_dtype(dtype), sizes, as_axis(dimension, len(sizes), "iota")))
 
 
-def broadcast(operand_: ArrayLike, sizes: Sequence[int], *, out_sharding: object = None) -> Array:
+def broadcast(operand: ArrayLike, sizes: Sequence[int], *, out_sharding: object = None) -> Array:
     """The array repeated along new first axes.
 
     >>> print(broadcast(1, (2,)))
     [1 1]
     """
-    x = operand(operand_, "broadcast")
+    x = as_operand(operand, "broadcast")
     new, own = as_shape(sizes, "broadcast"), type_of(x).shape
     dims = tuple(range(len(new), len(new) + len(own)))
     return settle(mv.broadcast_in_dim(x, (*new, *own), dims))
 
 
 def broadcast_in_dim(
-    operand_: ArrayLike,
+    operand: ArrayLike,
     shape: Sequence[int],
     broadcast_dimensions: Sequence[int],
     *,
@@ -83,12 +87,12 @@ def broadcast_in_dim(
     >>> print(broadcast_in_dim(1, (2,), ()))
     [1 1]
     """
-    x = operand(operand_, "broadcast_in_dim")
+    x = as_operand(operand, "broadcast_in_dim")
     return settle(mv.broadcast_in_dim(x, as_shape(shape), tuple(broadcast_dimensions)))
 
 
 def reshape(
-    operand_: ArrayLike,
+    operand: ArrayLike,
     new_sizes: Any,
     dimensions: Sequence[int] | None = None,
     *,
@@ -99,43 +103,43 @@ def reshape(
     >>> print(reshape(1, (1, 1)))
     [[1]]
     """
-    x = operand(operand_, "reshape")
+    x = as_operand(operand, "reshape")
     if dimensions is not None:
         x = mv.transpose(x, tuple(dimensions))
     return settle(mv.reshape(x, as_shape(new_sizes, "reshape")))
 
 
-def collapse(operand_: Array, start_dimension: int, stop_dimension: int | None = None) -> Array:
+def collapse(operand: Array, start_dimension: int, stop_dimension: int | None = None) -> Array:
     """Neighbouring axes as one.
 
     >>> import jitml.numpy as jnp
     >>> collapse(jnp.ones((2, 3, 4)), 1).shape
     (2, 12)
     """
-    sizes = type_of(operand(operand_)).shape
+    sizes = type_of(as_operand(operand)).shape
     span = range(len(sizes))[start_dimension:stop_dimension]
     first, last = span.start, max(span.stop, span.start)
     joined = (*sizes[:first], math.prod(sizes[first:last]), *sizes[last:])
-    return settle(mv.reshape(operand(operand_), joined))
+    return settle(mv.reshape(as_operand(operand), joined))
 
 
-def transpose(operand_: ArrayLike, permutation: Sequence[int]) -> Array:
+def transpose(operand: ArrayLike, permutation: Sequence[int]) -> Array:
     """The axes in another order.
 
     >>> import jitml.numpy as jnp
     >>> transpose(jnp.ones((2, 3)), (1, 0)).shape
     (3, 2)
     """
-    return settle(mv.transpose(operand(operand_, "transpose"), tuple(permutation)))
+    return settle(mv.transpose(as_operand(operand, "transpose"), tuple(permutation)))
 
 
-def rev(operand_: ArrayLike, dimensions: Sequence[int]) -> Array:
+def rev(operand: ArrayLike, dimensions: Sequence[int]) -> Array:
     """The elements in reverse order along axes.
 
     >>> print(rev(iota("int32", 3), (0,)))
     [2 1 0]
     """
-    x = operand(operand_, "rev")
+    x = as_operand(operand, "rev")
     return settle(mv.reverse(x, as_axes(tuple(dimensions), type_of(x).ndim, "rev")))
 
 
@@ -157,29 +161,29 @@ def expand_dims(array: ArrayLike, dimensions: Sequence[int]) -> Array:
     return manipulation.expand_dims(array, tuple(dimensions))
 
 
-def concatenate(operands_: Any, dimension: int) -> Array:
+def concatenate(operands: Any, dimension: int) -> Array:
     """Arrays of one dtype joined along an axis.
 
     >>> print(concatenate([iota("int32", 2), iota("int32", 1)], 0))
     [0 1 0]
     """
-    xs = operands("concatenate", *operands_)
+    xs = as_operands("concatenate", *operands)
     if not xs:
         fail(ArgumentError, "concatenate: needs at least one array")
     types = [type_of(x) for x in xs]
     if len({t.dtype for t in types}) > 1:
         listed = ", ".join(map(str, types))
         fail(DTypeError, f"concatenate: dtypes differ: {listed}", "jitml.numpy promotes them")
-    return joining.concatenate(list(operands_), dimension)
+    return joining.concatenate(list(operands), dimension)
 
 
-def stack(operands_: Sequence[ArrayLike], axis: int = 0) -> Array:
+def stack(operands: Sequence[ArrayLike], axis: int = 0) -> Array:
     """Arrays of one shape joined along a new axis.
 
     >>> print(stack([1, 2]))
     [1 2]
     """
-    return joining.stack(list(operands_), axis)
+    return joining.stack(list(operands), axis)
 
 
 def unstack(x: ArrayLike, axis: int = 0) -> tuple[Array, ...]:
@@ -191,36 +195,36 @@ def unstack(x: ArrayLike, axis: int = 0) -> tuple[Array, ...]:
     return joining.unstack(x, axis=axis)
 
 
-def split(operand_: ArrayLike, sizes: Sequence[int], axis: int = 0) -> list[Array]:
+def split(operand: ArrayLike, sizes: Sequence[int], axis: int = 0) -> list[Array]:
     """Parts of given sizes along an axis.
 
     >>> [len(x) for x in split(iota("int32", 3), (1, 2))]
     [1, 2]
     """
-    total = type_of(operand(operand_)).shape[axis]
+    total = type_of(as_operand(operand)).shape[axis]
     if sum(sizes) != total:
         fail(ShapeError, f"split: the sizes {tuple(sizes)} do not add up to {total}")
-    return joining.array_split(operand_, np.cumsum(sizes)[:-1].tolist(), axis)
+    return joining.array_split(operand, np.cumsum(sizes)[:-1].tolist(), axis)
 
 
-def tile(operand_: ArrayLike, reps: Sequence[int]) -> Array:
+def tile(operand: ArrayLike, reps: Sequence[int]) -> Array:
     """The array repeated as a whole along its axes.
 
     >>> print(tile(iota("int32", 2), (2,)))
     [0 1 0 1]
     """
-    return repeating.tile(operand_, tuple(reps))
+    return repeating.tile(operand, tuple(reps))
 
 
 def pad(
-    operand_: ArrayLike, padding_value: ArrayLike, padding_config: Sequence[tuple[int, int, int]]
+    operand: ArrayLike, padding_value: ArrayLike, padding_config: Sequence[tuple[int, int, int]]
 ) -> Array:
     """`padding_value` put before, behind and between elements, for each axis (low, high, interior).
 
     >>> print(pad(iota("int32", 2), 9, [(1, 0, 1)]))
     [9 0 9 1]
     """
-    x, value = strict("pad", operand_, padding_value)
+    x, value = strict("pad", operand, padding_value)
     return settle(mv.pad(x, value, padding_config))
 
 
@@ -228,7 +232,7 @@ def pad(
 
 
 def slice(
-    operand_: ArrayLike,
+    operand: ArrayLike,
     start_indices: Sequence[int],
     limit_indices: Sequence[int],
     strides: Sequence[int] | None = None,
@@ -238,12 +242,12 @@ def slice(
     >>> print(slice(iota("int32", 5), (1,), (4,), (2,)))
     [1 3]
     """
-    x = operand(operand_, "slice")
+    x = as_operand(operand, "slice")
     return settle(mv.slice_(x, tuple(start_indices), tuple(limit_indices), strides))
 
 
 def slice_in_dim(
-    operand_: ArrayLike,
+    operand: ArrayLike,
     start_index: int | None,
     limit_index: int | None,
     stride: int = 1,
@@ -254,13 +258,13 @@ def slice_in_dim(
     >>> print(slice_in_dim(iota("int32", 5), 1, -1))
     [1 2 3]
     """
-    x = operand(operand_, "slice_in_dim")
+    x = as_operand(operand, "slice_in_dim")
     where = as_axis(axis, type_of(x).ndim, "slice_in_dim")
     span = range(type_of(x).shape[where])[start_index:limit_index]
     return settle(joining.take_slice(x, where, span.start, max(span.start, span.stop), stride))
 
 
-def index_in_dim(operand_: ArrayLike, index: int, axis: int = 0, keepdims: bool = True) -> Array:
+def index_in_dim(operand: ArrayLike, index: int, axis: int = 0, keepdims: bool = True) -> Array:
     """One position along an axis.
 
     >>> print(index_in_dim(iota("int32", 3), -1, keepdims=False))
@@ -268,7 +272,7 @@ def index_in_dim(operand_: ArrayLike, index: int, axis: int = 0, keepdims: bool 
     """
     from jitml.numpy.index_entries import static_position
 
-    x = operand(operand_, "index_in_dim")
+    x = as_operand(operand, "index_in_dim")
     where = as_axis(axis, type_of(x).ndim, "index_in_dim")
     at = static_position(operator.index(index), where, type_of(x).shape[where])
     found = joining.take_slice(x, where, at, at + 1)
@@ -282,7 +286,7 @@ def _starts(x: Any, starts: Any, wraps: Any = True) -> list[Any]:
     """Start positions as 0-d integers of one dtype; negative ones count from the end."""
     sizes = type_of(x).shape
     if not isinstance(starts, (list, tuple)):
-        rows = operand(starts, "dynamic_slice")
+        rows = as_operand(starts, "dynamic_slice")
         starts = [manipulation.squeeze(r, 0) for r in _pieces(rows)]
     if len(starts) != len(sizes):
         fail(
@@ -303,7 +307,7 @@ def _start(start: Any, size: int, wraps: bool) -> Any:
     if is_number(start) or isinstance(start, np.integer):
         number = operator.index(start)
         return literal(number + size if number < 0 and wraps else number)
-    x = operand(start, "dynamic_slice")
+    x = as_operand(start, "dynamic_slice")
     if not dtypes.is_integer(type_of(x).dtype):
         fail(DTypeError, f"dynamic_slice: start positions are integers, not {type_of(x)}")
     if dtypes.kind(type_of(x).dtype) == "u" or not wraps:
@@ -314,7 +318,7 @@ def _start(start: Any, size: int, wraps: bool) -> Any:
 
 
 def dynamic_slice(
-    operand_: ArrayLike,
+    operand: ArrayLike,
     start_indices: Any,
     slice_sizes: Sequence[int],
     *,
@@ -325,13 +329,13 @@ def dynamic_slice(
     >>> print(dynamic_slice(iota("int32", 5), (3,), (3,)))
     [2 3 4]
     """
-    x = operand(operand_, "dynamic_slice")
+    x = as_operand(operand, "dynamic_slice")
     starts = _starts(x, start_indices, allow_negative_indices)
     return settle(mv.dynamic_slice(x, starts, as_shape(slice_sizes, "dynamic_slice")))
 
 
 def dynamic_update_slice(
-    operand_: ArrayLike,
+    operand: ArrayLike,
     update: ArrayLike,
     start_indices: Any,
     *,
@@ -342,7 +346,7 @@ def dynamic_update_slice(
     >>> print(dynamic_update_slice(iota("int32", 3), iota("int32", 1), (2,)))
     [0 1 0]
     """
-    x, new = strict("dynamic_update_slice", operand_, update)
+    x, new = strict("dynamic_update_slice", operand, update)
     starts = _starts(x, start_indices, allow_negative_indices)
     return settle(mv.dynamic_update_slice(x, new, starts))
 
@@ -352,7 +356,7 @@ def _one_start(x: Any, start: Any, axis: int) -> list[Any]:
 
 
 def dynamic_slice_in_dim(
-    operand_: ArrayLike,
+    operand: ArrayLike,
     start_index: ArrayLike,
     slice_size: int,
     axis: int = 0,
@@ -364,7 +368,7 @@ def dynamic_slice_in_dim(
     >>> print(dynamic_slice_in_dim(iota("int32", 5), 1, 2))
     [1 2]
     """
-    x = operand(operand_, "dynamic_slice_in_dim")
+    x = as_operand(operand, "dynamic_slice_in_dim")
     where = as_axis(axis, type_of(x).ndim, "dynamic_slice_in_dim")
     sizes = [
         operator.index(slice_size) if k == where else n for k, n in enumerate(type_of(x).shape)
@@ -374,7 +378,7 @@ def dynamic_slice_in_dim(
 
 
 def dynamic_index_in_dim(
-    operand_: ArrayLike,
+    operand: ArrayLike,
     index: ArrayLike,
     axis: int = 0,
     keepdims: bool = True,
@@ -387,13 +391,13 @@ def dynamic_index_in_dim(
     3
     """
     found = dynamic_slice_in_dim(
-        operand_, index, 1, axis, allow_negative_indices=allow_negative_indices
+        operand, index, 1, axis, allow_negative_indices=allow_negative_indices
     )
     return found if keepdims else manipulation.squeeze(found, axis)
 
 
 def dynamic_update_slice_in_dim(
-    operand_: ArrayLike,
+    operand: ArrayLike,
     update: ArrayLike,
     start_index: ArrayLike,
     axis: int,
@@ -405,14 +409,14 @@ def dynamic_update_slice_in_dim(
     >>> print(dynamic_update_slice_in_dim(iota("int32", 3), iota("int32", 1), 1, 0))
     [0 0 2]
     """
-    x = operand(operand_, "dynamic_update_slice_in_dim")
+    x = as_operand(operand, "dynamic_update_slice_in_dim")
     where = as_axis(axis, type_of(x).ndim, "dynamic_update_slice_in_dim")
     starts = _one_start(x, start_index, where)
     return dynamic_update_slice(x, update, starts, allow_negative_indices=allow_negative_indices)
 
 
 def dynamic_update_index_in_dim(
-    operand_: ArrayLike,
+    operand: ArrayLike,
     update: ArrayLike,
     index: ArrayLike,
     axis: int,
@@ -424,7 +428,7 @@ def dynamic_update_index_in_dim(
     >>> print(dynamic_update_index_in_dim(iota("int32", 3), 7, 1, 0))
     [0 7 2]
     """
-    x, new = strict("dynamic_update_index_in_dim", operand_, update)
+    x, new = strict("dynamic_update_index_in_dim", operand, update)
     where = as_axis(axis, type_of(x).ndim, "dynamic_update_index_in_dim")
     if type_of(new).ndim != type_of(x).ndim:
         new = mv.expand_dims(new, (where,))

@@ -8,7 +8,7 @@ from typing import Any
 from jitml.eager import operation
 from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
-from jitml.numpy.operands import cast, is_number, operand, settle
+from jitml.numpy.operands import broadcast_together, cast, is_number, operand, settle
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike
 
@@ -25,6 +25,13 @@ def strict(name: str, *arguments: Any) -> list[Any]:
         cast(x, model.dtype, model.weak) if is_number(x) and _fits(x, model.dtype) else operand(x)
         for x in xs
     ]
+
+
+def matched(name: str, *arguments: Any) -> list[Any]:
+    """As `strict`, and where all have one rank with axes of size 1 repeated."""
+    xs = strict(name, *arguments)
+    shapes = {type_of(x).shape for x in xs} - {()}
+    return broadcast_together(name, xs) if len({*map(len, shapes)}) == 1 else xs
 
 
 def _fits(number: Any, dtype: DType) -> bool:
@@ -48,6 +55,17 @@ def unary(
 ) -> Callable[[ArrayLike], Array]:
     """A function of one array, which takes what its op takes."""
 
+    def function(x: ArrayLike) -> Array:
+        return settle(op(operand(x, name)))
+
+    return operation(_documented(function, name, summary, example))  # type: ignore[no-any-return]
+
+
+def tuned(
+    name: str, op: Callable[[Any], Any], summary: str, example: str
+) -> Callable[[ArrayLike], Array]:
+    """As `unary`; it can be told how exact it must be, and is as exact as it can."""
+
     def function(x: ArrayLike, *, accuracy: object = None) -> Array:
         return settle(op(operand(x, name)))
 
@@ -57,9 +75,9 @@ def unary(
 def binary(
     name: str, op: Callable[[Any, Any], Any], summary: str, example: str
 ) -> Callable[[ArrayLike, ArrayLike], Array]:
-    """A function of two arrays of one dtype and shape (or 0-d)."""
+    """A function of two arrays of one dtype and rank, or 0-d; axes of size 1 fit any size."""
 
     def function(x: ArrayLike, y: ArrayLike) -> Array:
-        return settle(op(*strict(name, x, y)))
+        return settle(op(*matched(name, x, y)))
 
     return operation(_documented(function, name, summary, example))  # type: ignore[no-any-return]

@@ -11,7 +11,9 @@ from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError, DTypeError
 from jitml.ir.types import ArrayType
 from jitml.lax.operands import strict
-from jitml.numpy.operands import as_axes, as_axis, as_dtype, fail, operand, operands, settle
+from jitml.numpy.operands import as_axes, as_axis, as_dtype, fail, settle
+from jitml.numpy.operands import operand as as_operand
+from jitml.numpy.operands import operands as as_operands
 from jitml.ops import cumulative as cu
 from jitml.ops import elementwise as ew
 from jitml.ops import reduce_window as rw
@@ -34,8 +36,8 @@ _WINDOWS = {"add": "sum", "mul": "prod", "max": "max", "min": "min", "and": "and
 
 
 def _fold(name: str, op: Callable[..., Any], summary: str, example: str) -> Callable[..., Any]:
-    def function(operand_: ArrayLike, axes: Sequence[int], *, out_sharding: object = None) -> Array:
-        x = operand(operand_, name)
+    def function(operand: ArrayLike, axes: Sequence[int]) -> Array:
+        x = as_operand(operand, name)
         return settle(op(x, as_axes(tuple(axes), type_of(x).ndim, name)))
 
     function.__name__ = function.__qualname__ = name
@@ -47,7 +49,6 @@ def _fold(name: str, op: Callable[..., Any], summary: str, example: str) -> Call
 
 
 _EXAMPLE = "(jnp.array([1, 2, 4]), (0,))"
-reduce_sum = _fold("reduce_sum", rd.reduce_sum, "The sum along axes.", f"reduce_sum{_EXAMPLE} -> 7")
 reduce_prod = _fold(
     "reduce_prod", rd.reduce_prod, "The product along axes.", f"reduce_prod{_EXAMPLE} -> 8"
 )
@@ -71,65 +72,84 @@ reduce_xor = _fold(
 )
 
 
-def argmax(operand_: ArrayLike, axis: int, index_dtype: DTypeLike) -> Array:
+def reduce_sum(operand: ArrayLike, axes: Sequence[int], *, out_sharding: object = None) -> Array:
+    """The sum along axes.
+
+    >>> import jitml.numpy as jnp
+    >>> print(reduce_sum(jnp.array([1, 2, 4]), (0,)))
+    7
+    """
+    x = as_operand(operand, "reduce_sum")
+    return settle(rd.reduce_sum(x, as_axes(tuple(axes), type_of(x).ndim, "reduce_sum")))
+
+
+def argmax(operand: ArrayLike, axis: int, index_dtype: DTypeLike) -> Array:
     """Where the greatest element along an axis is.
 
     >>> import jitml.numpy as jnp
     >>> print(argmax(jnp.array([1, 3, 2]), 0, "int32"))
     1
     """
-    x = operand(operand_, "argmax")
+    x = as_operand(operand, "argmax")
     return settle(rd.argmax(x, as_axis(axis, type_of(x).ndim, "argmax"), as_dtype(index_dtype)))
 
 
-def argmin(operand_: ArrayLike, axis: int, index_dtype: DTypeLike) -> Array:
+def argmin(operand: ArrayLike, axis: int, index_dtype: DTypeLike) -> Array:
     """Where the smallest element along an axis is.
 
     >>> import jitml.numpy as jnp
     >>> print(argmin(jnp.array([3, 1, 2]), 0, "int32"))
     1
     """
-    x = operand(operand_, "argmin")
+    x = as_operand(operand, "argmin")
     return settle(rd.argmin(x, as_axis(axis, type_of(x).ndim, "argmin"), as_dtype(index_dtype)))
 
 
-# ---- general folds, recognised by what their computation does -------------------------------
+# ---- general folds, of which some are recognised by what their computation does -------------
 
 
-def _recognised(name: str, computation: Computation, dtype: Any) -> str:
-    """The name of the one op that a computation of two scalars is."""
-    scalar = ArrayType(dtype, ())
-    graph = trace_graph(lambda a, b: [operand(computation(a, b))], [scalar, scalar]).graph
+def _recognised(operands: Any, computation: Computation) -> str | None:
+    """The name of the one op that a computation of two scalars is, if there is one."""
+    if not hasattr(operands, "dtype"):
+        return None
+    scalar = ArrayType(type_of(as_operand(operands)).dtype, ())
+    graph = trace_graph(lambda a, b: [as_operand(computation(a, b))], [scalar, scalar]).graph
     eqns, (output,) = graph.eqns, graph.outputs
     if len(eqns) == 1 and eqns[0].outputs[0] is output and {*eqns[0].inputs} == {*graph.inputs}:
         found = eqns[0].op.name
-        if found in _FOLDS:
-            return found
-    fail(
-        ArgumentError,
-        f"{name}: the computation is not one of {', '.join(_FOLDS)}",
-        "state the fold in reductions of jitml.numpy",
-    )
+        return found if found in _FOLDS else None
+    return None
 
 
 def reduce(
-    operands_: Any, init_values: Any, computation: Computation, dimensions: Sequence[int]
+    operands: Any,
+    init_values: Any,
+    computation: Computation,
+    dimensions: Sequence[int],
+    out_sharding: object = None,
 ) -> Any:
-    """A fold along axes with a computation such as `lax.add` or `lax.max`.
+    """A fold along axes with an associative computation; of a tree of arrays, with one of trees.
+
+    `lax.add`, `mul`, `max`, `min`, `bitwise_and`, `bitwise_or` and `bitwise_xor` are recognised.
 
     >>> import jitml.numpy as jnp
     >>> import jitml.lax as lax
     >>> print(reduce(jnp.array([1, 2, 3]), 0, lax.add, (0,)))
     6
     """
-    x, init = strict("reduce", operands_, init_values)
-    fold, pair = _FOLDS[_recognised("reduce", computation, type_of(x).dtype)]
+    name = _recognised(operands, computation)
+    if name is None:
+        from jitml.lax.folds import fold_axes
+
+        return fold_axes(operands, init_values, computation, dimensions)
+    x, init = strict("reduce", operands, init_values)
+    fold, pair = _FOLDS[name]
     axes = as_axes(tuple(dimensions), type_of(x).ndim, "reduce")
     return settle(pair(fold(x, axes), init))
 
 
 def reduce_window(
-    operand_: Any,
+    operand: Any,
     init_value: Any,
     computation: Computation,
     window_dimensions: Sequence[int],
@@ -137,24 +157,25 @@ def reduce_window(
     padding: str | Sequence[tuple[int, int]] = "VALID",
     base_dilation: Sequence[int] | None = None,
     window_dilation: Sequence[int] | None = None,
-) -> Array:
-    """A fold over each window, with a computation such as `lax.add` or `lax.max`.
+) -> Any:
+    """A fold over each window with an associative computation, as `reduce` takes them.
 
     >>> import jitml.numpy as jnp
     >>> import jitml.lax as lax
     >>> print(reduce_window(jnp.arange(4), 0, lax.add, (2,)))
     [1 3 5]
     """
-    x, init = strict("reduce_window", operand_, init_value)
-    name = _recognised("reduce_window", computation, type_of(x).dtype)
+    options = (window_dimensions, window_strides, padding, base_dilation, window_dilation)
+    name = _recognised(operand, computation)
     if name not in _WINDOWS:
-        fail(ArgumentError, f"reduce_window: windows cannot be folded with {name}")
+        from jitml.lax.folds import fold_windows
+
+        return fold_windows(operand, init_value, computation, *options)
+    x, init = strict("reduce_window", operand, init_value)
     kind = _WINDOWS[name]
     if dtypes.is_bool(type_of(x).dtype) and kind in ("max", "min"):
         kind, name = {"max": ("or", "or"), "min": ("and", "and")}[kind]
-    found = rw.reduce_window(
-        x, kind, window_dimensions, window_strides, padding, base_dilation, window_dilation
-    )
+    found = rw.reduce_window(x, kind, *options)
     return settle(found if _is_identity(name, init) else _FOLDS[name][1](found, init))
 
 
@@ -178,8 +199,8 @@ def _is_identity(name: str, init: Any) -> bool:
 
 
 def _running(name: str, op: Callable[..., Any], summary: str, result: str) -> Callable[..., Any]:
-    def function(operand_: ArrayLike, axis: int = 0, reverse: bool = False) -> Array:
-        x = operand(operand_, name)
+    def function(operand: ArrayLike, axis: int = 0, reverse: bool = False) -> Array:
+        x = as_operand(operand, name)
         return settle(op(x, as_axis(axis, type_of(x).ndim, name), bool(reverse)))
 
     function.__name__ = function.__qualname__ = name
@@ -196,14 +217,14 @@ cummax = _running("cummax", cu.cummax, "The greatest so far.", "[1. 3. 3.]")
 cummin = _running("cummin", cu.cummin, "The smallest so far.", "[1. 1. 1.]")
 
 
-def cumlogsumexp(operand_: ArrayLike, axis: int = 0, reverse: bool = False) -> Array:
+def cumlogsumexp(operand: ArrayLike, axis: int = 0, reverse: bool = False) -> Array:
     """The logarithm of the running sum of exponentials.
 
     >>> import jitml.numpy as jnp
     >>> print(cumlogsumexp(jnp.zeros(1)))
     [0.]
     """
-    x = operand(operand_, "cumlogsumexp")
+    x = as_operand(operand, "cumlogsumexp")
     where = as_axis(axis, type_of(x).ndim, "cumlogsumexp")
     return settle(cu.cumlogsumexp(x, where, bool(reverse)))
 
@@ -211,15 +232,15 @@ def cumlogsumexp(operand_: ArrayLike, axis: int = 0, reverse: bool = False) -> A
 # ---- sorting --------------------------------------------------------------------------------
 
 
-def sort(operand_: Any, dimension: int = -1, is_stable: bool = True, num_keys: int = 1) -> Any:
+def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: int = 1) -> Any:
     """One array in order, or several in the order of the first `num_keys`.
 
     >>> import jitml.numpy as jnp
     >>> print(sort(jnp.array([3, 1, 2])))
     [1 2 3]
     """
-    several = isinstance(operand_, (tuple, list))
-    xs = operands("sort", *operand_) if several else [operand(operand_, "sort")]
+    several = isinstance(operand, (tuple, list))
+    xs = as_operands("sort", *operand) if several else [as_operand(operand, "sort")]
     axis = as_axis(dimension, type_of(xs[0]).ndim, "sort")
     found = [settle(x) for x in so.sort(xs, axis, bool(is_stable), num_keys)]
     return tuple(found) if several else found[0]
@@ -238,14 +259,14 @@ def sort_key_val(
     return first, second
 
 
-def top_k(operand_: ArrayLike, k: int, *, axis: int = -1) -> tuple[Array, Array]:
+def top_k(operand: ArrayLike, k: int, *, axis: int = -1) -> tuple[Array, Array]:
     """The k greatest elements along an axis in descending order, and where they are.
 
     >>> import jitml.numpy as jnp
     >>> print(top_k(jnp.array([1, 3, 2]), 2)[0])
     [3 2]
     """
-    x = operand(operand_, "top_k")
+    x = as_operand(operand, "top_k")
     values, places = so.top_k(x, int(k), as_axis(axis, type_of(x).ndim, "top_k"))
     return settle(values), settle(places)
 
@@ -287,8 +308,8 @@ def approx_min_k(
     return -values, places
 
 
-def _approximated(name: str, operand_: ArrayLike, recall: float, aggregates: bool) -> Any:
-    x = settle(operand(operand_, name))
+def _approximated(name: str, operand: ArrayLike, recall: float, aggregates: bool) -> Any:
+    x = settle(as_operand(operand, name))
     if not dtypes.is_float(x.dtype):
         fail(DTypeError, f"{name}: takes floats, not {type_of(x)}", "use top_k")
     if not 0 < recall <= 1:

@@ -11,7 +11,8 @@ from jitml.ir.dtypes import DType
 from jitml.ir.errors import ShapeError
 from jitml.lax.contraction import padtype_to_pads, transpose_padding
 from jitml.numpy import creation
-from jitml.numpy.operands import as_dtype, as_shape, expand_to, fail, kind_of, operand, settle
+from jitml.numpy.operands import as_dtype, as_shape, expand_to, fail, kind_of, settle
+from jitml.numpy.operands import operand as as_operand
 from jitml.ops import convolution as cv
 from jitml.ops import movement as mv
 from jitml.trace.core import type_of
@@ -45,7 +46,10 @@ def broadcast_like(arr: ArrayLike, like_arr: ArrayLike) -> Array:
     >>> broadcast_like(jnp.ones(3), jnp.zeros((2, 3))).shape
     (2, 3)
     """
-    x, shape = operand(arr, "broadcast_like"), type_of(operand(like_arr, "broadcast_like")).shape
+    x, shape = (
+        as_operand(arr, "broadcast_like"),
+        type_of(as_operand(like_arr, "broadcast_like")).shape,
+    )
     own = type_of(x).shape
     fits = len(own) <= len(shape) and all(
         n in (1, size) for n, size in zip(own[::-1], shape[::-1], strict=False)
@@ -62,7 +66,7 @@ def broadcast_to_rank(x: ArrayLike, rank: int) -> Array:
     >>> broadcast_to_rank(jnp.ones(3), 3).shape
     (1, 1, 3)
     """
-    value = operand(x, "broadcast_to_rank")
+    value = as_operand(x, "broadcast_to_rank")
     own = type_of(value).shape
     if rank < len(own):
         fail(ShapeError, f"broadcast_to_rank: {type_of(value)} has more than {rank} dimensions")
@@ -86,7 +90,7 @@ def dtype(x: Any) -> DType:
     """
     if isinstance(x, (str, type, np.dtype)):
         return as_dtype(x)
-    return kind_of(x if is_number(x) else operand(x, "dtype"))[0]
+    return kind_of(x if is_number(x) else as_operand(x, "dtype"))[0]
 
 
 def shape_as_value(shape: Sequence[int]) -> Array:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from jitml.ir.errors import ArgumentError, UnexpectedTracerError
-from jitml.numpy.operands import fail, operand, settle
+from jitml.numpy.operands import fail, settle
+from jitml.numpy.operands import operand as as_operand
 from jitml.scopes import named_scope
 from jitml.trace.core import Tracer
 from jitml.trace.forms import traced_form
@@ -68,7 +69,7 @@ def after_all(*operands: Token) -> Token:
 
 
 def _passed(name: str, tree: Any) -> Any:
-    return tree_map(lambda x: settle(operand(x, name)), tree)
+    return tree_map(lambda x: settle(as_operand(x, name)), tree)
 
 
 def optimization_barrier(operand: Any, /) -> Any:
@@ -96,7 +97,7 @@ def stage(x: ArrayLike, /) -> Array:
     """
     from jitml.trace.core import current_trace
 
-    trace, value = current_trace(), settle(operand(x, "stage"))
+    trace, value = current_trace(), settle(as_operand(x, "stage"))
     return value if trace is None else trace.tracer(value)
 
 

@@ -26,7 +26,9 @@ def _dtype(dtype: DTypeLike | None) -> Any:
     return as_dtype(float if dtype is None else dtype)
 
 
-def zeros(key: Any, shape: Shape, dtype: DTypeLike | None = None) -> Array:
+def zeros(
+    key: Any, shape: Shape, dtype: DTypeLike | None = None, out_sharding: object = None
+) -> Array:
     """Zeros.
 
     >>> print(zeros(None, (2,)))
@@ -35,7 +37,9 @@ def zeros(key: Any, shape: Shape, dtype: DTypeLike | None = None) -> Array:
     return jnp.zeros(shape, _dtype(dtype))
 
 
-def ones(key: Any, shape: Shape, dtype: DTypeLike | None = None) -> Array:
+def ones(
+    key: Any, shape: Shape, dtype: DTypeLike | None = None, out_sharding: object = None
+) -> Array:
     """Ones.
 
     >>> print(ones(None, (2,)))

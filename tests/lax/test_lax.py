@@ -99,6 +99,21 @@ ROWS = [
     ("conv_transpose", (IMAGE, KERNEL, (2, 3), "VALID")),
     ("conv_transpose", (IMAGE, KERNEL.swapaxes(2, 3).copy(), (2, 1), "SAME", None, NHWC, True)),
     ("padtype_to_pads", ((5, 6), (3, 2), (2, 1), "SAME")),
+    ("add", (X[:, :1], X)),
+    ("mulhi", (K, np.array([2**30, 2**31 - 1, -(2**31), 3], np.int32))),
+    ("mulhi", (np.array([200, 255], np.uint8), np.array([201, 255], np.uint8))),
+    ("approx_max_k", (X, 2)),
+    ("approx_min_k", (X, 2, 0)),
+    ("broadcast_like", (V, X)),
+    ("broadcast_to_rank", (V, 3)),
+    ("conv_general_permutations", (NHWC,)),
+    ("conv_shape_tuple", ((4, 3, 9), (8, 3, 3), (2,), [(1, 2)], 2)),
+    ("conv_general_shape_tuple", (IMAGE.shape, KERNEL.shape, (2, 1), "SAME", NHWC)),
+    ("conv_transpose_shape_tuple", (IMAGE.shape, KERNEL.shape, (2, 3), "VALID", NHWC)),
+    ("reduce_window_shape_tuple", ((9, 5), (3, 2), (2, 1), [(1, 0), (0, 0)], (1, 2), (2, 1))),
+    ("shape_as_value", ((2, 3),)),
+    ("dtype", (np.int8(3),)),
+    ("rng_bit_generator", (np.arange(1, 5, dtype=np.uint32), (7,))),
 ]
 
 
@@ -110,9 +125,14 @@ def _list(result):
     ("name", "arguments"), ROWS, ids=[f"{n}-{i}" for i, (n, _) in enumerate(ROWS)]
 )
 def test_function(name, arguments):
+    if name == "rng_bit_generator":  # JAX's default is another algorithm
+        arguments = (*arguments, np.uint32, jax.lax.RandomAlgorithm.RNG_THREE_FRY)
     expected = _list(getattr(jax.lax, name)(*arguments))
     found = _list(getattr(lax, name)(*arguments))
     assert len(found) == len(expected)
+    if name == "dtype" or name.endswith(("_tuple", "_permutations")):
+        assert found == expected
+        return
     for ours, theirs in zip(found, expected, strict=True):
         assert getattr(ours, "dtype", None) == getattr(theirs, "dtype", None)
         np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=2e-5, atol=2e-5)
@@ -128,8 +148,28 @@ def test_general_folds(name):
     windows = lax.reduce_window(X, np.float32(init), ours, *options)
     expected = jax.lax.reduce_window(X, np.float32(init), theirs, *options)
     np.testing.assert_allclose(windows, expected, rtol=1e-5)
-    with pytest.raises(errors.ArgumentError, match="not one of add"):
-        lax.reduce(X, 0.0, lambda a, b: a + b * 2, (1,))
+
+
+def test_folds_of_any_computation():
+    def larger(a, b):
+        xp = jax.numpy if isinstance(a[0], jax.core.Tracer) else jnp
+        first = a[0] >= b[0]
+        return xp.where(first, a[0], b[0]), xp.where(first, a[1], b[1])
+
+    places = np.broadcast_to(np.arange(4, dtype=np.int32), X.shape).copy()
+    starts = np.float32(-np.inf), np.int32(-1)
+    found = lax.reduce((X, places), starts, larger, (1,))
+    np.testing.assert_array_equal(found[1], X.argmax(1))
+    windows = (2, 3), (1, 2), "SAME", None, (1, 1)
+    ours = lax.reduce_window((X, places), starts, larger, *windows)
+    theirs = jax.lax.reduce_window((X, places), starts, larger, *windows)
+    for one, their in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, their)
+    composed = lax.reduce(X, np.float32(1), lambda a, b: a + b + a * b, (0, 1))
+    np.testing.assert_allclose(composed, 2 * np.prod(1 + X.astype(np.float64)) - 1, rtol=1e-5)
+    assert lax.reduce(X[:0], np.float32(3), lambda a, b: a + b * 1.0, (0,)).tolist() == [3] * 4
+    with pytest.raises(errors.TreeError, match="the values to start from"):
+        lax.reduce((X, X), np.float32(0), larger, (0,))
 
 
 def test_gather_and_scatter():
