@@ -78,13 +78,33 @@ __version__ = "0.1.0"
 
 _MODULES = frozenset(
     {
-        "ad_checkpoint", "checkify", "config", "custom_derivatives", "debug", "dlpack", "dtypes",
-        "errors", "experimental", "export", "ffi", "flatten_util", "lax", "nn", "numpy", "ops",
-        "random", "scipy", "tree", "tree_util", "typing",
+        "ad_checkpoint", "as_jax", "checkify", "config", "core", "custom_derivatives", "debug",
+        "dlpack", "dtypes", "errors", "experimental", "export", "ffi", "flatten_util", "lax", "nn",
+        "numpy", "ops", "random", "scipy", "sharding", "stages", "test_util", "tree", "tree_util",
+        "typing",
     }
 )  # fmt: skip
+_OF_DEVICES = (
+    "copy_to_host_async default_backend device_count device_get device_put devices host_count "
+    "host_id host_ids local_device_count local_devices make_array_from_callback "
+    "make_array_from_process_local_data make_array_from_single_device_arrays "
+    "print_environment_info process_count process_index process_indices typeof"
+)
+_OF_SWITCHES = (
+    "allow_f16_reductions array_garbage_collection_guard auto_pcast debug_infs debug_key_reuse "
+    "debug_nans default_device default_matmul_precision default_prng_impl enable_checks "
+    "enable_custom_prng explain_cache_misses jax2tf_associative_scan_reductions legacy_prng_key "
+    "log_compiles no_execution no_tracing numpy_dtype_promotion numpy_rank_promotion "
+    "remove_size_one_mesh_axis_from_type softmax_custom_jvp thread_guard threefry_partitionable "
+    "transfer_guard transfer_guard_device_to_device transfer_guard_device_to_host "
+    "transfer_guard_host_to_device"
+)
 _FUNCTIONS = {
     "Array": "typing",
+    "Device": "hardware",
+    "NamedSharding": "sharding",
+    "P": "sharding",
+    "Shard": "sharding",
     "ShapeDtypeStruct": "abstract",
     "checking_leaks": "trace.core",
     "checkpoint": "ad_checkpoint",
@@ -123,6 +143,10 @@ _FUNCTIONS = {
     "value_and_grad": "differentiation",
     "vjp": "differentiation",
     "vmap": "vectorization",
+    **dict.fromkeys(_OF_DEVICES.split(), "hardware"),
+    **dict.fromkeys(["make_mesh", "reshard", "set_mesh"], "sharding"),
+    **dict.fromkeys(["shard_map", "smap"], "shard_mapping"),
+    **dict.fromkeys(_OF_SWITCHES.split(), "switches"),
 }
 
 

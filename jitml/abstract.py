@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jitml.ir.types import ArrayType
+from jitml.trace.conventions import canonical
 from jitml.trace.core import Tracer
 from jitml.trace.numbers import check_supported
 from jitml_runtime import Array
@@ -85,7 +86,7 @@ def is_abstract(x: Any) -> bool:
 
 def abstract_type(x: Any) -> ArrayType:
     """The type that a ShapeDtypeStruct, or what is like one, stands for."""
-    dtype = check_supported(np.dtype(x.dtype))
+    dtype = canonical(check_supported(np.dtype(x.dtype)))
     return ArrayType(dtype, tuple(x.shape), bool(getattr(x, "weak_type", False)))
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from jitml import printing
 from jitml.eager import operation
-from jitml.ir.errors import JitmlError, LongIterationError
+from jitml.hardware import CPU, check_device, typeof
+from jitml.ir.errors import LongIterationError
 from jitml.ir.source import user_source
 from jitml.numpy import (
     arithmetic,
@@ -37,7 +38,7 @@ from jitml.numpy import (
 )
 from jitml.numpy.at import IndexUpdater
 from jitml.numpy.indexing import getitem, take
-from jitml.numpy.operands import as_dtype, fail, is_number, settle
+from jitml.numpy.operands import as_dtype, is_number, settle
 from jitml.trace.core import Tracer
 from jitml.trace.forms import LONG, may_rewrite
 from jitml_runtime import Array as ConcreteArray
@@ -196,14 +197,31 @@ def _block_until_ready(x: Any) -> Any:
 
 def _devices(x: Any) -> set[Any]:
     """The devices that hold the array."""
-    return {"cpu"}
+    return {CPU}
 
 
 def _to_device(x: Any, device: Any, *, stream: Any = None) -> Any:
     """The array on a device."""
-    if str(getattr(device, "platform", device)).split(":")[0] != "cpu":
-        fail(JitmlError, f"there is no device {device!r}", "arrays are on 'cpu'")
+    check_device(device, "to_device")
     return x
+
+
+def _sharding(x: Any) -> Any:
+    """How the array lies on devices."""
+    from jitml.sharding import SingleDeviceSharding
+
+    return SingleDeviceSharding(CPU)
+
+
+def _shards(x: Any) -> Any:
+    """What each device has of the array."""
+    from jitml.sharding import Shard
+
+    return [Shard(x)]
+
+
+def _copy_to_host_async(x: Any) -> None:
+    """Nothing: the array is at hand."""
 
 
 def _is_ready(x: Any) -> bool:
@@ -239,7 +257,14 @@ _PROPERTIES: dict[str, Callable[[Any], Any]] = {
     "real": elementwise.real,
     "imag": elementwise.imag,
     "at": IndexUpdater,
-    "device": lambda x: "cpu",
+    "addressable_shards": _shards,
+    "aval": typeof,
+    "committed": lambda x: True,
+    "device": lambda x: CPU,
+    "global_shards": _shards,
+    "is_fully_addressable": lambda x: True,
+    "is_fully_replicated": lambda x: True,
+    "sharding": _sharding,
 }
 _METHODS: dict[str, Callable[..., Any]] = {
     "__array_namespace__": _namespace,
@@ -256,6 +281,9 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "conj": elementwise.conj,
     "conjugate": elementwise.conj,
     "copy": _copy,
+    "addressable_data": lambda x, index: _shards(x)[index].data,
+    "copy_to_host_async": _copy_to_host_async,
+    "on_device_size_in_bytes": lambda x: x.size * x.dtype.itemsize,
     "cumprod": cumulative.cumprod,
     "cumsum": cumulative.cumsum,
     "devices": _devices,

@@ -12,6 +12,7 @@ from typing import Any
 from jitml.config import checked_threads
 from jitml.dispatch import Jitted
 from jitml.eager import clear_operations
+from jitml.hardware import check_device
 from jitml.ir.errors import ArgumentError
 from jitml.ir.source import user_source
 from jitml.pipeline.compile import clear_compiled
@@ -21,6 +22,8 @@ from jitml.signature import choose_arguments
 def jit(
     fun: Callable[..., Any] | None = None,
     *,
+    in_shardings: Any = None,
+    out_shardings: Any = None,
     static_argnums: int | Sequence[int] | None = None,
     static_argnames: str | Iterable[str] | None = None,
     donate_argnums: int | Sequence[int] | None = None,
@@ -30,7 +33,8 @@ def jit(
     device: Any = None,
     backend: str | None = None,
     threads: int | None = None,
-    python_control_flow: bool = True,
+    python_control_flow: bool | None = None,
+    compiler_options: dict[str, Any] | None = None,
 ) -> Any:
     """Compile `fun`: it is traced at the first call with new argument types, and runs as machine
     code from then on.
@@ -40,7 +44,8 @@ def jit(
     results take their memory where they can.
 
     `keep_unused` and `inline` are accepted: unused arguments cost nothing here, and nested jitted
-    functions always become part of the outer program. `threads` is the number of threads that it
+    functions always become part of the outer program; so are shardings (there is one device) and
+    `compiler_options`, which are XLA's. `threads` is the number of threads that it
     may use, whatever `num_threads` says; the result has the same bits for any.
 
     Python values that the function reads from around it (globals, closures, defaults, attributes,
@@ -84,12 +89,8 @@ def jit(
             threads=threads,
             python_control_flow=python_control_flow,
         )
-    if any(str(where) != "cpu" for where in (device, backend) if where is not None):
-        raise ArgumentError(
-            f"jit: there is no device {device or backend!r}",
-            hint="programs run on 'cpu', or leave device and backend out",
-            source=user_source(),
-        )
+    check_device(device, "jit")
+    check_device(backend, "jit")
     if not callable(fun):
         raise ArgumentError(
             f"jit: a {type(fun).__name__} is not a function",

@@ -1,8 +1,8 @@
-"""Switches: how wide the dtypes of Python numbers are, how many threads kernels use."""
+"""Switches: how wide the dtypes of Python numbers are, how many threads kernels use; and JAX's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -10,6 +10,10 @@ from jitml.ir.errors import ArgumentError
 from jitml.ir.source import user_source
 from jitml_runtime import calling, get_num_threads, scope_num_threads, set_num_threads
 from jitml_runtime.threads import check_thread_count
+
+
+class UnknownSwitchError(ArgumentError, AttributeError):
+    """A switch that there is none of."""
 
 
 def _read_wide() -> bool:
@@ -36,10 +40,28 @@ def checked_threads(count: Any) -> int:
         ) from None
 
 
+def _read_leaks() -> bool:
+    from jitml.trace.core import looks_for_leaks
+
+    return looks_for_leaks()
+
+
+def _write_leaks(value: Any) -> None:
+    from jitml.trace.core import look_for_leaks
+
+    look_for_leaks(bool(value))
+
+
+def _write_off(value: Any) -> None:
+    calling.is_off = bool(value)
+
+
 _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
     "num_threads": (get_num_threads, _write_threads),
     "jax_enable_x64": (_read_wide, _write_wide),
     "enable_x64": (_read_wide, _write_wide),
+    "jax_disable_jit": (lambda: calling.is_off, _write_off),
+    "jax_check_tracer_leaks": (_read_leaks, _write_leaks),
 }
 
 
@@ -61,11 +83,34 @@ def read(name: str) -> Any:
 
 
 def _setting(name: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
-    if name not in _SETTINGS:
-        raise ArgumentError(
-            f"config: there is no switch {name!r}", hint=f"the switches are {', '.join(_SETTINGS)}"
-        )
-    return _SETTINGS[name]
+    if name in _SETTINGS:
+        return _SETTINGS[name]
+    from jitml.switches import SWITCHES, read_switch, write_switch
+
+    if name in SWITCHES:
+        return (lambda: read_switch(name)), (lambda value: write_switch(name, value))
+    raise UnknownSwitchError(
+        f"config: there is no switch {name!r}",
+        hint=f"the switches are {', '.join(_SETTINGS)}, and those of JAX that jitml.switches has",
+        source=user_source(),
+    )
+
+
+def update_from_environment(environment: Mapping[str, str]) -> None:
+    """Set JAX's switches as its environment variables say: `JAX_ENABLE_X64=1` and its kin.
+
+    >>> update_from_environment({"JAX_ENABLE_X64": "0"})
+    """
+    from jitml.switches import SWITCHES
+
+    for name in (*_SETTINGS, *SWITCHES):
+        text = environment.get(name.upper()) if name.startswith("jax_") else None
+        if text is not None:
+            update(name, _TRUTHS.get(text.lower(), text))
+
+
+_TRUTHS = {"1": True, "true": True, "yes": True, "on": True}
+_TRUTHS |= {"0": False, "false": False, "no": False, "off": False, "": False}
 
 
 @contextmanager
@@ -110,4 +155,9 @@ def _thread_scope(count: int) -> Iterator[None]:
 def __getattr__(name: str) -> Any:
     if name in _SETTINGS:
         return _SETTINGS[name][0]()
+    if name.startswith("jax"):
+        try:
+            return read(name)
+        except ArgumentError as error:
+            raise AttributeError(str(error)) from None
     raise AttributeError(f"module 'jitml.config' has no attribute {name!r}")

@@ -16,10 +16,12 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
+import numpy as np
+
 from jitml.abstract import abstract_type, is_abstract, struct_of
 from jitml.entries import Entry, EntryTable, Known, TypeKey, settled, type_key
 from jitml.guards import Change, Guards, make_guards, merged
-from jitml.ir.errors import ArgumentError
+from jitml.ir.errors import ArgumentError, TracingForbiddenError
 from jitml.ir.graph import Graph, Literal
 from jitml.ir.nested import map_nested, nested_graphs
 from jitml.ir.source import SCOPE, user_source
@@ -31,8 +33,10 @@ from jitml.rewriting.attempt import Attempt, trace_as_written, trace_rewritten
 from jitml.signature import NONE_CHOSEN, Chosen, StaticValue, name_of
 from jitml.stages import Lowered, Traced
 from jitml.trace.axes import named_axes
+from jitml.trace.conventions import CONVENTIONS, is_narrowed
 from jitml.trace.core import Traced as TracedGraph
 from jitml.trace.core import Tracer, collecting_origins, current_trace, trace_graph, type_of
+from jitml.trace.flags import flag
 from jitml.transforms.inline import inline
 from jitml.transforms.values import as_value, is_array_like, literal_value
 from jitml.tree import flatten_with_path, keystr
@@ -40,6 +44,7 @@ from jitml.tree_structure import Structure, flatten
 from jitml_runtime import Array, Dispatcher, calling
 from jitml_runtime.record import frozen, replace
 
+_NUMPY = (np.ndarray, np.generic)
 _OUTPUTS = "return arrays, numbers, None, or containers of these; give the rest back in another way"
 
 
@@ -107,7 +112,7 @@ class Jitted(Dispatcher):
         static: Chosen = NONE_CHOSEN,
         donated: Chosen = NONE_CHOSEN,
         threads: int | None = None,
-        python_control_flow: bool = True,
+        python_control_flow: bool | None = None,
     ) -> None:
         super().__init__(static.numbers, static.names, threads)
         functools.update_wrapper(self, fun, updated=())
@@ -115,7 +120,9 @@ class Jitted(Dispatcher):
         self._static = static
         self._donated = donated
         self._limit = threads
-        self._may_rewrite = python_control_flow
+        self._may_rewrite = (
+            not CONVENTIONS.are_of_jax if python_control_flow is None else python_control_flow
+        )
         self._retraces = Retraces(fun)
         self._is_rewritten = False  # once that was needed, later traces begin with it
         self._entries = EntryTable()
@@ -149,7 +156,8 @@ class Jitted(Dispatcher):
         if not is_inside:
             given = self._donated_leaves(call)
             flags = [n in given for n in range(len(call.leaves))] if given else None
-            self.install(args, kwargs, call.leaves, flags, known.callees)
+            if not any(is_narrowed(x.dtype) for x in call.leaves if isinstance(x, _NUMPY)):
+                self.install(args, kwargs, call.leaves, flags, known.callees)
         found = known.valid()
         if found is None:
             begin = time.perf_counter()
@@ -229,10 +237,26 @@ class Jitted(Dispatcher):
         self, call: _Call, types: tuple[TypeKey, ...], known: Known
     ) -> tuple[Entry, Sequence[Any]]:
         """A new entry, kept for later calls if it can be, and its hidden inputs."""
+        self._tell_of_tracing(types)
         entry, captures = self._trace(call, [ArrayType(*t) for t in types])
         if entry.is_cacheable:
             self._entries.keep(known, entry)
         return entry, captures
+
+    def _tell_of_tracing(self, types: tuple[TypeKey, ...]) -> None:
+        """Do what JAX's switches want when a function is traced."""
+        if flag("jax_no_tracing"):
+            raise TracingForbiddenError(
+                f"jit traces {name_of(self.__wrapped__)}, with jax_no_tracing set",
+                hint="call it with arguments of these types before",
+                source=user_source(),
+            )
+        if flag("jax_log_compiles"):
+            import logging
+
+            listed = ", ".join(str(ArrayType(*t)) for t in types)
+            logger = logging.getLogger("jitml")
+            logger.warning("Compiling %s for (%s)", name_of(self.__wrapped__), listed)
 
     def _trace(self, call: _Call, types: Sequence[ArrayType]) -> tuple[Entry, Sequence[Any]]:
         structure: list[Structure] = []

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from jitml.ir.dtypes import is_supported
 from jitml.numpy.creation import from_dlpack
 from jitml.typing import Array
 
@@ -18,4 +21,13 @@ def to_dlpack(x: Array) -> Any:
     return x.__dlpack__()
 
 
-__all__ = ["from_dlpack", "to_dlpack"]
+def is_supported_dtype(dtype: Any) -> bool:
+    """Whether arrays of a dtype can be exchanged.
+
+    >>> is_supported_dtype("bfloat16"), is_supported_dtype("int4")
+    (True, False)
+    """
+    return is_supported(np.dtype(getattr(dtype, "dtype", dtype)))
+
+
+__all__ = ["from_dlpack", "is_supported_dtype", "to_dlpack"]

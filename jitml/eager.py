@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jitml.ir.errors import JitmlError
+from jitml.ir.types import ArrayType
 from jitml.pipeline.cache import Cache
+from jitml.trace.conventions import is_narrowed
 from jitml.trace.core import array_type, trace_graph
 from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml_runtime import Array, Callee, Dispatcher, Operation, calling, forget_operations
@@ -41,6 +43,8 @@ def operation(
 def run_unknown(operation: Operation, *operands: Any) -> Any:
     """The result of an operation; the runtime is told of the program."""
     types = [array_type(x) if type(x) is Array else x for x in operands]
+    if any(is_narrowed(t.dtype) for t in types if type(t) is ArrayType):
+        return NotImplemented  # the function itself narrows what NumPy made
     compiled = _PROGRAMS((operation, DEFAULT_DTYPES.is_wide, *types))
     if compiled is False:
         return NotImplemented

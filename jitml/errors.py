@@ -11,6 +11,7 @@ from jitml.ir.errors import (
     DTypeError,
     IntegerOverflowError,
     InternalError,
+    JAXIndexError,
     JitmlError,
     MissingRuleError,
     NativeError,
@@ -21,12 +22,17 @@ from jitml.ir.errors import (
     TracerBoolConversionError,
     TracerError,
     TracerIntegerConversionError,
+    TracingForbiddenError,
     TransformError,
     TreeError,
+    TypePromotionError,
     UnassignedVariableError,
     UnboundAxisError,
     UnexpectedTracerError,
 )
+
+JAXTypeError = TracerError
+JaxRuntimeError = NativeError
 
 __all__ = [
     "ArgumentError",
@@ -37,6 +43,9 @@ __all__ = [
     "DifferentiationError",
     "IntegerOverflowError",
     "InternalError",
+    "JAXIndexError",
+    "JAXTypeError",
+    "JaxRuntimeError",
     "JitmlError",
     "MissingRuleError",
     "NativeError",
@@ -47,8 +56,10 @@ __all__ = [
     "TracerBoolConversionError",
     "TracerError",
     "TracerIntegerConversionError",
+    "TracingForbiddenError",
     "TransformError",
     "TreeError",
+    "TypePromotionError",
     "UnassignedVariableError",
     "UnboundAxisError",
     "UnexpectedTracerError",

@@ -24,6 +24,13 @@ on_version() { # the suite in a fresh virtual environment of another Python
     "$folder/bin/python" -m pytest -n auto -p no:cacheprovider
 }
 
+libraries() { # other libraries on jitml: Optax, and what extra `libraries` names
+  local folder
+  folder=$(mktemp -d)
+  "$python" -m venv "$folder" && "$folder/bin/pip" install --quiet ".[test,libraries]" &&
+    "$folder/bin/python" -m pytest -n auto -p no:cacheprovider tests/as_jax
+}
+
 wheel() { # a wheel runs where no compiler is; one made without a compiler runs the Python executor
   local folder program
   folder=$(mktemp -d)
@@ -79,6 +86,7 @@ for version in 3.10 3.11 3.12 3.13; do
     check "fast suite, Python $version" on_version "python$version"
   fi
 done
+check "other libraries" libraries
 check "wheels" wheel
 check "sanitizers" sanitized
 check "a minute of concurrent calls, a hundred forks" env JITML_STRESS=1 "$python" -m pytest \

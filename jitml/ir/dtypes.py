@@ -39,6 +39,14 @@ COMPLEX64, COMPLEX128 = np.dtype(np.complex64), np.dtype(np.complex128)
 _KINDS: dict[DType, str] = {d: ("f" if d == bfloat16 else d.kind) for d in SHORT_NAMES}
 
 
+class extended(np.generic):
+    """What elements are that NumPy has no dtype for, in its hierarchy of types."""
+
+
+class prng_key(extended):
+    """Keys of random numbers, in NumPy's hierarchy of types."""
+
+
 def short_name(dtype: DType) -> str:
     """`f32` for float32; raises KeyError for a dtype that arrays cannot have."""
     return SHORT_NAMES[dtype]

@@ -40,6 +40,14 @@ class DTypeError(JitmlError, TypeError):
     """A dtype that an operation cannot take."""
 
 
+class TypePromotionError(JitmlError, ValueError):
+    """Dtypes that the switch `jax_numpy_dtype_promotion` does not let meet."""
+
+
+class TracingForbiddenError(JitmlError, RuntimeError):
+    """A function is traced where the switch `jax_no_tracing` forbids it."""
+
+
 class AxisError(JitmlError, ValueError, IndexError):
     """An axis out of range, or given twice."""
 
@@ -48,7 +56,11 @@ class UnboundAxisError(JitmlError, NameError):
     """A collective over an axis that no vmap around it names."""
 
 
-class OutOfBoundsError(JitmlError, IndexError):
+class JAXIndexError(JitmlError, IndexError):
+    """An index that cannot be used, under JAX's name."""
+
+
+class OutOfBoundsError(JAXIndexError):
     """An index outside its axis."""
 
 
@@ -104,7 +116,7 @@ class TracerArrayConversionError(TracerError):
     """An abstract value was converted to a NumPy array."""
 
 
-class NonConcreteBooleanIndexError(TracerError, IndexError):
+class NonConcreteBooleanIndexError(TracerError, JAXIndexError):
     """A boolean mask whose number of true entries is not known while tracing."""
 
 

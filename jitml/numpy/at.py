@@ -5,27 +5,31 @@ In: the array, an index in NumPy's form, values. Out: the array with those eleme
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from jitml.ir import dtypes
 from jitml.ir.errors import ConcretizationTypeError, TracerError
-from jitml.ir.source import user_frame
 from jitml.numpy import arithmetic
 from jitml.numpy.choice import choose
 from jitml.numpy.elementwise import negative
-from jitml.numpy.index_entries import checked_mode, parse_index
+from jitml.numpy.index_entries import checked_mode, entries_of, read_mode
 from jitml.numpy.indexing import read_index
-from jitml.numpy.operands import cast, fail, is_number, kind_of, operand, promoted_kind, settle
+from jitml.numpy.operands import (
+    cast,
+    fail,
+    is_number,
+    kind_of,
+    operand,
+    promoted_kind,
+    settle,
+    warn_user,
+)
 from jitml.numpy.updates import Combine, is_contiguous, scatter_update, update_by_mask, update_slice
 from jitml.ops.kinds import full_of
 from jitml.trace.core import type_of
-from jitml.trace.numbers import literal
 from jitml.typing import Array, ArrayLike
 from jitml_runtime import basic_update, calling
 from jitml_runtime.record import frozen
@@ -92,9 +96,8 @@ class IndexedUpdater:
         >>> print(jnp.zeros(3).at[7].get(mode="fill", fill_value=-1))
         -1.0
         """
-        how = checked_mode(mode, "at.get")
-        index = self.index if how == "raise" else _as_data(self.index)
-        return settle(read_index(operand(self.array), index, how, fill_value))
+        how = read_mode(mode, fill_value, "at.get")
+        return settle(read_index(operand(self.array), self.index, how, fill_value))
 
     def set(self, values: ArrayLike, **options: Any) -> Array:
         """The elements replaced; of duplicates the last one counts.
@@ -209,8 +212,7 @@ class IndexedUpdater:
         masked = update_by_mask(x, self.index, y, _KINDS[kind][1])
         if masked is not None:
             return settle(masked)
-        index = self.index if how == "raise" else _as_data(self.index)
-        entries = parse_index(index, type_of(x).shape)
+        entries = entries_of(self.index, type_of(x).shape, how)
         if all(is_contiguous(e) for e in entries):
             return settle(update_slice(x, entries, y, _KINDS[kind][1]))
         return settle(scatter_update(x, entries, y, _KINDS[kind][0], how, unique_indices))
@@ -231,18 +233,6 @@ def _largest(counts: Any) -> int:
         )
 
 
-def _as_data(index: Any) -> Any:
-    """An index whose integers are data, so that the mode rules over their bounds."""
-    items = index if isinstance(index, tuple) else (index,)
-    return tuple(_as_data_item(item) for item in items)
-
-
-def _as_data_item(item: Any) -> Any:
-    if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
-        return operand(settle(literal(int(item))))
-    return item
-
-
 def _fitting_values(x: Any, values: Any) -> Any:
     """The values as an operand of the dtype of `x`; a narrowing one warns."""
     type_ = type_of(x)
@@ -255,13 +245,8 @@ def _fitting_values(x: Any, values: Any) -> Any:
 
 
 def _warn_of_narrowing(source: Any, target: Any) -> None:
-    depth, user = 2, user_frame(2)
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame is not user:
-        frame, depth = frame.f_back, depth + 1
-    warnings.warn(
+    warn_user(
+        FutureWarning,
         f"at: values of dtype {source.name} are put into an array of dtype {target.name}, "
         "which cannot hold them exactly; convert one of them with .astype",
-        FutureWarning,
-        stacklevel=depth - 1,
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jitml.abstract import abstract_type, is_abstract
 from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
 from jitml.ir.errors import ArgumentError, IntegerOverflowError
@@ -26,6 +27,7 @@ from jitml.numpy.operands import (
     is_number,
     joined_shape,
     kind_of,
+    named_dtype,
     operand,
     promoted_kind,
     settle,
@@ -34,6 +36,7 @@ from jitml.numpy.operands import (
 from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
 from jitml.ops.movement import concatenate, iota, reshape
+from jitml.trace.conventions import canonical
 from jitml.trace.core import Tracer, type_of
 from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike, ConcreteArray, DTypeLike, Shape
@@ -181,7 +184,9 @@ def _numbers(x: Sequence[Any], leaves: list[Any], dtype: DType | None) -> Any:
     if dtype is None:
         kinds = {(type(v), v.dtype if isinstance(v, np.generic) else None): v for v in leaves}
         pairs = [
-            (v.dtype, False) if isinstance(v, np.generic) else kind_of(v) for v in kinds.values()
+            (canonical(v.dtype), False) if isinstance(v, np.generic) else kind_of(v)
+            for v in kinds.values()
+            for v in kinds.values()
         ]
         dtype = promoted_kind(pairs)[0] if pairs else DEFAULT_DTYPES.of(float)
     if dtypes.is_integer(dtype):
@@ -225,7 +230,7 @@ def frombuffer(buffer: Any, dtype: DTypeLike = float, count: int = -1, offset: i
     >>> print(frombuffer(bytes([1, 2]), "uint8"))
     [1 2]
     """
-    return from_numpy(np.frombuffer(buffer, as_dtype(dtype), count, offset))
+    return settle(operand(np.frombuffer(buffer, named_dtype(dtype), count, offset)))
 
 
 def fromfunction(
@@ -333,12 +338,13 @@ def full_like(
     device: object = None,
     out_sharding: object = None,
 ) -> Array:
-    """An array full of `fill_value`, of the shape and dtype of `a` unless others are given.
+    """An array full of `fill_value`, of the shape and dtype of `a` (an array or a ShapeDtypeStruct)
+    unless others are given.
 
     >>> print(full_like(zeros((2,)), 7))
     [7. 7.]
     """
-    type_ = type_of(operand(a, "full_like"))
+    type_ = abstract_type(a) if is_abstract(a) else type_of(operand(a, "full_like"))
     sizes = type_.shape if shape is None else as_shape(shape, "full_like")
     wanted = type_.dtype if dtype is None else as_dtype(dtype)
     weak = type_.weak and dtype is None

@@ -25,10 +25,12 @@ from jitml.ir.errors import (
 from jitml.ir.graph import Literal
 from jitml.numpy.arithmetic import remainder
 from jitml.numpy.creation import asarray
-from jitml.numpy.operands import cast, common_shape, expand_to, fail, operand
+from jitml.numpy.operands import cast, common_shape, expand_to, fail, operand, settle
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
+from jitml.trace.conventions import CONVENTIONS
 from jitml.trace.core import Tracer, describe, type_of
+from jitml.trace.numbers import literal
 from jitml.typing import ConcreteArray
 from jitml_runtime.record import frozen
 
@@ -38,12 +40,19 @@ MODES = ("raise", "clip", "drop", "fill", "wrap", "promise_in_bounds")
 def checked_mode(mode: Any, name: str) -> str:
     """The name of an index mode, from a string, an enum member or None."""
     if mode is None:
-        return "raise"
+        return "fill" if CONVENTIONS.are_of_jax else "raise"
     text = str(getattr(mode, "name", mode)).lower()
     text = {"fill_or_drop": "fill", "default": "raise"}.get(text, text)
     if text not in MODES:
         fail(ArgumentError, f"{name}: there is no mode {mode!r}", f"modes are {', '.join(MODES)}")
     return text
+
+
+def read_mode(mode: Any, fill_value: Any, name: str) -> str:
+    """As `checked_mode`, for what is read by `x[index]` and `x.at[index].get`."""
+    if mode is None and fill_value is None and CONVENTIONS.are_of_jax:
+        return "clip"
+    return checked_mode(mode, name)
 
 
 def is_truth(index: Any) -> bool:
@@ -78,6 +87,28 @@ class Dynamic:
 
 
 Entry = Any  # NewAxis, Static or Dynamic
+
+
+def entries_of(index: Any, shape: tuple[int, ...], mode: str) -> list[Entry]:
+    """`parse_index`; a known integer out of bounds becomes data that the mode rules over."""
+    try:
+        return parse_index(index, shape)
+    except OutOfBoundsError:
+        if mode == "raise":
+            raise
+        return parse_index(_as_data(index), shape)
+
+
+def _as_data(index: Any) -> Any:
+    """An index whose integers are data."""
+    items = index if isinstance(index, tuple) else (index,)
+    return tuple(_as_data_item(item) for item in items)
+
+
+def _as_data_item(item: Any) -> Any:
+    if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
+        return operand(settle(literal(int(item))))
+    return item
 
 
 def parse_index(index: Any, shape: tuple[int, ...]) -> list[Entry]:

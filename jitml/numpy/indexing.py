@@ -20,12 +20,13 @@ from jitml.numpy.index_entries import (
     Static,
     are_together,
     checked_mode,
+    entries_of,
     gather_place,
     index_array,
     is_truth,
     known_scalars_join,
-    parse_index,
     positions_of,
+    read_mode,
     stacked_positions,
     static_shape,
 )
@@ -54,14 +55,14 @@ def getitem(x: Any, index: Any) -> Array:
     >>> print(getitem(0.5, None))
     [0.5]
     """
-    return read_index(operand(x, "index"), index, "raise", None)
+    return read_index(operand(x, "index"), index, read_mode(None, None, "index"), None)
 
 
 def read_index(x: Any, index: Any, mode: str, fill_value: Any) -> Any:
     """The elements at `index`, by the rules of `mode` where it is out of bounds."""
     if is_truth(index):
         return getitem(expand_to(x, (1, *type_of(x).shape)), slice(0, int(bool(index))))
-    entries = parse_index(index, type_of(x).shape)
+    entries = entries_of(index, type_of(x).shape, mode)
     dynamic = [e for e in entries if isinstance(e, Dynamic)]
     if dynamic:
         entries = known_scalars_join(entries)

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jitml.ir.errors import ArgumentError
-from jitml.numpy.operands import fail
+from jitml.hardware import CPU, Device, check_device
 from jitml.numpy.types import isdtype
 from jitml.trace.numbers import DEFAULT_DTYPES
 
@@ -22,16 +21,16 @@ class __array_namespace_info__:
     """The answers, as methods.
 
     >>> __array_namespace_info__().default_device()
-    'cpu'
+    CpuDevice(id=0)
     """
 
     def capabilities(self) -> dict[str, Any]:
         """What the namespace can do."""
         return {"boolean indexing": True, "data-dependent shapes": True, "max dimensions": 64}
 
-    def default_device(self) -> str:
+    def default_device(self) -> Device:
         """Where arrays are made."""
-        return "cpu"
+        return CPU
 
     def default_dtypes(self, *, device: object = None) -> dict[str, np.dtype[Any]]:
         """The dtypes that arrays have if none is asked for."""
@@ -52,10 +51,9 @@ class __array_namespace_info__:
         every = {name: np.dtype(name) for name in _DTYPES.split()}
         return {n: d for n, d in every.items() if kind is None or isdtype(d, kind)}
 
-    def devices(self) -> list[str]:
+    def devices(self) -> list[Device]:
         """Where arrays can be."""
-        return ["cpu"]
+        return [CPU]
 
     def _check(self, device: object) -> None:
-        if device not in (None, "cpu"):
-            fail(ArgumentError, f"there is no device {device!r}", "arrays are on 'cpu'")
+        check_device(device, "__array_namespace_info__")

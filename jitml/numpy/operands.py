@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import operator
 import sys
+import warnings
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any, NoReturn, TypeAlias
@@ -19,13 +20,21 @@ import numpy as np
 import jitml.evaluation  # noqa: F401  (tells how operations at hand run)
 from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
-from jitml.ir.errors import ArgumentError, AxisError, JitmlError, ShapeError
+from jitml.ir.errors import (
+    ArgumentError,
+    AxisError,
+    JitmlError,
+    ShapeError,
+    TypePromotionError,
+)
 from jitml.ir.graph import Literal
 from jitml.ir.source import user_frame, user_source
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import convert
 from jitml.ops.movement import broadcast_in_dim
+from jitml.trace.conventions import CONVENTIONS, canonical
 from jitml.trace.core import Tracer, current_trace, note_origin, type_of
+from jitml.trace.flags import flag
 from jitml.trace.numbers import DEFAULT_DTYPES, check_supported, literal
 from jitml_runtime import Array as ConcreteArray
 from jitml_runtime import from_numpy
@@ -44,6 +53,15 @@ def fail(kind: type[JitmlError], message: str, hint: str = "") -> NoReturn:
     if called and colon and name.isidentifier():
         message = f"{called}: {rest}"
     raise kind(message, hint=hint, source=user_source())
+
+
+def warn_user(kind: type[Warning], message: str) -> None:
+    """Warn, at the user's line."""
+    depth, user = 2, user_frame(2)
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame is not user:
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(message, kind, stacklevel=depth)
 
 
 def _called_function() -> str:
@@ -95,7 +113,8 @@ def operand(x: Any, name: str = "array") -> Operand:
 
 
 def _numpy_scalar(x: np.generic) -> Operand:
-    dtype = check_supported(x.dtype)
+    dtype = canonical(check_supported(x.dtype))
+    x = x.astype(dtype)
     number = x.astype(np.float32).item() if dtype == dtypes.bfloat16 else x.item()
     if not isinstance(number, _NUMBERS):  # wider than Python's own numbers
         return from_numpy(np.asarray(x))
@@ -103,9 +122,9 @@ def _numpy_scalar(x: np.generic) -> Operand:
 
 
 def native(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """`x` in this machine's byte order; raises for dtypes that arrays cannot have."""
-    check_supported(x.dtype.newbyteorder("="))
-    return x if x.dtype.isnative else x.astype(x.dtype.newbyteorder("="))
+    """`x` in this machine's byte order, and of a dtype that arrays can have; else it raises."""
+    dtype = canonical(check_supported(x.dtype.newbyteorder("=")))
+    return x if x.dtype == dtype and x.dtype.isnative else x.astype(dtype)
 
 
 def operands(name: str, *arguments: Any) -> list[Operand]:
@@ -130,6 +149,11 @@ _STRING_KINDS: dict[str, type] = {"bool": bool, "int": int, "float": float, "com
 
 def as_dtype(spelling: Any) -> DType:
     """The dtype that `spelling` names in any of NumPy's ways; Python's types by default widths."""
+    return _available(named_dtype(spelling))
+
+
+def named_dtype(spelling: Any) -> DType:
+    """As `as_dtype`, of data that are not in an array yet."""
     if isinstance(spelling, np.dtype):
         return check_supported(spelling.newbyteorder("="))
     kind = _PYTHON_KINDS.get(spelling) if isinstance(spelling, type) else None
@@ -150,6 +174,19 @@ def as_dtype(spelling: Any) -> DType:
             "write it as 'float32' or jitml.numpy.float32",
         )
     return check_supported(dtype.newbyteorder("="))
+
+
+def _available(dtype: DType) -> DType:
+    """A dtype that was asked for, or the one in its place, which a warning tells."""
+    found = canonical(dtype)
+    if found != dtype:
+        warn_user(
+            UserWarning,
+            f"Explicitly requested dtype {dtype.name} is not available, and will be truncated to "
+            f"dtype {found.name}. To enable more dtypes, set jax_enable_x64 or the environment "
+            "variable JAX_ENABLE_X64",
+        )
+    return found
 
 
 def as_dtype_or(spelling: Any, default: DType) -> DType:
@@ -182,9 +219,25 @@ def promoted_kind(kinds: Sequence[tuple[DType, bool]]) -> tuple[DType, bool]:
     if all(k == first for k in kinds[1:]):
         return first
     dtype, weak = dtypes.promote(*kinds)
+    if flag("jax_numpy_dtype_promotion") == "strict":
+        _check_strict(kinds, dtype)
+    if CONVENTIONS.narrow and all(k[0] == canonical(k[0]) for k in kinds):
+        return canonical(dtype), weak
     if weak and dtypes.is_inexact(dtype) and any(_is_wide_integer(*k) for k in kinds):
         return dtypes.FLOAT64 if dtypes.is_float(dtype) else dtypes.COMPLEX128, weak
     return dtype, weak
+
+
+def _check_strict(kinds: Sequence[tuple[DType, bool]], joined: DType) -> None:
+    """Raise if operands meet whose dtypes differ, numbers that their dtype takes aside."""
+    strong_ones = {dtype for dtype, weak in kinds if not weak}
+    if len(strong_ones) > 1 or (strong_ones and joined not in strong_ones):
+        listed = ", ".join(dict.fromkeys(f"{'weak ' * weak}{dtype.name}" for dtype, weak in kinds))
+        fail(
+            TypePromotionError,
+            f"dtypes {listed} meet, with jax_numpy_dtype_promotion='strict'",
+            "convert with .astype",
+        )
 
 
 def _is_wide_integer(dtype: DType, weak: bool) -> bool:
@@ -269,7 +322,22 @@ def broadcast_together(name: str, xs: Sequence[Operand]) -> list[Operand]:
     if len(shapes) - (() in shapes) <= 1:
         return list(xs)
     shape = common_shape(name, xs)
+    _check_ranks(name, shapes)
     return [x if not type_of(x).shape else expand_to(x, shape) for x in xs]
+
+
+def _check_ranks(name: str, shapes: set[tuple[int, ...]]) -> None:
+    """Tell, as the switch wants, of operands that get more dimensions."""
+    wanted = flag("jax_numpy_rank_promotion", "allow")
+    if wanted == "allow" or len({len(shape) for shape in shapes if shape}) <= 1:
+        return
+    message = (
+        f"{name}: shapes {' and '.join(map(str, sorted(shapes)))} broadcast, with "
+        f"jax_numpy_rank_promotion={wanted!r}"
+    )
+    if wanted == "raise":
+        fail(ShapeError, message, "give the smaller one the missing axes, as in x[None]")
+    warn_user(UserWarning, message)
 
 
 def common_shape(name: str, xs: Sequence[Operand]) -> tuple[int, ...]:

@@ -14,8 +14,9 @@ import numpy as np
 from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
 from jitml.numpy.creation import asarray
-from jitml.numpy.operands import as_dtype, is_number, kind_of, operand, promoted_kind
 from jitml.numpy.operands import inexact as inexact_of
+from jitml.numpy.operands import is_number, kind_of, named_dtype, operand, promoted_kind
+from jitml.trace.conventions import canonical
 from jitml.trace.core import Tracer
 from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike, ConcreteArray, DTypeLike
@@ -166,7 +167,7 @@ class finfo:
 
 def _dtype_of(x: Any) -> DType:
     """The dtype of an array, or the one that a spelling names."""
-    return x.dtype if isinstance(getattr(x, "dtype", None), np.dtype) else as_dtype(x)
+    return x.dtype if isinstance(getattr(x, "dtype", None), np.dtype) else named_dtype(x)
 
 
 class _BFloat16(np.floating):
@@ -185,7 +186,10 @@ def _class_of(x: Any) -> Any:
             return _BFloat16
         if issubclass(x, np.generic):
             return x
-        return _PYTHON_TYPES[x] if x in _PYTHON_TYPES else as_dtype(x).type
+        return _PYTHON_TYPES[x] if x in _PYTHON_TYPES else named_dtype(x).type
+    own: Any = getattr(x, "type", None)
+    if isinstance(own, type) and issubclass(own, dtypes.extended):
+        return own
     dtype = _dtype_of(x)
     return _BFloat16 if dtype == dtypes.bfloat16 else dtype.type
 
@@ -217,7 +221,7 @@ def isdtype(dtype: DTypeLike, kind: Any) -> bool:
     return any(
         dtypes.kind(own) in _KIND_NAMES[k]
         if isinstance(k, str) and k in _KIND_NAMES
-        else own == as_dtype(k)
+        else own == named_dtype(k)
         for k in kinds
     )
 
@@ -237,7 +241,7 @@ def _kind(x: Any) -> tuple[DType, bool]:
     if x in (int, float, complex) if isinstance(x, type) else False:
         return DEFAULT_DTYPES.of(x), True
     if isinstance(x, (str, np.dtype, type, ScalarType, _DefaultType)):
-        return as_dtype(x), False
+        return canonical(named_dtype(x)), False
     return kind_of(operand(x, "result_type"))
 
 
@@ -256,7 +260,7 @@ def can_cast(from_: Any, to: DTypeLike, casting: str = "safe") -> bool:
     >>> can_cast("int32", "float64")
     True
     """
-    return np.can_cast(_dtype_of(from_), as_dtype(to), casting=casting)  # type: ignore[arg-type]
+    return np.can_cast(_dtype_of(from_), named_dtype(to), casting=casting)  # type: ignore[arg-type]
 
 
 def to_inexact_dtype(dtype: DTypeLike) -> DType:
@@ -265,7 +269,7 @@ def to_inexact_dtype(dtype: DTypeLike) -> DType:
     >>> print(to_inexact_dtype("int32"))
     float32
     """
-    return inexact_of(as_dtype(dtype))
+    return inexact_of(canonical(named_dtype(dtype)))
 
 
 def isscalar(element: Any) -> bool:

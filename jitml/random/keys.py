@@ -35,6 +35,7 @@ class KeyType:
     """The dtype of keys."""
 
     name = "key<fry>"
+    type = dtypes.prng_key
     itemsize = 8
 
     def __repr__(self) -> str:

@@ -454,6 +454,16 @@ def checking_leaks() -> Iterator[None]:
         _STATE.leaks = before
 
 
+def looks_for_leaks() -> bool:
+    """Whether traces on this thread look for leaks."""
+    return _STATE.leaks is not None
+
+
+def look_for_leaks(wanted: bool) -> None:
+    """Let traces on this thread look for leaks, or no longer."""
+    _STATE.leaks = [] if wanted else None
+
+
 def _check_leaks(trace: Trace) -> None:
     """Raise if a tracer of a trace that has just ended is still alive."""
     references, _STATE.leaks = _STATE.leaks or [], []

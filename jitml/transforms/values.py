@@ -13,6 +13,7 @@ from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import convert
 from jitml.ops.kinds import full_of
+from jitml.trace.conventions import canonical
 from jitml.trace.core import Tracer, array_type, current_trace, note_origin
 from jitml.trace.numbers import check_supported, literal
 from jitml_runtime import Array, from_numpy, share
@@ -37,8 +38,8 @@ def as_value(x: Any, what: str = "argument") -> Any:
     if isinstance(x, Literal):
         return literal_value(x)
     if isinstance(x, (np.ndarray, np.generic)):
-        check_supported(x.dtype.newbyteorder("="))
-        array = from_numpy(np.asarray(x, dtype=x.dtype.newbyteorder("=")))
+        dtype = canonical(check_supported(x.dtype.newbyteorder("=")))
+        array = from_numpy(np.asarray(x).astype(dtype, copy=False))
         note_origin(array, x)
         return array
     if isinstance(x, _NUMBERS):

@@ -1,0 +1,46 @@
+"""The values of JAX's switches: for the process, and in scopes of a thread.
+
+In: names and values, checked above. Out: the value that holds here. Must not know what they mean.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+
+class _Scoped(threading.local):
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}  # replaced, never changed
+
+
+_SCOPED = _Scoped()
+_EVERYWHERE: dict[str, Any] = {}
+
+
+def flag(name: str, default: Any = None) -> Any:
+    """The value of a switch on this thread."""
+    scoped = _SCOPED.values
+    return scoped[name] if name in scoped else _EVERYWHERE.get(name, default)
+
+
+def set_everywhere(name: str, value: Any) -> None:
+    """Set a switch for the process."""
+    _EVERYWHERE[name] = value
+
+
+class scope_flag:  # a scope
+    """A scope, on this thread, in which a switch has a value."""
+
+    __slots__ = ("_before", "_name", "_value")
+
+    def __init__(self, name: str, value: Any) -> None:
+        self._name = name
+        self._value = value
+
+    def __enter__(self) -> None:
+        self._before = _SCOPED.values
+        _SCOPED.values = {**self._before, self._name: self._value}
+
+    def __exit__(self, *_: object) -> None:
+        _SCOPED.values = self._before
