@@ -43,6 +43,7 @@ MODULES = [
     "jitml.nn.activations",
     "jitml.nn.attention",
     "jitml.nn.initializers",
+    "jitml.nn.scaled",
     "jitml.numpy.arithmetic",
     "jitml.numpy.at",
     "jitml.numpy.bessel",

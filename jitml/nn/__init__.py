@@ -41,9 +41,15 @@ from jitml.nn.activations import (
 
 if TYPE_CHECKING:
     from jitml.nn.attention import dot_product_attention as dot_product_attention
+    from jitml.nn.scaled import get_scaled_dot_general_config as get_scaled_dot_general_config
+    from jitml.nn.scaled import scaled_dot_general as scaled_dot_general
+    from jitml.nn.scaled import scaled_matmul as scaled_matmul
 
 _ELSEWHERE = {
     "dot_product_attention": "jitml.nn.attention",
+    "get_scaled_dot_general_config": "jitml.nn.scaled",
+    "scaled_dot_general": "jitml.nn.scaled",
+    "scaled_matmul": "jitml.nn.scaled",
 }
 
 
@@ -61,6 +67,7 @@ __all__ = [
     "dot_product_attention",
     "elu",
     "gelu",
+    "get_scaled_dot_general_config",
     "glu",
     "hard_sigmoid",
     "hard_silu",
@@ -78,6 +85,8 @@ __all__ = [
     "one_hot",
     "relu",
     "relu6",
+    "scaled_dot_general",
+    "scaled_matmul",
     "selu",
     "sigmoid",
     "silu",
