@@ -48,12 +48,13 @@ class NeedsBuffer(Exception):
 
 class Flat(list[Index]):
     """The index of an element by its row-major position alone: what is left of an index behind a
-    reshape.
+    reshape of `source`.
     """
 
-    @property
-    def linear(self) -> Index:
-        return self[0]
+    def __init__(self, linear: Index, source: Atom) -> None:
+        super().__init__([linear])
+        self.linear = linear
+        self.source = source
 
 
 class ElementBuilder:
@@ -150,12 +151,12 @@ class ElementBuilder:
     def _results(self, eqn: Eqn, var: Var, index: Sequence[Index]) -> list[Any]:
         op = eqn.op
         if type(index) is Flat and not isinstance(op, (Elementwise, Reshape)):
-            index = self._split_flat(index.linear, var)
+            index = self._split_flat(index, var)
         if isinstance(op, Elementwise):
             return self._elementwise(eqn, index)
         if isinstance(op, Reshape):
             linear = linear_index(self.kernel, index, eqn.outputs[0].type.shape)
-            return [self._deeper(eqn.inputs[0], Flat([linear]))]
+            return [self._deeper(eqn.inputs[0], Flat(linear, eqn.inputs[0]))]
         if isinstance(op, Movement):
             return [op.lower(Reader(self, eqn, index), list(index))]
         if self.mask is not None:
@@ -210,8 +211,11 @@ class ElementBuilder:
             return Value(self.kernel, "f32", 1, node)
         return bitcast(value, after)
 
-    def _split_flat(self, linear: Index, var: Var) -> list[Index]:
-        """The index along each dimension of `var` of the element at position `linear`."""
+    def _split_flat(self, index: Flat, var: Var) -> list[Index]:
+        """The index along each dimension of `var`. If that would divide for each element, what was
+        reshaped gets a buffer: then all of it is computed by dimensions.
+        """
+        linear = index.linear
         before, self.kernel.refuse_division = self.kernel.refuse_division, True
         try:
             split = []
@@ -219,7 +223,9 @@ class ElementBuilder:
                 split.append(linear % extent if extent != 1 else Index(self.kernel, ()))
                 linear = linear // extent if extent != 1 else linear
         except OpaqueDivision:
-            raise NeedsBuffer(var) from None
+            source = var if index.source in self.roots else index.source
+            assert isinstance(source, Var)  # numbers are read without an index
+            raise NeedsBuffer(source) from None
         finally:
             self.kernel.refuse_division = before
         return split[::-1]
