@@ -80,8 +80,8 @@ _MODULES = frozenset(
     {
         "ad_checkpoint", "as_jax", "checkify", "config", "core", "custom_derivatives", "debug",
         "dlpack", "dtypes", "errors", "experimental", "export", "ffi", "flatten_util", "lax", "nn",
-        "numpy", "ops", "random", "scipy", "sharding", "stages", "test_util", "tree", "tree_util",
-        "typing",
+        "numpy", "ops", "optim", "random", "scipy", "sharding", "stages", "test_util", "tree",
+        "tree_util", "typing",
     }
 )  # fmt: skip
 _OF_DEVICES = (
