@@ -110,6 +110,8 @@ _FUNCTIONS = {
     "checkpoint": "ad_checkpoint",
     "checkpoint_policies": "ad_checkpoint",
     "clear_caches": "compilation",
+    "load": "checkpoints",
+    "save": "checkpoints",
     "closure_convert": "closures",
     "custom_gradient": "closures",
     "custom_jvp": "custom_derivatives",

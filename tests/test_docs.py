@@ -15,6 +15,7 @@ MODULES = [
     "jitml.as_jax.shard_map",
     "jitml.callbacks",
     "jitml.checkify",
+    "jitml.checkpoints",
     "jitml.config",
     "jitml.core",
     "jitml.debug",
@@ -141,6 +142,8 @@ def _public_names(module):
 def test_examples(name):
     if name == "jitml.ffi":
         pytest.importorskip("numba")
+    if name == "jitml.checkpoints":
+        pytest.importorskip("safetensors")
     module = importlib.import_module(name)
     runner, count = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE), 0
     for test in _tests(module):

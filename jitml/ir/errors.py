@@ -88,6 +88,10 @@ class TreeError(JitmlError, TypeError, ValueError):
     """Nested containers whose structures differ, or a leaf that cannot be used."""
 
 
+class CheckpointError(JitmlError, ValueError):
+    """A file of arrays that cannot be used."""
+
+
 class TransformError(JitmlError, NotImplementedError):
     """A transform that an op does not have."""
 
