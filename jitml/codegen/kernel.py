@@ -374,6 +374,22 @@ class KernelBuilder:
             for k, value in enumerate(usual)
         ]
 
+    def repeat(
+        self,
+        condition: Callable[..., Value],
+        step: Callable[..., Sequence[Value]],
+        state: Sequence[Value],
+        fixed: tuple[Value, ...],
+    ) -> list[Value]:
+        """A node with a loop: its operands are the state before it, and what the steps read."""
+        refs = tuple(value.ref for value in (*state, *fixed))
+        data = (condition, step, len(state))
+        node = self.node("repeat", "state", refs, data, (condition, step))
+        return [
+            Value(self, value.type, 1, self.node("state", value.type, (node,), k, k))
+            for k, value in enumerate(state)
+        ]
+
 
 def _fold(name: str, operands: tuple[Value, ...]) -> Value | None:
     """Conditions that are known while the kernel is built."""

@@ -334,6 +334,41 @@ class Emitter:
             self.lines.append(self._phi(result, other, before, value, latch))
         return results
 
+    def repeat(
+        self,
+        condition: Function,
+        step: Callable[..., Sequence[Value]],
+        state: Sequence[Value],
+        fixed: tuple[Value, ...],
+    ) -> list[Value]:
+        """A loop that runs as long as any lane asks; lanes that no longer do keep their state."""
+        lanes = max(v.lanes for v in (*state, *fixed))
+        first = [self.splat(v, lanes) for v in state]
+        fixed = tuple(self.splat(v, lanes) for v in fixed)
+        key = (condition, step, *(v.ref for v in (*first, *fixed)))
+        for scope in reversed(self._scopes):
+            if key in scope:
+                return list(scope[key])
+        self._count += 1
+        number, before = self._count, self.block
+        self.line(f"br label %while{number}")
+        self.label(f"while{number}")
+        at = len(self.lines)
+        now = [Value(self, v.type, lanes, f"%w{number}.{k}") for k, v in enumerate(first)]
+        with self.scope():
+            going = condition(*now, *fixed)
+            assert isinstance(going, Value)
+            self.line(f"br i1 {self.any_lane(going).ref}, label %do{number}, label %end{number}")
+            self.label(f"do{number}")
+            after = [select(going, x, y) for x, y in zip(step(*now, *fixed), now, strict=True)]
+            latch = self.block
+            self.line(f"br label %while{number}")
+        pairs = zip(now, first, after, strict=True)
+        self.lines[at:at] = [self._phi(x, a, before, b, latch) for x, a, b in pairs]
+        self.label(f"end{number}")
+        self._scopes[-1][key] = now
+        return now
+
     # ---- memory ---------------------------------------------------------------------------------
 
     def address(self, pointer: Value, index: Value, storage: str) -> Value:

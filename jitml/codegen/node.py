@@ -35,6 +35,9 @@ def write_node(nest: Nest, node: Node) -> Any:
     operands = [nest.value(x) for x in node.operands]
     if name == "rarely":
         return _rarely(nest, node, operands)
+    if name == "repeat":
+        condition, step, count = node.data
+        return emit.repeat(condition, step, operands[:count], tuple(operands[count:]))
     if name == "call":
         return _call(nest, node, operands)
     if name == "lookup":

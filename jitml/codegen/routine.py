@@ -21,8 +21,10 @@ INSTRUCTION_COSTS = {
     "div": 6,
     "sqrt": 6,
     "reduce": 40,
+    "repeat": 400,
     "state": 0,
 }
+STEPS = 20  # that a loop takes, as far as its cost is concerned
 REPEATED_CALL = 4  # instructions to compile for a call whose function is there already
 
 
@@ -84,6 +86,25 @@ class _Counter:
         refs = (condition.ref, *(x.ref for x in (*operands, *usual)))
         return [
             self._value(("rarely", rare, k, *refs), "select", x.type) for k, x in enumerate(usual)
+        ]
+
+    def repeat(
+        self,
+        condition: Callable[..., Value],
+        step: Callable[..., Sequence[Value]],
+        state: Sequence[Value],
+        fixed: tuple[Value, ...],
+    ) -> list[Value]:
+        """The code of one step counts, and the cost of several."""
+        number, before = len(self.types), self.cost
+        now = [Value(self, x.type, 1, ("state", number, k)) for k, x in enumerate(state)]
+        condition(*now, *fixed)
+        step(*now, *fixed)
+        self.cost = before + STEPS * (self.cost - before)
+        refs = tuple(x.ref for x in (*state, *fixed))
+        return [
+            self._value(("repeat", condition, step, k, *refs), "state", x.type)
+            for k, x in enumerate(state)
         ]
 
     def _value(self, key: Any, name: str, type_: str) -> Value:

@@ -6,10 +6,11 @@ of the two, `low` below half an ulp of `high` unless said.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from jitml.scalar.value import Operand, Value, bitcast, fma, select
+from jitml.scalar.value import Operand, Value, bitcast, convert, fma, select
 
 Pair = tuple[Value, Value]
 
@@ -128,3 +129,27 @@ def rarely(
 ) -> list[Value]:
     """The values of `rare(*operands)` where `condition` holds (seldom), else `usual`."""
     return condition.builder.rarely(condition, rare, operands, usual)
+
+
+def repeat(
+    condition: Callable[..., Value],
+    step: Callable[..., Sequence[Value]],
+    state: Sequence[Value],
+    fixed: tuple[Value, ...] = (),
+) -> list[Value]:
+    """`while condition(*state, *fixed): state = step(*state, *fixed)`, each lane as often as it
+    asks: what a lane computes does not depend on its neighbours. The condition must fail for NaN.
+    """
+    return state[0].builder.repeat(condition, step, state, fixed)
+
+
+def in_double(function: Callable[..., Value]) -> Callable[..., Value]:
+    """A function of f64 values that takes f32 ones as well, by way of f64."""
+
+    @functools.wraps(function)
+    def widened(*operands: Value) -> Value:
+        if is_single(operands[0]):
+            return convert(function(*(convert(x, "f64") for x in operands)), "f32")
+        return function(*operands)
+
+    return widened

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from jitml.scalar.arithmetic import Pair, polynomial
-from jitml.scalar.logarithm import join_logarithm, log, log1p_tail, split_exponent
+from jitml.scalar.logarithm import join_logarithm, log, log1p, log1p_tail, split_exponent
 from jitml.scalar.trigonometric import cos_of, sin_of, tan_of
 from jitml.scalar.value import Value, convert, copysign, fma, is_nan, round_even, routine, select
 
@@ -52,7 +52,7 @@ def lgamma(x: Value) -> Value:
     size = abs(x)
     right = _lgamma_right(size)
     # Γ(−s)·Γ(s) = −π/(s·sin(πs)) (DLMF 5.5.3); for tiny s the sign does not matter.
-    sine = _abs_sin_of_half_turns(size)
+    sine = abs_sin_of_half_turns(size)
     left = log(math.pi / (size * sine)) - right
     left = select((sine == 0.0) | (size == math.inf), math.inf, left)
     return select((x < 0.0) & (size > 2.0**-60), left, right)
@@ -85,6 +85,17 @@ def _lgamma_right(x: Value) -> Value:
     return select((x > 0.0) & (x < math.inf), result, select(is_nan(x), x, math.inf))
 
 
+def stirling_rest(x: Value) -> Value:
+    """log Γ(x) less its leading terms (x − 1/2)·log(x) − x + log(2π)/2, for x ≥ 8.5."""
+    inverse = 1.0 / x
+    return inverse * polynomial(inverse * inverse, _STIRLING)
+
+
+def lgamma_of_next(x: Value) -> Value:
+    """log Γ(1 + x) for |x| ≤ 1/2, accurate where x is tiny."""
+    return fma(x, fma(x, polynomial(x, _LGAMMA), 1.0 - _GAMMA), -log1p(x))
+
+
 def _half_turn(x: Value) -> Pair:
     """An angle/π in [0, 1/4] whose sine, or where the second holds cosine, is |sin(πx)|."""
     part = abs(x - round_even(x))
@@ -92,13 +103,13 @@ def _half_turn(x: Value) -> Pair:
     return select(swap, 0.5 - part, part), swap
 
 
-def _abs_sin_of_half_turns(x: Value) -> Value:
+def abs_sin_of_half_turns(x: Value) -> Value:
     """|sin(πx)|, exactly 0 at whole x."""
     turn, swap = _half_turn(x)
     return select(swap, cos_of(turn * math.pi), sin_of(turn * math.pi))
 
 
-def _cot_of_half_turns(x: Value) -> Value:
+def cot_of_half_turns(x: Value) -> Value:
     """π·cot(πx) for x ≥ 0."""
     turn, swap = _half_turn(x)
     angle = turn * math.pi
@@ -119,7 +130,7 @@ def digamma(x: Value) -> Value:
     bend = select(negative, inverse * 0.5, inverse * -0.5)
     series = log(size) + fma(square, -polynomial(square, _DIGAMMA_FAR), bend)
     right = select(size < 10.0, _digamma_near(size, negative), series)
-    result = select(negative, right + _cot_of_half_turns(size), right)
+    result = select(negative, right + cot_of_half_turns(size), right)
     return select((x == round_even(x)) & (x <= 0.0), math.nan, result)
 
 

@@ -115,13 +115,13 @@ def _pow_single(size: Value, y: Value) -> Value:
 
 def _pow_double(size: Value, y: Value) -> Value:
     """size^y for f64 operands, finite size > 0: exp of y·log(size) as a pair."""
-    high, low = _log_pair(size)
+    high, low = log_pair(size)
     product, rest = two_product(high, y)
     n, mantissa, _ = exp_as_pair(product, fma(low, y, rest))
     return scale_by_power_of_two(mantissa, n)
 
 
-def _log_pair(x: Value) -> Pair:
+def log_pair(x: Value) -> Pair:
     """log(x) for f64 x > 0 to about 2^-65, relative."""
     mantissa, k, _ = split_exponent(x)
     s, s_low = _atanh_argument(mantissa)

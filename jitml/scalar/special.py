@@ -90,12 +90,12 @@ def _erfc_far(size: Value) -> Pair:
     size = select(size > limit, limit, size)
     square, square_rest = two_product(size, size)
     n, one, one_low = exp_as_pair(-square, -square_rest)
-    ratio, ratio_low = _scaled_erfcx(size)
+    ratio, ratio_low = scaled_erfcx(size)
     mantissa = fma(one, ratio, fma(one, ratio_low, one_low * ratio))
     return scale_by_power_of_two(mantissa, n), scale_by_power_of_two(one, n)
 
 
-def _scaled_erfcx(x: Value) -> Pair:
+def scaled_erfcx(x: Value) -> Pair:
     """exp(x²)·erfc(x) for x ≥ 1/2 as a pair."""
     above = x + 4.0
     inverse = 1.0 / above

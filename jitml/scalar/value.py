@@ -56,6 +56,16 @@ class Builder(Protocol):
         """The values of `rare(*operands)` in lanes where `condition` holds, else `usual`; not
         computed where no lane asks."""
 
+    def repeat(
+        self,
+        condition: Callable[..., Value],
+        step: Callable[..., Sequence[Value]],
+        state: Sequence[Value],
+        fixed: tuple[Value, ...],
+    ) -> list[Value]:
+        """`while condition(*state, *fixed): state = step(*state, *fixed)`, each lane as often as
+        it asks."""
+
 
 class Value:
     """One SSA value: `ref` is the backend's name for it, `number` its value where it is a

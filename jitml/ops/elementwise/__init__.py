@@ -14,6 +14,7 @@ from jitml.ops.elementwise.arithmetic import *  # noqa: F403
 from jitml.ops.elementwise.bits import *  # noqa: F403
 from jitml.ops.elementwise.comparison import *  # noqa: F403
 from jitml.ops.elementwise.conversion import *  # noqa: F403
+from jitml.ops.elementwise.gamma import *  # noqa: F403
 from jitml.ops.elementwise.parts import *  # noqa: F403
 from jitml.ops.elementwise.rounding import *  # noqa: F403
 from jitml.ops.elementwise.selection import *  # noqa: F403
