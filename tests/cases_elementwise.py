@@ -36,6 +36,32 @@ _BINARY: dict[str, tuple[float, float]] = {
 }  # fmt: skip
 
 
+# Special functions: where each of their inputs is looked at.
+_SPECIAL: dict[str, tuple[tuple[float, float], ...]] = {
+    "erfcx": ((-1, 3),), "dawsn": ((-3, 3),), "fresnel_sine": ((-3, 3),),
+    "fresnel_cosine": ((-3, 3),), "ndtr": ((-3, 3),), "log_ndtr": ((-9, 3),),
+    "ndtri": ((0.1, 0.9),), "logit": ((0.1, 0.9),), "owens_t": ((-2, 2), (0.2, 2)),
+    "exp1": ((0.2, 4),), "expi": ((0.5, 4),), "sine_integral": ((-9, 9),),
+    "cosine_integral": ((1, 3),), "spence": ((0.2, 4),), "xlogy": ((0.2, 2), (0.2, 2)),
+    "xlog1py": ((0.2, 2), (0.2, 2)), "rel_entr": ((0.2, 2), (0.2, 2)),
+    "kl_div": ((0.2, 2), (2.2, 4)), "gamma": ((0.5, 4),), "poch": ((0.5, 4), (0.5, 4)),
+    "beta": ((0.5, 4), (0.5, 4)), "betaln": ((0.5, 3), (3.5, 9)), "zeta": ((1.5, 4), (0.5, 4)),
+    "betainc": ((0.5, 4), (0.5, 4), (0.2, 0.8)), "igamma": ((0.5, 4), (0.5, 4)),
+    "igammac": ((0.5, 4), (0.5, 4)), "hyp1f1": ((0.5, 3), (0.5, 3), (-2, 2)),
+    "hyp2f1": ((0.5, 3), (0.5, 3), (0.5, 3), (-0.8, 0.7)),
+}  # fmt: skip
+# Of which second derivatives are compared too.
+_TWICE = {"erfcx", "ndtr", "log_ndtr", "gamma", "exp1", "spence", "logit"}
+# Derivatives that have none of their own.
+_SLOPES: dict[str, tuple[tuple[float, float], ...]] = {
+    "zeta_grad_x": _SPECIAL["zeta"], "betainc_grad_a": _SPECIAL["betainc"],
+    "betainc_grad_b": _SPECIAL["betainc"], "igamma_grad_a": _SPECIAL["igamma"],
+    "random_gamma_grad": _SPECIAL["igamma"], "hyp1f1_grad_a": _SPECIAL["hyp1f1"],
+    "hyp1f1_grad_b": _SPECIAL["hyp1f1"], "hyp2f1_grad_a": _SPECIAL["hyp2f1"],
+    "hyp2f1_grad_c": _SPECIAL["hyp2f1"],
+}  # fmt: skip
+
+
 def row(name: str) -> Row:
     found = Op.registry[name]
     assert isinstance(found, Row)
@@ -44,10 +70,17 @@ def row(name: str) -> Row:
 
 def _unary(name: str, low: float, high: float) -> Case:
     op = row(name)
-    second = name != "lgamma"  # its slope, digamma, has no derivative
+    return Case(name, op, shapes(_SHAPE, low=low, high=high), op.kinds, tolerance=1e-5)
+
+
+def _special(name: str, domain: tuple[tuple[float, float], ...]) -> Case:
+    """All are computed in float64: two dtypes stand for all. Slopes are judged by differences."""
+    op, is_slope = row(name), name in _SLOPES
     return Case(
-        name, op, shapes(_SHAPE, low=low, high=high), op.kinds, tolerance=1e-5, second=second
-    )
+        name, op, tuple(Input(_SHAPE, *ends) for ends in domain), "f",
+        derivative_kinds="" if is_slope else "f", tolerance=1e-5, second=name in _TWICE,
+        computes=False, rounding=1 << 17 if is_slope else 32,
+    )  # fmt: skip
 
 
 def _binary(name: str, low: float, high: float) -> list[Case]:
@@ -118,7 +151,13 @@ _BITCASTS = [
 CASES: list[Case] = [
     *(_unary(name, *domain) for name, domain in _UNARY.items()),
     *(case for name, domain in _BINARY.items() for case in _binary(name, *domain)),
-    Case("digamma", e.digamma, shapes(_SHAPE, low=0.5, high=5), "f", derivative_kinds=""),
+    *(_special(name, domain) for name, domain in {**_SPECIAL, **_SLOPES}.items()),
+    Case("digamma", e.digamma, shapes(_SHAPE, low=0.5, high=5), "f", tolerance=1e-5),
+    Case("expn", lambda x: e.expn(e.full_like(x, 2), x), shapes(_SHAPE, low=0.5, high=4), "f"),
+    Case(
+        "polygamma", lambda x: e.polygamma(e.full_like(x, 2), x), shapes(_SHAPE, low=1, high=4), "f"
+    ),
+    Case("wofz", e.wofz, shapes(_SHAPE, low=0.1, high=2), "c"),
     Case("nextafter", e.nextafter, shapes(_SHAPE, _SHAPE), "f", derivative_kinds=""),
     Case("rem", e.rem, (Input(_SHAPE, 5.1, 5.9), Input(_SHAPE, 2, 2.5)), "iuf"),
     Case("stop_gradient", lambda x: e.mul(x, e.stop_gradient(x)), shapes(_SHAPE), "iufc", ""),

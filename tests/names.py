@@ -25,7 +25,7 @@ MODULES = [
 ]  # fmt: skip
 
 # Modules of which every name must be there, but for those of REASONS.
-COMPLETE = ["jax.nn", "jax.numpy", "jax.ops", "jax.tree"]
+COMPLETE = ["jax.nn", "jax.numpy", "jax.ops", "jax.scipy.special", "jax.tree"]
 
 REASONS: dict[str, str] = {}
 # Names left out on purpose: module.name, and why.

@@ -41,6 +41,7 @@ MODULES = [
     "jitml.lax.scaled",
     "jitml.lax.shapes",
     "jitml.lax.staging",
+    "jitml.lax.special",
     "jitml.nn.activations",
     "jitml.nn.attention",
     "jitml.nn.initializers",
@@ -109,13 +110,17 @@ MODULES = [
     "jitml.scipy.linalg.decompositions",
     "jitml.scipy.linalg.functions",
     "jitml.scipy.linalg.solving",
+    "jitml.scipy.special.elementary",
+    "jitml.scipy.special.gamma_functions",
+    "jitml.scipy.special.harmonics",
+    "jitml.scipy.special.integrals",
     "jitml.scopes",
     "jitml.tree",
     "jitml.tree_util",
 ]
 
 # Where functions that are stated as rows get their code.
-ROWS = ("jitml.lax.operands", "jitml.numpy.rows")
+ROWS = ("jitml.lax.operands", "jitml.numpy.rows", "jitml.scipy.special.operands")
 
 
 def _tests(module):

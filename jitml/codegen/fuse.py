@@ -26,10 +26,11 @@ _DEAR_NAMES = (
     "exp exp2 expm1 log log1p pow sin cos tan asin acos atan atan2 sinh cosh tanh asinh acosh "
     "atanh logistic erf erfc erf_inv lgamma digamma bessel_i0e bessel_i1e cbrt div rem "
     "sqrt rsqrt threefry2x32 gather "
-    "beta betainc betainc_grad_a betainc_grad_b betaln cosine_integral dawsn erfcx exp1 expi expn "
-    "fresnel_cosine fresnel_sine gamma hyp1f1 hyp1f1_grad_a hyp1f1_grad_b hyp2f1 hyp2f1_grad_a "
-    "hyp2f1_grad_c igamma igamma_grad_a igammac log_ndtr logit ndtr ndtri owens_t poch polygamma "
-    "random_gamma_grad sine_integral spence wofz xlog1py xlogy zeta zeta_grad_x"
+    "beta betainc betainc_grad_a betainc_grad_b betaln cosine_integral dawsn erfcx exp1 expi "
+    "expn fresnel_cosine fresnel_sine gamma hyp1f1 hyp1f1_grad_a hyp1f1_grad_b hyp2f1 "
+    "hyp2f1_grad_a hyp2f1_grad_c igamma igamma_grad_a igammac kl_div log_ndtr logit ndtr ndtri "
+    "owens_t poch polygamma random_gamma_grad rel_entr sine_integral spence wofz xlog1py xlogy "
+    "zeta zeta_grad_x"
 )
 _DEAR = frozenset(_DEAR_NAMES.split())
 _DEAR_COST = 8

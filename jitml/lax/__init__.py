@@ -181,6 +181,15 @@ from jitml.lax.reduction import (
     sort_key_val,
     top_k,
 )
+from jitml.lax.special import (
+    betainc,
+    igamma,
+    igamma_grad_a,
+    igammac,
+    polygamma,
+    random_gamma_grad,
+    zeta,
+)
 from jitml.ops.convolution import ConvDimensionNumbers
 
 if TYPE_CHECKING:
@@ -302,6 +311,7 @@ __all__ = [
     "batch_matmul",
     "bessel_i0e",
     "bessel_i1e",
+    "betainc",
     "bitcast_convert_type",
     "bitwise_and",
     "bitwise_not",
@@ -374,6 +384,9 @@ __all__ = [
     "gather",
     "ge",
     "gt",
+    "igamma",
+    "igamma_grad_a",
+    "igammac",
     "imag",
     "index_in_dim",
     "index_take",
@@ -404,6 +417,7 @@ __all__ = [
     "pmax",
     "pmean",
     "pmin",
+    "polygamma",
     "population_count",
     "pow",
     "ppermute",
@@ -414,6 +428,7 @@ __all__ = [
     "ragged_all_to_all",
     "ragged_dot",
     "ragged_dot_general",
+    "random_gamma_grad",
     "real",
     "reciprocal",
     "reduce",
@@ -473,4 +488,5 @@ __all__ = [
     "unstack",
     "while_loop",
     "with_sharding_constraint",
+    "zeta",
 ]

@@ -119,7 +119,7 @@ def cot_of_half_turns(x: Value) -> Value:
 
 @routine
 def digamma(x: Value) -> Value:
-    """Derivative of log Γ within 4 ulp (absolute near its zeros at x < 0); NaN at 0, −1, −2, …"""
+    """Derivative of log Γ within 4 ulp (absolute near its zeros at x < 0); NaN at −1, −2, …"""
     if x.type == "f32":
         return convert(digamma(convert(x, "f64")), "f32")
     size = abs(x)
@@ -131,7 +131,8 @@ def digamma(x: Value) -> Value:
     series = log(size) + fma(square, -polynomial(square, _DIGAMMA_FAR), bend)
     right = select(size < 10.0, _digamma_near(size, negative), series)
     result = select(negative, right + cot_of_half_turns(size), right)
-    return select((x == round_even(x)) & (x <= 0.0), math.nan, result)
+    result = select((x == round_even(x)) & negative, math.nan, result)
+    return select(x == 0.0, copysign(x.like(math.inf), -x), result)
 
 
 def _digamma_near(x: Value, negative: Value) -> Value:

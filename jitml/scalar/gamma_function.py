@@ -102,13 +102,27 @@ def log_beta(a: Value, b: Value) -> Value:
     rests = stirling_rest(small) + rest
     both_large = rests - leading - log(large) * 0.5 + _HALF_LOG_2PI[0]
     result = select(large > 10.0, select(small > 10.0, both_large, one_large), plain)
-    return select(small > 0.0, select(large < math.inf, result, -math.inf), plain)
+    result = select(small > 0.0, select(large < math.inf, result, -math.inf), plain)
+    return select(is_nan(a) | is_nan(b), math.nan, result)
+
+
+def _off_poles(a: Value, b: Value) -> tuple[Value, Value, Value]:
+    """Arguments and a sign of the beta function where a is 0, −1, … and b is whole: by the limit
+    (−1)ᵇ·B(1 − a − b, b), if that is finite.
+    """
+    left = a <= b
+    low, high = select(left, a, b), select(left, b, a)
+    moved = 1.0 - low - high
+    limit = _is_pole(low) & (high == floor(high)) & (moved > 0.0)
+    sign = select(limit & ~is_even(high), a.like(-1.0), 1.0)
+    return select(limit, moved, low), high, sign
 
 
 @routine
 @in_double
 def betaln(a: Value, b: Value) -> Value:
     """log|B(a, b)|; within 4 ulp in f32."""
+    a, b, _ = _off_poles(a, b)
     return log_beta(a, b)
 
 
@@ -116,13 +130,15 @@ def betaln(a: Value, b: Value) -> Value:
 @in_double
 def beta(a: Value, b: Value) -> Value:
     """B(a, b) = Γ(a)·Γ(b)/Γ(a + b); within 4 ulp in f32."""
+    a, b, sign = _off_poles(a, b)
     total = a + b
     n, mantissa, _ = exp_as_pair(log_beta(a, b), a * 0.0)
-    signed = gamma_sign(a) * gamma_sign(b) * gamma_sign(total)
+    signed = sign * gamma_sign(a) * gamma_sign(b) * gamma_sign(total)
     by_logarithm = signed * scale_by_power_of_two(mantissa, n)
-    direct = gamma(a) / gamma(total) * gamma(b)
+    direct = sign * gamma(a) / gamma(total) * gamma(b)
     small = (abs(a) < 100.0) & (abs(b) < 100.0) & (abs(total) < 100.0)
-    return select(small & (abs(direct) < math.inf), direct, by_logarithm)
+    result = select(small & (abs(direct) < math.inf), direct, by_logarithm)
+    return select(is_nan(a) | is_nan(b), math.nan, result)
 
 
 # ---- rising factorials ----------------------------------------------------------------------

@@ -15,7 +15,7 @@ from jitml.scalar import complex_trigonometric as on_complex_angles
 from jitml.scalar import exponential, logarithm, power, rounding, trigonometric, value
 from jitml.scalar.bessel import bessel_i0e, bessel_i1e
 from jitml.scalar.complex import Complex, angle, choose, conj, hypot
-from jitml.scalar.entropy import xlog1py, xlogy
+from jitml.scalar.entropy import kl_div, rel_entr, xlog1py, xlogy
 from jitml.scalar.exponential_integrals import cosine_integral, exp1, expi, expn, sine_integral
 from jitml.scalar.faddeeva import dawsn, erfcx, fresnel_cosine, fresnel_sine, wofz
 from jitml.scalar.gamma import digamma, lgamma
@@ -112,13 +112,14 @@ pow = _binary(power.pow, on_complex.pow)
 
 __all__ = [
     "Complex", "acos", "acosh", "angle", "asin", "asinh", "atan", "atan2", "atanh", "bessel_i0e",
-    "bessel_i1e", "beta", "betainc", "betainc_grad_a", "betainc_grad_b", "betaln", "cbrt", "choose",
-    "conj", "cos", "cosh", "cosine_integral", "dawsn", "digamma", "erf", "erf_inv", "erfc", "erfcx",
-    "exp", "exp1", "exp2", "expi", "expm1", "expn", "fmod", "fresnel_cosine", "fresnel_sine",
-    "gamma", "hyp1f1", "hyp1f1_grad_a", "hyp1f1_grad_b", "hyp2f1", "hyp2f1_grad_a",
-    "hyp2f1_grad_c", "hypot", "igamma", "igamma_grad_a", "igammac", "integer_pow", "lgamma", "log",
-    "log1p", "log2", "log10", "log_ndtr", "logistic", "logit", "ndtr", "ndtri", "nextafter",
-    "owens_t", "poch", "polygamma", "pow", "random_gamma_grad", "reciprocal", "round_half_away",
-    "rsqrt", "sign", "sin", "sine_integral", "sinh", "spence", "sqrt", "square", "tan", "tanh",
-    "wofz", "xlog1py", "xlogy", "zeta", "zeta_grad_x",
+    "bessel_i1e", "beta", "betainc", "betainc_grad_a", "betainc_grad_b", "betaln", "cbrt",
+    "choose", "conj", "cos", "cosh", "cosine_integral", "dawsn", "digamma", "erf", "erf_inv",
+    "erfc", "erfcx", "exp", "exp1", "exp2", "expi", "expm1", "expn", "fmod", "fresnel_cosine",
+    "fresnel_sine", "gamma", "hyp1f1", "hyp1f1_grad_a", "hyp1f1_grad_b", "hyp2f1",
+    "hyp2f1_grad_a", "hyp2f1_grad_c", "hypot", "igamma", "igamma_grad_a", "igammac",
+    "integer_pow", "kl_div", "lgamma", "log", "log1p", "log2", "log10", "log_ndtr", "logistic",
+    "logit", "ndtr", "ndtri", "nextafter", "owens_t", "poch", "polygamma", "pow",
+    "random_gamma_grad", "reciprocal", "rel_entr", "round_half_away", "rsqrt", "sign", "sin",
+    "sine_integral", "sinh", "spence", "sqrt", "square", "tan", "tanh", "wofz", "xlog1py",
+    "xlogy", "zeta", "zeta_grad_x",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__all__ = ["linalg", "special", "stats"]
+__all__ = ["linalg", "special"]
 
 
 def __getattr__(name: str) -> Any:

@@ -72,7 +72,10 @@ OTHERS = {
         (1.0, 0.0), (2.0, 0.0), (0.0, math.inf), (-0.0, math.inf), (-1.0, math.inf),
         (-7.0, math.inf), (math.inf, math.inf), (-math.inf, math.inf),
     ],
-    "digamma": [(0.0, math.nan), (-3.0, math.nan), (math.inf, math.inf), (-math.inf, math.nan)],
+    "digamma": [
+        (0.0, -math.inf), (-0.0, math.inf), (-3.0, math.nan), (math.inf, math.inf),
+        (-math.inf, math.nan),
+    ],
     "bessel_i0e": [(0.0, 1.0), (math.inf, 0.0), (-math.inf, 0.0)],
     "bessel_i1e": [(0.0, 0.0), (-0.0, -0.0), (math.inf, 0.0), (-math.inf, -0.0)],
     "tanh": [(20.0, 1.0), (-20.0, -1.0), (1e30, 1.0)],

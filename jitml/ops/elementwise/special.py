@@ -168,3 +168,17 @@ xlog1py: Row = Row(
     "xlog1py", scipy_special("xlog1py"), _FLOAT,
     (lambda t, z, x, y: mul(t, log1p(y)), lambda t, z, x, y: mul(t, div(x, add(y, 1)))),
 )  # fmt: skip
+rel_entr: Row = Row(
+    "rel_entr", scipy_special("rel_entr"), _FLOAT,
+    (
+        lambda t, z, p, q: mul(t, add(log(div(p, q)), 1)),
+        lambda t, z, p, q: neg(mul(t, div(p, q))),
+    ),
+)  # fmt: skip
+kl_div: Row = Row(
+    "kl_div", scipy_special("kl_div"), _FLOAT,
+    (
+        lambda t, z, p, q: mul(t, log(div(p, q))),
+        lambda t, z, p, q: mul(t, sub(1, div(p, q))),
+    ),
+)  # fmt: skip

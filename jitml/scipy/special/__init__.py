@@ -1,7 +1,6 @@
 """Special functions: the names, signatures and results of `jax.scipy.special`.
 
 All are native code, series and continued fractions included, and fuse with what is around them.
-Accuracies stand in `tests/scalar/ACCURACY.md`.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ Source: Stirling's series (DLMF 5.11.1), recurrence and reflection (5.5.1, 5.5.3
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import jitml.numpy as jnp
 from jitml.typing import Array
@@ -15,6 +16,11 @@ _STIRLING = (
     1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400,
 )  # fmt: skip
 _SHIFT = 8
+
+
+def in_double(function: Callable[[Array], Array], z: Array) -> Array:
+    """A function of complex128, which loses digits on its way, of any complex array."""
+    return function(z.astype("complex128")).astype(z.dtype)
 
 
 def complex_loggamma(z: Array) -> Array:

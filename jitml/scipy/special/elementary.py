@@ -140,14 +140,7 @@ def rel_entr(p: ArrayLike, q: ArrayLike) -> Array:
     >>> print(rel_entr(1.0, 1.0))
     0.0
     """
-    a, b = (jnp.asarray(settle(x)) for x in floats("rel_entr", p, q))
-    both = (a > 0) & (b > 0)
-    some, other = jnp.where(both, a, 1), jnp.where(both, b, 1)
-    usual = xlogy(some, some / other)
-    rest = jnp.where(
-        (a == 0) & (b >= 0), 0.0, jnp.where(jnp.isnan(a) | jnp.isnan(b), a + b, jnp.inf)
-    )
-    return jnp.where(both, usual, rest).astype(a.dtype)
+    return settle(ew.rel_entr(*floats("rel_entr", p, q)))
 
 
 @operation
@@ -157,8 +150,7 @@ def kl_div(p: ArrayLike, q: ArrayLike) -> Array:
     >>> print(kl_div(1.0, 1.0))
     0.0
     """
-    a, b = (jnp.asarray(settle(x)) for x in floats("kl_div", p, q))
-    return rel_entr(a, b) - a + b
+    return settle(ew.kl_div(*floats("kl_div", p, q)))
 
 
 # ---- power transforms -----------------------------------------------------------------------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError, DTypeError
 from jitml.numpy.operands import fail, kind, kind_of, operand, settle
 from jitml.ops import elementwise as ew
-from jitml.scipy.special.complex_gamma import complex_gamma, complex_loggamma
+from jitml.scipy.special.complex_gamma import complex_gamma, complex_loggamma, in_double
 from jitml.scipy.special.operands import floats, unary
 from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike
@@ -33,7 +34,7 @@ def gamma(x: ArrayLike) -> Array:
     """
     (value,) = floats("gamma", x, to_complex=True)
     if kind(value) == "c":
-        return complex_gamma(settle(value))
+        return in_double(complex_gamma, settle(value))
     return settle(ew.gamma(value))
 
 
@@ -46,9 +47,9 @@ def loggamma(x: ArrayLike) -> Array:
     """
     (value,) = floats("loggamma", x, to_complex=True)
     if kind(value) == "c":
-        return complex_loggamma(settle(value))
+        return in_double(complex_loggamma, settle(value))
     nothing = ew.full_like(value, math.nan)
-    return settle(ew.select(ew.gt(value, 0), ew.lgamma(value), nothing))
+    return settle(ew.select(ew.ge(value, 0), ew.lgamma(value), nothing))
 
 
 gammaln = unary("gammaln", ew.lgamma, "log |Γ(x)|.", "gammaln(1.0)", "0.0")
@@ -103,13 +104,13 @@ def gammaincc(a: ArrayLike, x: ArrayLike) -> Array:
     return settle(ew.igammac(*floats("gammaincc", a, x)))
 
 
-def multigammaln(a: ArrayLike, d: ArrayLike) -> Array:
+def multigammaln(a: ArrayLike, d: Any) -> Array:
     """The logarithm of the gamma function of d dimensions.
 
     >>> print(multigammaln(1.5, 1) == gammaln(1.5))
     True
     """
-    count = operator.index(d)  # type: ignore[arg-type]
+    count = operator.index(d)
     (only,) = floats("multigammaln", a)
     value = jnp.asarray(settle(only))
     if count < 1:
@@ -180,7 +181,8 @@ def bernoulli(n: int) -> Array:
     numbers[:2] = [1.0, -0.5][: count + 1]
     for k in range(2, count + 1, 2):
         numbers[k] = _bernoulli(k)
-    return jnp.asarray(numbers.astype(DEFAULT_DTYPES.of(float)))
+    with np.errstate(over="ignore"):
+        return jnp.asarray(numbers.astype(DEFAULT_DTYPES.of(float)))
 
 
 def _bernoulli(k: int) -> float:
