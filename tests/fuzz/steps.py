@@ -126,6 +126,13 @@ class Program:
         return self.draw(type_of(x).ndim)
 
 
+# Ops that lack a second derivative, and the slopes that are their first.
+ONCE_DIFFERENTIABLE = {
+    "betainc", "betainc_grad_a", "betainc_grad_b", "expn", "hyp1f1", "hyp1f1_grad_a",
+    "hyp1f1_grad_b", "hyp2f1", "hyp2f1_grad_a", "hyp2f1_grad_c", "igamma", "igamma_grad_a",
+    "igammac", "polygamma", "random_gamma_grad", "zeta", "zeta_grad_x",
+}  # fmt: skip
+
 # ---- a step for each op --------------------------------------------------------------------------
 
 
@@ -133,7 +140,7 @@ Step = Callable[[Program], None]
 
 
 def _row_step(row: Row) -> Step:
-    arity = 1 if row.name == "digamma" else len(row.partials)
+    arity = len(row.partials)
 
     def step(p: Program) -> None:
         x = p.take(row.kinds)
@@ -397,7 +404,7 @@ def _all_steps() -> dict[str, Step]:
         "threefry2x32": _threefry,
     }  # fmt: skip
     for name, op in Op.registry.items():
-        if isinstance(op, Row):
+        if isinstance(op, Row) and name not in ONCE_DIFFERENTIABLE:
             steps[name] = _row_step(op)
     for name in ("reduce_sum", "reduce_prod", "reduce_max", "reduce_min"):
         steps[name] = _fold(name, "iuf" if name in ("reduce_max", "reduce_min") else "iufc")
