@@ -20,8 +20,16 @@ from jitml.ops.callback import DebugCallback, HostFunction
 from jitml.trace.core import bind
 from jitml.transforms.values import as_value, is_array_like
 from jitml.tree_structure import Structure, flatten
+from jitml.visualization import (
+    inspect_array_sharding,
+    visualize_array_sharding,
+    visualize_sharding,
+)
 
-__all__ = ["breakpoint", "callback", "log", "print"]
+__all__ = [
+    "breakpoint", "callback", "inspect_array_sharding", "log", "print", "visualize_array_sharding",
+    "visualize_sharding",
+]  # fmt: skip
 
 
 def print(

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from jitml.ir.errors import ArgumentError
 from jitml.ir.source import SCOPE, user_source
-from jitml.trace.core import outside_traces
+from jitml.trace.core import checking_leaks, outside_traces
 from jitml_runtime import calling
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -48,6 +48,22 @@ def ensure_compile_time_eval() -> Iterator[None]:
     6.0
     """
     with outside_traces():
+        yield
+
+
+@contextmanager
+def check_tracer_leaks(new_val: bool = True) -> Iterator[None]:
+    """A scope in which a tracer that outlives its trace is an error, as by `checking_leaks`.
+
+    >>> import jitml
+    >>> with check_tracer_leaks():
+    ...     print(jitml.jit(lambda x: x + 1)(1.0))
+    2.0
+    """
+    if not new_val:
+        yield
+        return
+    with checking_leaks():
         yield
 
 

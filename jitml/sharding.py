@@ -23,8 +23,9 @@ from jitml.typing import Array
 
 __all__ = [
     "AbstractDevice", "AbstractMesh", "AxisType", "Mesh", "NamedSharding", "P", "PartitionSpec",
-    "Shard", "Sharding", "SingleDeviceSharding", "get_abstract_mesh", "get_mesh", "make_mesh",
-    "make_single_device_sharding", "reshard", "set_mesh", "use_abstract_mesh",
+    "Shard", "Sharding", "SingleDeviceSharding", "auto_axes", "explicit_axes",
+    "get_abstract_mesh", "get_mesh", "make_mesh", "make_single_device_sharding", "reshard",
+    "set_mesh", "use_abstract_mesh",
 ]  # fmt: skip
 
 
@@ -421,6 +422,24 @@ def reshard(xs: Any, out_shardings: Any) -> Any:
     1.0
     """
     return xs
+
+
+def auto_axes(f: Any = None, /, *, axes: Any = None, out_sharding: Any = None) -> Any:
+    """The function `f`, in which the compiler lays arrays out along `axes`: as it is.
+
+    >>> auto_axes(abs)(-1)
+    1
+    """
+    return f if f is not None else lambda function: function
+
+
+def explicit_axes(f: Any = None, /, *, axes: Any = None, in_sharding: Any = None) -> Any:
+    """The function `f`, in which the program lays arrays out along `axes`: as it is.
+
+    >>> explicit_axes(abs)(-1)
+    1
+    """
+    return f if f is not None else lambda function: function
 
 
 def check_spec(spec: PartitionSpec, mesh: AbstractMesh, name: str) -> None:

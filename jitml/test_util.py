@@ -36,17 +36,103 @@ def check_grads(
     """
     if order < 1:
         return
-    check = functools.partial(_check_order, atol=atol, rtol=rtol, eps=eps)
+    tolerances: dict[str, Any] = {"atol": atol, "rtol": rtol, "eps": eps}
     if "fwd" in modes:
-        check(f, tuple(args), "fwd")
+        check_jvp(f, functools.partial(jvp, f), args, **tolerances)
         tangents = tuple(args)
         if order > 1:
             moved = functools.partial(_pushed, f, len(tangents))
             check_grads(moved, (*args, *tangents), order - 1, modes, atol, rtol, eps)
     if "rev" in modes:
-        check(f, tuple(args), "rev")
+        check_vjp(f, functools.partial(vjp, f), args, **tolerances)
         if order > 1:
             check_grads(functools.partial(_pulled, f), args, order - 1, modes, atol, rtol, eps)
+
+
+def check_jvp(
+    f: Callable[..., Any],
+    f_jvp: Callable[..., Any],
+    args: Sequence[Any],
+    atol: float | None = None,
+    rtol: float | None = None,
+    eps: float | None = None,
+    err_msg: str = "",
+) -> None:
+    """Raise AssertionError unless `f_jvp(args, tangents)` gives `f(*args)`, and the central
+    difference of `f` along random tangents.
+
+    >>> import functools, jitml
+    >>> square = lambda x: x * x
+    >>> check_jvp(square, functools.partial(jitml.jvp, square), (3.0,))
+    """
+    at = _Point(f, args, eps, rtol, atol, err_msg)
+    value, found = f_jvp(at.args, at.tangents)
+    at.check_value(value)
+    for got, want in zip(_inexact_leaves(found), at.difference, strict=True):
+        at.check(got, want, "forward mode differs from differences")
+
+
+def check_vjp(
+    f: Callable[..., Any],
+    f_vjp: Callable[..., Any],
+    args: Sequence[Any],
+    atol: float | None = None,
+    rtol: float | None = None,
+    eps: float | None = None,
+    err_msg: str = "",
+) -> None:
+    """Raise AssertionError unless `f_vjp(*args)` gives `f(*args)` and a function that agrees with
+    the central difference of `f`, in random directions.
+
+    >>> import functools, jitml
+    >>> square = lambda x: x * x
+    >>> check_vjp(square, functools.partial(jitml.vjp, square), (3.0,))
+    """
+    at = _Point(f, args, eps, rtol, atol, err_msg)
+    value, pull = f_vjp(*at.args)
+    at.check_value(value)
+    cotangents = tree.map(functools.partial(_random_like, at.random), value)
+    back = _inexact_leaves(pull(cotangents))
+    moving = [t for t in tree.leaves(at.tangents) if _moves(t)]
+    pairs = zip(_inexact_leaves(cotangents), at.difference, strict=True)
+    forward = sum(_inner(ct, want) for ct, want in pairs)
+    backward = sum(_inner(ct, np.asarray(t)) for ct, t in zip(back, moving, strict=True))
+    at.check(backward, forward, "reverse mode differs from differences")
+
+
+class _Point:
+    """Arguments of a function, random tangents there, and what differences say along them."""
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        args: Sequence[Any],
+        eps: float | None,
+        rtol: float | None,
+        atol: float | None,
+        message: str,
+    ) -> None:
+        self.args = tuple(args)
+        self.random = np.random.default_rng(0)
+        self.tangents = tree.map(functools.partial(_random_like, self.random), self.args)
+        bytes_ = min((_real_bytes(x) for x in tree.leaves(args) if _moves(x)), default=8)
+        step = _STEPS[bytes_] if eps is None else eps
+        self._value = functools.partial(f, *tree.map(as_value, self.args))
+        self.difference = _difference(f, self.args, self.tangents, step)
+        self._rtol = _TOLERANCES[bytes_] if rtol is None else rtol
+        self._atol = self._rtol if atol is None else atol
+        self._message = f"{message}: " if message else ""
+
+    def check_value(self, value: Any) -> None:
+        """Check what a derivative gives as the function's value."""
+        for got, want in zip(_inexact_leaves(value), _inexact_leaves(self._value()), strict=True):
+            self.check(got, want, "the value differs from that of the function")
+
+    def check(self, got: Any, want: Any, message: str) -> None:
+        """Raise unless two numbers are close."""
+        np.testing.assert_allclose(
+            got, want, rtol=self._rtol, atol=self._atol, err_msg=self._message + message
+        )
 
 
 def _pushed(f: Callable[..., Any], count: int, *args: Any) -> Any:
@@ -56,35 +142,6 @@ def _pushed(f: Callable[..., Any], count: int, *args: Any) -> Any:
 def _pulled(f: Callable[..., Any], *args: Any) -> Any:
     result, pull = vjp(f, *args)
     return pull(result)
-
-
-def _check_order(
-    f: Callable[..., Any],
-    args: tuple[Any, ...],
-    mode: str,
-    atol: float | None,
-    rtol: float | None,
-    eps: float | None,
-) -> None:
-    random = np.random.default_rng(0)
-    tangents = tree.map(functools.partial(_random_like, random), args)
-    bytes_ = min((_real_bytes(x) for x in tree.leaves(args) if _moves(x)), default=8)
-    step = _STEPS[bytes_] if eps is None else eps
-    wanted = _difference(f, args, tangents, step)
-    scale = rtol if rtol is not None else _TOLERANCES[bytes_]
-    close = functools.partial(_assert_close, rtol=scale, atol=scale if atol is None else atol)
-    if mode == "fwd":
-        found = jvp(f, args, tangents)[1]
-        for got, want in zip(_inexact_leaves(found), wanted, strict=True):
-            close(got, want, "forward mode differs from differences")
-        return
-    result, pull = vjp(f, *args)
-    cotangents = tree.map(functools.partial(_random_like, random), result)
-    back = _inexact_leaves(pull(cotangents))
-    moving = [t for t in tree.leaves(tangents) if _moves(t)]
-    forward = sum(_inner(ct, w) for ct, w in zip(_inexact_leaves(cotangents), wanted, strict=True))
-    backward = sum(_inner(ct, np.asarray(t)) for ct, t in zip(back, moving, strict=True))
-    close(backward, forward, "reverse mode differs from differences")
 
 
 def _moves(x: Any) -> bool:
@@ -138,7 +195,3 @@ def _difference(
 def _inner(cotangent: Any, tangent: Any) -> Any:
     """The pairing of cotangents with tangents: the real part of their plain product."""
     return np.real(np.sum(cotangent * tangent))
-
-
-def _assert_close(got: Any, want: Any, message: str, rtol: float, atol: float) -> None:
-    np.testing.assert_allclose(got, want, rtol=rtol, atol=atol, err_msg=message)

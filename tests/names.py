@@ -25,11 +25,31 @@ MODULES = [
 ]  # fmt: skip
 
 # Modules of which every name must be there, but for those of REASONS.
-COMPLETE = ["jax.nn", "jax.numpy", "jax.ops", "jax.scipy.special", "jax.tree"]
+COMPLETE = [
+    "jax", "jax.debug", "jax.dlpack", "jax.dtypes", "jax.errors", "jax.flatten_util", "jax.nn",
+    "jax.numpy", "jax.ops", "jax.scipy.special", "jax.sharding", "jax.test_util", "jax.tree",
+    "jax.tree_util", "jax.typing",
+]  # fmt: skip
 
 REASONS: dict[str, str] = {}
 # Names left out on purpose: module.name, and why.
+_MUTABLE = "arrays that change: arrays never do, so that results are the same under any transform"
+_SYMBOLIC = "sizes that are symbols: each shape has its own program"
 LEFT_OUT: dict[str, str] = {
+    **dict.fromkeys(
+        [f"jax.{n}" for n in ("Ref", "new_ref", "empty_ref", "free_ref", "freeze", "ad")], _MUTABLE
+    ),
+    "jax.ds": "slices of arrays that change; lax.dynamic_slice_in_dim takes a start that is data",
+    "jax.live_arrays": "arrays are not kept in a list; memory_stats() counts their bytes",
+    "jax.memory": "kinds of memory to move arrays between; here there is one",
+    "jax.make_user_context": "a value that traces depend on: functions watch what they read",
+    "jax.debug.DebugEffect": "JAX's mark of an effect; ops say of themselves what they do",
+    "jax.debug.OrderedDebugEffect": "JAX's mark of an effect; ops say of themselves what they do",
+    "jax.errors.InconclusiveDimensionOperation": _SYMBOLIC,
+    "jax.errors.JaxprTypeError": "a mistake of JAX's own; jitml's are InternalError",
+    "jax.errors.KeyReuseError": "no debug mode tells of keys that are used twice yet",
+    "jax.sharding.ManualAxisType": "along which axes values vary, which one device does not need",
+    "jax.tree_util.default_registry": "registries of containers: there is one",
     "jax.lax.precv": "receives from another device of several; here there is one",
     "jax.lax.psend": "sends to another device of several; here there is one",
 }

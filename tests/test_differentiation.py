@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,7 @@ from jitml.ops.elementwise import (
     sub,
 )  # fmt: skip
 from jitml.ops.reduction import reduce_sum
-from jitml.test_util import check_grads
+from jitml.test_util import check_grads, check_jvp, check_vjp
 from jitml.trace.core import Tracer, current_trace, trace_graph, type_of
 from jitml.transforms import execute, gradient
 from jitml.transforms.values import as_value, float0, float0_zeros
@@ -445,3 +446,26 @@ def test_check_grads_accepts_right_and_rejects_wrong_derivatives() -> None:
         check_grads(lambda x: mul(x, stop_gradient(x)), (X,), order=1, modes=["fwd"])
     with pytest.raises(AssertionError, match="reverse"):
         check_grads(lambda x: mul(x, stop_gradient(x)), (X,), order=1, modes=["rev"])
+
+
+def test_check_jvp_and_check_vjp_accept_right_and_reject_wrong_rules() -> None:
+    def square(x: Any) -> Any:
+        return mul(x, x)
+
+    def push(args: Any, tangents: Any, factor: float = 2.0, offset: float = 0.0) -> Any:
+        x, t = (np.asarray(v) for v in (args[0], tangents[0]))
+        return x * x + offset, factor * x * t
+
+    def pull(x: Any, factor: float = 2.0) -> Any:
+        at = np.asarray(x)
+        return at * at, lambda ct: (factor * at * np.asarray(ct),)
+
+    point = (X,)
+    check_jvp(square, push, point)
+    check_vjp(square, pull, point)
+    with pytest.raises(AssertionError, match="here: forward mode differs from differences"):
+        check_jvp(square, functools.partial(push, factor=3.0), point, err_msg="here")
+    with pytest.raises(AssertionError, match="the value differs from that of the function"):
+        check_jvp(square, functools.partial(push, offset=1.0), point)
+    with pytest.raises(AssertionError, match="reverse mode differs from differences"):
+        check_vjp(square, functools.partial(pull, factor=3.0), point)

@@ -23,6 +23,7 @@ MODULES = [
     "jitml.dtypes",
     "jitml.ffi",
     "jitml.flatten_util",
+    "jitml.forward_backward",
     "jitml.hardware",
     "jitml.lax.contraction",
     "jitml.lax.control_flow",
@@ -115,8 +116,10 @@ MODULES = [
     "jitml.scipy.special.harmonics",
     "jitml.scipy.special.integrals",
     "jitml.scopes",
+    "jitml.test_util",
     "jitml.tree",
     "jitml.tree_util",
+    "jitml.visualization",
 ]
 
 # Where functions that are stated as rows get their code.

@@ -1,0 +1,43 @@
+"""`jitml.dtypes`, `jitml.dlpack` and `jitml.errors` under JAX's names."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import jitml
+import jitml.numpy as jnp
+from jitml import dlpack, dtypes, errors
+
+
+def test_bits_and_kinds_of_elements() -> None:
+    names = ("bool", "int4", "uint8", "float32", "bfloat16", "complex64")
+    assert [dtypes.itemsize_bits(jnp.dtype(n)) for n in names] == [8, 4, 8, 32, 16, 64]
+    numbers = (1, 1.0, True, 1j, jnp.ones(2, "int8"), "bfloat16", np.uint8)
+    kinds = [int, float, bool, complex, int, float, int]
+    assert [dtypes.scalar_type_of(x) for x in numbers] == kinds
+    assert not dlpack.is_supported_dtype("int4") and dlpack.is_supported_dtype(jnp.bfloat16)
+    with pytest.raises(TypeError):
+        dtypes.itemsize_bits("nothing")
+    with pytest.raises(errors.ArgumentError, match="'nothing' is not a dtype"):
+        dtypes.scalar_type_of("nothing")
+    with pytest.raises(TypeError):
+        dlpack.is_supported_dtype("nothing")
+
+
+def test_keys_are_of_a_kind_of_their_own() -> None:
+    dtype = jitml.random.key(0).dtype
+    assert jnp.issubdtype(dtype, dtypes.prng_key) and jnp.issubdtype(dtype, dtypes.extended)
+    assert not jnp.issubdtype("uint32", dtypes.extended)
+    assert not jnp.issubdtype(dtype, jnp.integer)
+    assert jitml.float0 == dtypes.float0
+
+
+def test_errors_have_jaxs_names() -> None:
+    assert issubclass(errors.TracerBoolConversionError, errors.JAXTypeError)
+    with pytest.raises(errors.JAXIndexError):
+        _ = jnp.arange(3)[5]
+    with pytest.raises(errors.JAXTypeError):
+        jitml.jit(lambda x: np.asarray(x))(1.0)
+    assert dtypes.TypePromotionError is errors.TypePromotionError
+    assert issubclass(errors.JaxRuntimeError, RuntimeError)
