@@ -11,12 +11,11 @@ when one fails is every place walked anew from its root, and compared by type an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import CellType
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from jitml_runtime import Array
+from jitml_runtime import Array, are_unchanged
 from jitml_runtime.packing import key_of
 
 Get: TypeAlias = Callable[[Any, Any], Any]
@@ -103,10 +102,8 @@ class Guards:
         """The captured arrays as they are now; None if anything that was read has changed."""
         try:
             identical, equal, hidden = self._checks
-            for get, container, key, expected in identical:
-                if get(container, key) is not expected:
-                    identical, equal, hidden = self._checks = self._walk()
-                    break
+            if not are_unchanged(identical):
+                identical, equal, hidden = self._checks = self._walk()
             for get, container, key, expected in equal:
                 if get(container, key) != expected:
                     return None
@@ -295,11 +292,6 @@ def _compared(place: Place) -> list[Place]:
 
 
 # ---- ways to get --------------------------------------------------------------------------------
-
-
-def cell_contents(cell: CellType, _: Any) -> Any:
-    """What a closure cell holds."""
-    return cell.cell_contents
 
 
 def length(container: Any, _: Any) -> int:

@@ -45,7 +45,6 @@ from jitml.guards import (
     TOKEN,
     Get,
     Place,
-    cell_contents,
     contents,
     elements,
     identities,
@@ -196,7 +195,7 @@ class _Search:
             name: ((value,), operator.getitem, 0) for name, value in known.items()
         }
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            scope[name] = (cell, cell_contents, None)
+            scope[name] = (cell, getattr, "cell_contents")
         self._code(code, function.__globals__, scope)
 
     def _defaults(self, function: FunctionType, name: str) -> None:

@@ -35,7 +35,7 @@ _HINTS = {
     "value": "pass {} as an argument if it changes often",
     "x64": "call it under one setting of x64",
     "axes": "call it under the same named axes",
-    "cache": "caches are cleared by clear_cache and clear_caches alone",
+    "cache": "clear caches less often",
     "jit": "call jit once, outside of the loop, and keep what it returns",
 }
 
@@ -105,9 +105,11 @@ class Retraces:
                 for r in reasons or self._nearest(signature)
             ]
             self.found = [*self.found, *reasons][-_MOST_KEPT:]
-            self._signatures = [*self._signatures, signature][-_MOST_KEPT:]
+            if signature not in self._signatures:
+                self._signatures = [*self._signatures, signature][-_MOST_KEPT:]
         retraces = told[0] - 1
-        if reasons and retraces >= 2 and retraces & (retraces - 1) == 0:
+        is_told = retraces >= 2 and retraces & (retraces - 1) == 0
+        if is_told and reasons and reasons[0].kind != "cache":
             _tell(self._function, *told, reasons)
 
     def _nearest(self, signature: Signature) -> list[Retrace]:

@@ -46,11 +46,11 @@ def find_source(code: CodeType, names: dict[str, Any]) -> Found:
         raise NoSourceError("it is a generator or coroutine")
     for _ in range(2):  # what is kept of a file may be older than the code, or the file younger
         lines = linecache.getlines(code.co_filename, names)
-        if not lines:
-            raise NoSourceError("its source is not at hand (typed at a prompt, or made by exec)")
-        found = _find_in("".join(lines), code)
+        found = _find_in("".join(lines), code) if lines else None
         if found is not None:
             return found
+        if not lines or code.co_filename.startswith("<"):  # a name that others may have, too
+            raise NoSourceError("its source is not at hand (typed at a prompt, or made by exec)")
         linecache.checkcache(code.co_filename)
     raise NoSourceError("its source has changed since it was compiled")
 

@@ -291,6 +291,10 @@ void numbers_setup(void);
 PyObject *basic_index(PyObject *module, PyObject *args);
 PyObject *basic_update(PyObject *module, PyObject *args);
 
+/* ---- guards.c ----------------------------------------------------------------------------- */
+
+PyObject *are_unchanged(PyObject *module, PyObject *checks);
+
 /* ---- calling.c ---------------------------------------------------------------------------- */
 
 typedef enum { WIDTH_OF_PROCESS, WIDTH_NARROW, WIDTH_WIDE } Width;

@@ -117,6 +117,8 @@ static PyMethodDef functions[] = {
     {"basic_update", basic_update, METH_VARARGS,
      "basic_update(array, index, value): a copy with array[index] = value; None where `basic_index`"
      " gives None, or the value must be converted."},
+    {"are_unchanged", are_unchanged, METH_O,
+     "are_unchanged(checks): whether get(container, key) is expected, for each tuple of these four."},
     {"set_nodes", set_nodes, METH_O,
      "Tell which types are containers: a dict from types to node kinds, None for leaves."},
     {NULL, NULL, 0, NULL},

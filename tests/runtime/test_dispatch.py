@@ -469,3 +469,32 @@ def test_several_threads(nodes: Any, bind: Bind, programs: ModuleType) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+# ---- what was read from Python ---------------------------------------------------------------
+
+
+def test_checks_hold_as_long_as_each_finds_the_same_object(runtime: ModuleType) -> None:
+    holder, names = Box(1.5), {"a": "text"}
+    checks = ((getattr, holder, "item", holder.item), (dict.get, names, "a", names["a"]))
+    assert runtime.are_unchanged(()) is runtime.are_unchanged(checks) is True
+    names["a"] = "other"
+    assert runtime.are_unchanged(checks) is False
+    names["a"] = checks[1][3]
+    holder.item = float("1.5")
+    assert runtime.are_unchanged(checks) is False
+    del holder.item
+    with pytest.raises(AttributeError, match="item"):
+        runtime.are_unchanged(checks)
+    for bad in (3, (3,), (checks[1][:3],)):
+        with pytest.raises((TypeError, ValueError)):
+            runtime.are_unchanged(bad)
+
+
+def test_checks_leave_references_right(runtime: ModuleType) -> None:
+    value = object()
+    checks = ((getattr, Box(value), "item", value),)
+    before = sys.getrefcount(value)
+    for _ in range(10):
+        assert runtime.are_unchanged(checks)
+    assert sys.getrefcount(value) == before

@@ -17,7 +17,7 @@ from .array import (
     to_numpy,
 )
 from .calling import calling
-from .dispatch import Callee, Dispatcher, set_nodes
+from .dispatch import Callee, Dispatcher, are_unchanged, set_nodes
 from .dlpack import from_dlpack
 from .eager import Operation, basic_index, basic_update, forget_operations
 from .execute import Executable, get_num_threads, scope_num_threads, set_num_threads
@@ -29,6 +29,7 @@ __all__ = [
     "Dispatcher",
     "Executable",
     "Operation",
+    "are_unchanged",
     "basic_index",
     "basic_update",
     "calling",

@@ -84,3 +84,8 @@ def set_nodes(table: Mapping[type, Any]) -> None:
     """Tell which types are containers: nobody asks here."""
     if not isinstance(table, dict) or tuple not in table:
         raise TypeError("set_nodes needs a dict of node kinds by type")
+
+
+def are_unchanged(checks: tuple[tuple[Callable[[Any, Any], Any], Any, Any, Any], ...]) -> bool:
+    """Whether get(container, key) is expected, for each tuple of these four."""
+    return all(get(container, key) is expected for get, container, key, expected in checks)

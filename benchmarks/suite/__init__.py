@@ -1,0 +1,1 @@
+"""Workloads of all groups, jitml beside its peers: `python -m benchmarks.suite`."""

@@ -1,0 +1,101 @@
+"""One library in a process of its own: prepares workloads, and times calls of them when asked.
+
+In: lines of JSON, {"workload": …, "seconds": …}. Out: for each a line, with CPU and wall seconds of
+one call, or why there is none. The first answer for a workload has the time of its first call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.suite import groups
+from benchmarks.suite.workload import WORKLOADS, Library, Workload
+
+Call = Callable[[], Any]
+
+
+def prepared(peer: str, workload: Workload) -> Call:
+    """One call of a workload, its data ready; it returns when the result is there."""
+    arrays = workload.arrays(np.random.default_rng(0))
+    if peer in ("jitml", "jax"):
+        return _traced(Library(peer), workload, arrays)
+    function = workload.others[peer]
+    if peer == "torch":
+        import torch
+
+        tensors = _mapped(torch.from_numpy, arrays)
+        return lambda: function(*tensors)
+    return lambda: function(*arrays)
+
+
+def _traced(library: Library, workload: Workload, arrays: tuple[Any, ...]) -> Call:
+    inputs = library.tree.map(library.np.asarray, arrays)
+
+    def function(*xs: Any) -> Any:
+        return workload.function(library, *xs)
+
+    called = library.root.jit(function) if workload.jitted else function
+    if workload.is_call:
+        return lambda: called(*inputs)
+    finish = library.root.block_until_ready
+    return lambda: finish(called(*inputs))
+
+
+def _mapped(function: Callable[[Any], Any], tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _mapped(function, value) for key, value in tree.items()}
+    if isinstance(tree, (tuple, list)):
+        return type(tree)([_mapped(function, value) for value in tree])
+    return function(tree)
+
+
+class Timed:
+    """A workload that has been called once."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        begin = time.perf_counter()
+        call()
+        self.first_s = time.perf_counter() - begin
+        begin = time.perf_counter()
+        call()
+        self.once_s = time.perf_counter() - begin
+
+    def measure(self, seconds: float) -> dict[str, float]:
+        """The mean of as many calls as fit into `seconds`."""
+        count = max(1, min(100_000, int(seconds / max(self.once_s, 1e-7))))
+        cpu, wall = time.process_time(), time.perf_counter()
+        for _ in range(count):
+            self.call()
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        self.once_s = wall / count
+        return {"cpu": cpu / count, "wall": wall / count, "first": self.first_s}
+
+
+def main(peer: str) -> None:
+    """Answer requests until there are no more."""
+    groups.load()
+    ready: tuple[str, Timed] | None = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        name = request["workload"]
+        try:
+            with contextlib.redirect_stdout(sys.stderr):
+                if ready is None or ready[0] != name:
+                    ready = None
+                    ready = name, Timed(prepared(peer, WORKLOADS[name]))
+                answer: dict[str, Any] = ready[1].measure(request["seconds"])
+        except Exception as error:
+            answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
