@@ -79,9 +79,9 @@ __version__ = "0.1.0"
 _MODULES = frozenset(
     {
         "ad_checkpoint", "as_jax", "checkify", "config", "core", "custom_derivatives", "debug",
-        "dlpack", "dtypes", "errors", "experimental", "export", "ffi", "flatten_util", "lax", "nn",
-        "numpy", "ops", "optim", "random", "scipy", "sharding", "stages", "test_util", "tree",
-        "tree_util", "typing",
+        "dlpack", "dtypes", "errors", "experimental", "export", "ffi", "flatten_util", "image",
+        "lax", "nn", "numpy", "ops", "optim", "random", "scipy", "sharding", "stages", "test_util",
+        "tree", "tree_util", "typing",
     }
 )  # fmt: skip
 _OF_DEVICES = (

@@ -26,8 +26,10 @@ MODULES = [
 
 # Modules of which every name must be there, but for those of REASONS.
 COMPLETE = [
-    "jax", "jax.debug", "jax.dlpack", "jax.dtypes", "jax.errors", "jax.flatten_util", "jax.nn",
-    "jax.numpy", "jax.ops", "jax.scipy.special", "jax.sharding", "jax.test_util", "jax.tree",
+    "jax", "jax.debug", "jax.dlpack", "jax.dtypes", "jax.errors", "jax.flatten_util",
+    "jax.image", "jax.lax", "jax.nn", "jax.numpy", "jax.ops", "jax.scipy.fft",
+    "jax.scipy.integrate", "jax.scipy.interpolate", "jax.scipy.ndimage", "jax.scipy.optimize",
+    "jax.scipy.signal", "jax.scipy.special", "jax.sharding", "jax.test_util", "jax.tree",
     "jax.tree_util", "jax.typing",
 ]  # fmt: skip
 

@@ -41,7 +41,9 @@ from jitml_runtime import from_numpy
 
 Operand: TypeAlias = Any  # an array, a tracer or a literal
 _NUMBERS = (bool, int, float, complex)
-_FUNCTIONS_OF = ("jitml.numpy", "jitml.lax", "jitml.nn", "jitml.segments")
+_FUNCTIONS_OF = (
+    "jitml.image", "jitml.lax", "jitml.nn", "jitml.numpy", "jitml.scipy", "jitml.segments",
+)  # fmt: skip
 
 
 def fail(kind: type[JitmlError], message: str, hint: str = "") -> NoReturn:

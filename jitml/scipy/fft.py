@@ -101,7 +101,7 @@ def _along_axes(
         fail(ShapeError, f"{name}: {len(sizes)} lengths for {len(where)} axes")
     for axis, size in zip(where, sizes, strict=True):
         value = _along(name, value, kind, size, axis, norm, is_inverse)
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _along(

@@ -70,7 +70,7 @@ def map_coordinates(
         total = total + math.prod((w for _, w in corner), start=1.0) * found
     if dtypes.is_integer(x.dtype):
         total = lax.round(total)
-    return total.astype(x.dtype)  # type: ignore[no-any-return]
+    return total.astype(x.dtype)
 
 
 def _neighbours(place: Any, order: int) -> list[tuple[Any, Any]]:

@@ -85,14 +85,13 @@ def minimize(
     x = settle(floated("minimize", x0))
     if x.ndim != 1:
         fail(ShapeError, f"minimize: x0 is {type_of(x)}, not a vector", "ravel it in the function")
-    found = {"bfgs": _bfgs, "l-bfgs-experimental-do-not-rely-on-this": _lbfgs}.get(method.lower())
-    if found is None:
+    if method.lower() not in _METHODS:
         fail(ArgumentError, f"minimize: there is no method {method!r}", "use 'BFGS'")
     given = dict(options or {})
     if tol is not None:
         given.setdefault("gtol", tol)
     try:
-        return found(lambda x: fun(x, *args), x, **given)
+        return _METHODS[method.lower()](lambda x: fun(x, *args), x, **given)
     except TypeError as error:
         unknown = [name for name in given if f"argument '{name}'" in str(error)]
         if not unknown:
@@ -140,6 +139,12 @@ def _lbfgs(
     steps = most if maxiter is None else maxiter
     method = Method(lambda x: _Memory.empty(maxcor, x), _two_loops, _Memory.learned)
     return _results(_descend(fun, x, method, steps, norm, gtol, maxls, ftol, calls), None)
+
+
+_METHODS: dict[str, Callable[..., OptimizeResults]] = {
+    "bfgs": _bfgs,
+    "l-bfgs-experimental-do-not-rely-on-this": _lbfgs,
+}
 
 
 class _Memory(NamedTuple):

@@ -38,7 +38,7 @@ def detrend(
     if type not in ("linear", "constant"):
         fail(ArgumentError, f"detrend: type is {type!r}", "it is 'linear' or 'constant'")
     if type == "constant":
-        return x - x.mean(where, keepdims=True)  # type: ignore[no-any-return]
+        return x - x.mean(where, keepdims=True)
     size = x.shape[where]
     ends = np.unique(np.append(np.ravel(bp), [0, size])).astype(int)
     if ends[0] < 0 or ends[-1] > size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jitml.numpy as jnp
@@ -9,7 +10,7 @@ from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.numpy.operands import fail
 from jitml.trace.core import type_of
 
-_BY_NAME = {
+_BY_NAME: dict[str, Callable[..., Any]] = {
     "hann": jnp.hanning,
     "hanning": jnp.hanning,
     "hamming": jnp.hamming,
