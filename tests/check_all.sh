@@ -28,7 +28,7 @@ libraries() { # other libraries on jitml: Optax, and what extra `libraries` name
   local folder
   folder=$(mktemp -d)
   "$python" -m venv "$folder" && "$folder/bin/pip" install --quiet ".[test,libraries]" &&
-    "$folder/bin/python" -m pytest -n auto -p no:cacheprovider tests/as_jax tests/test_checkpoints.py
+    JITML_GRID=all "$folder/bin/python" -m pytest -n auto -p no:cacheprovider tests/as_jax tests/libraries tests/test_checkpoints.py
 }
 
 wheel() { # a wheel runs where no compiler is; one made without a compiler runs the Python executor

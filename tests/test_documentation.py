@@ -29,11 +29,10 @@ from jitml.__main__ import main
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-ELSEWHERE = ("jitml.numpy", "jitml.lax", "jitml.nn", "jitml.random")
-PUBLIC = [
-    *("jitml", "jitml_runtime", *ELSEWHERE),
-    *(f"jitml.{name}" for name in ("config", "dlpack", "dtypes", "errors", "tree", "tree_util")),
-]
+PACKAGES = ("jitml.numpy", "jitml.lax", "jitml.nn", "jitml.random")
+ELSEWHERE = (*PACKAGES, "jitml.checkpoints")
+SMALL = "as_jax config dlpack dtypes errors optim sharding tree tree_util"
+PUBLIC = ["jitml", "jitml_runtime", *PACKAGES, *(f"jitml.{name}" for name in SMALL.split())]
 
 
 def run_source(source: str, path: Path, names: dict[str, Any]) -> str:

@@ -59,7 +59,7 @@ class StandIn(ModuleType):
         full = f"{self.__name__}.{name}"
         if full in SOURCES:
             return importlib.import_module(full)
-        if name.startswith("__"):
+        if name.startswith("__") and not name.startswith(("__all__", "__array")):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         try:
             found = getattr(self.__source, name)

@@ -55,6 +55,13 @@ def read_mode(mode: Any, fill_value: Any, name: str) -> str:
     return checked_mode(mode, name)
 
 
+def alone(index: Any) -> Any:
+    """The one item of an index, without an ellipsis behind it; else the index itself."""
+    if isinstance(index, tuple) and len(index) == 2 and index[1] is Ellipsis:
+        index = index[:1]
+    return index[0] if isinstance(index, tuple) and len(index) == 1 else index
+
+
 def is_truth(index: Any) -> bool:
     """Whether an index is a single truth value: it holds the array once or not at all."""
     is_bool = isinstance(index, (bool, np.bool_)) or getattr(index, "dtype", None) == dtypes.BOOL

@@ -18,6 +18,7 @@ from jitml.numpy.index_entries import (
     Forced,
     NewAxis,
     Static,
+    alone,
     are_together,
     checked_mode,
     entries_of,
@@ -60,8 +61,9 @@ def getitem(x: Any, index: Any) -> Array:
 
 def read_index(x: Any, index: Any, mode: str, fill_value: Any) -> Any:
     """The elements at `index`, by the rules of `mode` where it is out of bounds."""
-    if is_truth(index):
-        return getitem(expand_to(x, (1, *type_of(x).shape)), slice(0, int(bool(index))))
+    if is_truth(alone(index)):
+        count = int(bool(alone(index)))
+        return getitem(expand_to(x, (1, *type_of(x).shape)), slice(0, count))
     entries = entries_of(index, type_of(x).shape, mode)
     dynamic = [e for e in entries if isinstance(e, Dynamic)]
     if dynamic:

@@ -21,6 +21,7 @@ from jitml.numpy.index_entries import (
     Entry,
     NewAxis,
     Static,
+    alone,
     are_together,
     gather_place,
     positions_of,
@@ -39,12 +40,16 @@ Combine = Callable[[Any, Any], Any]
 
 def update_by_mask(x: Any, index: Any, y: Any, combine: Combine) -> Any:
     """The update as a choice, where the index is one mask and its values are all the same."""
-    if isinstance(index, tuple) and len(index) == 1:
-        (index,) = index
-    if getattr(index, "dtype", None) != dtypes.BOOL or not np.ndim(index):
+    index = alone(index)
+    if not isinstance(index, bool) and getattr(index, "dtype", None) != dtypes.BOOL:
         return None
     mask, shape = operand(index), type_of(x).shape
     rank = type_of(mask).ndim
+    if not rank and type_of(y).ndim == len(shape) + 1:
+        if not type_of(y).shape[0] and not bool(index):
+            return x
+        if type_of(y).shape[0] == 1:
+            y = mv.reshape(y, type_of(y).shape[1:])
     if type_of(mask).shape != shape[:rank] or type_of(y).ndim > len(shape) - rank:
         return None
     wide = mv.reshape(mask, (*shape[:rank], *(1,) * (len(shape) - rank)))

@@ -161,3 +161,16 @@ def test_gradients_of_reads_and_updates():
     assert read.tolist() == [3, 0, 3, 0]
     update = jitml.grad(lambda y: (x.at[rows].set(y) * x).sum())(jnp.ones(3))
     assert update.tolist() == [0, 0, 2]
+
+
+def test_updates_by_one_truth() -> None:
+    x = jnp.zeros(3)
+    for truth in (True, np.True_, jnp.array(True)):
+        assert x.at[truth].set(5.0).tolist() == x.at[truth, ...].set(5.0).tolist() == [5] * 3
+        assert x[truth, ...].shape == (1, 3)
+    assert x.at[False].set(5.0).tolist() == [0] * 3
+    assert jitml.jit(lambda x, t: x.at[t].add(1.0))(x, True).tolist() == [1] * 3
+    zero = jnp.zeros(())
+    assert (zero.at[True].set(jnp.ones(1)), zero.at[False].set(jnp.ones(0))) == (1, 0)
+    with pytest.raises(errors.OutOfBoundsError):
+        x.at[True].set(jnp.ones((2, 3)))
