@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from jitml.codegen.fold import pieces
 from jitml.codegen.frame import Frame
 from jitml.codegen.kernel import Axis, Kernel, Node, Store
 from jitml.codegen.memory import store
@@ -20,6 +21,7 @@ from jitml.codegen.target import Target
 from jitml.codegen.vectorize import UNITS_STEP
 from jitml.scalar.value import Value
 
+MOST_IN_REST = 400  # instructions for the elements of a row that fill no whole vector
 CHUNK_COST = 1 << 16  # scalar instructions that one chunk of parallel work should have at least
 
 
@@ -146,10 +148,19 @@ class _Loops:
 
     def _whole_axis(self, axis: Axis, body: Callable[[], None]) -> None:
         lower, upper = self.nest.frame.number(0), self.nest.frame.size(axis.extent)
-        if axis is self.nest.vector:
+        width = self.nest.width
+        rest = list(pieces(axis.extent % width, width))
+        size = sum(map(instructions, self.nest.nodes))
+        if axis is not self.nest.vector:
+            self.nest.loop(axis, lower, upper, None, body)
+        elif len(rest) * size > MOST_IN_REST:
             self._vector_loop(axis, lower, upper, body)
         else:
-            self.nest.loop(axis, lower, upper, None, body)
+            whole = upper - (upper & (width - 1))
+            self.nest.loop(axis, lower, whole, width, body)
+            for first, lanes in rest:
+                with self.nest.at(axis, whole + first, lanes):
+                    body()
 
     def _vector_loop(
         self, axis: Axis, lower: Value, upper: Value, body: Callable[[], None]

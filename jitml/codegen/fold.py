@@ -10,7 +10,7 @@ accumulator for each element.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jitml.codegen.kernel import Axis, Node, Reduce
@@ -100,38 +100,69 @@ class _Fold:
     # ---------------------------------------------------------------
 
     def _along_lanes(self, axis: Axis) -> State:
-        """64 accumulators as vectors; the rest below 64 elements goes through memory, element by
-        element.
-        """
+        """64 accumulators as vectors, or as many as there are elements; then the rest below 64."""
         width = self.nest.width
-        count = LANES // width
-        parts = len(self.types)
+        count = max(1, min(LANES, _power_of_two(axis.extent)) // width)
+        flat = [v for _ in range(count) for v in self.identity(width)]
         extent = self.extent(axis)
         whole = extent - (extent & (LANES - 1))
-        flat = [v for _ in range(count) for v in self.identity(width)]
-
-        def step(index: Value, state: list[Value]) -> Sequence[Value]:
-            after: list[Value] = []
-            for k in range(count):
-                with self.nest.at(axis, index + k * width, width):
-                    old = state[k * parts : (k + 1) * parts]
-                    after.extend(self.combine(old, self._splat(self.element(), width)))
-            return after
-
-        with self.nest.scope():
-            flat = self.emit.loop(self.frame.number(0), whole, LANES, flat, step)
-        if axis.extent % LANES or self.spec.limit is not None:
-            flat = self._rest(axis, whole, extent, flat)
+        if axis.extent >= LANES:
+            flat = self._all_lanes(axis, whole, flat)
+        if self.spec.limit is not None:
+            flat = self._rest_in_memory(axis, whole, extent, flat)
+        elif axis.extent % LANES:
+            flat = self._rest(axis, whole, flat)
+        parts = len(self.types)
         vectors = [flat[k * parts : (k + 1) * parts] for k in range(count)]
         while len(vectors) > 1:
             half = len(vectors) // 2
             vectors = [self.combine(a, b) for a, b in zip(vectors, vectors[half:], strict=False)]
         return self._halve_lanes(vectors[0])
 
+    def _all_lanes(self, axis: Axis, whole: Value, flat: list[Value]) -> list[Value]:
+        """The elements up to `whole`, 64 at a time."""
+        width, parts = self.nest.width, len(self.types)
+
+        def step(index: Value, state: list[Value]) -> Sequence[Value]:
+            after: list[Value] = []
+            for k in range(LANES // width):
+                old = state[k * parts : (k + 1) * parts]
+                after.extend(self._combine_at(axis, index + k * width, width, old))
+            return after
+
+        with self.nest.scope():
+            return self.emit.loop(self.frame.number(0), whole, LANES, flat, step)
+
+    def _combine_at(self, axis: Axis, index: Value, lanes: int, old: State) -> State:
+        """Accumulators after the elements from `index` on."""
+        with self.nest.at(axis, index, lanes):
+            return self.combine(old, self._splat(self.element(), lanes))
+
+    def _rest(self, axis: Axis, lower: Value, flat: list[Value]) -> list[Value]:
+        """The last elements, fewer than 64: in full vectors, then in halves, quarters, …"""
+        width, parts = self.nest.width, len(self.types)
+        left = axis.extent % LANES
+        for k in range(left // width):
+            place = slice(k * parts, (k + 1) * parts)
+            flat[place] = self._combine_at(axis, lower + k * width, width, flat[place])
+        done = left - left % width
+        place = slice(done // width * parts, (done // width + 1) * parts)
+        for first, lanes in pieces(left % width, width):
+            old = flat[place]
+            some = [self.emit.shuffle(v, v, range(first, first + lanes)) for v in old]
+            new = self._combine_at(axis, lower + (done + first), lanes, some)
+            flat[place] = [
+                self.emit.replace_lanes(a, b, first) for a, b in zip(old, new, strict=True)
+            ]
+        return flat
+
     def _splat(self, state: State, lanes: int) -> State:
         return [self.emit.splat(v, lanes) for v in state]
 
-    def _rest(self, axis: Axis, lower: Value, upper: Value, flat: list[Value]) -> list[Value]:
+    def _rest_in_memory(
+        self, axis: Axis, lower: Value, upper: Value, flat: list[Value]
+    ) -> list[Value]:
+        """As many of the last elements as a run has, one by one."""
         parts, width = len(self.types), self.nest.width
         memory = [self.frame.stack(LANES * _size_bytes(t)) for t in self.types]
         places = [
@@ -263,6 +294,18 @@ class _Fold:
             half //= 2
             states = [self.combine(a, b) for a, b in zip(states, states[half:], strict=False)]
         return states[0]
+
+
+def pieces(count: int, width: int) -> Iterator[tuple[int, int]]:
+    """The first number and the number of lanes of the vectors, narrower than `width`, that `count`
+    elements fill.
+    """
+    first = 0
+    while first < count:
+        while width > count - first:
+            width //= 2
+        yield first, width
+        first += width
 
 
 def _power_of_two(n: int) -> int:

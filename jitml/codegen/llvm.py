@@ -465,6 +465,15 @@ class Emitter:
             return self.pure(text, a.type, len(lanes))
         return self.extract(a, lanes[0]) if lanes[0] < a.lanes else self.extract(b, lanes[0])
 
+    def replace_lanes(self, vector: Value, part: Value, first: int) -> Value:
+        """The vector with the lanes of `part` in place of its own from `first` on."""
+        if part.lanes == 1:
+            return self.insert(vector, part, first)
+        wide = self.shuffle(part, part, [k % part.lanes for k in range(vector.lanes)])
+        inside = range(first, first + part.lanes)
+        lanes = [vector.lanes + k - first if k in inside else k for k in range(vector.lanes)]
+        return self.shuffle(vector, wide, lanes)
+
     def lane_numbers(self, lanes: int) -> Value:
         """The vector 0, 1, 2, … as i64."""
         if lanes == 1:
