@@ -99,3 +99,38 @@ def test_errors_name_the_function_that_was_called() -> None:
     ]:
         with pytest.raises(ArgumentError, match=f"^{expected}"):
             call()
+
+
+# Of other modules: what takes anything, and what Python itself says of what is not iterable.
+ANYTHING_ELSEWHERE = {"create_token", "stop_gradient"}
+PYTHON_ELSEWHERE = {
+    "cho_solve", "composite", "concatenate", "conv_dimension_numbers", "conv_general_permutations",
+    "conv_general_shape_tuple", "conv_shape_tuple", "conv_transpose_shape_tuple", "expand_dims",
+    "lax.fft", "lu_solve", "multi_dot", "padtype_to_pads", "reduce_window_shape_tuple", "squeeze",
+    "stack", "tile",
+}  # fmt: skip
+ELSEWHERE = [
+    "jax.image", "jax.lax", "jax.lax.linalg", "jax.nn", "jax.numpy.fft", "jax.numpy.linalg",
+    "jax.ops", "jax.scipy.fft", "jax.scipy.integrate", "jax.scipy.interpolate", "jax.scipy.linalg",
+    "jax.scipy.ndimage", "jax.scipy.optimize", "jax.scipy.signal",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", ELSEWHERE)
+def test_functions_of_other_modules_refuse_what_is_no_array(module: str) -> None:
+    ours = importlib.import_module(module.replace("jax", "jitml", 1))
+    for name in names.wanted()[module]:
+        function = getattr(ours, name, None)
+        if not callable(function) or isinstance(function, type) or name in ANYTHING_ELSEWHERE:
+            continue
+        parameters = inspect.signature(function).parameters.values()
+        wanted = [p for p in parameters if p.default is p.empty]
+        given = [Thing() for p in wanted if p.kind < p.VAR_POSITIONAL] or [Thing()]
+        keywords = {p.name: Thing() for p in wanted if p.kind == p.KEYWORD_ONLY}
+        with pytest.raises((JitmlError, TypeError)) as caught:
+            function(*given, **keywords)
+        told = isinstance(caught.value, JitmlError)
+        by_python = PYTHON_ELSEWHERE & {name, f"{module.removeprefix('jax.')}.{name}"}
+        assert told != bool(by_python), name
+        if told:
+            assert "test_public_names.py" in str(caught.value), name

@@ -25,6 +25,11 @@ from jitml.trace.core import bind1, type_of
 from jitml.tree import map as tree_map
 from jitml.typing import Array
 
+__all__ = [
+    "all_gather", "all_to_all", "axis_index", "axis_size", "pbroadcast", "pcast", "pmax", "pmean",
+    "pmin", "ppermute", "pshuffle", "psum", "psum_scatter", "pswapaxes",
+]  # fmt: skip
+
 AxisName: TypeAlias = "Hashable | tuple[Hashable, ...]"
 Groups: TypeAlias = "Sequence[Sequence[int]] | None"
 _FOLDS: dict[str, Callable[..., Any]] = {"sum": reduce_sum, "max": reduce_max, "min": reduce_min}

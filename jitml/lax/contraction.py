@@ -17,6 +17,11 @@ from jitml.ops.reduce_window import padding_pairs
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike, DTypeLike
 
+__all__ = [
+    "Precision", "batch_matmul", "conv", "conv_dimension_numbers", "conv_general_dilated",
+    "conv_transpose", "conv_with_general_padding", "dot", "dot_general", "padtype_to_pads",
+]  # fmt: skip
+
 Pair = tuple[int, int]
 
 

@@ -38,6 +38,10 @@ from jitml.transforms.values import as_value, literal_value, retyped
 from jitml.tree_structure import flatten
 from jitml_runtime import calling
 
+__all__ = [
+    "cond", "fori_loop", "scan", "switch", "while_loop",
+]  # fmt: skip
+
 _MISSING = object()
 
 

@@ -17,6 +17,10 @@ from jitml.ops.reduction import reduce_or
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike, DTypeLike
 
+__all__ = [
+    "bitcast_convert_type", "convert_element_type",
+]  # fmt: skip
+
 
 def convert_element_type(operand: ArrayLike, new_dtype: DTypeLike) -> Array:
     """The array converted to a dtype. Floats to integers truncate and saturate.

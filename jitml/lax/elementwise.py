@@ -13,12 +13,37 @@ from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError, DTypeError, ShapeError
 from jitml.lax.operands import binary, matched, strict, tuned, unary
 from jitml.numpy import arithmetic, elementwise
-from jitml.numpy.operands import as_dtype, cast, fail, is_number, settle
+from jitml.numpy.operands import as_dtype, cast, fail, is_number, kind, settle
 from jitml.numpy.operands import operand as as_operand
+from jitml.numpy.rows import Binary, of_floats
 from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike
+
+__all__ = [
+    "RoundingMethod", "abs", "acos", "acosh", "add", "asin", "asinh", "atan", "atan2", "atanh",
+    "bessel_i0e", "bessel_i1e", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "cbrt",
+    "ceil", "clamp", "clz", "complex", "conj", "cos", "cosh", "digamma", "div", "eq", "erf",
+    "erf_inv", "erfc", "exp", "exp2", "expm1", "floor", "full", "full_like", "ge", "gt", "imag",
+    "integer_pow", "is_finite", "le", "lgamma", "log", "log1p", "logistic", "lt", "max", "min",
+    "mul", "mulhi", "ne", "neg", "nextafter", "population_count", "pow", "real", "reciprocal",
+    "reduce_precision", "rem", "round", "rsqrt", "select", "select_n", "shift_left",
+    "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "sqrt", "square",
+    "stop_gradient", "sub", "tan", "tanh",
+]  # fmt: skip
+
+
+def of_real_pairs(op: Binary, of_complex: Binary) -> Binary:
+    """An op that takes no complex numbers, with what it means for those."""
+    return lambda x, y: of_complex(x, y) if kind(x) == "c" else op(x, y)
+
+
+def _complex_angle(y: Any, x: Any) -> Any:
+    """−i log((x + iy) / √(x² + y²))"""
+    length = ew.sqrt(ew.add(ew.mul(x, x), ew.mul(y, y)))
+    return ew.mul(ew.log(ew.div(ew.add(x, ew.mul(y, 1j)), length)), -1j)
+
 
 # ---- one array ------------------------------------------------------------------------------
 
@@ -28,7 +53,7 @@ sign = unary("sign", ew.sign, "−1, 0 or 1.", "sign(-2.0) -> -1.0")
 floor = unary("floor", ew.floor, "The greatest integer not above.", "floor(1.5) -> 1.0")
 ceil = unary("ceil", ew.ceil, "The least integer not below.", "ceil(1.5) -> 2.0")
 exp = tuned("exp", ew.exp, "e to the power x.", "exp(0.0) -> 1.0")
-exp2 = tuned("exp2", ew.exp2, "2 to the power x.", "exp2(3.0) -> 8.0")
+exp2 = tuned("exp2", of_floats(ew.exp2, elementwise.exp2), "2 to the power x.", "exp2(3.0) -> 8.0")
 expm1 = tuned("expm1", ew.expm1, "exp(x) − 1.", "expm1(0.0) -> 0.0")
 log = tuned("log", ew.log, "The natural logarithm.", "log(1.0) -> 0.0")
 log1p = tuned("log1p", ew.log1p, "log(1 + x).", "log1p(0.0) -> 0.0")
@@ -74,9 +99,18 @@ add = binary("add", ew.add, "x + y.", "add(1, 2) -> 3")
 sub = binary("sub", ew.sub, "x − y.", "sub(1, 2) -> -1")
 div = binary("div", ew.div, "x / y; of integers rounded towards 0.", "div(-7, 2) -> -3")
 rem = binary("rem", ew.rem, "What div leaves; it has the sign of x.", "rem(-7, 2) -> -1")
-max = binary("max", ew.maximum, "The greater; NaN wins.", "max(1, 2) -> 2")
-min = binary("min", ew.minimum, "The smaller; NaN wins.", "min(1, 2) -> 1")
-atan2 = binary("atan2", ew.atan2, "The angle of the point (y, x).", "atan2(0.0, 1.0) -> 0.0")
+max = binary(
+    "max", of_real_pairs(ew.maximum, arithmetic.maximum), "The greater; NaN wins.", "max(1, 2) -> 2"
+)
+min = binary(
+    "min", of_real_pairs(ew.minimum, arithmetic.minimum), "The smaller; NaN wins.", "min(1, 2) -> 1"
+)
+atan2 = binary(
+    "atan2",
+    of_real_pairs(ew.atan2, _complex_angle),
+    "The angle of the point (y, x).",
+    "atan2(0.0, 1.0) -> 0.0",
+)
 complex = binary("complex", ew.complex_, "x + iy.", "complex(1.0, 2.0) -> (1+2j)")
 eq = binary("eq", ew.eq, "x == y.", "eq(1, 1) -> True")
 ne = binary("ne", ew.ne, "x != y.", "ne(1, 1) -> False")

@@ -14,6 +14,10 @@ from jitml.trace.core import type_of
 from jitml.trace.forms import traced_form
 from jitml.tree_structure import flatten
 
+__all__ = [
+    "associative_scan", "map",
+]  # fmt: skip
+
 Values = Sequence[Any]
 
 

@@ -38,6 +38,14 @@ from jitml.trace.core import type_of
 from jitml.trace.numbers import literal
 from jitml.typing import Array, ArrayLike, DTypeLike
 
+__all__ = [
+    "broadcast", "broadcast_in_dim", "broadcast_shapes", "broadcasted_iota", "collapse",
+    "concatenate", "dynamic_index_in_dim", "dynamic_slice", "dynamic_slice_in_dim",
+    "dynamic_update_index_in_dim", "dynamic_update_slice", "dynamic_update_slice_in_dim",
+    "expand_dims", "index_in_dim", "iota", "pad", "reshape", "rev", "slice", "slice_in_dim",
+    "split", "squeeze", "stack", "tile", "transpose", "unstack",
+]  # fmt: skip
+
 broadcast_shapes = manipulation.broadcast_shapes
 
 

@@ -22,6 +22,12 @@ from jitml.ops import sort as so
 from jitml.trace.core import trace_graph, type_of
 from jitml.typing import Array, ArrayLike, DTypeLike
 
+__all__ = [
+    "approx_max_k", "approx_min_k", "argmax", "argmin", "cumlogsumexp", "cummax", "cummin",
+    "cumprod", "cumsum", "reduce", "reduce_and", "reduce_max", "reduce_min", "reduce_or",
+    "reduce_prod", "reduce_sum", "reduce_window", "reduce_xor", "sort", "sort_key_val", "top_k",
+]  # fmt: skip
+
 Computation = Callable[[Any, Any], Any]
 _FOLDS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "add": (rd.reduce_sum, ew.add),

@@ -10,24 +10,32 @@ import jitml.numpy as jnp
 from jitml.eager import compiled_at_once, operation
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.numpy.operands import as_axis, as_dtype, fail, floated, operand, settle
+from jitml.numpy.rows import named
 from jitml.ops import elementwise as ew
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike, Axis, DTypeLike
 
+__all__ = [
+    "celu", "elu", "gelu", "glu", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh",
+    "identity", "leaky_relu", "log1mexp", "log_sigmoid", "log_softmax", "logmeanexp", "logsumexp",
+    "mish", "one_hot", "relu", "relu6", "selu", "sigmoid", "silu", "soft_sign", "softmax",
+    "softplus", "sparse_plus", "sparse_sigmoid", "squareplus", "standardize", "swish", "tanh",
+]  # fmt: skip
+
 
 def _float(name: str, x: ArrayLike) -> Any:
-    return settle(floated(f"nn.{name}", x))
+    return settle(floated(name, x))
 
 
 def _elementwise(
-    name: str, function: Callable[[Any], Any], summary: str, call: str, result: str
+    name: str, meaning: Callable[[Any], Any], summary: str, call: str, result: str
 ) -> Callable[[ArrayLike], Array]:
     def activation(x: ArrayLike) -> Array:
-        return function(_float(name, x))
+        return meaning(_float(name, x))
 
-    activation.__name__ = activation.__qualname__ = name
-    activation.__doc__ = f"{summary}\n\n    >>> print({call})\n    {result}\n    "
-    return operation(activation)
+    function = named(activation, name, summary, call, result)
+    function.__module__ = __name__
+    return operation(function)
 
 
 def identity(x: ArrayLike) -> Array:
