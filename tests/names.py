@@ -27,7 +27,8 @@ MODULES = [
 # Modules of which every name must be there, but for those of REASONS.
 COMPLETE = [
     "jax", "jax.debug", "jax.dlpack", "jax.dtypes", "jax.errors", "jax.flatten_util",
-    "jax.image", "jax.lax", "jax.nn", "jax.numpy", "jax.ops", "jax.scipy.fft",
+    "jax.image", "jax.lax", "jax.nn", "jax.nn.initializers", "jax.numpy", "jax.ops", "jax.random",
+    "jax.scipy.fft",
     "jax.scipy.integrate", "jax.scipy.interpolate", "jax.scipy.ndimage", "jax.scipy.optimize",
     "jax.scipy.signal", "jax.scipy.special", "jax.sharding", "jax.test_util", "jax.tree",
     "jax.tree_util", "jax.typing",

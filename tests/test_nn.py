@@ -105,3 +105,21 @@ def test_initializers(name):
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
     with pytest.raises(jitml.errors.ArgumentError, match="2 or more dimensions"):
         getattr(nn.initializers, name)()(key, (3,))
+
+
+def test_orthogonal_initializers():
+    key = np.array([0, 5], np.uint32)
+    for shape in ((3, 5), (2, 3, 4)):
+        ours = nn.initializers.orthogonal(2.0, -2)(key, shape)
+        theirs = jax.nn.initializers.orthogonal(2.0, -2)(key, shape)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    ours = np.asarray(nn.initializers.delta_orthogonal()(key, (3, 2, 4, 6)))
+    np.testing.assert_allclose(ours[1, 0] @ ours[1, 0].T, np.eye(4), atol=1e-6)
+    assert np.abs(ours).sum() == pytest.approx(np.abs(ours[1, 0]).sum())
+    for name, shape, message in [
+        ("orthogonal", (3,), "orthogonal needs 2 or more dimensions"),
+        ("delta_orthogonal", (3, 3), "delta_orthogonal needs 3 to 5 dimensions"),
+        ("delta_orthogonal", (3, 6, 4), "of 6 inputs needs as many outputs or more, not 4"),
+    ]:
+        with pytest.raises(jitml.errors.ArgumentError, match=message):
+            getattr(nn.initializers, name)()(key, shape)

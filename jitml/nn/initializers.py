@@ -12,7 +12,7 @@ import jitml.numpy as jnp
 from jitml import random
 from jitml.ir.dtypes import is_complex
 from jitml.ir.errors import ArgumentError
-from jitml.numpy.operands import as_dtype, as_shape, fail
+from jitml.numpy.operands import as_axis, as_dtype, as_shape, fail
 from jitml.typing import Array, ArrayLike, DTypeLike, Shape
 
 Initializer: TypeAlias = Callable[..., Array]
@@ -215,3 +215,59 @@ he_uniform = kaiming_uniform = _scaling(
 he_normal = kaiming_normal = _scaling(
     "he_normal", 2.0, "fan_in", "truncated_normal", "Normal samples of variance 2 / inputs."
 )
+
+
+def orthogonal(
+    scale: float = 1.0, column_axis: int = -1, dtype: DTypeLike | None = None
+) -> Initializer:
+    """An initializer with orthogonal matrices times `scale`, all equally likely.
+
+    >>> orthogonal()(random.key(0), (3, 4)).shape
+    (3, 4)
+    """
+
+    def init(key: Any, shape: Shape, dtype: DTypeLike | None = dtype) -> Array:
+        sizes, wanted = as_shape(shape, "initializers"), _dtype(dtype)
+        if len(sizes) < 2:
+            fail(
+                ArgumentError,
+                f"initializers: orthogonal needs 2 or more dimensions, the shape is {sizes}",
+            )
+        if 0 in sizes:
+            return jnp.zeros(sizes, wanted)
+        axis = as_axis(column_axis, len(sizes), "orthogonal")
+        rows, columns = math.prod(sizes) // sizes[axis], sizes[axis]
+        matrix = random.orthogonal(key, rows, (), wanted, columns)
+        spread = jnp.reshape(matrix, (*sizes[:axis], *sizes[axis + 1 :], columns))
+        return jnp.array(scale, wanted) * jnp.moveaxis(spread, -1, axis)
+
+    return init
+
+
+def delta_orthogonal(
+    scale: float = 1.0, column_axis: int = -1, dtype: DTypeLike | None = None
+) -> Initializer:
+    """An initializer of convolution kernels that are orthogonal at their centre and 0 elsewhere.
+
+    >>> delta_orthogonal()(random.key(0), (3, 3, 4, 8)).shape
+    (3, 3, 4, 8)
+    """
+
+    def init(key: Any, shape: Shape, dtype: DTypeLike | None = dtype) -> Array:
+        sizes, wanted = as_shape(shape, "initializers"), _dtype(dtype)
+        if len(sizes) not in (3, 4, 5):
+            fail(
+                ArgumentError,
+                f"initializers: delta_orthogonal needs 3 to 5 dimensions, the shape is {sizes}",
+            )
+        if sizes[-1] < sizes[-2]:
+            fail(
+                ArgumentError,
+                f"initializers: delta_orthogonal of {sizes[-2]} inputs needs as many outputs or "
+                f"more, not {sizes[-1]}",
+            )
+        matrix = orthogonal(scale, column_axis)(key, sizes[-2:], wanted)
+        centre = tuple((size - 1) // 2 for size in sizes[:-2])
+        return jnp.zeros(sizes, wanted).at[centre].set(matrix)
+
+    return init

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from jitml.random.choices import categorical, choice, permutation
+from jitml.random.counts import binomial, multinomial, poisson
 from jitml.random.distributions import (
     bernoulli,
     cauchy,
@@ -28,6 +29,7 @@ from jitml.random.distributions import (
     uniform,
     weibull_min,
 )
+from jitml.random.gamma import beta, chisquare, dirichlet, f, gamma, loggamma, t
 from jitml.random.keys import (
     Key,
     PRNGKey,
@@ -36,41 +38,67 @@ from jitml.random.keys import (
     fold_in,
     key,
     key_data,
+    key_dtype,
     key_impl,
     split,
     wrap_key_data,
+)
+from jitml.random.vectors import (
+    ball,
+    double_sided_maxwell,
+    generalized_normal,
+    multivariate_normal,
+    orthogonal,
+    wald,
 )
 
 __all__ = [
     "Key",
     "PRNGKey",
+    "ball",
     "bernoulli",
+    "beta",
+    "binomial",
     "bits",
     "categorical",
     "cauchy",
+    "chisquare",
     "choice",
     "clone",
+    "dirichlet",
+    "double_sided_maxwell",
     "exponential",
+    "f",
     "fold_in",
+    "gamma",
+    "generalized_normal",
     "geometric",
     "gumbel",
     "key",
     "key_data",
+    "key_dtype",
     "key_impl",
     "laplace",
+    "loggamma",
     "logistic",
     "lognormal",
     "maxwell",
+    "multinomial",
+    "multivariate_normal",
     "normal",
+    "orthogonal",
     "pareto",
     "permutation",
+    "poisson",
     "rademacher",
     "randint",
     "rayleigh",
     "split",
+    "t",
     "triangular",
     "truncated_normal",
     "uniform",
+    "wald",
     "weibull_min",
     "wrap_key_data",
 ]

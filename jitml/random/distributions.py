@@ -31,12 +31,10 @@ from jitml.numpy.operands import (
 from jitml.numpy.types import finfo
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
-from jitml.random.keys import random_bits, word_pairs, words_of
+from jitml.random.keys import Words, random_bits, word_pairs, words_of
 from jitml.trace.core import type_of
 from jitml.trace.numbers import literal
 from jitml.typing import Array, ArrayLike, DTypeLike, Shape
-
-Words = tuple[Any, Any]
 
 
 def float_dtype(name: str, dtype: DTypeLike | None) -> DType:
@@ -192,7 +190,7 @@ def _clipped(value: ArrayLike, low: int, high: int, dtype: DType, shape: tuple[i
 # ---- normal ---------------------------------------------------------------------------------
 
 
-def _normal_samples(words: Words, shape: tuple[int, ...], dtype: DType) -> Any:
+def normal_samples(words: Words, shape: tuple[int, ...], dtype: DType) -> Any:
     low = float(np.nextafter(np.array(-1.0, dtype), np.array(0.0, dtype), dtype=dtype))
     samples = uniform_samples(words, shape, dtype, low, 1.0)
     return ew.mul(ew.erf_inv(samples), float(np.array(math.sqrt(2), dtype)))
@@ -212,9 +210,9 @@ def normal(
     words = words_of("normal", key)
     if dtypes.is_complex(wanted):
         real = dtypes.real_dtype(wanted)
-        parts = [_normal_samples(w, sizes, real) for w in word_pairs(words)]
+        parts = [normal_samples(w, sizes, real) for w in word_pairs(words)]
         return settle(ew.div(ew.complex_(*parts), cast(math.sqrt(2), wanted)))
-    return settle(_normal_samples(words, sizes, float_dtype("normal", wanted)))
+    return settle(normal_samples(words, sizes, float_dtype("normal", wanted)))
 
 
 def lognormal(
@@ -228,7 +226,7 @@ def lognormal(
     """
     wanted = float_dtype("lognormal", dtype)
     sizes = sample_shape("lognormal", shape, sigma)
-    samples = _normal_samples(words_of("lognormal", key), sizes, wanted)
+    samples = normal_samples(words_of("lognormal", key), sizes, wanted)
     return settle(ew.exp(ew.mul(samples, parameter(sigma, wanted, sizes))))
 
 

@@ -27,6 +27,7 @@ from jitml.trace.numbers import DEFAULT_DTYPES, literal
 from jitml.tree_util import register_pytree_node_class
 from jitml.typing import Array, ArrayLike, Shape
 
+Words = tuple[Any, Any]  # the two words of a key, as operands
 UINT32 = np.dtype(np.uint32)
 _WORD = ArrayType(UINT32, ())
 
@@ -180,6 +181,16 @@ def key_impl(keys: Any) -> str:
     return "threefry2x32"
 
 
+def key_dtype(impl_spec: Any = None) -> KeyType:
+    """The dtype of the keys of a generator.
+
+    >>> key_dtype()
+    key<fry>
+    """
+    _check_impl(impl_spec)
+    return KEY_TYPE
+
+
 def clone(key: Any) -> Any:
     """The key itself.
 
@@ -254,6 +265,12 @@ def word_pairs(words: tuple[Any, Any], count: int = 2) -> list[tuple[Any, Any]]:
         row = mv.reshape(take_slice(rows, 0, k, k + 1), (2,))
         pairs.append(words_of("split", row))
     return pairs
+
+
+def child(words: Words, number: int) -> Words:
+    """The key with this number among those that a key is split into; of arrays of words, too."""
+    first, second = threefry2x32(*words, literal(0, _WORD), literal(number, _WORD))
+    return settle(first), settle(second)
 
 
 def split(key: Any, num: Shape = 2) -> Any:
