@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import platform
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,8 @@ from jitml.codegen.plan import Program
 from jitml.codegen.target import Target, compile_object, named_target
 from jitml.compilation import jit
 from jitml.dispatch import Jitted
+from jitml.exported import Exported, check_own, default_export_platform, deserialize, export
 from jitml.ir.errors import ArgumentError, TransformError
-from jitml.ir.graph import Eqn, Graph
-from jitml.ir.nested import nested_graphs
 from jitml.ir.source import user_source
 from jitml.pipeline.c_interface import CProgram, c_header, c_object
 from jitml.pipeline.faults import counted_by, describe_site
@@ -39,7 +38,7 @@ from jitml_runtime.deployment import Check, Deployment, pack
 from jitml_runtime.record import replace
 from jitml_runtime.tree_format import DICT, LEAF, LIST, NAMED, NONE, TUPLE, Tree, paths_of
 
-__all__ = ["save", "save_c"]
+__all__ = ["Exported", "default_export_platform", "deserialize", "export", "save", "save_c"]
 
 _LEVEL = 2  # a file is made once and run often
 _VECTOR_BYTES = {"x86-64-v3": 32, "x86-64-v4": 64}
@@ -145,23 +144,8 @@ def _compile(
     target = _target(cpu)
     traced = (fun if isinstance(fun, Jitted) else jit(fun)).trace(*args, **kwargs)
     program = lower(traced.graph, target)
-    eqn = next(_of_this_process(traced.graph), None)
-    if eqn is not None:
-        raise TransformError(
-            f"export: {traced.fun_name} calls functions of this process while it runs, which a "
-            f"file cannot hold: {eqn.op.name} of {eqn.op.function.name}",  # type: ignore[attr-defined]
-            hint="leave callbacks and calls of numba functions out of the exported function",
-            source=eqn.source,
-        )
+    check_own(traced.graph)
     return traced, program, target
-
-
-def _of_this_process(graph: Graph) -> Iterator[Eqn]:
-    for eqn in graph.eqns:
-        if eqn.op.is_of_this_process:
-            yield eqn
-        for nested in nested_graphs(eqn.op):
-            yield from _of_this_process(nested)
 
 
 # ---- processors ----------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ MODULES = [
 
 # Modules of which every name must be there, but for those of REASONS.
 COMPLETE = [
-    "jax", "jax.debug", "jax.dlpack", "jax.dtypes", "jax.errors", "jax.flatten_util",
+    "jax", "jax.debug", "jax.dlpack", "jax.dtypes", "jax.errors", "jax.export", "jax.flatten_util",
     "jax.image", "jax.lax", "jax.nn", "jax.nn.initializers", "jax.numpy", "jax.ops", "jax.random",
     "jax.scipy.fft",
     "jax.scipy.integrate", "jax.scipy.interpolate", "jax.scipy.ndimage", "jax.scipy.optimize",
@@ -37,6 +37,8 @@ COMPLETE = [
 REASONS: dict[str, str] = {}
 # Names left out on purpose: module.name, and why.
 _MUTABLE = "arrays that change: arrays never do, so that results are the same under any transform"
+_CONVENTION = "how XLA's programs are called; jitml's version is in the bytes"
+_CONTAINERS = "containers are found by the name of their class"
 _SYMBOLIC = "sizes that are symbols: each shape has its own program"
 LEFT_OUT: dict[str, str] = {
     **dict.fromkeys(
@@ -49,6 +51,18 @@ LEFT_OUT: dict[str, str] = {
     "jax.debug.DebugEffect": "JAX's mark of an effect; ops say of themselves what they do",
     "jax.debug.OrderedDebugEffect": "JAX's mark of an effect; ops say of themselves what they do",
     "jax.errors.InconclusiveDimensionOperation": _SYMBOLIC,
+    **dict.fromkeys(
+        [
+            f"jax.export.{n}"
+            for n in ("SymbolicScope", "is_symbolic_dim", "symbolic_args_specs", "symbolic_shape")
+        ],
+        _SYMBOLIC,
+    ),
+    "jax.export.DisabledSafetyCheck": "checks of custom calls of XLA; there are none",
+    "jax.export.maximum_supported_calling_convention_version": _CONVENTION,
+    "jax.export.minimum_supported_calling_convention_version": _CONVENTION,
+    "jax.export.register_namedtuple_serialization": _CONTAINERS,
+    "jax.export.register_pytree_node_serialization": _CONTAINERS,
     "jax.errors.JaxprTypeError": "a mistake of JAX's own; jitml's are InternalError",
     "jax.errors.KeyReuseError": "no debug mode tells of keys that are used twice yet",
     "jax.sharding.ManualAxisType": "along which axes values vary, which one device does not need",

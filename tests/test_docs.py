@@ -21,6 +21,7 @@ MODULES = [
     "jitml.debug",
     "jitml.dlpack",
     "jitml.dtypes",
+    "jitml.exported",
     "jitml.ffi",
     "jitml.flatten_util",
     "jitml.forward_backward",

@@ -58,7 +58,7 @@ class StandIn(ModuleType):
     def __getattr__(self, name: str) -> Any:
         full = f"{self.__name__}.{name}"
         if full in SOURCES:
-            return importlib.import_module(full)
+            return _module(full)
         if name.startswith("__") and not name.startswith(("__all__", "__array")):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         try:
@@ -71,6 +71,21 @@ class StandIn(ModuleType):
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *dir(self.__source)})
+
+
+def _module(full: str) -> ModuleType:
+    """A module as an attribute of the one around it."""
+    try:
+        return importlib.import_module(full)
+    except ModuleNotFoundError as error:
+        if error.name != _as_missing(full):
+            raise
+        raise AttributeError(_lacking(full)) from None
+
+
+def _as_missing(full: str) -> str:
+    """How errors call a module; not by its name, or `from jax import …` would not show them."""
+    return f"jitml as {full}"
 
 
 def _lacking(full: str) -> str:
@@ -89,7 +104,7 @@ class Finder(MetaPathFinder):
         if fullname.partition(".")[0] not in ("jax", "jaxlib"):
             return None
         if fullname not in SOURCES:
-            raise ModuleNotFoundError(_lacking(fullname), name=f"jitml as {fullname}")
+            raise ModuleNotFoundError(_lacking(fullname), name=_as_missing(fullname))
         return ModuleSpec(fullname, _Loader(), is_package=True)
 
 
@@ -100,7 +115,7 @@ class _Loader(Loader):
         except ModuleNotFoundError as error:
             if error.name != SOURCES[spec.name]:
                 raise
-            raise ModuleNotFoundError(_lacking(spec.name), name=f"jitml as {spec.name}") from None
+            raise ModuleNotFoundError(_lacking(spec.name), name=_as_missing(spec.name)) from None
         return StandIn(spec.name, source)
 
     def exec_module(self, module: ModuleType) -> None:
