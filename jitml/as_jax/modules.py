@@ -61,11 +61,11 @@ class StandIn(ModuleType):
             return _module(full)
         if name.startswith("__") and not name.startswith(("__all__", "__array")):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        try:
-            found = getattr(self.__source, name)
-        except AttributeError:
-            raise AttributeError(_lacking(full)) from None
-        if not isinstance(found, ModuleType):
+        found = getattr(self.__source, name, self)
+        is_module = isinstance(found, ModuleType)
+        if is_module and name not in getattr(self.__source, "__all__", ()):
+            raise AttributeError(_lacking(full))
+        if not is_module:
             self.__dict__[name] = found
         return found
 
