@@ -15,6 +15,13 @@ from pathlib import Path
 
 LIST = Path(__file__).with_name("public_names.txt")
 
+DISTRIBUTIONS = [
+    "bernoulli", "beta", "betabinom", "binom", "cauchy", "chi2", "dirichlet", "expon", "gamma",
+    "gennorm", "geom", "gumbel_l", "gumbel_r", "laplace", "logistic", "multinomial",
+    "multivariate_normal", "nbinom", "norm", "pareto", "poisson", "t", "truncnorm", "uniform",
+    "vonmises", "wrapcauchy",
+]  # fmt: skip
+
 MODULES = [
     "jax", "jax.numpy", "jax.numpy.linalg", "jax.numpy.fft", "jax.lax", "jax.lax.linalg", "jax.nn",
     "jax.nn.initializers", "jax.random", "jax.tree", "jax.tree_util", "jax.scipy.fft",
@@ -22,16 +29,18 @@ MODULES = [
     "jax.scipy.optimize", "jax.scipy.signal", "jax.scipy.special", "jax.scipy.stats", "jax.ops",
     "jax.image", "jax.debug", "jax.dtypes", "jax.dlpack", "jax.errors", "jax.export",
     "jax.sharding", "jax.typing", "jax.flatten_util", "jax.test_util",
+    *(f"jax.scipy.stats.{name}" for name in DISTRIBUTIONS),
 ]  # fmt: skip
 
 # Modules of which every name must be there, but for those of REASONS.
 COMPLETE = [
     "jax", "jax.debug", "jax.dlpack", "jax.dtypes", "jax.errors", "jax.export", "jax.flatten_util",
     "jax.image", "jax.lax", "jax.nn", "jax.nn.initializers", "jax.numpy", "jax.ops", "jax.random",
-    "jax.scipy.fft",
-    "jax.scipy.integrate", "jax.scipy.interpolate", "jax.scipy.ndimage", "jax.scipy.optimize",
-    "jax.scipy.signal", "jax.scipy.special", "jax.sharding", "jax.test_util", "jax.tree",
+    "jax.scipy.fft", "jax.scipy.integrate", "jax.scipy.interpolate", "jax.scipy.ndimage",
+    "jax.scipy.optimize", "jax.scipy.signal", "jax.scipy.special", "jax.scipy.stats",
+    "jax.sharding", "jax.test_util", "jax.tree",
     "jax.tree_util", "jax.typing",
+    *(f"jax.scipy.stats.{name}" for name in DISTRIBUTIONS),
 ]  # fmt: skip
 
 REASONS: dict[str, str] = {}

@@ -7,6 +7,7 @@ from typing import Any
 
 __all__ = [
     "fft", "integrate", "interpolate", "linalg", "ndimage", "optimize", "signal", "special",
+    "stats",
 ]  # fmt: skip
 
 

@@ -1,0 +1,35 @@
+"""How many trials fail until n have succeeded, each with the probability p."""
+
+from __future__ import annotations
+
+import jitml.numpy as jnp
+from jitml.scipy import special
+from jitml.scipy.stats.families import inside, log_mass, where_valid
+from jitml.typing import Array, ArrayLike
+
+__all__ = ["logpmf", "pmf"]
+
+
+def _log_mass(k: Array, n: Array, p: Array) -> Array:
+    count = jnp.maximum(k, 0)
+    ways = -jnp.log(n + count) - special.betaln(n, count + 1)
+    usual = ways + special.xlogy(n, p) + special.xlog1py(count, -p)
+    return where_valid((n > 0) & (p >= 0) & (p <= 1), inside(k >= 0, usual))
+
+
+def logpmf(k: ArrayLike, n: ArrayLike, p: ArrayLike, loc: ArrayLike = 0) -> Array:
+    """The logarithm of how probable k is.
+
+    >>> print(logpmf(1, 2, 0.5))
+    -1.3862944
+    """
+    return log_mass("nbinom.logpmf", _log_mass, k, n, p, loc=loc)
+
+
+def pmf(k: ArrayLike, n: ArrayLike, p: ArrayLike, loc: ArrayLike = 0) -> Array:
+    """How probable k is.
+
+    >>> print(pmf(1, 2, 0.5))
+    0.25
+    """
+    return jnp.exp(logpmf(k, n, p, loc))
