@@ -11,6 +11,7 @@ import math
 from jitml.scalar.arithmetic import (
     flip_sign,
     in_double,
+    polynomial,
     scale_by_power_of_two,
     sign_bit,
     two_product,
@@ -25,6 +26,7 @@ from jitml.scalar.value import Value, convert, floor, fma, round_even, routine, 
 _TERMS = 11
 _STEP = math.sqrt(math.pi / (_TERMS + 1))
 _INVERSE_ROOT_PI = 1 / math.sqrt(math.pi)
+_ERFCX_FAR = (1.0, -1.0, 3.0, -15.0, 105.0, -945.0, 10395.0, -135135.0)  # DLMF 7.12.1
 
 
 # ---- Faddeeva's function --------------------------------------------------------------------
@@ -102,8 +104,8 @@ def erfcx(x: Value) -> Value:
     near = scale_by_power_of_two(erfc(x) * one, n)
     middle, _ = scaled_erfcx(select((x > 0.5) & (x < 27.0), x, 1.0))
     inverse = 1.0 / x
-    tail = inverse * inverse * 0.5
-    far = fma(tail, fma(tail, fma(tail, -15.0, 3.0), -1.0), 1.0) * (inverse * _INVERSE_ROOT_PI)
+    tail = polynomial(inverse * inverse * 0.5, _ERFCX_FAR)
+    far = tail * (inverse * _INVERSE_ROOT_PI)
     result = select(x < 0.5, near, select(x < 27.0, middle, far))
     return select(x < -27.0, math.inf, result)
 

@@ -102,6 +102,6 @@ def isf(q: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Array:
     """The x that is exceeded with the probability q.
 
     >>> print(isf(0.5))
-    -0.0
+    0.0
     """
     return quantile("cauchy.isf", _from_above, q, loc=loc, scale=scale)

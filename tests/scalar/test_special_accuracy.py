@@ -1,0 +1,16 @@
+"""Special functions are as accurate as they say, in both types."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.scalar.special_accuracy import largest_error
+from tests.scalar.special_references import SPECIAL
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("name", SPECIAL)
+@pytest.mark.parametrize("type_", ["f32", "f64"])
+def test_error_is_within_the_stated_bound(name: str, type_: str) -> None:
+    error, point = largest_error(name, type_, 12, seed=1)
+    assert error <= (SPECIAL[name].single if type_ == "f32" else SPECIAL[name].double), point
