@@ -102,7 +102,7 @@ SPECIAL = {
     "gamma": Special(mpmath.gamma, (uniform(-30.3, 34),), double=4),
     "poch": Special(mpmath.rf, (uniform(0.1, 15), uniform(-8, 15)), double=100),
     "beta": Special(_beta, (POSITIVE, spread(0.01, 20)), double=300),
-    "betaln": Special(_betaln, (spread(0.01, 1e5), spread(0.01, 0.5)), double=200),
+    "betaln": Special(_betaln, (spread(0.01, 1e5), spread(0.01, 0.5)), double=1e4),
     "betainc": Special(_incomplete_beta, (spread(0.1, 80), spread(0.1, 80), uniform(0.2, 0.8)),
                        double=300),
     "betainc_grad_a": Special(_by_argument(_incomplete_beta, 0),
