@@ -8,7 +8,7 @@ that must be computed apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -238,12 +238,13 @@ class _GroupBuilder(ElementBuilder):
         return Store(operand, storage_type(root.type), (element.ref,), linear)
 
     def _check_reductions(self, kernel: Kernel) -> None:
-        """Every reduction is to run once for each unit, and enough units must be left to run in
-        parallel.
+        """Every reduction is to run once for each unit, enough units must be left to run in
+        parallel, and what is stored beside a reduction must lie along it in memory.
         """
         live = set(kernel.live_outer())
         outer, inner = product(live), product(a for a in kernel.inner if not a.merged)
         is_serial = inner > 1 and outer < 8 and outer * inner > SMALL_WORK
+        is_serial |= outer * inner > SMALL_WORK and _runs_across(kernel)
         for var, node in self.reductions:
             if var in self.writes and len(self.writes) == 1:
                 continue
@@ -270,6 +271,21 @@ class _GroupBuilder(ElementBuilder):
                 worst, most = var, cost
         if worst is not None:
             raise NeedsBuffer(worst)
+
+
+def _runs_across(kernel: Kernel) -> bool:
+    """Whether a store runs over inner axes by jumps, and could run over an outer one without."""
+
+    def has_neighbours(store: Store, axes: Iterable[Axis]) -> bool:
+        return any(store.index.coefficient(a) == 1 for a in axes)
+
+    inner = [a for a in kernel.inner if not a.merged and a.extent > 1]
+    return any(
+        any(store.index.coefficient(a) for a in inner)
+        and not has_neighbours(store, inner)
+        and has_neighbours(store, kernel.live_outer())
+        for store in kernel.stores
+    )
 
 
 def _visits_once(index: Sequence[Index], shape: tuple[int, ...]) -> bool:

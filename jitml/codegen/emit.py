@@ -18,6 +18,7 @@ from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
 from jitml.codegen.sharing import instructions
 from jitml.codegen.target import Target
+from jitml.codegen.tiles import TILES, Tiling, choose_tiling, write_tiles
 from jitml.codegen.vectorize import UNITS_STEP
 from jitml.scalar.value import Value
 
@@ -91,6 +92,9 @@ class _Loops:
         if not outer:
             self._unit()
             return [], 1
+        tiling = choose_tiling(self.kernel, nest)
+        if tiling is not None:
+            return self._write_tiles(tiling, others, begin, end), 1
 
         def unit(number: Value, _: list[Value]) -> Sequence[Value]:
             self._locate(others, number)
@@ -105,6 +109,25 @@ class _Loops:
         with nest.scope():
             nest.emit.loop(begin, end, 1, [], unit)
         return others, 1
+
+    def _write_tiles(
+        self, tiling: Tiling, others: Sequence[Axis], begin: Value, end: Value
+    ) -> list[Axis]:
+        """Units of several tiles along the tiles' axis, beside each other."""
+        rows = TILES * tiling.side
+        count = -(-tiling.axis.extent // rows)
+        units = [Axis(count, a.number) if a is tiling.axis else a for a in others]
+        place = units[list(others).index(tiling.axis)]
+
+        def unit(number: Value, _: list[Value]) -> Sequence[Value]:
+            self._locate(units, number)
+            first = self.nest.position.pop(place) * rows
+            write_tiles(self.nest, tiling, first, lambda: self._store_all(self.kernel.stores))
+            return []
+
+        with self.nest.scope():
+            self.nest.emit.loop(begin, end, 1, [], unit)
+        return units
 
     def _locate(self, axes: Sequence[Axis], number: Value) -> None:
         """Set the positions along `axes` of the unit with this row-major number."""

@@ -20,6 +20,7 @@ from jitml.scalar.value import BITS, Value, select
 
 LANES = 64
 UNROLLED_COST = 400  # instructions; a short reduction is unrolled if it stays below
+MOST_REGISTER_BITS = 16 * 512  # of accumulators; as many again are left for the rest
 
 State = list[Value]
 
@@ -211,30 +212,72 @@ class _Fold:
         if self.spec.lanes is not None:
             count = min(LANES, count)
         memory = [self._memory(count, t) for t in self.types]
-        extent = self.extent(axis)
+        zero, extent = self.frame.number(0), self.extent(axis)
+        if count < axis.extent:
+            whole = extent - (extent & (count - 1))
+            self._whole_runs(axis, memory, whole)
+            self._one_by_one(axis, memory, whole, extent)
+        else:
+            self._start(memory, count)
+            self._one_by_one(axis, memory, zero, extent)
+        self._halve_memory(memory, count)
+        return self._read(memory, zero)
 
+    def _whole_runs(self, axis: Axis, memory: list[Value], whole: Value) -> None:
+        """The elements up to `whole`, for some accumulators in registers after the other."""
+        group = self._accumulators()
+
+        def some(first: Value, _: list[Value]) -> Sequence[Value]:
+            parts = len(self.types)
+
+            def step(index: Value, state: list[Value]) -> Sequence[Value]:
+                after: list[Value] = []
+                for k in range(group):
+                    old = state[k * parts : (k + 1) * parts]
+                    with self.nest.scope(), self.nest.at(axis, index + k, None):
+                        new = self._splat(self.element(), self.lanes)
+                        after.extend(self.combine(old, new))
+                return after
+
+            start = [v for _ in range(group) for v in self.identity(self.lanes)]
+            found = self.emit.loop(first, whole, LANES, start, step)
+            for k in range(group):
+                self._write(memory, first + k, found[k * parts : (k + 1) * parts])
+            return []
+
+        with self.nest.scope():
+            self.emit.loop(self.frame.number(0), self.frame.number(LANES), group, [], some)
+
+    def _accumulators(self) -> int:
+        """How many are in registers at the same time, without many instructions for each."""
+        bits = sum(BITS[t] for t in self.types) * self.lanes
+        group = LANES
+        while group > 1 and (
+            group * bits > MOST_REGISTER_BITS or group * (self.cost + 4) > UNROLLED_COST
+        ):
+            group //= 2
+        return group
+
+    def _start(self, memory: list[Value], count: int) -> None:
         def start(index: Value, _: list[Value]) -> Sequence[Value]:
             self._write(memory, index, self.identity(self.lanes))
             return []
 
+        with self.nest.scope():
+            self.emit.loop(self.frame.number(0), self._count(count), 1, [], start)
+
+    def _one_by_one(self, axis: Axis, memory: list[Value], lower: Value, upper: Value) -> None:
+        """Further elements, one for each accumulator."""
+
         def step(index: Value, _: list[Value]) -> Sequence[Value]:
             with self.nest.at(axis, index, None):
-                # All accumulators are there from the start on, so a power of two serves as the
-                # modulus.
-                slot = index & (count - 1) if count < axis.extent else index
-                old = self._read(memory, slot)
-                self._write(
-                    memory, slot, self.combine(old, self._splat(self.element(), self.lanes))
-                )
+                slot = index - lower
+                old, new = self._read(memory, slot), self._splat(self.element(), self.lanes)
+                self._write(memory, slot, self.combine(old, new))
             return []
 
-        zero = self.frame.number(0)
         with self.nest.scope():
-            self.emit.loop(zero, self._count(count), 1, [], start)
-        with self.nest.scope():
-            self.emit.loop(zero, extent, 1, [], step)
-        self._halve_memory(memory, count)
-        return self._read(memory, zero)
+            self.emit.loop(lower, upper, 1, [], step)
 
     def _count(self, count: int) -> Value:
         return self.frame.size(count) if self.spec.lanes is None else self.frame.number(count)

@@ -37,6 +37,7 @@ class Nest:
         write_node: Callable[[Nest, Node], Any],
     ) -> None:
         self.kernel = kernel
+        self.target = target
         self.nodes = kernel.nodes()
         self.frame = frame
         self.emit = frame.emit
@@ -147,6 +148,25 @@ class Nest:
             size = axis.extent * lanes * max(1, BITS[node.type] // 8)
             if size <= ROW_BUFFER_BYTES:
                 self._buffers[node.number] = (axis, self.frame.scratch(size))
+
+    @contextmanager
+    def keeping(
+        self, nodes: Sequence[Node], axis: Axis, memory: Sequence[Value], first: Value
+    ) -> Iterator[None]:
+        """Inside, nodes are read from `memory`, where vectors of them lie for each position of
+        `axis` from `first` on.
+        """
+        before = self._buffers, self._filled
+        places = [
+            self.emit.address(m, self.frame.number(0) - first * self.lanes, n.type)
+            for n, m in zip(nodes, memory, strict=True)
+        ]
+        kept = {n.number: (axis, place) for n, place in zip(nodes, places, strict=True)}
+        self._buffers, self._filled = kept, set(kept)
+        try:
+            yield
+        finally:
+            self._buffers, self._filled = before
 
     def loop_done(self, axis: Axis) -> None:
         """After a first loop over `axis`, buffered values are loaded instead of computed."""
