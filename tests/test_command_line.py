@@ -61,6 +61,13 @@ def run(file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
     return explain
 
 
+# Slopes with respect to parameters, for which no second derivatives are known (nor to JAX).
+DERIVED_ONCE = {
+    "betainc_grad_a", "betainc_grad_b", "hyp1f1_grad_a", "hyp1f1_grad_b", "hyp2f1_grad_a",
+    "hyp2f1_grad_c", "igamma_grad_a", "random_gamma_grad", "zeta_grad_x",
+}  # fmt: skip
+
+
 def test_every_op_is_marked() -> None:
     lines = rule_matrix().splitlines()
     rows = [line.split() for line in lines[1 : lines.index("")]]
@@ -69,7 +76,7 @@ def test_every_op_is_marked() -> None:
     for name, *marks, kernel in rows:
         assert kernel in ("map", "fold", "own", "expand", "call"), name
         assert len(marks) == 5, name
-        assert "-" not in marks, f"{name} lacks a rule"
+        assert ("-" in marks) == (name in DERIVED_ONCE), f"{name} lacks a rule"
     by_name = {row[0]: row[1:] for row in rows}
     assert by_name["add"] == ["x", "x", "x", "x", "x", "map"]
     assert by_name["exp"] == ["x", "x", "x", "·", "x", "map"]
