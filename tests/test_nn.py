@@ -73,6 +73,7 @@ def test_extreme_inputs():
     assert nn.softplus(huge).tolist() == [1e4, 0, np.inf]
     assert np.isnan(float(nn.relu(jnp.nan)))
     assert float(jitml.grad(nn.relu)(0.0)) == 0
+    assert nn.hard_tanh(jnp.array([-3, 0, 2])).dtype == np.int32
 
 
 def test_softplus_has_right_second_derivative_at_ties():

@@ -68,6 +68,17 @@ def relu6(x: ArrayLike) -> Array:
     return jnp.minimum(jnp.maximum(x, 0), 6.0)
 
 
+@operation
+def hard_tanh(x: ArrayLike) -> Array:
+    """x kept between −1 and 1.
+
+    >>> print(hard_tanh(3.0))
+    1.0
+    """
+    value = jnp.asarray(x)
+    return jnp.where(value > 1, 1, jnp.where(value < -1, -1, value))
+
+
 def _sigmoid(x: Any) -> Any:
     return settle(ew.logistic(operand(x)))
 
@@ -92,10 +103,6 @@ mish = _elementwise(
 soft_sign = _elementwise(
     "soft_sign", lambda x: x / (jnp.abs(x) + 1), "x / (|x| + 1).", "soft_sign(1.0)", "0.5"
 )
-hard_tanh = _elementwise(
-    "hard_tanh", lambda x: jnp.where(x > 1, 1, jnp.where(x < -1, -1, x)),
-    "x kept between −1 and 1.", "hard_tanh(3.0)", "1.0",
-)  # fmt: skip
 hard_sigmoid = _elementwise(
     "hard_sigmoid", lambda x: relu6(x + 3.0) / 6.0,
     "relu6(x + 3) / 6.", "hard_sigmoid(0.0)", "0.5",

@@ -30,12 +30,14 @@ def lengths(*values):
 
 # Sizes (batch, queries, keys, heads of queries, heads of keys), and options.
 CASES = {
-    "plain": ((2, 6, 9, 4, 4), {}),
+    "plain": ((2, 6, 7, 4, 4), {}),
     "grouped": ((2, 6, 9, 4, 2), {"scale": 0.5}),
     "causal": ((1, 9, 9, 2, 2), {"is_causal": True}),
     "bias": ((2, 13, 9, 4, 2), {"bias": numbers(1, 4, 13, 9)}),
     "shared": ((2, 6, 9, 4, 2), {"bias": numbers(1, 9), "mask": truths(2, 1, 6, 9)}),
     "window": ((1, 13, 9, 2, 1), {"local_window_size": (2, 1)}),
+    "neighbours": ((1, 8, 8, 1, 1), {"local_window_size": 1}),
+    "hidden": ((1, 6, 7, 2, 2), {"mask": np.arange(6)[:, None] > np.ones(7)}),
     "blind": (
         (1, 9, 9, 2, 1),
         {"local_window_size": 2, "is_causal": True, "mask": truths(1, 2, 9, 9)},
