@@ -13,12 +13,13 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from jitml.ir.dtypes import INT32, DType
+from jitml.ir.dtypes import FLOAT32, INT32, DType, is_float
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.ir.op import Op, Undefined
 from jitml.ir.types import ArrayType
-from jitml.ops.elementwise import eq, ne, or_, select
+from jitml.ops.elementwise import add, and_, convert, eq, maximum, minimum, mul, ne, or_, select
 from jitml.ops.kinds import Traced, full_of, zeros_like
+from jitml.ops.movement import pad, slice_, window
 from jitml.ops.reduction import (
     Fold,
     ReduceAnd,
@@ -45,6 +46,10 @@ _FOLDS: dict[str, type[Fold]] = {
     "and": ReduceAnd,
     "or": ReduceOr,
 }
+
+
+_COMBINES = {"sum": add, "prod": mul, "max": maximum, "min": minimum, "and": and_, "or": or_}
+_MOST_PIECES = 32  # elements of a window that are read as so many slices
 
 
 class WindowAxis(NamedTuple):
@@ -187,13 +192,43 @@ class ReduceWindow(Op):
         fill = self.fill(type_.dtype)
         if 0 in out.shape:
             return [full_of(out, fill)]
+        if self._is_small:
+            return [self._of_pieces(x, fill)]
         windows, axes = self._windows(x, fill)
         return [bind1(self._fold(axes), windows) if axes else windows]
 
+    @property
+    def _is_small(self) -> bool:
+        return math.prod(self.window_dimensions) <= _MOST_PIECES
+
+    def _of_pieces(self, x: Traced, fill: Any) -> Traced:
+        """The pieces combined by halves. 16-bit floats stay f32 between."""
+        type_ = type_of(x)
+        narrow = is_float(type_.dtype) and type_.dtype.itemsize == 2
+        x = convert(x, FLOAT32 if narrow else type_.dtype, type_.weak)
+        pieces, combine = self._pieces(x, fill), _COMBINES[self.kind]
+        while len(pieces) > 1:
+            half = (len(pieces) + 1) // 2
+            both = zip(pieces, pieces[half:], strict=False)
+            pieces = [*[combine(a, b) for a, b in both], *pieces[len(pieces) - half : half]]
+        return convert(pieces[0], type_.dtype, type_.weak)
+
+    def _pieces(self, x: Traced, fill: Any) -> list[Traced]:
+        """Slices of the padded `x`, one for each place in the window."""
+        whole = pad(x, literal(fill, type_of(x)), self._config())
+        axes = self._axes(type_of(x).shape)
+        pieces = []
+        for offset in np.ndindex(*self.window_dimensions):
+            low = [k * axis.dilation for k, axis in zip(offset, axes, strict=True)]
+            high = [
+                first + (axis.positions - 1) * axis.stride + 1
+                for first, axis in zip(low, axes, strict=True)
+            ]
+            pieces.append(slice_(whole, low, high, self.window_strides))
+        return pieces
+
     def _windows(self, x: Traced, fill: Any) -> tuple[Traced, tuple[int, ...]]:
         """The windows of the padded `x`, and which axes hold their elements (the last ones)."""
-        from jitml.ops.movement import pad, window
-
         type_ = type_of(x)
         numbers = (self.window_dimensions, self.window_strides, self.window_dilation)
         axes = [a for a in range(type_.ndim) if (numbers[0][a], numbers[1][a]) != (1, 1)]
@@ -213,6 +248,8 @@ class ReduceWindow(Op):
             return [out], [bind1(self, t)]
         if type_of(out).size == 0:
             return [out], [zeros_like(out)]
+        if self._is_small and self.kind in ("max", "min"):
+            return [out], [self._first_attained(x, t, out)]
         (windows, axes) = self._windows(x, self.fill(type_of(x).dtype))
         moved, _ = self._windows(t, 0)
         if not axes:
@@ -221,6 +258,14 @@ class ReduceWindow(Op):
             _, (tangent,) = ReduceProd(axes).jvp([windows], [moved])
             return [out], [tangent]
         return [out], [_first_attained(windows, moved, out, axes)]
+
+    def _first_attained(self, x: Traced, t: Traced, out: Traced) -> Traced:
+        """The tangent at the first place in each window that holds the extreme."""
+        *pieces, _ = self._pieces(x, self.fill(type_of(x).dtype))
+        *moved, found = self._pieces(t, 0)
+        for piece, tangent in zip(pieces[::-1], moved[::-1], strict=True):
+            found = select(or_(eq(piece, out), ne(piece, piece)), tangent, found)
+        return found
 
     def transpose(
         self, cotangents: Sequence[Traced | None], inputs: Sequence[Traced | Undefined]
