@@ -26,6 +26,7 @@ from jitml.ir.graph import Graph, Literal
 from jitml.ir.nested import map_nested, nested_graphs
 from jitml.ir.source import SCOPE, user_source
 from jitml.ir.types import ArrayType
+from jitml.pipeline.value_checks import are_checked
 from jitml.reading import find_places, read_while_traced
 from jitml.recording import argument_names, output_leaves
 from jitml.retraces import Retrace, Retraces, Signature
@@ -156,7 +157,8 @@ class Jitted(Dispatcher):
         if not is_inside:
             given = self._donated_leaves(call)
             flags = [n in given for n in range(len(call.leaves))] if given else None
-            if not any(is_narrowed(x.dtype) for x in call.leaves if isinstance(x, _NUMPY)):
+            narrows = any(is_narrowed(x.dtype) for x in call.leaves if isinstance(x, _NUMPY))
+            if not (narrows or are_checked()):
                 self.install(args, kwargs, call.leaves, flags, known.callees)
         found = known.valid()
         if found is None:

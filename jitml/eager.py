@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jitml.ir.errors import JitmlError
 from jitml.ir.types import ArrayType
 from jitml.pipeline.cache import Cache
+from jitml.pipeline.value_checks import are_checked
 from jitml.trace.conventions import is_narrowed
 from jitml.trace.core import array_type, trace_graph
 from jitml.trace.numbers import DEFAULT_DTYPES
@@ -48,7 +49,8 @@ def run_unknown(operation: Operation, *operands: Any) -> Any:
     compiled = _PROGRAMS((operation, DEFAULT_DTYPES.is_wide, *types))
     if compiled is False:
         return NotImplemented
-    operation.install(operands, compiled.executable)
+    if not are_checked():
+        operation.install(operands, compiled.executable)
     return compiled.run([x for x in operands if type(x) is Array])[0]
 
 
@@ -88,7 +90,7 @@ class _Function(Dispatcher):
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function: compiled, where the first argument alone is an array at hand."""
         callee = None
-        if args and type(args[0]) is Array:
+        if args and type(args[0]) is Array and not are_checked():
             callees: list[Callee] = []
             others = (*args[1:], *kwargs.values())
             is_alone = not any(hasattr(x, "shape") for x in others)

@@ -40,7 +40,6 @@ class Switch:
 
 _STRICT = ("standard", "strict")
 _RANKS = ("allow", "warn", "raise")
-_NAN = "compile with jitml.checkify and its nan_checks, which tell the line"
 
 _WITHOUT_EFFECT = (
     "jax_default_matmul_precision jax_dump_ir_modes jax_compilation_cache_dir jax_logging_level "
@@ -63,11 +62,11 @@ SWITCHES: dict[str, Switch] = {
     # What means something.
     "jax_numpy_dtype_promotion": Switch("standard", _one_of(*_STRICT), "", True),
     "jax_numpy_rank_promotion": Switch("allow", _one_of(*_RANKS), "", True),
+    "jax_debug_nans": Switch(False, _one_of(False, True), "", True),
+    "jax_debug_infs": Switch(False, _one_of(False, True), "", True),
     "jax_no_tracing": Switch(False, _one_of(False, True)),
     "jax_log_compiles": Switch(False, _one_of(False, True)),
     # What other values would need something that is not here.
-    "jax_debug_nans": Switch(False, _one_of(False), _NAN),
-    "jax_debug_infs": Switch(False, _one_of(False), _NAN),
     "jax_debug_key_reuse": Switch(False, _one_of(False), "keys are not tracked"),
     "jax_default_device": Switch(None, lambda x: getattr(x, "platform", x) in (None, "cpu"),
                                  "there is one device, the CPU"),

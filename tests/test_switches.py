@@ -42,6 +42,30 @@ def test_rank_promotion_is_told() -> None:
     assert (matrix + row).shape == (2, 2)
 
 
+def test_nan_and_infinity_are_told_where_they_are_made() -> None:
+    x, jitted = jnp.array([1.0, -1.0]), jitml.jit(lambda x: jnp.log(x) * 0 + 1)
+    assert jnp.isnan(jitted(x)).any() and jnp.isnan(jnp.sqrt(x)).any()  # known to the runtime
+    with jitml.debug_nans(True):
+        for call in (
+            lambda: jnp.sqrt(x),
+            lambda: jitted(x),
+            lambda: jitted(-x),
+            lambda: x - jnp.inf + jnp.inf,
+            lambda: jitml.grad(lambda x: jnp.sqrt(x) * 0.0)(0.0),
+            lambda: jitml.jit(jitml.grad(lambda x: jnp.sqrt(x) * 0.0))(0.0),
+            lambda: jitml.vmap(jnp.log)(x),
+        ):
+            for _ in range(2):
+                with pytest.raises(FloatingPointError, match=r"gives NaN(.|\n)*test_switches\.py"):
+                    call()
+        with pytest.raises(FloatingPointError, match=r"^log gives NaN"):
+            jitted(x)
+        assert jnp.where(x > -2, x, jnp.nan).shape == jitted(jnp.ones(2)).shape == (2,)
+    assert jnp.isnan(jnp.sqrt(x)).any() and jnp.isnan(jitted(x)).any()
+    with jitml.debug_infs(True), pytest.raises(FloatingPointError, match="gives infinity"):
+        jnp.ones(2) / 0
+
+
 def test_tracing_can_be_forbidden_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     @jitml.jit
     def f(x: Any) -> Any:
@@ -93,8 +117,6 @@ def test_every_scope_has_its_switch(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("jax_debug_nans", True, "jitml.checkify"),
-        ("jax_debug_infs", True, "jitml.checkify"),
         ("jax_debug_key_reuse", True, "keys are not tracked"),
         ("jax_default_prng_impl", "rbg", "keys are threefry2x32"),
         ("jax_threefry_partitionable", False, "bits are those of True"),
@@ -144,5 +166,5 @@ def test_the_environment_sets_switches() -> None:
     finally:
         config.update("jax_numpy_rank_promotion", "allow")
         config.update("jax_log_compiles", False)
-    with pytest.raises(ArgumentError, match="jax_debug_nans cannot be True"):
-        config.update_from_environment({"JAX_DEBUG_NANS": "true"})
+    with pytest.raises(ArgumentError, match="jax_no_execution cannot be True"):
+        config.update_from_environment({"JAX_NO_EXECUTION": "true"})

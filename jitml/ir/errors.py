@@ -88,6 +88,10 @@ class TreeError(JitmlError, TypeError, ValueError):
     """Nested containers whose structures differ, or a leaf that cannot be used."""
 
 
+class FloatError(JitmlError, FloatingPointError):
+    """A NaN or an infinity, where a switch forbids it."""
+
+
 class CheckpointError(JitmlError, ValueError):
     """A file of arrays that cannot be used."""
 

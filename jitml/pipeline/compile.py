@@ -20,6 +20,7 @@ from jitml.pipeline.kernels import forget_kernels, host_target
 from jitml.pipeline.programs import find_program, make_ready, stored_key
 from jitml.pipeline.statistics import STATISTICS
 from jitml.pipeline.tiers import watch
+from jitml.pipeline.value_checks import are_checked, check_results
 from jitml.trace.core import array_type, current_source, set_evaluator
 from jitml.transforms.execute import interpret, set_executor
 from jitml.transforms.inline_calls import drop_barriers, inline_calls
@@ -70,13 +71,17 @@ class Compiled:
         line.
         """
         try:
-            return self._run(arguments)
+            results = self._run(arguments)
         except KernelFault as fault:
             from jitml.pipeline.faults import explain_fault
 
             is_own = graph is None or graph is self.graph
             program = self.program if is_own else lower_graph(graph or self.graph)
             raise explain_fault(program, fault) from None
+        if are_checked():
+            own = graph or self.graph
+            check_results(own, results, lambda: interpret(own, arguments))
+        return results
 
 
 def lower_graph(graph: Graph, donated: tuple[int, ...] = ()) -> Program:
@@ -115,7 +120,7 @@ def _short_cut(op: Op) -> Operation:
 
     def unknown(operation: Operation, *arrays: Array) -> Sequence[Array]:
         compiled = _OPS((op, *map(array_type, arrays)))
-        if len(compiled.plan.outputs) == 1:
+        if len(compiled.plan.outputs) == 1 and not are_checked():
             operation.install(arrays, compiled.executable)
         return compiled.run(arrays)
 

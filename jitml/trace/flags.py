@@ -9,6 +9,18 @@ import threading
 from typing import Any
 
 
+class _Process:
+    """`has_flags`: whether any switch was ever set in this process."""
+
+    __slots__ = ("has_flags",)
+
+    def __init__(self) -> None:
+        self.has_flags = False
+
+
+PROCESS = _Process()
+
+
 class _Scoped(threading.local):
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}  # replaced, never changed
@@ -27,6 +39,7 @@ def flag(name: str, default: Any = None) -> Any:
 def set_everywhere(name: str, value: Any) -> None:
     """Set a switch for the process."""
     _EVERYWHERE[name] = value
+    PROCESS.has_flags = True
 
 
 class scope_flag:  # a scope
@@ -39,6 +52,7 @@ class scope_flag:  # a scope
         self._value = value
 
     def __enter__(self) -> None:
+        PROCESS.has_flags = True
         self._before = _SCOPED.values
         _SCOPED.values = {**self._before, self._name: self._value}
 
