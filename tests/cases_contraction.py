@@ -73,6 +73,10 @@ _CONVOLUTIONS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]
     "depthwise": ((2, 3, 4, 3), (2, 2, 1, 3), {
         "padding": "SAME_LOWER", "feature_group_count": 3, "dimension_numbers": _NHWC,
     }),
+    "depthwise strided": ((2, 5, 4, 3), (3, 2, 2, 1), {
+        "window_strides": (2, 1), "padding": ((1, 0), (0, 2)), "rhs_dilation": (1, 2),
+        "feature_group_count": 3, "dimension_numbers": ("NHWC", "OHWI", "NCHW"),
+    }),
     "batch groups": ((4, 2, 4), (2, 2, 3), {"padding": ((1, 1),), "batch_group_count": 2}),
     "three dimensions": ((1, 2, 3, 2, 3), (2, 2, 2, 1, 2), {
         "padding": ((0, 1), (0, 0), (1, 0)), "window_strides": (2, 1, 1),

@@ -27,16 +27,27 @@ from jitml.ops.contraction import (
     product_operands,
     stated_operands,
 )
-from jitml.ops.elementwise import add
+from jitml.ops.elementwise import add, convert, mul
 from jitml.ops.kinds import Traced, full_of
+from jitml.ops.movement import (
+    broadcast_in_dim,
+    move_axis,
+    pad,
+    reshape,
+    slice_,
+    transpose,
+    window,
+)
 from jitml.ops.reduce_window import (
     Pairs,
     WindowAxis,
     check_window,
     dilated,
+    is_small,
     padded,
     padding_pairs,
     window_piece,
+    window_slices,
 )
 from jitml.trace.core import bind1, type_of
 from jitml_runtime.record import frozen
@@ -147,8 +158,6 @@ class ConvGeneralDilated(Op):
 
     def expand(self, *inputs: Traced) -> Sequence[Traced]:
         """Windows [N·O…, K…·C] times kernel [K…·C, F], the groups as a batch axis."""
-        from jitml.ops.movement import pad, reshape, transpose, window
-
         x, w = inputs
         (out,) = self.infer(type_of(x), type_of(w))
         if 0 in (*out.shape, *type_of(w).shape):
@@ -157,6 +166,9 @@ class ConvGeneralDilated(Op):
         lhs, rhs, out_spec = self.dimension_numbers
         offsets, places = ([f"{name}{i}" for i in range(len(axes))] for name in "ko")
         x = pad(x, 0, self._config(len(lhs)))
+        depth, features = (type_of(w).shape[axis] for axis in (rhs[1], rhs[0]))
+        if depth == 1 and features == groups > 1 and is_small([axis.size for axis in axes]):
+            return [self._of_slices(x, w, axes, out)]
         sizes = [axis.size for axis in axes]
         x = window(x, lhs[2:], sizes, self.window_strides, self.rhs_dilation)
         x_names = [*_named(lhs, ["n", "c", *places]), *offsets]
@@ -176,6 +188,27 @@ class ConvGeneralDilated(Op):
         names = [*batch, *free]
         result = transpose(bind1(dot, x, w), [names.index(name) for name in out_names])
         return [reshape(result, out.shape)]
+
+    def _of_slices(
+        self, x: Traced, w: Traced, axes: Sequence[WindowAxis], out: ArrayType
+    ) -> Traced:
+        """Where each feature has a window of its own: the sum of slices times numbers."""
+        lhs, rhs, out_spec = self.dimension_numbers
+        wide = DotGeneral((((), ()), ((), ())), None, self.preferred_element_type)
+        dtype = wide.accumulator(type_of(x).dtype)
+        w = transpose(convert(w, dtype), (rhs[0], *rhs[2:], rhs[1]))
+        order = [lhs[out_spec.index(axis)] for axis in range(len(lhs))]
+        total = None
+        for offset, piece in window_slices(convert(x, dtype), axes, lhs[2:]):
+            first = (0, *offset, 0)
+            last = (out.shape[out_spec[1]], *[k + 1 for k in offset], 1)
+            factor = broadcast_in_dim(
+                reshape(slice_(w, first, last), last[:1]), out.shape, out_spec[1:2]
+            )
+            term = mul(transpose(piece, order), factor)
+            total = term if total is None else add(total, term)
+        assert total is not None
+        return convert(total, out.dtype, out.weak)
 
     def jvp(
         self, primals: Sequence[Traced], tangents: Sequence[Traced | None]
@@ -271,7 +304,6 @@ class ConvGeneralDilated(Op):
     def _batch_kernels(
         self, size: int, x: Traced, w: Traced, j: int
     ) -> tuple[Sequence[Traced], Sequence[int | None]]:
-        from jitml.ops.movement import move_axis
 
         _, rhs, out_spec = self.dimension_numbers
         outputs, groups = out_spec[1], self.feature_group_count
@@ -321,16 +353,12 @@ def _without_axis(type_: ArrayType, axis: int | None) -> ArrayType:
 
 def split(x: Traced, axis: int, outer: int) -> Traced:
     """`axis` of length n as two axes of lengths `outer` and n / outer."""
-    from jitml.ops.movement import reshape
-
     shape = type_of(x).shape
     return reshape(x, (*shape[:axis], outer, shape[axis] // outer, *shape[axis + 1 :]))
 
 
 def merged_into(x: Traced, axis: int, target: int) -> Traced:
     """`axis` merged into another as its slow part; `target` is the other's place without `axis`."""
-    from jitml.ops.movement import move_axis, reshape
-
     x = move_axis(x, axis, target)
     shape = type_of(x).shape
     size = shape[target] * shape[target + 1]

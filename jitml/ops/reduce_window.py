@@ -8,7 +8,7 @@ Padding takes no part in the fold.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -199,7 +199,7 @@ class ReduceWindow(Op):
 
     @property
     def _is_small(self) -> bool:
-        return math.prod(self.window_dimensions) <= _MOST_PIECES
+        return is_small(self.window_dimensions)
 
     def _of_pieces(self, x: Traced, fill: Any) -> Traced:
         """The pieces combined by halves. 16-bit floats stay f32 between."""
@@ -217,15 +217,7 @@ class ReduceWindow(Op):
         """Slices of the padded `x`, one for each place in the window."""
         whole = pad(x, literal(fill, type_of(x)), self._config())
         axes = self._axes(type_of(x).shape)
-        pieces = []
-        for offset in np.ndindex(*self.window_dimensions):
-            low = [k * axis.dilation for k, axis in zip(offset, axes, strict=True)]
-            high = [
-                first + (axis.positions - 1) * axis.stride + 1
-                for first, axis in zip(low, axes, strict=True)
-            ]
-            pieces.append(slice_(whole, low, high, self.window_strides))
-        return pieces
+        return [piece for _, piece in window_slices(whole, axes, range(len(axes)))]
 
     def _windows(self, x: Traced, fill: Any) -> tuple[Traced, tuple[int, ...]]:
         """The windows of the padded `x`, and which axes hold their elements (the last ones)."""
@@ -320,6 +312,27 @@ def _first_attained(windows: Traced, t: Traced, out: Traced, axes: tuple[int, ..
     first = reduce_min(select(attained, place, full_of(type_of(place), count)), axes)
     chosen = eq(place, broadcast_in_dim(first, shape, range(axes[0])))
     return reduce_sum(select(chosen, t, zeros_like(t)), axes)
+
+
+def is_small(sizes: Sequence[int]) -> bool:
+    """Whether windows of these sizes are read as slices, one for each of their elements."""
+    return math.prod(sizes) <= _MOST_PIECES
+
+
+def window_slices(
+    x: Traced, axes: Sequence[WindowAxis], places: Sequence[int]
+) -> Iterator[tuple[tuple[int, ...], Traced]]:
+    """For each offset within the window, along the axes of the padded `x` at `places`: the elements
+    at that offset of all windows.
+    """
+    low, high = [0] * type_of(x).ndim, list(type_of(x).shape)
+    strides = [1] * len(low)
+    for offset in np.ndindex(*[axis.size for axis in axes]):
+        for k, axis, place in zip(offset, axes, places, strict=True):
+            low[place] = k * axis.dilation
+            high[place] = low[place] + (axis.positions - 1) * axis.stride + 1
+            strides[place] = axis.stride
+        yield offset, slice_(x, low, high, strides)
 
 
 def padded(x: Any, fill: Any, config: Sequence[tuple[int, int, int]]) -> Any:
