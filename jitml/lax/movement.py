@@ -268,7 +268,13 @@ def slice_in_dim(
     """
     x = as_operand(operand, "slice_in_dim")
     where = as_axis(axis, type_of(x).ndim, "slice_in_dim")
-    span = range(type_of(x).shape[where])[start_index:limit_index]
+    size = type_of(x).shape[where]
+    if not -size <= (limit_index or 0) <= size or not -size <= (start_index or 0) <= size:
+        fail(
+            ShapeError,
+            f"slice_in_dim: from {start_index} to {limit_index} along an axis of size {size}",
+        )
+    span = range(size)[start_index:limit_index]
     return settle(joining.take_slice(x, where, span.start, max(span.start, span.stop), stride))
 
 

@@ -58,12 +58,29 @@ _EXAMPLE = "(jnp.array([1, 2, 4]), (0,))"
 reduce_prod = _fold(
     "reduce_prod", rd.reduce_prod, "The product along axes.", f"reduce_prod{_EXAMPLE} -> 8"
 )
+
+
+def _extreme(name: str, op: Callable[..., Any]) -> Callable[..., Any]:
+    """A fold of real numbers, or of complex ones as `jitml.numpy` orders them."""
+
+    def fold(x: Any, axes: Sequence[int]) -> Any:
+        if not dtypes.is_complex(type_of(x).dtype):
+            return op(x, axes)
+        from jitml.numpy import extremes
+
+        return getattr(extremes, name)(x, tuple(axes))
+
+    return fold
+
+
 reduce_max = _fold(
-    "reduce_max", rd.reduce_max, "The greatest along axes.", f"reduce_max{_EXAMPLE} -> 4"
-)
+    "reduce_max", _extreme("max", rd.reduce_max),
+    "The greatest along axes.", f"reduce_max{_EXAMPLE} -> 4",
+)  # fmt: skip
 reduce_min = _fold(
-    "reduce_min", rd.reduce_min, "The smallest along axes.", f"reduce_min{_EXAMPLE} -> 1"
-)
+    "reduce_min", _extreme("min", rd.reduce_min),
+    "The smallest along axes.", f"reduce_min{_EXAMPLE} -> 1",
+)  # fmt: skip
 reduce_and = _fold(
     "reduce_and", rd.reduce_and, "The bits of all along axes.", f"reduce_and{_EXAMPLE} -> 0"
 )

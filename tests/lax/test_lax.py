@@ -78,6 +78,8 @@ ROWS = [
     ("tile", (X, (2, 1))),
     ("reduce_sum", (X, (1,))),
     ("reduce_xor", (K, (0,))),
+    ("reduce_max", ((X + 1j * K).astype(np.complex64), (1,))),
+    ("reduce_min", (X.astype(np.complex64), (0, 1))),
     ("argmax", (X, 1, "int32")),
     ("cumsum", (X, 1, True)),
     ("cummax", (X,)),
@@ -204,6 +206,8 @@ def test_dtypes_and_shapes_are_strict():
         lax.add(K, 1.5)
     with pytest.raises(errors.ShapeError, match="shapes differ"):
         lax.add(X, V)
+    with pytest.raises(errors.ShapeError, match="from 0 to 5 along an axis of size 4"):
+        lax.slice_in_dim(X, 0, 5, axis=1)
 
 
 def test_positions_are_data_under_jit():

@@ -8,6 +8,7 @@ import pytest
 import jitml
 import jitml.numpy as jnp
 from jitml.errors import ArgumentError, ShapeError
+from jitml.scipy.optimize import line_search as search
 from jitml.scipy.optimize import minimize
 
 METHODS = ["BFGS", "l-bfgs-experimental-do-not-rely-on-this"]
@@ -91,3 +92,34 @@ def test_errors():
         minimize(hills, start, [1], method="BFGS")
     with pytest.raises(ShapeError, match=r"x0 is f32\[1,2\], not a vector"):
         minimize(hills, start[None], method="BFGS")
+
+
+def lopsided(x):
+    """Steep on the left, flat on the right of its minimum at 1."""
+    return (jnp.exp(-6 * (x - 1)) + 6 * x).sum()
+
+
+def flat(x):
+    return ((x - 1) ** 4).sum() + 0.01 * x.sum() ** 2
+
+
+@pytest.mark.parametrize("function", [lopsided, flat, lambda x: -jnp.exp(-((x - 1) ** 2)).sum()])
+@pytest.mark.parametrize("curvature", [0.9, 0.01])
+def test_steps_keep_wolfes_conditions(function, curvature, monkeypatch):
+    monkeypatch.setattr(search, "CURVATURE", curvature)
+    slopes = jitml.value_and_grad(function)
+    with jitml.enable_x64():
+
+        def along_line(x, length):
+            value, gradient = slopes(x)
+            along = -jnp.sign(gradient) * length
+            found = search.line_search(slopes, x, along, value, gradient, 30)
+            return found, found.low.value - value, gradient @ along
+
+        lengths = np.exp2(np.arange(-6.0, 7))
+        for start in (0.3, 1.9):
+            starts = np.full((len(lengths), 1), start)
+            found, gain, slope = jitml.jit(jitml.vmap(along_line))(starts, lengths)
+            assert found.is_done.all()
+            assert (gain <= 1e-4 * found.low.step * slope).all()
+            assert (abs(found.low.slope) <= -curvature * slope).all()
