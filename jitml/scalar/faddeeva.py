@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from jitml.scalar.arithmetic import (
+    Pair,
     flip_sign,
     in_double,
     polynomial,
@@ -20,7 +21,7 @@ from jitml.scalar.arithmetic import (
 from jitml.scalar.complex import Complex, choose
 from jitml.scalar.exponential import exp, exp_as_pair
 from jitml.scalar.special import erfc, scaled_erfcx
-from jitml.scalar.trigonometric import cos, sin
+from jitml.scalar.trigonometric import cos, sin, tan
 from jitml.scalar.value import Value, convert, floor, fma, round_even, routine, select
 
 _TERMS = 11
@@ -44,6 +45,9 @@ def wofz(z: Complex) -> Complex:
     lower = sign_bit(z.im) != 0
     below = Complex(gauss.re * 2.0 - first.re, first.im - gauss.im * 2.0)
     result = choose(lower & (y > 0.0), below, first)
+    zero = x.like(0.0)
+    endless = ((x == math.inf) & (y == y)) | ((y == math.inf) & ~lower & (x == x))
+    result = choose(endless, Complex(zero, zero), result)
     return Complex(result.re, flip_sign(result.im, sign_bit(z.re)))
 
 
@@ -84,12 +88,18 @@ def _sum(z: Complex, shifted: Value) -> Complex:
     total = choose(shifted, Complex(zero, zero), inverse * inverse * 0.5)
     square = z * z
     for k in range(_TERMS + 1):
-        middle, node = (k + 0.5) * _STEP, (k + 1) * _STEP
-        t = select(shifted, z.re.like(middle**2), node**2)
-        weight = select(shifted, z.re.like(math.exp(-(middle**2))), math.exp(-(node**2)))
+        t, weight = _node(k, shifted)
         total = total + 1.0 / (square - t) * weight
     scaled = z * total * (2.0 * _STEP / math.pi)
     return Complex(-scaled.im, scaled.re)
+
+
+def _node(k: int, shifted: Value) -> Pair:
+    """The square of the k-th point of either sum, and its weight."""
+    middle, end = ((k + 0.5) * _STEP) ** 2, ((k + 1) * _STEP) ** 2
+    zero = select(shifted, shifted.builder.constant("f64", middle, shifted.lanes), end)
+    weight = shifted.builder.constant("f64", math.exp(-middle), shifted.lanes)
+    return zero, select(shifted, weight, math.exp(-end))
 
 
 # ---- real functions -------------------------------------------------------------------------
@@ -121,9 +131,26 @@ def dawsn(x: Value) -> Value:
     for k in reversed(range(1, 23)):
         total = fma(total * step, 1.0 / (2 * k + 1), 1.0)
     middle = select((size > 1.0) & (size < 2.0**30), size, 1.0)
-    far = _first_quadrant(middle, x.like(0.0)).im * (math.sqrt(math.pi) / 2)
-    result = select(size < 1.0, near * total, select(size < 2.0**30, far, 0.5 / size))
+    result = select(
+        size < 1.0, near * total, select(size < 2.0**30, _far_dawsn(middle), 0.5 / size)
+    )
     return select(x == x, flip_sign(result, sign_bit(x)), x)
+
+
+def _far_dawsn(x: Value) -> Value:
+    """Dawson's integral from 1 on: √π/2 times the imaginary part of w, of which y is 0."""
+    turns = x * (1.0 / _STEP)
+    part = turns - round_even(turns)
+    shifted = abs(part) < 0.25
+    square, low = two_product(x, x)
+    total = select(shifted, 0.0, 0.5 / square)
+    for k in range(_TERMS + 1):
+        t, weight = _node(k, shifted)
+        total = total + weight / (square - t)
+    tangent = tan(part * math.pi)
+    n, one, _ = exp_as_pair(-square, -low)
+    gauss = scale_by_power_of_two(one, n) * select(shifted, tangent, -1.0 / tangent)
+    return fma(total * x, _STEP * _INVERSE_ROOT_PI, gauss * (math.sqrt(math.pi) / 2))
 
 
 def _fresnel(x: Value) -> tuple[Value, Value]:

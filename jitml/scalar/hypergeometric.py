@@ -160,11 +160,11 @@ def _gauss_near_one(a: Value, b: Value, c: Value, rest: Value) -> tuple[Value]:
     excess = c - a - b
     whole = abs(excess - round_even(excess)) < 2.0**-20
     shift = select(whole, excess.like(2.0**-17), 0.0)
-    above = _gauss_crossed(a, b, c + shift, rest)
-    below = _gauss_crossed(a, b, c - shift, rest)
-    at_one = gamma(c) / gamma(c - a) * gamma(excess) / gamma(c - b)
+    first = [excess.like(0.0), excess.like(0.0), c + shift]
+    _, total, _ = repeat(_side_counts, _next_side, first, (a, b, c, rest))
+    at_one = _gamma_quotient(c, excess, c - a, c - b)
     at_one = select(excess > 0.0, at_one, math.inf)
-    return (select(rest == 0.0, at_one, (above + below) * 0.5),)
+    return (select(rest == 0.0, at_one, total * 0.5),)
 
 
 def _gauss_crossed(a: Value, b: Value, c: Value, rest: Value) -> Value:
@@ -174,13 +174,42 @@ def _gauss_crossed(a: Value, b: Value, c: Value, rest: Value) -> Value:
     state = [one * 0.0, one, one]
     first = repeat(_grows, _next_gauss, state, (a, b, 1.0 - excess, rest))[2]
     second = repeat(_grows, _next_gauss, state, (c - a, c - b, excess + 1.0, rest))[2]
-    plain = gamma(excess) * first / (_gamma_or_pole(c - a) * _gamma_or_pole(c - b))
-    power = pow(rest, excess) * gamma(-excess) * second / (gamma(a) * gamma(b))
-    return gamma(c) * (plain + power)
+    plain = _gamma_quotient(c, excess, c - a, c - b)
+    power = _gamma_quotient(c, -excess, a, b)
+    return plain * first + pow(rest, excess) * power * second
 
 
-def _gamma_or_pole(x: Value) -> Value:
-    return select(_is_pole(x), math.inf, gamma(x))
+def _side_counts(side: Value, total: Value, c: Value, *_: Value) -> Value:
+    return side < 2.0
+
+
+def _next_side(
+    side: Value, total: Value, shifted: Value, a: Value, b: Value, c: Value, rest: Value
+) -> list[Value]:
+    """One neighbour after the other, so that the code is there once."""
+    return [side + 1.0, total + _gauss_crossed(a, b, shifted, rest), c + c - shifted]
+
+
+def _gamma_quotient(first: Value, second: Value, third: Value, fourth: Value) -> Value:
+    """Γ(first)·Γ(second)/(Γ(third)·Γ(fourth)), one after the other; 0 where a divisor is ∞."""
+    one = first.like(1.0)
+    state = [one * 0.0, one, first, third, second, fourth]
+    return repeat(_factor_counts, _next_factor, state)[1]
+
+
+def _factor_counts(k: Value, *_: Value) -> Value:
+    return k < 4.0
+
+
+def _next_factor(
+    k: Value, product: Value, now: Value, then: Value, third: Value, last: Value
+) -> list[Value]:
+    """Factors and divisors take turns, so that the product stays near 1."""
+    value = gamma(now)
+    is_divisor = (k == 1.0) | (k == 3.0)
+    divided = select(_is_pole(now), 0.0, product / value)
+    product = select(is_divisor, divided, product * value)
+    return [k + 1.0, product, then, third, last, now]
 
 
 @routine

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 
-from jitml.scalar.arithmetic import flip_sign, in_double, repeat, sign_bit, two_product
+from jitml.scalar.arithmetic import flip_sign, in_double, is_single, repeat, sign_bit, two_product
 from jitml.scalar.exponential import exp
 from jitml.scalar.faddeeva import erfcx
 from jitml.scalar.logarithm import log, log1p
-from jitml.scalar.special import erf_inv, erfc
+from jitml.scalar.special import erf_inv, erfc, scaled_erfcx
 from jitml.scalar.trigonometric import atan
 from jitml.scalar.value import Value, convert, fma, lookup, routine, select, sqrt
 
@@ -41,28 +41,36 @@ def log_ndtr(x: Value) -> Value:
 
 
 @routine
-@in_double
 def ndtri(p: Value) -> Value:
-    """The inverse of Φ within 4 ulp in f32: a guess for the tail, then Newton's steps on log Φ."""
-    tail = select(p > 0.5, 1.0 - p, p)
+    """The inverse of Φ within 4 ulp: erf's inverse for p near 1/2, Newton's steps for the tails."""
+    if is_single(p):
+        tail = convert(_tail_quantile(convert(select(p > 0.5, 1.0 - p, p), "f64"), 1), "f32")
+    else:
+        tail = _tail_quantile(select(p > 0.5, 1.0 - p, p), 2)
+    middle = erf_inv(p * 2.0 - 1.0) * math.sqrt(2.0)
+    result = select((p > 0.2) & (p < 0.8), middle, select(p > 0.5, tail, -tail))
+    result = select(p == 0.0, -math.inf, select(p == 1.0, math.inf, result))
+    return select((p >= 0.0) & (p <= 1.0), result, math.nan)
+
+
+def _tail_quantile(tail: Value, steps: int) -> Value:
+    """The x > 0.8 that is exceeded with the probability `tail`: a guess, and steps of third order
+    on the logarithm.
+    """
     logarithm = log(tail)
     root = sqrt(logarithm * -2.0)
     # Abramowitz and Stegun 26.2.23.
     above = fma(fma(root, 0.010328, 0.802853), root, 2.515517)
     below = fma(fma(fma(root, 0.001308, 0.189269), root, 1.432788), root, 1.0)
-    x = select(root > 50.0, root, root - above / below)
-    for _ in range(3):
+    x = root - above / below
+    for _ in range(steps):
         # (log Φ)' = φ/Φ = √(2/π)/erfcx(x/√2); its own slope is −r·(r − x).
-        scaled = erfcx(x * _ROOT_HALF[0])
+        scaled, _ = scaled_erfcx(x * _ROOT_HALF[0])
         rate = math.sqrt(2.0 / math.pi) / scaled
         excess = fma(x * x, -0.5, log(scaled * 0.5)) - logarithm
         step = excess / rate
         x = x + step / fma(step * 0.5, rate - x, 1.0)
-    result = select(p > 0.5, x, -x)
-    middle = erf_inv(p * 2.0 - 1.0) * math.sqrt(2.0)
-    result = select((p > 0.25) & (p < 0.75), middle, result)
-    result = select(p == 0.0, -math.inf, select(p == 1.0, math.inf, result))
-    return select((p >= 0.0) & (p <= 1.0), result, math.nan)
+    return x
 
 
 @routine
