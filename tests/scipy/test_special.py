@@ -100,6 +100,15 @@ def test_harmonics_bessel_and_bernoulli() -> None:
     assert np.all(np.isinf(np.asarray(special.bernoulli(600))[[598, 600]]))
 
 
+def test_sums_keep_away_from_their_poles() -> None:
+    step = math.sqrt(math.pi / 12)
+    x = step * np.array([3.0, 3.5, 4.0, 4.5, 11.0, 11.5]) * (1 + 1e-9)
+    np.testing.assert_allclose(special.dawsn(x), sp.dawsn(x), rtol=1e-13)
+    np.testing.assert_allclose(special.wofz(x + 1e-9j), sp.wofz(x + 1e-9j), rtol=1e-13)
+    endless = special.wofz(np.array([INF, complex(1, INF), complex(-INF, -1)]))
+    np.testing.assert_array_equal(endless, [0, 0, 0])
+
+
 def test_small_floats_integers_and_broadcasting() -> None:
     assert special.gamma(jnp.arange(5, dtype="int32")).dtype == jnp.float32
     for dtype in ("float16", "bfloat16"):

@@ -87,6 +87,7 @@ def test_parameters_that_are_no_distribution_s() -> None:
         module = getattr(stats, name)
         density = module.logpmf if hasattr(module, "pmf") else module.logpdf
         assert np.isnan(density(1.0, *shapes)), name
+    assert np.isnan(stats.norm.logpdf(1.0, 0.0, 0.0))
     for name in ("norm", "cauchy", "expon", "laplace", "logistic", "gumbel_l", "uniform"):
         assert np.isnan(getattr(stats, name).cdf(0.0, 0.0, -1.0)) or name == "laplace"
 

@@ -27,8 +27,7 @@ def log_density(
 ) -> Array:
     """The logarithm of the density of a distribution that is moved and stretched."""
     value, place, factor, *shapes = arrays(name, x, loc, scale, *parameters)
-    result = standard((value - place) / factor, *shapes) - jnp.log(factor)
-    return jnp.where(factor > 0, result, jnp.nan)
+    return standard((value - place) / factor, *shapes) - jnp.log(factor)
 
 
 def of_standard(
