@@ -17,6 +17,7 @@ METHODS = ["nearest", "linear", "cubic", "cubic-pytorch", "lanczos3", "lanczos5"
 SHAPES = [(4, 3), (9, 7), (2, 11), (8, 20)] if "JITML_GRID" in os.environ else [(2, 11)]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("antialias", [True, False])
 def test_sizes(method, antialias):
@@ -26,9 +27,8 @@ def test_sizes(method, antialias):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.sampled
-@pytest.mark.parametrize("method", METHODS[1:])
-@pytest.mark.parametrize("antialias", [True, False])
+@pytest.mark.parametrize("method", METHODS[1:] if len(SHAPES) > 1 else ["cubic"])
+@pytest.mark.parametrize("antialias", [True, False] if len(SHAPES) > 1 else [True])
 def test_scales_and_translations(method, antialias):
     moved = np.array([1.3, 0.7], np.float32), np.array([-1.0, 2.0], np.float32)
     given = (X, (6, 9), (0, 1), *moved, method, antialias)

@@ -87,6 +87,7 @@ def check(name: str, dtype: str) -> None:
     np.testing.assert_allclose(*wide, tolerance, tolerance, err_msg=f"{name} of {dtype}")
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", [*UNARY, *BINARY])
 @pytest.mark.filterwarnings("ignore")
 def test_every_dtype(name: str) -> None:

@@ -115,6 +115,7 @@ def test_scaled_products():
 LAYOUTS = [None, ("NCHW", "OIHW", "NCHW"), ("NHWC", "WHIO", "CWNH")]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_patches_and_local_convolutions(layout):
     jax = pytest.importorskip("jax")

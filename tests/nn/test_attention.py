@@ -81,6 +81,7 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(attention, "_TILE", 4)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", CASES)
 def test_value_and_derivatives_are_those_of_the_formula(name):
     sizes, options = CASES[name]

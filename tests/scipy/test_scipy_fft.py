@@ -13,6 +13,7 @@ reference = pytest.importorskip("scipy.fft")
 X = np.random.default_rng(0).normal(size=(2, 7)).astype(np.float32)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("kind", [1, 2, 3, 4])
 @pytest.mark.parametrize("norm", [None, "ortho", "forward"])
 @pytest.mark.parametrize("name", ["dct", "idct"])
