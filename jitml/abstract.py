@@ -27,7 +27,14 @@ class ShapeDtypeStruct:
     shape: tuple[int, ...]
     weak_type: bool
 
-    def __init__(self, shape: Sequence[int], dtype: Any, weak_type: bool = False) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        dtype: Any,
+        weak_type: bool = False,
+        *,
+        sharding: Any = None,  # accepted: there is one device
+    ) -> None:
         kind = check_supported(np.dtype(getattr(dtype, "dtype", dtype)))
         object.__setattr__(self, "shape", tuple(map(int, shape)))
         object.__setattr__(self, "dtype", kind)

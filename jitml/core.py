@@ -6,6 +6,7 @@ from typing import Any
 
 from jitml.abstract import ShapeDtypeStruct
 from jitml.scopes import ensure_compile_time_eval
+from jitml.sharding import AbstractMesh, NamedSharding, PartitionSpec
 from jitml.trace.core import Tracer
 
 __all__ = ["ShapedArray", "Tracer", "ensure_compile_time_eval"]
@@ -23,6 +24,11 @@ class ShapedArray(ShapeDtypeStruct):
     def update(self, **changes: Any) -> ShapedArray:
         """The same with another shape, dtype or weak_type."""
         return ShapedArray(*ShapeDtypeStruct.update(self, **changes).__reduce__()[1])
+
+    @property
+    def sharding(self) -> NamedSharding:
+        """How such an array lies on devices: along no axis of a mesh."""
+        return NamedSharding(AbstractMesh((), ()), PartitionSpec(*[None] * self.ndim))
 
     def str_short(self) -> str:
         """As it prints."""

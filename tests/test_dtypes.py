@@ -16,6 +16,7 @@ def test_bits_and_kinds_of_elements() -> None:
     numbers = (1, 1.0, True, 1j, jnp.ones(2, "int8"), "bfloat16", np.uint8)
     kinds = [int, float, bool, complex, int, float, int]
     assert [dtypes.scalar_type_of(x) for x in numbers] == kinds
+    assert jnp.iscomplexobj(jnp.complex64) and not jnp.iscomplexobj(jnp.int_)
     assert not dlpack.is_supported_dtype("int4") and dlpack.is_supported_dtype(jnp.bfloat16)
     with pytest.raises(TypeError):
         dtypes.itemsize_bits("nothing")

@@ -90,6 +90,8 @@ def test_types_of_values() -> None:
     assert str(jitml.typeof(jnp.ones((2, 3)))) == "float32[2,3]"
     assert repr(jitml.typeof(1.0)) == "ShapedArray(float32[], weak_type=True)"
     assert jitml.typeof(jnp.ones(2)) == jnp.ones(2).aval == jitml.core.ShapedArray((2,), "float32")
+    assert jitml.typeof(jnp.ones(2)).sharding.spec == P(None)
+    assert jitml.ShapeDtypeStruct((2,), "int8", sharding=NamedSharding(MESH, P("x"))).size == 2
     seen = []
     jitml.jit(lambda x: seen.append(jitml.typeof(x)) or x)(jnp.ones(2))
     assert seen[0].update(dtype="int8") == jitml.core.ShapedArray((2,), "int8")

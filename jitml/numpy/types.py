@@ -297,11 +297,13 @@ def iterable(y: Any) -> bool:
 
 
 def iscomplexobj(x: ArrayLike) -> bool:
-    """Whether the dtype is complex.
+    """Whether the dtype is complex, of an array or a dtype.
 
     >>> iscomplexobj(1j)
     True
     """
+    if isinstance(x, (ScalarType, _DefaultType)):
+        return dtypes.is_complex(x.dtype)
     return dtypes.is_complex(kind_of(x if is_number(x) else operand(x))[0])
 
 
