@@ -253,3 +253,6 @@ def test_errors():
         random.orthogonal(KEY, 2.5)
     with pytest.raises(errors.ArgumentError, match="there is no key type 'other'"):
         random.key_dtype("other")
+    with pytest.raises(errors.ArgumentError, match="there is no key dtype 'other'"):
+        random.key(0, dtype="other")
+    assert random.key(0, dtype=random.key_dtype()).dtype == random.key_dtype()

@@ -216,7 +216,12 @@ def normal(
 
 
 def lognormal(
-    key: Any, sigma: ArrayLike = 1.0, shape: Shape | None = None, dtype: DTypeLike | None = None
+    key: Any,
+    sigma: ArrayLike = 1.0,
+    shape: Shape | None = None,
+    dtype: DTypeLike | None = None,
+    *,
+    out_sharding: object = None,
 ) -> Array:
     """exp of normal samples times sigma.
 
@@ -309,7 +314,9 @@ def gumbel(
     return settle(ew.neg(ew.log(ew.neg(ew.log1p(ew.neg(samples))))))
 
 
-def laplace(key: Any, shape: Shape = (), dtype: DTypeLike | None = None) -> Array:
+def laplace(
+    key: Any, shape: Shape = (), dtype: DTypeLike | None = None, *, out_sharding: object = None
+) -> Array:
     """Samples of the Laplace distribution.
 
     >>> from jitml import random
@@ -323,7 +330,9 @@ def laplace(key: Any, shape: Shape = (), dtype: DTypeLike | None = None) -> Arra
     return settle(ew.mul(ew.sign(samples), ew.log1p(ew.neg(ew.abs_(samples)))))
 
 
-def logistic(key: Any, shape: Shape = (), dtype: DTypeLike | None = None) -> Array:
+def logistic(
+    key: Any, shape: Shape = (), dtype: DTypeLike | None = None, *, out_sharding: object = None
+) -> Array:
     """Samples of the logistic distribution.
 
     >>> from jitml import random
@@ -335,7 +344,9 @@ def logistic(key: Any, shape: Shape = (), dtype: DTypeLike | None = None) -> Arr
     return settle(ew.sub(ew.log(samples), ew.log1p(ew.neg(samples))))
 
 
-def cauchy(key: Any, shape: Shape = (), dtype: DTypeLike | None = None) -> Array:
+def cauchy(
+    key: Any, shape: Shape = (), dtype: DTypeLike | None = None, *, out_sharding: object = None
+) -> Array:
     """Samples of the Cauchy distribution.
 
     >>> from jitml import random
@@ -350,7 +361,12 @@ def cauchy(key: Any, shape: Shape = (), dtype: DTypeLike | None = None) -> Array
 
 
 def pareto(
-    key: Any, b: ArrayLike, shape: Shape | None = None, dtype: DTypeLike | None = None
+    key: Any,
+    b: ArrayLike,
+    shape: Shape | None = None,
+    dtype: DTypeLike | None = None,
+    *,
+    out_sharding: object = None,
 ) -> Array:
     """Samples of the Pareto distribution with the exponent b.
 
@@ -365,7 +381,12 @@ def pareto(
 
 
 def rayleigh(
-    key: Any, scale: ArrayLike, shape: Shape | None = None, dtype: DTypeLike | None = None
+    key: Any,
+    scale: ArrayLike,
+    shape: Shape | None = None,
+    dtype: DTypeLike | None = None,
+    *,
+    out_sharding: object = None,
 ) -> Array:
     """Samples of the Rayleigh distribution.
 
@@ -402,7 +423,9 @@ def weibull_min(
     )
 
 
-def maxwell(key: Any, shape: Shape = (), dtype: DTypeLike | None = None) -> Array:
+def maxwell(
+    key: Any, shape: Shape = (), dtype: DTypeLike | None = None, *, out_sharding: object = None
+) -> Array:
     """Lengths of normal vectors of 3 elements.
 
     >>> from jitml import random
@@ -420,6 +443,8 @@ def triangular(
     right: ArrayLike,
     shape: Shape | None = None,
     dtype: DTypeLike | None = None,
+    *,
+    out_sharding: object = None,
 ) -> Array:
     """Samples of the triangular distribution.
 
@@ -485,7 +510,12 @@ def rademacher(
 
 
 def geometric(
-    key: Any, p: ArrayLike, shape: Shape | None = None, dtype: DTypeLike | None = None
+    key: Any,
+    p: ArrayLike,
+    shape: Shape | None = None,
+    dtype: DTypeLike | None = None,
+    *,
+    out_sharding: object = None,
 ) -> Array:
     """How many trials of probability p until the first success.
 

@@ -106,13 +106,13 @@ class Key:
 # ---- seeds ----------------------------------------------------------------------------------
 
 
-def key(seed: ArrayLike, *, impl: Any = None) -> Key:
+def key(seed: ArrayLike, *, impl: Any = None, dtype: Any = None) -> Key:
     """A key of an integer.
 
     >>> print(key_data(key(42)))
     [ 0 42]
     """
-    _check_impl(impl)
+    _check_impl(impl, dtype)
     return Key(_seed_words(seed))
 
 
@@ -126,7 +126,9 @@ def PRNGKey(seed: ArrayLike, *, impl: Any = None) -> Array:
     return _seed_words(seed)
 
 
-def _check_impl(impl: Any) -> None:
+def _check_impl(impl: Any, dtype: Any = None) -> None:
+    if dtype not in (None, KEY_TYPE):
+        fail(ArgumentError, f"random: there is no key dtype {dtype!r}", "it is random.key_dtype()")
     if impl is not None and str(impl) not in ("threefry2x32", "fry"):
         fail(ArgumentError, f"random: there is no key type {impl!r}", "it is 'threefry2x32'")
 
@@ -159,13 +161,13 @@ def key_data(keys: Any) -> Array:
     return keys._words if isinstance(keys, Key) else settle(operand(keys, "key_data"))
 
 
-def wrap_key_data(key_bits_array: ArrayLike, *, impl: Any = None) -> Key:
+def wrap_key_data(key_bits_array: ArrayLike, *, impl: Any = None, dtype: Any = None) -> Key:
     """Keys of their words.
 
     >>> wrap_key_data(PRNGKey(0)).shape
     ()
     """
-    _check_impl(impl)
+    _check_impl(impl, dtype)
     words = settle(operand(key_bits_array, "wrap_key_data"))
     if type_of(words).dtype != UINT32 or type_of(words).shape[-1:] != (2,):
         fail(ArgumentError, f"wrap_key_data: keys are u32[..., 2], not {type_of(words)}")

@@ -51,7 +51,16 @@ def wofz(z: ArrayLike) -> Array:
 # ---- the normal distribution ----------------------------------------------------------------
 
 ndtr = unary("ndtr", ew.ndtr, "The normal distribution's integral up to x.", "ndtr(0.0)", "0.5")
-ndtri = unary("ndtri", ew.ndtri, "The inverse of ndtr.", "ndtri(0.5)", "0.0")
+
+
+@operation
+def ndtri(p: ArrayLike) -> Array:
+    """The inverse of ndtr.
+
+    >>> print(ndtri(0.5))
+    0.0
+    """
+    return settle(ew.ndtri(*floats("ndtri", p)))
 
 
 def log_ndtr(x: ArrayLike, series_order: int = 3) -> Array:
