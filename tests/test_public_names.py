@@ -106,13 +106,15 @@ ANYTHING_ELSEWHERE = {"create_token", "stop_gradient"}
 PYTHON_ELSEWHERE = {
     "cho_solve", "composite", "concatenate", "conv_dimension_numbers", "conv_general_permutations",
     "conv_general_shape_tuple", "conv_shape_tuple", "conv_transpose_shape_tuple", "expand_dims",
-    "lax.fft", "lu_solve", "multi_dot", "padtype_to_pads", "reduce_window_shape_tuple", "squeeze",
+    "lax.fft", "lu_solve", "multi_dot", "padtype_to_pads", "reduce_window_shape_tuple",
+    "scipy.special.bernoulli", "scipy.special.bessel_jn", "scipy.special.multigammaln", "squeeze",
     "stack", "tile",
 }  # fmt: skip
 ELSEWHERE = [
     "jax.image", "jax.lax", "jax.lax.linalg", "jax.nn", "jax.numpy.fft", "jax.numpy.linalg",
     "jax.ops", "jax.scipy.fft", "jax.scipy.integrate", "jax.scipy.interpolate", "jax.scipy.linalg",
-    "jax.scipy.ndimage", "jax.scipy.optimize", "jax.scipy.signal",
+    "jax.scipy.ndimage", "jax.scipy.optimize", "jax.scipy.signal", "jax.scipy.special",
+    "jax.scipy.stats", *(f"jax.scipy.stats.{name}" for name in names.DISTRIBUTIONS),
 ]  # fmt: skip
 
 
