@@ -193,7 +193,8 @@ def _attended(q: Any, k: Any, v: Any, limits: Limits) -> tuple[Any, Any]:
     if limits.query_lengths is not None:
         place = jnp.arange(q.shape[1])[:, None, None]
         out = jnp.where(place < limits.query_lengths[:, None, None, None], out, 0)
-    return out, (top + jnp.log(total))[..., 0]
+    met = jnp.where(total == 0, 1, total)  # 0: no tile of keys at all
+    return out, (top + jnp.log(met))[..., 0]
 
 
 def _tiling(queries: int, keys: int, window: Window) -> tuple[Tiling, list[tuple[int, int]]]:
