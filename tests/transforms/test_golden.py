@@ -9,11 +9,13 @@ from typing import Any
 import golden
 import pytest
 
-import jitml.ops.collectives
+import jitml
+import jitml.ops.collectives  # these ops register themselves for the parser
 import jitml.ops.contraction
 import jitml.ops.movement
-import jitml.ops.reduction  # noqa: F401  (ops register themselves for the parser)
+import jitml.ops.reduction
 from jitml.ir.graph import Graph
+from jitml.trace.inline import inline
 from jitml.transforms.batch import batch
 from jitml.transforms.cse import cse
 from jitml.transforms.dce import dce
@@ -27,6 +29,21 @@ from jitml.transforms.simplify import simplify
 from jitml.transforms.transpose import transpose
 
 Graphs = tuple[Graph, ...]
+
+
+def remat(graph: Graph, policy: str) -> Graphs:
+    """The derivative of a checkpointed call: what runs before (if anything of it is kept), and the
+    linear part, which computes the rest again.
+    """
+    kept = getattr(jitml.checkpoint_policies, policy)
+    function = jitml.checkpoint(lambda *xs: inline(graph, xs), policy=kept)
+    types = [jitml.ShapeDtypeStruct(t.shape, t.dtype) for t in graph.input_types]
+    recorded = jitml.make_graph(function)(*types)
+    found = linearize(recorded, (True,) * len(types)).graph
+    bodies: list[Graph] = [eqn.op.body for eqn in found.eqns]  # type: ignore[attr-defined]
+    return tuple(bodies)
+
+
 APPLY: dict[str, Callable[..., Graphs]] = {
     "batch": lambda g, size, axes, name=None: (batch(g, size, axes, name).graph,),
     "cse": lambda g: (cse(g),),
@@ -37,6 +54,7 @@ APPLY: dict[str, Callable[..., Graphs]] = {
     "linearize": lambda g, has_tangent: (linearize(g, has_tangent).graph,),
     "loop_updates": lambda g: (loop_updates(g),),
     "partial_eval": lambda g, known: partial_eval(g, known)[:2],
+    "remat": remat,
     "simplify": lambda g: (simplify(g),),
     "transpose": lambda g, linear: (transpose(g, linear).graph,),
 }
