@@ -14,7 +14,7 @@ from jitml.custom_calls import failure
 from jitml.custom_derivatives import custom_jvp
 from jitml.differentiation import jvp, linear_transpose, stop_gradient
 from jitml.ir.dtypes import is_inexact
-from jitml.ir.errors import ShapeError, TreeError
+from jitml.ir.errors import ShapeError, TracerError, TreeError
 from jitml.ops.elementwise import neg, sub
 from jitml.trace.core import type_of
 from jitml.trace.forms import traced_form
@@ -23,6 +23,8 @@ from jitml.tree import map as tree_map
 from jitml.tree_structure import flatten
 
 Solve = Callable[[Callable[..., Any], Any], Any]
+Operator = Callable[[Any], Callable[[Any], Any]]  # of what it closes over
+Run = Callable[..., Any]
 
 
 def custom_root(
@@ -106,22 +108,44 @@ def custom_linear_solve(
     def matvec_at(parameters: Any) -> Callable[[Any], Any]:
         return lambda x: closed(parameters, x)
 
-    forward = _solver(matvec_at, solve, has_aux)
+    run, held = _explicit(matvec_at, solve, captures, b)
+    forward = _solver(matvec_at, run, 1, has_aux)
+    parameters = [captures, held]
     if back is not None:
-        backward = _solver(matvec_at if symmetric else vecmat, back, has_aux)
+        adjoint = matvec_at if symmetric else vecmat
+        run_back, held_back = _explicit(adjoint, back, captures, b)
+        backward = _solver(adjoint, run_back, 2, has_aux)
+        parameters.append(held_back)
         forward.transposed = lambda parameters, ct: backward(parameters, ct[0])[0]
         backward.transposed = lambda parameters, ct: forward(parameters, ct[0])[0]
-    x, aux = forward(captures, b)
+    x, aux = forward(parameters, b)
     return (x, aux) if has_aux else x
 
 
-def _solver(
-    operator: Callable[[Any], Callable[[Any], Any]], solve: Solve, has_aux: bool
-) -> custom_jvp:
-    """The function of parameters and right side that solves a linear equation."""
+def _explicit(
+    operator: Operator, solve: Solve, captures: list[Any], b: Any
+) -> tuple[Run, list[Any]]:
+    """The solver of `operator(captures)` as a function of what it closes over, of captures and of
+    the right side; and what it closes over. One that needs values at hand stays as it is.
+    """
+
+    def solved(parameters: Any, y: Any) -> Any:
+        return traced_form(solve)(operator(parameters), y)
+
+    try:
+        closed, held = _opened(close(solved, (captures, b)))
+    except TracerError:
+        return lambda _, parameters, y: solved(parameters, y), []
+    return closed, held
+
+
+def _solver(operator: Operator, run: Run, place: int, has_aux: bool) -> custom_jvp:
+    """The function of parameters and right side that solves a linear equation. The first of the
+    parameters are those of the operator, those at `place` what the solver closes over.
+    """
 
     def linear_solve(parameters: Any, b: Any) -> tuple[Any, Any]:
-        found = traced_form(solve)(operator(parameters), b)
+        found = run(parameters[place], parameters[0], b)
         return found if has_aux else (found, None)
 
     function = custom_jvp(linear_solve)
@@ -131,8 +155,9 @@ def _solver(
         parameters, b = primals
         x, aux = function(parameters, b)
         moved = tangents[1]
-        if parameters:
-            _, slope = jvp(lambda *p: operator(p)(x), tuple(parameters), tuple(tangents[0]))
+        if parameters[0]:
+            slopes = tuple(tangents[0][0])
+            _, slope = jvp(lambda *p: operator(list(p))(x), tuple(parameters[0]), slopes)
             moved = tree_map(lambda t, s: sub(as_value(t), as_value(s)), moved, slope)
         return (x, aux), (function(parameters, moved)[0], tree_map(_zero, aux))
 

@@ -43,6 +43,21 @@ def linear(jax: Module, jnp: Module) -> Any:
     return lambda a, b: jax.lax.custom_linear_solve(lambda v: a @ v, b, iterate, iterate)
 
 
+def direct(jax: Module, jnp: Module) -> Any:
+    """A system whose solvers close over the matrix, too, and over one that is computed before."""
+
+    def solve(a: Any, b: Any) -> Any:
+        doubled = 2 * a
+        return jax.lax.custom_linear_solve(
+            lambda v: a @ v,
+            b,
+            lambda _, y: 2 * jnp.linalg.solve(doubled, y),
+            lambda _, y: jnp.linalg.solve(a.T, y),
+        )
+
+    return solve
+
+
 def own_gradient(jax: Module, jnp: Module) -> Any:
     return jax.custom_gradient(lambda x, y: (x * y, lambda g: (g * y, 3 * g * x * jnp.sin(g))))
 
@@ -76,6 +91,21 @@ PROGRAMS: dict[str, Any] = {
     "hessian of root": lambda jax, jnp, x, a: jax.hessian(squares(cube_root(jax, jnp)))(x),
     "jit of vmap of grad of root": lambda jax, jnp, x, a: jax.jit(
         jax.vmap(jax.grad(cube_root(jax, jnp)))
+    )(x),
+    "grad of direct solve": lambda jax, jnp, x, a: jax.grad(squares(direct(jax, jnp)), (0, 1))(
+        a, x
+    ),
+    "of a constant matrix": lambda jax, jnp, x, a: jax.jacrev(
+        lambda b: direct(jax, jnp)(jnp.asarray(A), b)
+    )(x),
+    "jit of hessian of direct solve": lambda jax, jnp, x, a: jax.jit(
+        jax.hessian(squares(direct(jax, jnp)), 1)
+    )(a, x),
+    "vmap of grad of direct solve": lambda jax, jnp, x, a: jax.vmap(
+        jax.grad(squares(direct(jax, jnp)), (0, 1)), (None, 0)
+    )(a, jnp.stack([x, 2 * x])),
+    "grad of scan of direct solves": lambda jax, jnp, x, a: jax.grad(
+        lambda b: jax.lax.scan(lambda c, _: (direct(jax, jnp)(a, c), c), b, None, 3)[0].sum()
     )(x),
     "grad of solve": lambda jax, jnp, x, a: jax.grad(squares(linear(jax, jnp)), (0, 1))(a, x),
     "jit of grad of jit of solve": lambda jax, jnp, x, a: jax.jit(
