@@ -136,7 +136,7 @@ def _explicit(
         closed, held = _opened(close(solved, (captures, b)))
     except TracerError:
         return lambda _, parameters, y: solved(parameters, y), []
-    return closed, held
+    return closed.__call__, held
 
 
 def _solver(operator: Operator, run: Run, place: int, has_aux: bool) -> custom_jvp:
