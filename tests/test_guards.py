@@ -534,3 +534,16 @@ def test_guards_are_cheap() -> None:
     empty = min(timeit.repeat(lambda: None, number=1000, repeat=9)) / 1000
     assert fetch() == []
     assert seconds < 40 * empty + 2e-6
+
+
+def test_fetched_and_fixed_arrays_keep_their_order() -> None:
+    holder = SimpleNamespace(first=jnp.full(3, 2.0), last=jnp.full(3, 5.0))
+
+    @jit
+    def f(x: Any) -> Any:
+        fixed = jnp.asarray(np.arange(3.0, dtype=np.float32))
+        return (x * holder.first + fixed) * holder.last
+
+    assert np.array_equal(f(X), (np.asarray(X) * 2 + np.arange(3)) * 5)
+    holder.last = jnp.full(3, 7.0)
+    assert np.array_equal(f(X), (np.asarray(X) * 2 + np.arange(3)) * 7)
