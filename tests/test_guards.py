@@ -542,8 +542,9 @@ def test_fetched_and_fixed_arrays_keep_their_order() -> None:
     @jit
     def f(x: Any) -> Any:
         fixed = jnp.asarray(np.arange(3.0, dtype=np.float32))
-        return (x * holder.first + fixed) * holder.last
+        return (x * holder.first + holder.last) * fixed
 
-    assert np.array_equal(f(X), (np.asarray(X) * 2 + np.arange(3)) * 5)
+    assert np.array_equal(f(X), (np.asarray(X) * 2 + 5) * np.arange(3))
     holder.last = jnp.full(3, 7.0)
-    assert np.array_equal(f(X), (np.asarray(X) * 2 + np.arange(3)) * 7)
+    assert np.array_equal(f(X), (np.asarray(X) * 2 + 7) * np.arange(3))
+    assert np.array_equal(f(X), (np.asarray(X) * 2 + 7) * np.arange(3))

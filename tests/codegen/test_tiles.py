@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +15,7 @@ import jitml
 import jitml.numpy as jnp
 from jitml.codegen import emit, tiles
 from tests.fuzz.check import small_chunks
+from tests.places import PACKAGES
 
 # Tiles have 16 or 8 elements a side, and four lie side by side.
 SHAPES = [(16, 16), (17, 33), (40, 16), (100, 67), (64, 129), (8, 300)]
@@ -60,3 +64,22 @@ def test_what_is_not_worth_it_is_not_tiled(chosen: list[Any]) -> None:
         jitml.jit(function)(np.ones((40, 40), np.float32))
     assert chosen
     assert all(tiling is None for tiling in chosen)
+
+
+# An array that ends where its last page does; the next one cannot be read.
+AT_THE_END_OF_A_PAGE = """
+import ctypes, mmap, numpy as np, jitml, jitml_runtime
+memory = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+whole = np.frombuffer(memory, np.uint8)
+libc = ctypes.CDLL(None)
+assert libc.mprotect(ctypes.c_void_p(whole.ctypes.data + mmap.PAGESIZE), mmap.PAGESIZE, 0) == 0
+x = whole[mmap.PAGESIZE - 3840 : mmap.PAGESIZE].view(np.float32).reshape(48, 20)
+array = jitml_runtime.from_numpy(x, copy=False)
+assert np.array_equal(jitml.jit(lambda x: x.T)(array), x.T)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="protects memory as Linux does")
+def test_nothing_behind_an_array_is_read() -> None:
+    environment = {**os.environ, "PYTHONPATH": PACKAGES}
+    subprocess.run([sys.executable, "-c", AT_THE_END_OF_A_PAGE], check=True, env=environment)
