@@ -126,7 +126,7 @@ SPECIAL = {
     "expi": Special(mpmath.ei, (spread(0.5, 80),), double=50),
     "expn": Special(_expn, (whole(0, 20), spread(1e-3, 80)), double=50),
     "sine_integral": Special(mpmath.si, (uniform(-60, 60),), double=8),
-    "cosine_integral": Special(mpmath.ci, (spread(0.7, 3),), double=8),
+    "cosine_integral": Special(mpmath.ci, (spread(0.7, 3),), double=20),
     "spence": Special(lambda x: mpmath.polylog(2, 1 - x).real, (spread(1e-3, 1e3),), double=8),
     "rel_entr": Special(_rel_entr, (spread(0.1, 9), spread(0.1, 9)), double=8),
     "hyp1f1": Special(mpmath.hyp1f1, (uniform(0.2, 5), uniform(0.2, 5), uniform(-30, 30)),
