@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Of tests marked `sampled` (most compile with JAX) leave every third case; all of them with
+    """Of tests marked `sampled` (most compile with JAX) leave every sixth case; all of them with
     JITML_GRID set.
     """
     if "JITML_GRID" in os.environ:
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.get_closest_marker("sampled"):
             function = item.nodeid.partition("[")[0]
             counts[function] += 1
-            if counts[function] % 3 != 1:
+            if counts[function] % 6 != 1:
                 left_out.append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
