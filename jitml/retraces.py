@@ -190,7 +190,8 @@ def _made_anew(
     if code is None:
         return (1, seconds), []
     made = _MADE.setdefault(code, _Made())
-    key = (signature.structure, signature.types, *signature.static.values())
+    static = [hash(x) for x in signature.static.values()]  # not the values: they may be large
+    key = (signature.structure, signature.types, *static)
     count = made.counts.pop(key, 0) + 1
     if len(made.counts) >= _MOST_KEPT:
         made.counts.clear()
