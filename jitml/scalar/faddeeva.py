@@ -112,7 +112,7 @@ def erfcx(x: Value) -> Value:
     square, low = two_product(x, x)
     n, one, _ = exp_as_pair(square, low)
     near = scale_by_power_of_two(erfc(x) * one, n)
-    middle, _ = scaled_erfcx(select((x > 0.5) & (x < 27.0), x, 1.0))
+    middle, _ = scaled_erfcx(select((x >= 0.5) & (x < 27.0), x, 1.0))
     inverse = 1.0 / x
     tail = polynomial(inverse * inverse * 0.5, _ERFCX_FAR)
     far = tail * (inverse * _INVERSE_ROOT_PI)

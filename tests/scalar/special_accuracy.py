@@ -27,11 +27,21 @@ is what rounding alone gives. `tests/scalar/test_special_accuracy.py` holds the 
 """
 
 
-def largest_error(name: str, type_: str, count: int, seed: int = 0) -> tuple[float, Any]:
-    """In ulp, and the arguments where it is."""
+def largest_error(
+    name: str, type_: str, count: int, seed: int = 0, quarters: bool = False
+) -> tuple[float, Any]:
+    """In ulp, and the arguments where it is; at random points, or at the `quarters` next to them,
+    where one formula takes over from another.
+    """
     special, dtype = SPECIAL[name], DTYPES[type_]
     random = np.random.default_rng([seed, len(name), ord(name[-1])])
     operands = [sampler(random, count).astype(dtype) for sampler in special.samplers]
+    if quarters:
+        near = [np.round(x * 4) / 4 for x in operands]
+        operands = [
+            np.where((x.min() <= q) & (q <= x.max()), q, x).astype(dtype)
+            for x, q in zip(operands, near, strict=True)
+        ]
     kernel = Kernel(getattr(math, name), [type_] * len(operands), [type_], 8)
     found = kernel(*operands)
     errors = []

@@ -8,6 +8,12 @@ from tests.scalar.special_accuracy import largest_error
 from tests.scalar.special_references import SPECIAL
 
 
+@pytest.mark.parametrize("name", [n for n in SPECIAL if len(SPECIAL[n].samplers) == 1])
+def test_formulas_meet_where_one_takes_over_from_another(name: str) -> None:
+    error, point = largest_error(name, "f64", 300, quarters=True)
+    assert error <= 3 * SPECIAL[name].double, point
+
+
 @pytest.mark.sampled
 @pytest.mark.parametrize("name", SPECIAL)
 @pytest.mark.parametrize("type_", ["f32", "f64"])
