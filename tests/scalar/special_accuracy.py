@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +28,17 @@ is what rounding alone gives. `tests/scalar/test_special_accuracy.py` holds the 
 """
 
 
-def largest_error(
-    name: str, type_: str, count: int, seed: int = 0, quarters: bool = False
-) -> tuple[float, Any]:
-    """In ulp, and the arguments where it is; at random points, or at the `quarters` next to them,
-    where one formula takes over from another.
-    """
-    special, dtype = SPECIAL[name], DTYPES[type_]
+def largest_error(name: str, type_: str, count: int, seed: int = 0) -> tuple[float, Any]:
+    """At random points, in ulp, and the arguments where it is."""
     random = np.random.default_rng([seed, len(name), ord(name[-1])])
-    operands = [sampler(random, count).astype(dtype) for sampler in special.samplers]
-    if quarters:
-        near = [np.round(x * 4) / 4 for x in operands]
-        operands = [
-            np.where((x.min() <= q) & (q <= x.max()), q, x).astype(dtype)
-            for x, q in zip(operands, near, strict=True)
-        ]
+    samples = [sampler(random, count) for sampler in SPECIAL[name].samplers]
+    return largest_error_at(name, type_, samples)
+
+
+def largest_error_at(name: str, type_: str, points: Sequence[Any]) -> tuple[float, Any]:
+    """In ulp, and the arguments where it is."""
+    special, dtype = SPECIAL[name], DTYPES[type_]
+    operands = [x.astype(dtype) for x in points]
     kernel = Kernel(getattr(math, name), [type_] * len(operands), [type_], 8)
     found = kernel(*operands)
     errors = []
@@ -52,6 +49,17 @@ def largest_error(
             errors.append(float(abs(mpmath.mpf(float(value)) - exact) / mpmath.mpf(ulp)))
     worst = int(np.argmax(errors))
     return errors[worst], tuple(float(x[worst]) for x in operands)
+
+
+def eighths(name: str) -> Any:
+    """Arguments, multiples of one eighth, of a function of one argument: there one formula takes
+    over from another.
+    """
+    (sampler,) = SPECIAL[name].samplers
+    samples = sampler(np.random.default_rng(0), 1000)
+    points = np.arange(-240, 241) / 8
+    points = points[(samples.min() <= points) & (points <= samples.max())]
+    return points[(points > 0) | (points != np.round(points))]  # not at the poles of gamma
 
 
 def main(count: int) -> None:

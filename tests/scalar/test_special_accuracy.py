@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scalar.special_accuracy import largest_error
+from tests.scalar.special_accuracy import eighths, largest_error, largest_error_at
 from tests.scalar.special_references import SPECIAL
 
 
 @pytest.mark.parametrize("name", [n for n in SPECIAL if len(SPECIAL[n].samplers) == 1])
 def test_formulas_meet_where_one_takes_over_from_another(name: str) -> None:
-    error, point = largest_error(name, "f64", 300, quarters=True)
+    error, point = largest_error_at(name, "f64", [eighths(name)])
     assert error <= 3 * SPECIAL[name].double, point
 
 
