@@ -124,7 +124,9 @@ def _tolerance(op: Op, dtype: DType) -> float:
 
 # Ops in which terms may cancel.
 _PRODUCTS = frozenset({"dot_general", "conv_general_dilated"})
-_SUMS = _PRODUCTS | {"cumsum", "cumprod", "cumlogsumexp", "reduce_window", "scatter", "mul", "div"}
+_SUMS = _PRODUCTS | {
+    "cumsum", "cumprod", "cumlogsumexp", "reduce_window", "scatter", "mul", "div", "betaln"
+}  # fmt: skip
 
 
 def _largest(arrays: Sequence[Any]) -> float:
