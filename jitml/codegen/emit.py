@@ -171,19 +171,19 @@ class _Loops:
 
     def _whole_axis(self, axis: Axis, body: Callable[[], None]) -> None:
         lower, upper = self.nest.frame.number(0), self.nest.frame.size(axis.extent)
-        width = self.nest.width
-        rest = list(pieces(axis.extent % width, width))
-        size = sum(map(instructions, self.nest.nodes))
         if axis is not self.nest.vector:
             self.nest.loop(axis, lower, upper, None, body)
-        elif len(rest) * size > MOST_IN_REST:
+            return
+        width = self.nest.width
+        rest = list(pieces(axis.extent % width, width))
+        if len(rest) * sum(map(instructions, self.nest.nodes)) > MOST_IN_REST:
             self._vector_loop(axis, lower, upper, body)
-        else:
-            whole = upper - (upper & (width - 1))
-            self.nest.loop(axis, lower, whole, width, body)
-            for first, lanes in rest:
-                with self.nest.at(axis, whole + first, lanes):
-                    body()
+            return
+        whole = upper - (upper & (width - 1))
+        self.nest.loop(axis, lower, whole, width, body)
+        for first, lanes in rest:
+            with self.nest.at(axis, whole + first, lanes):
+                body()
 
     def _vector_loop(
         self, axis: Axis, lower: Value, upper: Value, body: Callable[[], None]

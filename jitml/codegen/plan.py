@@ -83,14 +83,17 @@ def make_plan(graph: Graph, fused: Fused, target: Target, donated: tuple[int, ..
     """The plan of a fused graph, with kernels for `target`; results may take the memory of the
     `donated` inputs.
     """
-    return Planner(graph, fused, target).program(donated)
+    return Planner(graph, fused, target, donated).program()
 
 
 class Planner:
     """The plan so far; `numbers` has the buffers of the variables of the graph at hand."""
 
-    def __init__(self, graph: Graph, fused: Fused, target: Target) -> None:
+    def __init__(
+        self, graph: Graph, fused: Fused, target: Target, donated: tuple[int, ...] = ()
+    ) -> None:
         self.graph = graph
+        self.donated = donated
         self.fused = self.outermost = fused
         self.target = target
         self.buffers: list[Buffer] = []
@@ -107,7 +110,7 @@ class Planner:
         self.constant_bytes: list[bytes] = []
         self.in_place: dict[int, list[tuple[int, int]]] = {}  # by step: buffers that it updates
 
-    def program(self, donated: tuple[int, ...]) -> Program:
+    def program(self) -> Program:
         forward, duplicates = self._outputs()
         for number, var in enumerate(self.graph.inputs):
             self._add_buffer(var, Buffer("input", number, 0, var.type.size_bytes))
@@ -124,7 +127,7 @@ class Planner:
             tuple(self.steps),
             arena_bytes,
             tuple(self.constant_bytes),
-            choose_aliases(self.graph, self.buffers, self.steps, self.in_place, donated),
+            choose_aliases(self.graph, self.buffers, self.steps, self.in_place, self.donated),
             forward=tuple(forward),
             duplicates=tuple(duplicates),
             routines=tuple((self.buffers[n].index, name) for name, n in self.routines.items()),
@@ -276,9 +279,10 @@ class Planner:
         sites = tuple(kernel.sites)
         eqns = [self.fused.definitions[v] for v in writes]
         self._add_instruction(code, [*reads, *writes], sites, eqns)
-        numbers = [self.atom_number(a) for a in (*reads, *writes)]
-        pairs = [(numbers[a], numbers[b]) for a, b in updated_operands(kernel)]
-        self.in_place[len(self.steps) - 1] = pairs
+        if self.donated:
+            numbers = [self.atom_number(a) for a in (*reads, *writes)]
+            pairs = [(numbers[a], numbers[b]) for a, b in updated_operands(kernel)]
+            self.in_place[len(self.steps) - 1] = pairs
 
     def _add_kernel(self, eqn: Eqn, code: KernelText) -> None:
         operands = [a for a in eqn.inputs if isinstance(a, Var)]

@@ -58,14 +58,20 @@ def lgamma(x: Value) -> Value:
     return select((x < 0.0) & (size > 2.0**-60), left, right)
 
 
-def _lgamma_right(x: Value) -> Value:
-    """log Γ(x) for x ≥ 0: brought to [1.4, 2.5] below 8.5, Stirling's series above."""
+def brought_near(x: Value) -> tuple[Value, Value]:
+    """For 0 ≤ x ≤ 8.5 a factor and y in [1.5, 2.5], or x below, with Γ(x) = factor·Γ(y)."""
     factor, near = x.like(1.0), x
     for count in range(1, 7):
         step = x - float(count)
         take = step >= 1.5
         factor = select(take, factor * step, factor)
         near = select(take, step, near)
+    return factor, near
+
+
+def _lgamma_right(x: Value) -> Value:
+    """log Γ(x) for x ≥ 0: brought to [1.4, 2.5] below 8.5, Stirling's series above."""
+    factor, near = brought_near(x)
     # d = near − 2; below 1.4 the argument goes up by one or two instead.
     low, tiny, far = x < 1.4, x < 0.5, x > 8.5
     d = select(low, select(tiny, x, x - 1.0), near - 2.0)

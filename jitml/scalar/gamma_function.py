@@ -14,7 +14,7 @@ from jitml.scalar.arithmetic import (
     two_sum,
 )
 from jitml.scalar.exponential import exp_as_pair
-from jitml.scalar.gamma import abs_sin_of_half_turns, lgamma, stirling_rest
+from jitml.scalar.gamma import abs_sin_of_half_turns, brought_near, lgamma, stirling_rest
 from jitml.scalar.logarithm import log, log1p
 from jitml.scalar.power import log_pair
 from jitml.scalar.value import Value, floor, fma, is_nan, routine, select
@@ -62,12 +62,7 @@ def gamma(x: Value) -> Value:
 
 def _gamma_near(x: Value) -> Value:
     """Γ(x) for 0 < x ≤ 8.5, brought to [1.5, 2.5] by the recurrence."""
-    factor, near = x.like(1.0), x
-    for count in range(1, 7):
-        step = x - float(count)
-        take = step >= 1.5
-        factor = select(take, factor * step, factor)
-        near = select(take, step, near)
+    factor, near = brought_near(x)
     low, tiny = x < 1.5, x < 0.5
     base = polynomial(select(low, select(tiny, x, x - 1.0), near - 2.0), _NEAR)
     return select(low, base / select(tiny, x * (x + 1.0), x), base * factor)
