@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jitml import config as config
     from jitml import custom_derivatives as custom_derivatives
     from jitml import debug as debug
+    from jitml import display as display
     from jitml import dlpack as dlpack
     from jitml import dtypes as dtypes
     from jitml import errors as errors
@@ -79,9 +80,9 @@ __version__ = "0.1.0"
 _MODULES = frozenset(
     {
         "ad_checkpoint", "as_jax", "checkify", "config", "core", "custom_derivatives", "debug",
-        "dlpack", "dtypes", "errors", "experimental", "export", "ffi", "flatten_util", "image",
-        "lax", "nn", "numpy", "ops", "optim", "random", "scipy", "sharding", "stages", "test_util",
-        "tree", "tree_util", "typing",
+        "display", "dlpack", "dtypes", "errors", "experimental", "export", "ffi", "flatten_util",
+        "image", "lax", "nn", "numpy", "ops", "optim", "random", "scipy", "sharding", "stages",
+        "test_util", "tree", "tree_util", "typing",
     }
 )  # fmt: skip
 _OF_DEVICES = (

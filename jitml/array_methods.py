@@ -319,6 +319,20 @@ _METHODS: dict[str, Callable[..., Any]] = {
 }
 
 
+def _show(x: Any) -> str:
+    """What a notebook shows of an array."""
+    from jitml.display.arrays import array_html
+
+    return array_html(x)
+
+
+def _show_as_text(x: Any, printer: Any, is_cycle: bool) -> None:
+    """What IPython prints of an array; within a container that is `repr` alone."""
+    from jitml.display.arrays import array_text
+
+    printer.text(array_text(x) if len(printer.stack) <= 1 else repr(x))
+
+
 array_format = printing.array_format
 
 
@@ -353,6 +367,8 @@ def _install_on_array() -> None:
     target: Any = ConcreteArray
     set_operators(OPERATORS)
     target.__format__ = array_format
+    target._repr_html_ = _show
+    target._repr_pretty_ = _show_as_text
     if "__getattr__" in vars(target):  # until now it brought this module in
         del target.__getattr__
 

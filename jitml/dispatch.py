@@ -132,6 +132,17 @@ class Jitted(Dispatcher):
     def __repr__(self) -> str:
         return f"<jitted {name_of(self.__wrapped__)}>"
 
+    def _repr_html_(self) -> str:
+        from jitml.display.functions import function_html
+
+        return function_html(self.__wrapped__, self._retraces)
+
+    def _repr_pretty_(self, printer: Any, is_cycle: bool) -> None:
+        from jitml.display.functions import function_text
+
+        alone = len(printer.stack) <= 1
+        printer.text(function_text(self.__wrapped__, self._retraces) if alone else repr(self))
+
     def __reduce__(self) -> Any:
         return getattr(self, "__qualname__", None) or (
             Jitted,

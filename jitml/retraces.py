@@ -112,6 +112,11 @@ class Retraces:
         if is_told and reasons and reasons[0].kind != "cache":
             _tell(self._function, *told, reasons)
 
+    @property
+    def signatures(self) -> list[Signature]:
+        """What the latest traces were made for, each once."""
+        return list(self._signatures)
+
     def _nearest(self, signature: Signature) -> list[Retrace]:
         """What differs from the earlier trace from which the least does."""
         found = [list(_differences(earlier, signature)) for earlier in self._signatures[::-1]]

@@ -191,11 +191,16 @@ def area(points: Iterable[tuple[float, float]], fill: str = COLOURS[0]) -> Marku
 # ---- images ---------------------------------------------------------------------------------
 
 
-def image(pixels: np.ndarray[Any, Any], scale: int = 1, alt: str = "") -> Markup:
-    """Pixels, `uint8[h, w]` (grey) or `uint8[h, w, 3 or 4]` (RGB, RGBA), each `scale` wide."""
-    height, width = pixels.shape[:2]
+def image(
+    pixels: np.ndarray[Any, Any],
+    width: int | None = None,
+    height: int | None = None,
+    alt: str = "",
+) -> Markup:
+    """Pixels, `uint8[h, w]` (grey) or `uint8[h, w, 3 or 4]` (RGB, RGBA), drawn in a size."""
     source = "data:image/png;base64," + b64encode(png(pixels)).decode("ascii")
-    return element("img", src=source, width=width * scale, height=height * scale, alt=alt)
+    size = {"width": width or pixels.shape[1], "height": height or pixels.shape[0]}
+    return element("img", src=source, alt=alt, **size)
 
 
 def png(pixels: np.ndarray[Any, Any]) -> bytes:
