@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from jitml.differentiation import linearize as linearize
     from jitml.differentiation import value_and_grad as value_and_grad
     from jitml.differentiation import vjp as vjp
+    from jitml.display.live import live as live
+    from jitml.display.magics import load_ipython_extension as load_ipython_extension
     from jitml.jacobians import hessian as hessian
     from jitml.jacobians import jacfwd as jacfwd
     from jitml.jacobians import jacrev as jacrev
@@ -112,6 +114,8 @@ _FUNCTIONS = {
     "checkpoint": "ad_checkpoint",
     "checkpoint_policies": "ad_checkpoint",
     "clear_caches": "compilation",
+    "live": "display.live",
+    "load_ipython_extension": "display.magics",
     "load": "checkpoints",
     "save": "checkpoints",
     "closure_convert": "closures",

@@ -19,6 +19,8 @@ MODULES = [
     "jitml.config",
     "jitml.core",
     "jitml.debug",
+    "jitml.display.live",
+    "jitml.display.trees",
     "jitml.dlpack",
     "jitml.dtypes",
     "jitml.exported",

@@ -182,10 +182,15 @@ def polyline(points: Iterable[tuple[float, float]], stroke: str = COLOURS[0]) ->
     return element("polyline", points=listed, fill="none", stroke=stroke, stroke_width=1.5)
 
 
-def area(points: Iterable[tuple[float, float]], fill: str = COLOURS[0]) -> Markup:
-    """The area that a line through points encloses."""
+def area(
+    points: Iterable[tuple[float, float]],
+    fill: str = COLOURS[0],
+    stroke: str | None = None,
+    opacity: float = 0.35,
+) -> Markup:
+    """The area that a line through points encloses; `stroke` is its border, as `fill` if None."""
     listed = " ".join([f"{x:.1f},{y:.1f}" for x, y in points])
-    return element("polygon", points=listed, fill=fill, fill_opacity=0.35, stroke=fill)
+    return element("polygon", points=listed, fill=fill, fill_opacity=opacity, stroke=stroke or fill)
 
 
 # ---- images ---------------------------------------------------------------------------------
