@@ -50,10 +50,16 @@ def inner_codes(code: CodeType) -> list[CodeType]:
     return [c for c in code.co_consts if isinstance(c, CodeType)]
 
 
-def _scan(code: CodeType) -> Iterator[Access]:
+@functools.lru_cache(maxsize=256)
+def instructions_of(code: CodeType) -> list[Any]:
+    """The instructions of `code` that do something (`dis.Instruction`)."""
     import dis
 
-    instructions = [i for i in dis.get_instructions(code) if i.opname not in _SKIPPED]
+    return [i for i in dis.get_instructions(code) if i.opname not in _SKIPPED]
+
+
+def _scan(code: CodeType) -> Iterator[Access]:
+    instructions = instructions_of(code)
     for position, instruction in enumerate(instructions):
         opname = instruction.opname
         is_global = opname in ("LOAD_GLOBAL", "LOAD_NAME")

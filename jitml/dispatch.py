@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import numpy as np
@@ -44,6 +44,10 @@ from jitml.tree import flatten_with_path, keystr
 from jitml.tree_structure import Structure, flatten
 from jitml_runtime import Array, Dispatcher, calling
 from jitml_runtime.record import frozen, replace
+
+if TYPE_CHECKING:
+    from jitml.reports.memory import MemoryReport
+    from jitml.reports.report import CostReport
 
 _NUMPY = (np.ndarray, np.generic)
 _OUTPUTS = "return arrays, numbers, None, or containers of these; give the rest back in another way"
@@ -359,6 +363,50 @@ class Jitted(Dispatcher):
 
         traced = self.trace(*args, **kwargs)
         return explain_graph(self, traced.graph, rewritten=traced.rewritten)
+
+    def report(self, *args: Any, **kwargs: Any) -> CostReport:
+        """Where the time of a call with these arguments goes: for each kernel the user's lines and
+        variables, calls, milliseconds, bytes, operations, and the share of what this machine can do
+        (which is measured once). The function runs some times.
+
+        It prints as a table, shows itself in notebooks, and is data: `.rows`, `.as_dict()`.
+
+        >>> import jitml, jitml.numpy as jnp
+        >>> report = jitml.jit(lambda x: jnp.sum(x * x)).report(jnp.ones(1000))
+        >>> [row.flops for row in report.rows], report.least_bytes
+        ([2000.0], 4004.0)
+        """
+        from jitml.reports.anatomy import take_apart
+        from jitml.reports.report import measure
+
+        entry, values = self._prepared(args, kwargs)
+        anatomy = take_apart(entry.graph, entry.donated)
+        return measure(name_of(self.__wrapped__), anatomy, values, entry.donated)
+
+    def memory(self, *args: Any, **kwargs: Any) -> MemoryReport:
+        """How many bytes a call with these arguments (arrays or ShapeDtypeStructs) will need,
+        without a run: the peak, what is alive at which step, the largest arrays with variables and
+        lines.
+
+        >>> import jitml, jitml.numpy as jnp
+        >>> memory = jitml.jit(lambda x: x @ x).memory(jitml.ShapeDtypeStruct((64, 64), "float32"))
+        >>> memory.arguments, memory.results
+        (16384, 16384)
+        """
+        from jitml.reports.anatomy import take_apart
+        from jitml.reports.memory import predict_memory
+
+        traced = self.trace(*args, **kwargs)
+        anatomy = take_apart(traced.graph, traced.entry.donated)
+        return predict_memory(traced.fun_name, anatomy)
+
+    def _prepared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Any]]:
+        """The entry for a call, and the values of its graph's inputs."""
+        call = self._arguments(args, kwargs)
+        entry = self.trace(*args, **kwargs).entry
+        leaves = enumerate(call.leaves)
+        values = [x if is_abstract(x) else self._value(x, call, k) for k, x in leaves]
+        return entry, [*values, *(entry.hidden_values() or ())]
 
     @property
     def compiles(self) -> int:

@@ -220,7 +220,7 @@ def _tree(spec: Spec, what: str) -> Tree:
 
 def _constants(traced: Traced, program: Program) -> tuple[tuple[ArraySpec, bytes], ...]:
     """The arrays that the function reads from around it: the last inputs of its plan."""
-    values = [np.ascontiguousarray(to_numpy(x)) for x in traced._entry.hidden_values() or ()]
+    values = [np.ascontiguousarray(to_numpy(x)) for x in traced.entry.hidden_values() or ()]
     specs = program.plan.inputs[len(program.plan.inputs) - len(values) :]
     return tuple([(spec, x.tobytes()) for spec, x in zip(specs, values, strict=True)])
 

@@ -84,7 +84,7 @@ def export(
 
     def exported(*args: Any, **kwargs: Any) -> Exported:
         traced = fun_jit.trace(*args, **kwargs)
-        constants = [to_numpy(as_value(x)) for x in traced._entry.hidden_values() or ()]
+        constants = [to_numpy(as_value(x)) for x in traced.entry.hidden_values() or ()]
         graph, trees = _plain(traced.graph), (traced.in_tree, traced.out_tree)
         return Exported(traced.fun_name, graph, *trees, constants, not _has_rules(traced.graph))
 

@@ -25,6 +25,7 @@ class Entry(Protocol):
     """What one tracing gave, as `jit` keeps it."""
 
     graph: Graph
+    donated: tuple[int, ...]
     structure: Structure
     rewritten: tuple[str, ...]
 
@@ -43,7 +44,7 @@ class Traced:
     """A function traced for arguments of some types. `args_info` has ShapeDtypeStructs for them."""
 
     def __init__(self, entry: Entry, fun_name: str, in_tree: Structure, args_info: Any) -> None:
-        self._entry = entry
+        self.entry = entry
         self.fun_name = fun_name
         self.in_tree = in_tree
         self.args_info = args_info
@@ -51,21 +52,21 @@ class Traced:
     @property
     def graph(self) -> Graph:
         """The graph as recorded; what the function captured comes after its arguments."""
-        return self._entry.graph
+        return self.entry.graph
 
     @property
     def rewritten(self) -> tuple[str, ...]:
         """What became of Python's control flow on traced values, line by line."""
-        return self._entry.rewritten
+        return self.entry.rewritten
 
     @property
     def jaxpr(self) -> Graph:
         """The graph, under JAX's name."""
-        return self._entry.graph
+        return self.entry.graph
 
     @property
     def out_tree(self) -> Structure:
-        return self._entry.structure
+        return self.entry.structure
 
     @property
     def out_info(self) -> Any:
@@ -110,7 +111,7 @@ class Lowered:
 
     def compile(self) -> Compiled:
         """Compile for this machine."""
-        return Compiled(self, self._traced._entry)
+        return Compiled(self, self._traced.entry)
 
 
 class MemoryAnalysis(NamedTuple):
@@ -132,7 +133,7 @@ class Compiled:
 
     def __init__(self, lowered: Lowered, entry: Entry) -> None:
         self._lowered = lowered
-        self._entry = entry
+        self.entry = entry
         self._program = entry.compiled
         self.in_tree = lowered.in_tree
         self.out_tree = lowered.out_tree
@@ -158,14 +159,14 @@ class Compiled:
                     hint="call the jitted function itself, which compiles for other types",
                     source=user_source(),
                 )
-        hidden = self._entry.hidden_values()
+        hidden = self.entry.hidden_values()
         if hidden is None:
             raise ArgumentError(
                 "a Python value that the function read while it was traced has changed since",
                 hint="lower and compile again, or call the jitted function itself",
                 source=user_source(),
             )
-        return self._entry.run([*values, *hidden], leaves)
+        return self.entry.run([*values, *hidden], leaves)
 
     def as_text(self) -> str:
         """The LLVM text of all kernels."""

@@ -23,7 +23,17 @@ from jitml.codegen.element import (
     product,
     storage_type,
 )
-from jitml.codegen.kernel import Axis, Index, Kernel, Load, OpaqueDivision, Site, SplitAxis, Store
+from jitml.codegen.kernel import (
+    Axis,
+    Index,
+    Kernel,
+    Load,
+    Node,
+    OpaqueDivision,
+    Site,
+    SplitAxis,
+    Store,
+)
 from jitml.ir.dtypes import is_complex
 from jitml.ir.graph import Eqn, Var
 from jitml.ops.scatter import Scatter
@@ -35,14 +45,15 @@ SMALL_WORK = 1 << 15  # elements; below it a kernel without parallel units is fi
 
 @dataclass(frozen=True, eq=False)
 class Built:
-    """A kernel, the variables of its operands (the ones read, then the ones written), and all that
-    it computes.
+    """A kernel, the variables of its operands (the ones read, then the ones written), all that it
+    computes, and the nodes that do so.
     """
 
     kernel: Kernel
     reads: tuple[Var, ...]
     writes: tuple[Var, ...]
     computed: frozenset[Var]
+    nodes: tuple[tuple[Var, Node], ...] = ()
 
 
 class _Unmerged(Exception):
@@ -149,7 +160,7 @@ class _GroupBuilder(ElementBuilder):
         collapse(kernel, self)
         self._check_reductions(kernel)
         self._check_repeats(kernel)
-        return Built(kernel, tuple(self.reads), self.writes, self._computed())
+        return Built(kernel, tuple(self.reads), self.writes, self._computed(), self._nodes())
 
     def _index_of_root(self, root: Var, main: Var) -> list[Index]:
         """Where a further root is evaluated: all over, or (of lower rank) where the main root needs
@@ -164,6 +175,10 @@ class _GroupBuilder(ElementBuilder):
 
     def _computed(self) -> frozenset[Var]:
         return frozenset(var for var, _, _ in self.memo)
+
+    def _nodes(self) -> tuple[tuple[Var, Node], ...]:
+        values = [(var, value) for (var, _, _), (_, value) in self.memo.items()]
+        return tuple([(var, (x if isinstance(x, Value) else x.re).ref) for var, x in values])
 
     def _storages(self, *more: Var) -> tuple[str, ...]:
         return tuple(storage_type(v.type) for v in (*self.reads, *self.writes, *more))
@@ -202,7 +217,7 @@ class _GroupBuilder(ElementBuilder):
         kernel = Kernel(outer, [], self._storages(target), [store], self._sites_in_order())
         collapse(kernel, self)
         self._check_reductions(kernel)
-        return Built(kernel, tuple(self.reads), (target,), self._computed())
+        return Built(kernel, tuple(self.reads), (target,), self._computed(), self._nodes())
 
     def _make_axes(self, shape: tuple[int, ...]) -> None:
         for position, extent in enumerate(shape):

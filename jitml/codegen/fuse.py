@@ -32,7 +32,7 @@ _DEAR_NAMES = (
     "owens_t poch polygamma random_gamma_grad rel_entr sine_integral spence wofz xlog1py xlogy "
     "zeta zeta_grad_x"
 )
-_DEAR = frozenset(_DEAR_NAMES.split())
+DEAR = frozenset(_DEAR_NAMES.split())
 _DEAR_COST = 8
 _REPEAT_COST = 6
 _MOST_COST = 1 << 20
@@ -126,7 +126,7 @@ class _Fuser:
 
     def _estimate_costs(self) -> None:
         for eqn in self.graph.eqns:
-            own = _DEAR_COST if eqn.op.name in _DEAR else 1
+            own = _DEAR_COST if eqn.op.name in DEAR else 1
             below = sum(self.cost.get(a, 0) for a in eqn.inputs if isinstance(a, Var))
             for var in eqn.outputs:
                 self.cost[var] = min(own + below, _MOST_COST)

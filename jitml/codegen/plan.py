@@ -109,6 +109,9 @@ class Planner:
         self.routines: dict[str, int] = {}  # buffers of what tells where routines are
         self.constant_bytes: list[bytes] = []
         self.in_place: dict[int, list[tuple[int, int]]] = {}  # by step: buffers that it updates
+        # For those who ask what became of equations: the group of each step, whose buffers are.
+        self.origins: dict[int, tuple[Group, Fused]] = {}
+        self.owners: dict[int, tuple[Var, Eqn | None]] = {}
 
     def program(self) -> Program:
         forward, duplicates = self._outputs()
@@ -156,15 +159,20 @@ class Planner:
     def _add_buffer(self, var: Var, buffer: Buffer) -> int:
         self.numbers[var] = len(self.buffers)
         self.buffers.append(buffer)
+        self._own(var)
         return self.numbers[var]
 
     def number(self, var: Var) -> int:
         """The buffer of `var`; a new temporary one at its first use."""
         if var not in self.numbers:
             self.numbers[var] = self.add_temp(var.type.size_bytes)
+            self._own(var)
         number = self.numbers[var]
         self.touch(number)
         return number
+
+    def _own(self, var: Var) -> None:
+        self.owners.setdefault(self.numbers[var], (var, self.fused.definitions.get(var)))
 
     def add_temp(self, size_bytes: int) -> int:
         number = len(self.buffers)
@@ -196,7 +204,8 @@ class Planner:
         """Go on with a nested graph, whose inputs have these buffers; what to `leave` it with."""
         outer = self.fused, self.numbers
         self.fused, self.numbers = fused, numbers
-        for number in numbers.values():
+        for var, number in numbers.items():
+            self._own(var)
             self.touch(number)
         return outer
 
@@ -232,6 +241,12 @@ class Planner:
     # ---- groups ------------------------------------------------------------------------------
 
     def add_group(self, group: Group) -> None:
+        first, fused = len(self.steps), self.fused
+        self._add_steps_of(group)
+        for number in range(first, len(self.steps)):
+            self.origins.setdefault(number, (group, fused))  # those of nested groups know theirs
+
+    def _add_steps_of(self, group: Group) -> None:
         eqn = group.special
         if all(v.type.size == 0 for v in group.roots) and not has_effect(group):
             for var in group.roots:

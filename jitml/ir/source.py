@@ -45,6 +45,11 @@ class Source:
         return (self._file, self._line)
 
     @property
+    def instruction(self) -> tuple[CodeType | None, int]:
+        """The user's code and the offset of the instruction there, where they are known."""
+        return self._code, self._instruction
+
+    @property
     def file(self) -> str:
         return self._code.co_filename if self._code else self._file
 

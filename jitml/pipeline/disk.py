@@ -22,8 +22,10 @@ from jitml_runtime.packing import FormatError, seal, unseal
 from jitml_runtime.record import frozen
 
 DEFAULT_LIMIT_BYTES = 512 << 20
-PROGRAM, KERNEL, TARGET, SOURCES = 1, 2, 3, 4
-_SUFFIXES = {PROGRAM: ".program", KERNEL: ".kernel", TARGET: ".target", SOURCES: ".sources"}
+PROGRAM, KERNEL, TARGET, SOURCES, PEAK = 1, 2, 3, 4, 5
+_SUFFIXES = {PROGRAM: ".program", KERNEL: ".kernel", TARGET: ".target", SOURCES: ".sources"} | {
+    PEAK: ".peak"
+}
 _KINDS = {suffix: kind for kind, suffix in _SUFFIXES.items()}
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _TOUCH_SECONDS = 3600  # an entry's time of use is not kept more exactly than this

@@ -237,6 +237,13 @@ size_t block_trim(void)
     return returned;
 }
 
+size_t block_capacity(size_t size_bytes)
+{
+    size_t capacity;
+    class_of(size_bytes, &capacity);
+    return capacity;
+}
+
 void block_stats(MemoryStats *result, bool reset_peak)
 {
     pthread_mutex_lock(&lock);

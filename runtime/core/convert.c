@@ -135,7 +135,7 @@ static PyObject *from_interface(PyObject *source, const ArrayInterface *face, in
     return (PyObject *)array_wrap(dtype, face->dimensions, shape, weak, face->data, storage);
 }
 
-PyObject *array_from_numpy(PyObject *source, bool weak, bool copy)
+static PyObject *from_numpy(PyObject *source, bool weak, bool copy)
 {
     int known = PyObject_IsInstance(source, ndarray_type);
     if (known == 0)
@@ -161,10 +161,19 @@ PyObject *array_from_numpy(PyObject *source, bool weak, bool copy)
     } else if (face) {
         PyObject *made = regular_copy(source, dtype);
         if (made)
-            array = array_from_numpy(made, weak, false);
+            array = from_numpy(made, weak, false);
         Py_XDECREF(made);
     }
     Py_XDECREF(capsule);
+    return array;
+}
+
+PyObject *array_from_numpy(PyObject *source, bool weak, bool copy)
+{
+    int64_t begin = is_recording ? now_ns() : 0;
+    PyObject *array = from_numpy(source, weak, copy);
+    if (begin && array)
+        record_span(Py_None, begin, now_ns(), (int64_t)array_bytes((Array *)array));
     return array;
 }
 

@@ -59,6 +59,7 @@ typedef struct {
 
 void *block_acquire(size_t size_bytes);               /* NULL: out of memory; no Python needed */
 void block_release(void *block, size_t size_bytes);
+size_t block_capacity(size_t size_bytes);             /* what a block of so many bytes takes */
 size_t block_trim(void);                              /* returns cached blocks to the system */
 void block_stats(MemoryStats *stats, bool reset_peak);
 void block_set_limit(size_t size_bytes);              /* of the process; 0: the machine's memory */
@@ -232,6 +233,11 @@ typedef struct {
     int carry_count;
 } Step;
 
+/* What a step has taken so far. Several Python threads may add to it. */
+typedef struct {
+    _Atomic int64_t calls, ns;
+} StepTime;
+
 typedef struct {
     Spec *inputs, *outputs;
     Slot *slots;
@@ -244,6 +250,7 @@ typedef struct {
     int input_count, output_count, slot_count, step_count, most_buffers;
     bool has_parallel, has_host, has_aliases, is_long;
     bool is_simple; /* short, on one thread, of kernels alone, with little memory */
+    StepTime *times; /* per step, where runs are measured; else NULL */
 } Tables;
 
 enum { SIMPLE_BYTES = 1024, SIMPLE_BUFFERS = 256 }; /* what a simple program may need */
@@ -266,6 +273,14 @@ bool is_executable(PyObject *object);
 int executable_outputs(PyObject *executable);
 bool executable_forwards(PyObject *executable, int output); /* an argument is passed on */
 int executable_setup(PyObject *module);
+
+/* ---- record.c ----------------------------------------------------------------------------- */
+
+extern bool is_recording; /* whether somebody wants to know when what ran */
+
+int64_t now_ns(void); /* of a clock that only goes forward */
+void record_span(PyObject *about, int64_t begin_ns, int64_t end_ns, int64_t size_bytes);
+int record_setup(PyObject *module);
 
 /* ---- module.c: for the setup of the others; an error that is set stays, and the result is NULL */
 

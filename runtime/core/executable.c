@@ -1,13 +1,12 @@
 /* Executable: a plan bound to loaded kernels and host functions.
  *
  * In: a plan, addresses of kernels, functions. Out: an object that runs the plan's tables on Arrays,
- * counts the time that its runs take if asked, and exchanges kernels for better ones.
+ * counts the time that its runs or their steps take if asked, and exchanges kernels for better ones.
  * Must not know how tables are run.
  */
 #include "core.h"
 
 #include <structmember.h>
-#include <time.h>
 
 typedef struct {
     PyObject_HEAD
@@ -15,6 +14,7 @@ typedef struct {
     PyObject *plan, *keepalive, *functions, *weak_references;
     bool is_watched;
     int64_t busy_ns; /* spent in runs since it is watched */
+    StepTime *times; /* once asked for; runs note them while the tables point there, too */
 } Executable;
 
 static PyTypeObject *ExecutableType;
@@ -22,22 +22,20 @@ static PyObject *check_plan;
 
 /* ---- runs ---- */
 
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 int execute(PyObject *executable, PyObject *const *given, Py_ssize_t count, PyObject **results)
 {
     Executable *self = (Executable *)executable;
     const Tables *tables = &self->tables;
-    if (!self->is_watched || tables->is_simple)
+    bool is_watched = self->is_watched && !tables->is_simple;
+    if (!is_watched && !is_recording)
         return run_tables(tables, given, count, results);
     int64_t begin = now_ns();
     int code = run_tables(tables, given, count, results);
-    self->busy_ns += now_ns() - begin;
+    int64_t end = now_ns();
+    if (is_watched)
+        self->busy_ns += end - begin;
+    if (is_recording)
+        record_span(executable, begin, end, 0);
     return code;
 }
 
@@ -111,6 +109,42 @@ static PyObject *executable_replace_kernel(Executable *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* ---- times of steps ---- */
+
+/* A run in another thread may still add to times that nobody wants any more: they stay. */
+static PyObject *executable_measure(Executable *self, PyObject *wanted)
+{
+    int is_wanted = PyObject_IsTrue(wanted);
+    if (is_wanted < 0)
+        return NULL;
+    size_t count = (size_t)self->tables.step_count + 1;
+    if (is_wanted && !self->times && !(self->times = PyMem_RawCalloc(count, sizeof(StepTime))))
+        return PyErr_NoMemory();
+    for (size_t i = 0; is_wanted && i < count; i++) {
+        atomic_store(&self->times[i].calls, 0);
+        atomic_store(&self->times[i].ns, 0);
+    }
+    self->tables.times = is_wanted ? self->times : NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *get_step_times(Executable *self, void *unused)
+{
+    (void)unused;
+    Py_ssize_t count = self->times ? self->tables.step_count : 0;
+    PyObject *rows = PyTuple_New(count);
+    for (Py_ssize_t i = 0; rows && i < count; i++) {
+        const StepTime *own = &self->times[i];
+        PyObject *row = Py_BuildValue("LL", (long long)atomic_load(&own->calls),
+                                      (long long)atomic_load(&own->ns));
+        if (!row)
+            Py_CLEAR(rows);
+        else
+            PyTuple_SET_ITEM(rows, i, row);
+    }
+    return rows;
+}
+
 /* ---- the type ---- */
 
 static int executable_clear(Executable *self)
@@ -137,6 +171,7 @@ static void executable_dealloc(Executable *self)
     if (self->weak_references)
         PyObject_ClearWeakRefs((PyObject *)self);
     tables_clear(&self->tables);
+    PyMem_RawFree(self->times);
     executable_clear(self);
     type->tp_free(self);
     Py_DECREF(type);
@@ -175,6 +210,8 @@ static PyMethodDef executable_methods[] = {
      "Run the program on a sequence of Arrays and return its results as a tuple."},
     {"watch", (PyCFunction)executable_watch, METH_NOARGS,
      "Count from now on the time that runs take, unless they are short."},
+    {"measure", (PyCFunction)executable_measure, METH_O,
+     "Count from now on the calls of each step and the time they take, or do so no longer."},
     {"replace_kernel", (PyCFunction)executable_replace_kernel, METH_VARARGS,
      "Run the kernel at another address in place of one; `owner` keeps its code alive."},
     {NULL, NULL, 0, NULL},
@@ -200,6 +237,8 @@ static PyMemberDef executable_members[] = {
 static PyGetSetDef executable_attributes[] = {
     {"plan", (getter)get_plan, NULL, "The plan it was made of.", NULL},
     {"busy_ns", (getter)get_busy_ns, NULL, "Nanoseconds spent in runs since it is watched.", NULL},
+    {"step_times", (getter)get_step_times, NULL,
+     "Calls and nanoseconds of each step since it was last measured; empty if it never was.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

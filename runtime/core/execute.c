@@ -27,6 +27,8 @@ typedef struct {
     Native stretch;
     volatile int32_t *stop;
     const Step *step;
+    StepTime *times; /* NULL: nobody wants to know */
+    int64_t clock_ns; /* when the last step ended */
     atomic_flag fault_lock;
     Fault fault;     /* the smallest of the current step */
     bool failed;
@@ -250,6 +252,18 @@ static bool run_plain_step(Run *run, const Step *step)
 static bool run_branch(Run *run, int64_t number);
 static bool run_loop(Run *run, int64_t number);
 
+/* All that passed since the step before counts as this one's. */
+static void note_time(Run *run, int64_t number, bool has_blocks)
+{
+    StepTime *own = &run->times[number];
+    atomic_fetch_add_explicit(&own->calls, 1, memory_order_relaxed);
+    if (has_blocks)
+        return;
+    int64_t now = now_ns();
+    atomic_fetch_add_explicit(&own->ns, now - run->clock_ns, memory_order_relaxed);
+    run->clock_ns = now;
+}
+
 /* The steps from `begin` to `end`; whether the run must end. */
 static bool run_block(Run *run, int64_t begin, int64_t end)
 {
@@ -263,6 +277,8 @@ static bool run_block(Run *run, int64_t begin, int64_t end)
                 run->number = (int)number;
             return true;
         }
+        if (run->times)
+            note_time(run, number, step->end_count > 0);
         number = step->end_count ? step->ends[step->end_count - 1] : number + 1;
     }
     return false;
@@ -328,6 +344,8 @@ static int run_steps(Run *run)
     const Tables *tables = run->tables;
     if (tables->is_long || (tables->has_parallel && run->threads > 1))
         leave_python(run);
+    if (run->times)
+        run->clock_ns = now_ns();
     bool failed = run_block(run, 0, tables->step_count);
     if (run->native)
         enter_python(run);
@@ -505,6 +523,7 @@ static int execute_any(const Tables *tables, PyObject *const *given, PyObject **
     _Alignas(ALIGNMENT) char local[LOCAL_BYTES];
     Run run;
     run.tables = tables;
+    run.times = tables->times;
     run.argument_count = run.result_count = 0;
     run.results = results;
     run.block = NULL;
@@ -577,8 +596,8 @@ int run_tables(const Tables *tables, PyObject *const *given, Py_ssize_t count, P
 {
     if (check_arguments(tables, given, count) < 0)
         return -1;
-    return tables->is_simple ? execute_simple(tables, given, results)
-                             : execute_any(tables, given, results);
+    return tables->is_simple && !tables->times ? execute_simple(tables, given, results)
+                                               : execute_any(tables, given, results);
 }
 
 int execute_setup(void)

@@ -26,13 +26,6 @@ static _Thread_local int thread_kind; /* 0 until asked; then 1 for the main thre
 static unsigned long main_thread;
 #endif
 
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static bool is_main_thread(void)
 {
     if (!thread_kind) {

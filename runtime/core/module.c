@@ -144,7 +144,8 @@ PyMODINIT_FUNC PyInit__core(void)
     if (failures_setup(module) < 0 || operators_setup() < 0 || convert_setup() < 0
         || interrupt_setup() < 0 || array_setup(module) < 0 || execute_setup() < 0
         || executable_setup(module) < 0 || settings_setup(module) < 0 || calling_setup(module) < 0
-        || dispatch_setup(module) < 0 || eager_setup(module) < 0 || debugger_setup(module) < 0) {
+        || dispatch_setup(module) < 0 || eager_setup(module) < 0 || debugger_setup(module) < 0
+        || record_setup(module) < 0) {
         Py_DECREF(module);
         return NULL;
     }

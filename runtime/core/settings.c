@@ -19,6 +19,18 @@ static PyObject *memory_stats(PyObject *module, PyObject *args, PyObject *keywor
                          (Py_ssize_t)stats.allocations, "live_arrays", live_arrays);
 }
 
+static PyObject *block_bytes(PyObject *module, PyObject *size_bytes)
+{
+    (void)module;
+    size_t size = PyLong_AsSize_t(size_bytes);
+    if (size > PY_SSIZE_T_MAX / 2) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_OverflowError, "no block is so large");
+        return NULL;
+    }
+    return PyLong_FromSize_t(block_capacity(size));
+}
+
 static PyObject *release_cache(PyObject *module, PyObject *unused)
 {
     (void)module, (void)unused;
@@ -81,6 +93,8 @@ static PyObject *scope_num_threads(PyObject *module, PyObject *count)
 static PyMethodDef functions[] = {
     {"memory_stats", (PyCFunction)(void (*)(void))memory_stats, METH_VARARGS | METH_KEYWORDS,
      "memory_stats(reset_peak=False): what the allocator holds, in bytes and counts."},
+    {"block_bytes", block_bytes, METH_O,
+     "The bytes that the allocator takes for a block of so many bytes."},
     {"release_cache", release_cache, METH_NOARGS,
      "Return cached blocks to the system; the result is their size in bytes."},
     {"set_memory_limit", set_memory_limit, METH_O,

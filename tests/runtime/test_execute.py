@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import subprocess
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from types import ModuleType
@@ -391,3 +392,46 @@ def test_the_number_of_threads_is_checked(runtime: Any) -> None:
         with pytest.raises(ValueError, match="from 1 to 1024"):
             runtime.set_num_threads(count)
     assert runtime.get_num_threads() == 3
+
+
+def test_steps_are_measured_when_asked(runtime: Any, programs: ModuleType, bind: Bind) -> None:
+    executable = bind(programs.add_three_plan(5000, 64))
+    count = len(executable.plan.instructions)
+    executable.run([ramp(runtime, 5000)])
+    assert executable.step_times == ()
+    executable.measure(True)
+    for _ in range(3):
+        executable.run([ramp(runtime, 5000)])
+    executable.measure(False)
+    executable.run([ramp(runtime, 5000)])
+    found = executable.step_times
+    assert [calls for calls, _ in found] == [3] * count
+    assert all(ns > 0 for _, ns in found)
+    executable.measure(True)
+    assert executable.step_times == ((0, 0),) * count
+
+
+def test_short_programs_are_measured(runtime: Any, programs: ModuleType, bind: Bind) -> None:
+    executable = bind(programs.add_one_plan(8))
+    executable.measure(True)
+    (result,) = executable.run([ramp(runtime, 8)])
+    assert np.array_equal(np.asarray(result), np.arange(8) + 1)
+    ((calls, ns),) = executable.step_times
+    assert calls == 1 and ns >= 0
+
+
+def test_spans_of_runs_and_copies(runtime: Any, programs: ModuleType, bind: Bind) -> None:
+    executable = bind(programs.add_one_plan(8))
+    argument = ramp(runtime, 8)
+    executable.run([argument])
+    runtime.record_runs(True)
+    executable.run([argument])
+    runtime.from_numpy(np.zeros(10))
+    runtime.record_runs(False)
+    executable.run([argument])
+    (run, copy), missing = runtime.recorded_runs()
+    assert (run[0], copy[0], missing) == (executable, None, 0)
+    assert copy[3] == 80
+    assert run[1] <= run[2] <= copy[1] <= copy[2]
+    assert run[4] == copy[4] == threading.get_ident()
+    assert runtime.recorded_runs() == ([], 0)

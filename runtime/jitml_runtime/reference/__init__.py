@@ -21,7 +21,8 @@ from .dispatch import Callee, Dispatcher, are_unchanged, set_nodes
 from .dlpack import from_dlpack
 from .eager import Operation, basic_index, basic_update, forget_operations
 from .execute import Executable, get_num_threads, scope_num_threads, set_num_threads
-from .memory import memory_stats, release_cache
+from .memory import block_bytes, memory_stats, release_cache
+from .spans import record_runs, recorded_runs
 
 __all__ = [
     "Array",
@@ -32,6 +33,7 @@ __all__ = [
     "are_unchanged",
     "basic_index",
     "basic_update",
+    "block_bytes",
     "calling",
     "data_pointer",
     "empty",
@@ -41,6 +43,8 @@ __all__ = [
     "get_num_threads",
     "list_stored_arrays",
     "memory_stats",
+    "record_runs",
+    "recorded_runs",
     "release_cache",
     "scope_num_threads",
     "set_nodes",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import time
 from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any, SupportsIndex
@@ -18,7 +19,7 @@ from ..dtypes import find_row
 from ..errors import DELETED, IMMUTABLE
 from ..plan import ArraySpec
 from ..rebuild import rebuild_array
-from . import memory
+from . import memory, spans
 
 MAX_DIMENSIONS = 64
 MAX_INLINE_BYTES = 256
@@ -212,8 +213,11 @@ def from_numpy(source: Any, weak: bool = False, copy: bool = True) -> Array:
     regular = flags.c_contiguous and flags.aligned and source.dtype.isnative
     if not copy and regular and isinstance(source, np.ndarray):
         return wrap(source.view(np.ndarray).view(spec.dtype), spec, owned=False)
+    begin = time.perf_counter_ns()
     array = empty(spec)
     writable_data(array)[...] = source
+    if spans.is_recording:
+        spans.record(None, begin, time.perf_counter_ns(), array.nbytes)
     return array
 
 

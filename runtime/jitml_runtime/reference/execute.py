@@ -28,7 +28,7 @@ from ..plan import (
     check_plan,
 )
 from ..threads import check_thread_count
-from . import memory
+from . import memory, spans
 from .array import Array, empty, take_data, wrap, writable_data
 
 _NO_SITE = 2**63 - 1
@@ -79,6 +79,8 @@ class Executable:
         self._kernels = [_Kernel(address) for address in addresses]
         self._is_watched = False
         self.busy_ns = 0
+        self._times: list[list[int]] | None = None  # calls and nanoseconds of each step
+        self._noted: list[list[int]] = []  # the latest of them
         self._keepalive = keepalive
         self._functions = tuple(host_functions)
 
@@ -88,8 +90,11 @@ class Executable:
         begin = time.perf_counter_ns()
         call = _Call(self, arguments)
         results = call.run()
+        end = time.perf_counter_ns()
         if self._is_watched:
-            self.busy_ns += time.perf_counter_ns() - begin
+            self.busy_ns += end - begin
+        if spans.is_recording:
+            spans.record(self, begin, end, 0)
         for _, argument in self.plan.aliases:
             arguments[argument].delete()
         return results
@@ -97,6 +102,17 @@ class Executable:
     def watch(self) -> None:
         """Count from now on the time that runs take."""
         self._is_watched = True
+
+    def measure(self, wanted: bool, /) -> None:
+        """Count from now on the calls of each step and the time they take, or do so no longer."""
+        self._times = [[0, 0] for _ in self.plan.instructions] if wanted else None
+        if self._times is not None:
+            self._noted = self._times
+
+    @property
+    def step_times(self) -> tuple[tuple[int, int], ...]:
+        """Calls and nanoseconds of each step since it was last measured; empty if it never was."""
+        return tuple([(calls, ns) for calls, ns in self._noted])
 
     def replace_kernel(self, before: int, after: int, owner: object) -> None:
         """Run the kernel at another address in place of one; `owner` keeps its code alive."""
@@ -116,6 +132,8 @@ class _Call:
         self.plan = executable.plan
         self.kernels = executable._kernels
         self.functions = executable._functions
+        self.times = executable._times
+        self.clock_ns = 0
         self.arguments = arguments
         self.arena = memory.allocate(self.plan.arena_bytes)
         self.constants = [_aligned_copy(constant) for constant in self.plan.constants]
@@ -133,6 +151,7 @@ class _Call:
         self.views = [self._find(buffer) for buffer in self.plan.buffers]
 
     def run(self) -> tuple[Array, ...]:
+        self.clock_ns = time.perf_counter_ns()
         self._run_block(0, len(self.plan.instructions))
         return tuple(self.results)
 
@@ -150,7 +169,17 @@ class _Call:
                 self._run_host(step)
             else:
                 self._copy(step)
+            if self.times is not None:
+                self._note_time(self.times[number], bool(block_ends(step)))
             number = max(number + 1, *block_ends(step), 0)
+
+    def _note_time(self, own: list[int], has_blocks: bool) -> None:
+        """All that passed since the step before counts as this one's."""
+        own[0] += 1
+        if not has_blocks:
+            now = time.perf_counter_ns()
+            own[1] += now - self.clock_ns
+            self.clock_ns = now
 
     def _run_branch(self, number: int, step: Branch) -> None:
         index = int(self._bytes(step.index).view(np.int32)[0])

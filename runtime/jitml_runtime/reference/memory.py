@@ -50,6 +50,11 @@ def is_sole_view(array: np.ndarray[Any, Any]) -> bool:
     return base is not None and sys.getrefcount(base) <= 3
 
 
+def block_bytes(size_bytes: int, /) -> int:
+    """Return the bytes that the allocator takes for a block of so many bytes."""
+    return size_bytes + ALIGNMENT_BYTES
+
+
 def memory_stats(reset_peak: bool = False) -> dict[str, int]:
     """Return what is allocated, in bytes and counts."""
     if reset_peak:
