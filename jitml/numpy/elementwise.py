@@ -124,8 +124,14 @@ negative = numeric(
     "Each element with the other sign.", "negative(2.0)", "-2.0",
 )  # fmt: skip
 positive = numeric("positive", lambda x: x, "The array itself.", "positive(2.0)", "2.0")
+def _sign(x: Any) -> Any:
+    """The sign of −0 is 0, as NumPy and the array API standard have it."""
+    found = ew.sign(x)
+    return ew.add(found, 0.0) if kind(x) == "f" else found
+
+
 sign = numeric(
-    "sign", _reject_bool("sign", ew.sign, "astype(int)"),
+    "sign", _reject_bool("sign", _sign, "astype(int)"),
     "−1, 0 or 1; of a complex number its direction.", "sign(-2.0)", "-1.0",
 )  # fmt: skip
 square = numeric(

@@ -207,7 +207,7 @@ def _entry(item: Any, axis: int, size: int) -> Entry:
     if isinstance(item, Forced):
         return Dynamic(item.positions)
     if isinstance(item, _Mask):
-        if item.size != size:
+        if item.size not in (size, 0):  # an empty mask fits everything, as in NumPy
             fail(
                 OutOfBoundsError,
                 f"a mask of size {item.size} does not fit axis {axis} of size {size}",

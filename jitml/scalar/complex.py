@@ -236,7 +236,7 @@ def expm1(x: Complex) -> Complex:
     re = exponential.expm1(x.re) * real_cos(x.im) - half * half * 2.0
     power = exp(x)
     near = abs(x.re) < 1.0
-    return Complex(select(near, re, power.re - 1.0), power.im)
+    return Complex(select(near, re + 0.0, power.re - 1.0), power.im)  # 0 of −0, too
 
 
 def _log_near_one(excess: Value, rest: Value) -> Value:

@@ -76,7 +76,8 @@ def tanh(x: Complex) -> Complex:
     lost = ~is_finite(x.im)
     far_im = select(lost & is_infinite(x.re), 0.0, far_im)
     re = select(far, copysign(x.re.like(1.0), x.re), re)
-    re = select(lost & (x.re == 0.0), x.re, re)
+    re = select(lost & is_finite(x.re), math.nan, re)
+    re = select(x.re == 0.0, x.re, re)
     return Complex(re, select(x.im == 0.0, x.im, select(far, far_im, im)))
 
 
