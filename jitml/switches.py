@@ -64,10 +64,10 @@ SWITCHES: dict[str, Switch] = {
     "jax_numpy_rank_promotion": Switch("allow", _one_of(*_RANKS), "", True),
     "jax_debug_nans": Switch(False, _one_of(False, True), "", True),
     "jax_debug_infs": Switch(False, _one_of(False, True), "", True),
+    "jax_debug_key_reuse": Switch(False, _one_of(False, True), "", True),
     "jax_no_tracing": Switch(False, _one_of(False, True)),
     "jax_log_compiles": Switch(False, _one_of(False, True)),
     # What other values would need something that is not here.
-    "jax_debug_key_reuse": Switch(False, _one_of(False), "keys are not tracked"),
     "jax_default_device": Switch(None, lambda x: getattr(x, "platform", x) in (None, "cpu"),
                                  "there is one device, the CPU"),
     "jax_platforms": Switch("cpu", lambda x: not x or "cpu" in str(x).split(","),

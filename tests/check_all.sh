@@ -91,6 +91,7 @@ check "wheels" wheel
 check "sanitizers" sanitized
 check "a minute of concurrent calls, a hundred forks" env JITML_STRESS=1 "$python" -m pytest \
   tests/test_concurrency.py tests/runtime/test_threads.py
+check "the array API standard" tests/array_api.sh "$python" -n auto
 check "lint" make lint
 printf '\nEquations of the random programs, by op. %s\n' "$histogram" >>"$results"
 exit $failed

@@ -73,7 +73,6 @@ LEFT_OUT: dict[str, str] = {
     "jax.export.register_namedtuple_serialization": _CONTAINERS,
     "jax.export.register_pytree_node_serialization": _CONTAINERS,
     "jax.errors.JaxprTypeError": "a mistake of JAX's own; jitml's are InternalError",
-    "jax.errors.KeyReuseError": "no debug mode tells of keys that are used twice yet",
     "jax.sharding.ManualAxisType": "along which axes values vary, which one device does not need",
     "jax.tree_util.default_registry": "registries of containers: there is one",
     "jax.lax.precv": "receives from another device of several; here there is one",

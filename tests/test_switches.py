@@ -117,7 +117,6 @@ def test_every_scope_has_its_switch(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("jax_debug_key_reuse", True, "keys are not tracked"),
         ("jax_default_prng_impl", "rbg", "keys are threefry2x32"),
         ("jax_threefry_partitionable", False, "bits are those of True"),
         ("jax_platforms", "cuda", "programs run on the CPU"),

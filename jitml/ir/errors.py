@@ -92,6 +92,10 @@ class FloatError(JitmlError, FloatingPointError):
     """A NaN or an infinity, where a switch forbids it."""
 
 
+class KeyReuseError(JitmlError, RuntimeError):
+    """A key that random numbers were drawn from already, where a switch forbids it."""
+
+
 class CheckpointError(JitmlError, ValueError):
     """A file of arrays that cannot be used."""
 

@@ -101,6 +101,10 @@ class Op:
         """
         return False
 
+    def silent(self) -> Op | None:
+        """The op that computes the same a second time, if there is one without the effect."""
+        return None
+
     def has(self, rule: str) -> bool:
         """Whether this op has the rule (one of `RULES`)."""
         return getattr(type(self), rule, None) is not getattr(Op, rule, None)

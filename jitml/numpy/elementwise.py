@@ -124,6 +124,8 @@ negative = numeric(
     "Each element with the other sign.", "negative(2.0)", "-2.0",
 )  # fmt: skip
 positive = numeric("positive", lambda x: x, "The array itself.", "positive(2.0)", "2.0")
+
+
 def _sign(x: Any) -> Any:
     """The sign of −0 is 0, as NumPy and the array API standard have it."""
     found = ew.sign(x)

@@ -16,6 +16,7 @@ from jitml.ir.op import Op, Traced, Undefined
 from jitml.ir.types import ArrayType
 from jitml.ops.control import spread
 from jitml.ops.custom import Call, HostObject, Transform, Values, record_call, transpose_graph
+from jitml.ops.identity import Identity
 from jitml.trace.core import bind
 from jitml.trace.inline import inline
 from jitml_runtime.record import frozen
@@ -115,40 +116,14 @@ class LinearCheckpoint(Call):
 
 
 @frozen
-class _Identity(Op):
-    """The inputs, for what they mean to a transform or a policy."""
-
-    def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        return types
-
-    def value(self, *arrays: Any) -> tuple[Any, ...]:
-        return arrays
-
-    def jvp(
-        self, primals: Values, tangents: Sequence[Traced | None]
-    ) -> tuple[Values, Sequence[Traced | None]]:
-        return bind(self, *primals), tangents
-
-    def transpose(
-        self, cotangents: Sequence[Traced | None], inputs: Sequence[Traced | Undefined]
-    ) -> Sequence[Traced | None]:
-        return cotangents
-
-    def batch(
-        self, size: int, inputs: Values, axes: Sequence[int | None]
-    ) -> tuple[Values, Sequence[int | None]]:
-        return bind(self, *inputs), axes
-
-
-@frozen
-class Barrier(_Identity):
+class Barrier(Identity):
     """The inputs, taken for values of which nothing is known."""
 
     name = "barrier"
 
 
 @frozen
-class CheckpointName(_Identity):
+class CheckpointName(Identity):
     """The input, under a name that policies speak of."""
 
     name = "checkpoint_name"

@@ -215,7 +215,10 @@ def is_noisy(op: Op) -> bool:
 
 
 def quiet(eqn: Eqn) -> Eqn:
-    """The equation without the effects of graphs that it runs."""
+    """The equation without its effect, if it can do without, and those of graphs that it runs."""
+    silent = eqn.op.silent()
+    if silent is not None:
+        return replace(eqn, op=silent)
     if not is_noisy(eqn.op):
         return eqn
     return replace(eqn, op=map_nested(eqn.op, without_effects))

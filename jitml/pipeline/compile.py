@@ -70,18 +70,26 @@ class Compiled:
         """The outputs for these arguments. An index out of bounds raises OutOfBoundsError with its
         line.
         """
+        if not are_checked():
+            return self._run_located(arguments, graph)
+        from jitml.pipeline.key_checks import KeyCheck
+
+        own = graph or self.graph
+        keys = KeyCheck(own, arguments)
+        results = self._run_located(arguments, graph)
+        keys.follow(results)
+        check_results(own, results, lambda: interpret(own, arguments))
+        return results
+
+    def _run_located(self, arguments: Sequence[Array], graph: Graph | None) -> tuple[Array, ...]:
         try:
-            results = self._run(arguments)
+            return self._run(arguments)
         except KernelFault as fault:
             from jitml.pipeline.faults import explain_fault
 
             is_own = graph is None or graph is self.graph
             program = self.program if is_own else lower_graph(graph or self.graph)
             raise explain_fault(program, fault) from None
-        if are_checked():
-            own = graph or self.graph
-            check_results(own, results, lambda: interpret(own, arguments))
-        return results
 
 
 def lower_graph(graph: Graph, donated: tuple[int, ...] = ()) -> Program:

@@ -18,6 +18,8 @@ from jitml.ir.graph import Graph
 from jitml.trace.core import current_source
 from jitml.trace.flags import PROCESS, flag
 
+KEY_SWITCH = "jax_debug_key_reuse"
+
 _KINDS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("jax_debug_nans", "NaN", np.isnan),
     ("jax_debug_infs", "infinity", np.isinf),
@@ -25,8 +27,8 @@ _KINDS: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
 
 
 def are_checked() -> bool:
-    """Whether results are looked through on this thread."""
-    return PROCESS.has_flags and any(flag(switch) for switch, _, _ in _KINDS)
+    """Whether results or keys are looked at on this thread."""
+    return PROCESS.has_flags and any(map(flag, (*(switch for switch, _, _ in _KINDS), KEY_SWITCH)))
 
 
 def check_results(graph: Graph, results: Sequence[Any], run_again: Callable[[], Any]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,12 @@ from jitml.numpy.operands import as_shape, cast, fail, is_number, operand, settl
 from jitml.ops import elementwise as ew
 from jitml.ops import movement as mv
 from jitml.ops.random_bits import threefry2x32
-from jitml.trace.core import type_of
+from jitml.trace.conventions import CONVENTIONS
+from jitml.trace.core import bind1, type_of
+from jitml.trace.flags import is_on
 from jitml.trace.numbers import DEFAULT_DTYPES, literal
 from jitml.tree_util import register_pytree_node_class
-from jitml.typing import Array, ArrayLike, Shape
+from jitml.typing import Array, ArrayLike, ConcreteArray, Shape
 
 Words = tuple[Any, Any]  # the two words of a key, as operands
 UINT32 = np.dtype(np.uint32)
@@ -88,7 +90,16 @@ class Key:
         items = index if isinstance(index, tuple) else (index,)
         if not any(item is Ellipsis for item in items):
             items = (*items, Ellipsis)
-        return Key(self._words[(*items, slice(None))])
+        return self._view(lambda words: words[(*items, slice(None))])
+
+    def _view(self, look: Callable[[Any], Any]) -> Key:
+        """Keys among these; each is told apart where it is looked for keys that are used twice."""
+        words = look(self._words)
+        if is_on("jax_debug_key_reuse") and type(words) is ConcreteArray is type(self._words):
+            from jitml.pipeline.key_checks import follow_view
+
+            follow_view(self._words, words, look)
+        return Key(words)
 
     def __iter__(self) -> Iterator[Key]:
         if not self.shape:
@@ -97,7 +108,7 @@ class Key:
 
     def reshape(self, *shape: Any) -> Key:
         sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
-        return Key(self._words.reshape((*sizes, 2)))
+        return self._view(lambda words: words.reshape((*sizes, 2)))
 
     def __repr__(self) -> str:
         return f"Key({self.shape}, dtype={self.dtype}) overlaying:\n{self._words}"
@@ -194,19 +205,25 @@ def key_dtype(impl_spec: Any = None) -> KeyType:
 
 
 def clone(key: Any) -> Any:
-    """The key itself.
+    """The same key, which may be used once more where `jitml.debug_key_reuse` forbids to use a key
+    twice.
 
     >>> clone(PRNGKey(1)).shape
     (2,)
     """
-    return key
+    if not is_on("jax_debug_key_reuse"):
+        return key
+    words = settle(ew.or_(operand(key_data(key)), literal(0, _WORD)))
+    return Key(words) if isinstance(key, Key) else words
 
 
 # ---- bits -----------------------------------------------------------------------------------
 
 
-def words_of(name: str, key: Any) -> tuple[Any, Any]:
-    """The two words of one key, as 0-d operands."""
+def words_of(name: str, key: Any, is_use: bool = True) -> tuple[Any, Any]:
+    """The two words of one key, as 0-d operands; what `is_use` gives numbers that no other use of
+    the key may give.
+    """
     words = key._words if isinstance(key, Key) else operand(key, name)
     type_ = type_of(words)
     if type_.dtype != UINT32 or type_.shape != (2,):
@@ -214,8 +231,17 @@ def words_of(name: str, key: Any) -> tuple[Any, Any]:
         fail(
             ArgumentError, f"random.{name}: takes one key, not {what}", "vmap runs it for each key"
         )
+    if is_use and is_on("jax_debug_key_reuse"):
+        words = _used(words, name, isinstance(key, Key))
     first, second = (mv.reshape(take_slice(words, 0, k, k + 1), ()) for k in (0, 1))
     return first, second
+
+
+def _used(words: Any, name: str, is_typed: bool) -> Any:
+    """The words of a key, told to be used; JAX looks at typed keys alone."""
+    from jitml.ops.identity import KeyUse
+
+    return words if CONVENTIONS.are_of_jax and not is_typed else bind1(KeyUse(name), words)
 
 
 def hashed_counts(words: tuple[Any, Any], shape: tuple[int, ...]) -> tuple[Any, Any]:
@@ -265,7 +291,7 @@ def word_pairs(words: tuple[Any, Any], count: int = 2) -> list[tuple[Any, Any]]:
     pairs = []
     for k in range(count):
         row = mv.reshape(take_slice(rows, 0, k, k + 1), (2,))
-        pairs.append(words_of("split", row))
+        pairs.append(words_of("split", row, False))
     return pairs
 
 
@@ -291,7 +317,7 @@ def fold_in(key: Any, data: ArrayLike) -> Any:
     >>> fold_in(PRNGKey(0), 1).shape
     (2,)
     """
-    words = words_of("fold_in", key)
+    words = words_of("fold_in", key, False)
     if is_number(data) or isinstance(data, np.integer):
         low = literal(operator.index(data) & 0xFFFFFFFF, _WORD)
     else:

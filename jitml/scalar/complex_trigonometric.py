@@ -74,7 +74,8 @@ def tanh(x: Complex) -> Complex:
     decay = exponential.exp(-size)
     far_im = sine * cosine * 4.0 * decay * decay
     lost = ~is_finite(x.im)
-    far_im = select(lost & is_infinite(x.re), 0.0, far_im)
+    zero = select(lost, 0.0, copysign(x.im.like(0.0), x.im))
+    far_im = select(is_infinite(x.re), zero, far_im)
     re = select(far, copysign(x.re.like(1.0), x.re), re)
     re = select(lost & is_finite(x.re), math.nan, re)
     re = select(x.re == 0.0, x.re, re)

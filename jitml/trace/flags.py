@@ -36,6 +36,11 @@ def flag(name: str, default: Any = None) -> Any:
     return scoped[name] if name in scoped else _EVERYWHERE.get(name, default)
 
 
+def is_on(name: str) -> bool:
+    """Whether a switch that is off unless set is on, on this thread."""
+    return PROCESS.has_flags and bool(flag(name))
+
+
 def set_everywhere(name: str, value: Any) -> None:
     """Set a switch for the process."""
     _EVERYWHERE[name] = value
