@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from jitml.ir.dtypes import FROM_SHORT_NAME, DType
+from jitml.ir.dtypes import FROM_SHORT_NAME, DType, is_complex
 from jitml.ir.graph import Eqn, Graph
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
@@ -122,7 +122,13 @@ def _dot_rule(op: DotGeneral, x: ArrayType, y: ArrayType) -> Callable[..., Seque
     if result.size == 0 or depth == 0:
         return lambda x, y: [full_of(result, 0)]
     if rows != 1 and columns != 1:
-        if all(map(_is_run, (x_batch, x_free, x_contract, y_batch, y_free, y_contract))):
+        groups = (x_batch, x_free, x_contract, y_batch, y_free, y_contract)
+        # The kernels gather rows and columns from any axes, but of complex numbers.
+        if is_complex(x.dtype):
+            is_readable = all(map(_is_run, groups))
+        else:
+            is_readable = _is_run(x_batch) and _is_run(y_batch)
+        if is_readable:
             return None
         return lambda x, y: [_as_matrices(op, x, y, result)]
 

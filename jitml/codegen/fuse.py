@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from jitml.codegen.build import Built, build_kernel, build_scatter, strided_view
 from jitml.codegen.element import NeedsBuffer
 from jitml.codegen.expand import Combine, Partial
-from jitml.codegen.product import operand_strides
+from jitml.codegen.product import operand_layout
 from jitml.ir.graph import Atom, Eqn, Graph, Var
 from jitml.ops.contraction import DotGeneral
 from jitml.ops.kinds import Elementwise, Movement, Reduction
@@ -165,9 +165,12 @@ class _Fuser:
             return True
         is_movement = isinstance(eqn.op, Movement)
         for user in self.users[var]:
-            # A pure index map is read through strides, if that turns out to be possible; its source
+            # Index maps are read through strides, if that turns out to be possible; their source
             # has a buffer.
-            if not is_movement if is_special(user) else any(map(self._is_view, user.outputs)):
+            if is_special(user):
+                if not is_movement:
+                    return True
+            elif any(map(self._is_view, user.outputs)) and not self._is_strided(var, eqn):
                 return True
         is_shared = len(self._homes_of_users(var)) > 1
         is_dear = self.cost[var] > _REPEAT_COST and not is_movement
@@ -176,6 +179,13 @@ class _Fuser:
     def _is_view(self, var: Var) -> bool:
         """Whether `var` is an index map that only special kernels read."""
         return var in self.users and var not in self.buffers and not self.homes.get(var)
+
+    def _is_strided(self, var: Var, eqn: Eqn) -> bool:
+        """Whether `var` is what `eqn` reads, through strides."""
+        if not isinstance(eqn.op, Movement):
+            return False
+        sources = {a for a in eqn.inputs if isinstance(a, Var)}
+        return strided_view(self.definitions, sources, var) is not None
 
     def _give_buffers(self, variables: list[Var]) -> None:
         """Buffers for what one equation computes: stored by the one kernel that computes it anyway,
@@ -273,12 +283,10 @@ class _Fuser:
             group.reads = tuple(base for base, _ in group.views.values())
 
     def _check_evenness(self, eqn: Eqn, views: dict[Var, View]) -> None:
-        """An operand whose axes cannot be counted as those of a matrix is copied to a buffer
-        first.
-        """
+        """An operand that cannot be read as batched matrices is copied to a buffer first."""
         for side, atom in enumerate(eqn.inputs):
             assert isinstance(atom, Var)
-            if operand_strides(eqn, side, views[atom][1]) is None:
+            if operand_layout(eqn, side, views[atom][1]) is None:
                 raise NeedsBuffer(atom)
 
     def _views(self, atoms: Iterable[Atom], strided: bool = False) -> dict[Var, View]:

@@ -35,8 +35,10 @@ from typing import NamedTuple
 
 from jitml.codegen.gemm_driver import (
     A_DIRECT,
+    A_GATHERED,
     A_PACKED,
     B_DIRECT,
+    B_GATHERED,
     B_IN_UNIT,
     B_PACKED,
     C_DIRECT,
@@ -48,6 +50,7 @@ from jitml.codegen.gemm_driver import (
     gemm,
     pack_b,
 )
+from jitml.codegen.gemm_gather import Gather, gather_functions, gather_record, table_entries
 from jitml.codegen.gemm_micro import tile_functions
 from jitml.codegen.gemm_pack import pack_functions
 from jitml.codegen.gemm_types import GemmTypes, resolve_types
@@ -70,19 +73,27 @@ _PACK_PANELS = 6
 # Panels and rows of B that packing takes at once.
 _PACK_GROUP = 16
 _PACK_BLOCK = 16
+# Blocks of rows that one packed panel of a gathered B serves.
+_GATHER_ROWS = 3
 # Units wanted of a product that is split.
 _UNITS = 4
 
 
 class GemmKernels(NamedTuple):
-    """LLVM text with the kernels `pack_b` and `gemm`, and the types that it was made for."""
+    """LLVM text with the kernels `pack_b` and `gemm`, and the types that it was made for.
+
+    Some modules can gather operands.
+    """
 
     text: str
     types: GemmTypes
 
 
 class GemmShape(NamedTuple):
-    """Extents, and strides in elements (any sign; 0 repeats); rows of C are consecutive."""
+    """Extents, and strides in elements (any sign; 0 repeats); rows of C are consecutive.
+
+    Where rows and k of an operand are several axes each, these are given in place of strides.
+    """
 
     batch: int
     m: int
@@ -96,6 +107,8 @@ class GemmShape(NamedTuple):
     b_column: int
     c_batch: int
     c_row: int
+    a_gather: Gather | None = None
+    b_gather: Gather | None = None
 
 
 class Temp(NamedTuple):
@@ -125,14 +138,17 @@ class GemmStep(NamedTuple):
 
 
 @functools.cache
-def gemm_kernels(operand: str, accumulate: str, result: str, target: Target) -> GemmKernels:
-    """The module for one choice of dtypes.
+def gemm_kernels(
+    operand: str, accumulate: str, result: str, target: Target, gathers: bool = False
+) -> GemmKernels:
+    """The module for one choice of dtypes; one that `gathers` takes operands of several axes.
 
     Raises:
         ValueError: no kernel is defined for them.
     """
     types = resolve_types(operand, accumulate, result, target)
-    functions = [*tile_functions(types.tile), *pack_functions(types), pack_b(types), gemm(types)]
+    functions = [*tile_functions(types.tile), *pack_functions(types), pack_b(types)]
+    functions += [*(gather_functions(types) if gathers else ()), gemm(types, gathers)]
     declarations = sorted(set().union(*(f.declarations for f in functions)))
     zeros = types.tile.b_row
     bits = 8 * target.vector_bytes
@@ -165,6 +181,8 @@ class _Planner:
         depth_blocks = max(1, _divide_up(self.depth, _BLOCK_DEPTH))
         self.block_depth = max(_round_up(_divide_up(self.depth, depth_blocks), 4), 4)
         self.a_mode = A_PACKED if self._packs_a() else A_DIRECT
+        if shape.a_gather:
+            self.a_mode = A_GATHERED
         self._choose_blocks()
         self.b_mode = self._choose_b()
 
@@ -178,7 +196,9 @@ class _Planner:
     def _choose_blocks(self) -> None:
         m, width = self.shape.m, self.tile.columns
         height = self.tile.rows if self.a_mode == A_DIRECT else self.tile.panel_rows
-        row_blocks = _divide_up(m, _BLOCK_ROWS[self.tile.itemsize])
+        # What is gathered is gathered anew for each block of rows.
+        most_rows = _BLOCK_ROWS[self.tile.itemsize] * (_GATHER_ROWS if self.shape.b_gather else 1)
+        row_blocks = _divide_up(m, most_rows)
         limit = _HELD_COLUMNS if self.c_mode == C_HELD else _BLOCK_COLUMNS
         column_blocks = _divide_up(self.columns, limit)
         if self.shape.batch == 1 and m * self.columns * self.depth > _SPLIT_WORK:
@@ -192,6 +212,8 @@ class _Planner:
     def _choose_b(self) -> int:
         """B is packed beforehand where several units share it."""
         s, types = self.shape, self.types
+        if s.b_gather:
+            return B_GATHERED
         in_place = types.plain_operand and not types.pairs and s.b_column == 1
         if self.a_mode == A_DIRECT and in_place:
             return B_DIRECT
@@ -243,14 +265,22 @@ class _Planner:
     def _gemm_step(self, b: str | Temp) -> GemmStep:
         s, tile, size = self.shape, self.tile, self.types.operand_bytes
         a_row, a_step, a_bytes = self._tile_strides_of_a()
-        b_bytes = min(self.depth, self.block_depth) * tile.b_row
+        # Gathering runs over the end by less than a square of numbers.
+        slack = tile.block if s.a_gather or s.b_gather else 0
+        a_bytes += slack * tile.a_row
+        b_bytes = (min(self.depth, self.block_depth) + slack) * tile.b_row
         held_columns = self.block_columns if self.c_mode == C_HELD else tile.columns
         c_bytes = held_columns * tile.itemsize * self.block_rows
         own = self.epilogue.sizes if self.epilogue else ()
         scratch_b = _round_up(a_bytes, _LINE)
         scratch_c = _round_up(scratch_b + b_bytes, _LINE)
         scratch_sizes = _round_up(scratch_c + c_bytes, _LINE)
-        scratch_end = _round_up(scratch_sizes + 8 * (EPILOGUE_HEADER + len(own)), _LINE)
+        a_table = _round_up(scratch_sizes + 8 * (EPILOGUE_HEADER + len(own)), _LINE)
+        b_table = a_table + (8 * table_entries(self.block_depth) if s.a_gather else 0)
+        table_end = b_table + (8 * table_entries(self.block_depth) if s.b_gather else 0)
+        scratch_end = _round_up(table_end, _LINE)
+        records = [gather_record(g, self.types) if g else () for g in (s.a_gather, s.b_gather)]
+        a_record = 8 * (len(GemmSizes._fields) + len(own))
         packed = self.b_mode == B_PACKED
         sizes = GemmSizes(
             rows=s.m,
@@ -278,6 +308,10 @@ class _Planner:
             scratch_c=scratch_c,
             scratch_sizes=scratch_sizes,
             scratch_end=scratch_end,
+            a_record=a_record,
+            b_record=a_record + 8 * len(records[0]),
+            a_table=a_table,
+            b_table=b_table,
             epilogue_columns=_round_up(_EPILOGUE_COLUMNS, tile.columns),
             epilogue_sizes=len(own) if self.epilogue else NO_EPILOGUE,
         )
@@ -288,7 +322,8 @@ class _Planner:
         extent = self._units()
         unit_work = self.block_rows * self.block_columns * max(1, self.depth)
         grain = max(1, _CHUNK_WORK // unit_work)
-        return GemmStep("gemm", buffers, (*sizes, *own), extent, grain, scratch)
+        numbers = (*sizes, *own, *records[0], *records[1])
+        return GemmStep("gemm", buffers, numbers, extent, grain, scratch)
 
     def _tile_strides_of_a(self) -> tuple[int, int, int]:
         """Row and k strides of A as the micro-kernel reads it, and the size of its packed block."""

@@ -9,6 +9,7 @@ of C is one chain over k whatever the blocks. How sizes are chosen is not known 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from jitml.codegen.gemm_function import ABI, SCRATCH_OFFSET, STOPPED, Function, smaller
@@ -16,8 +17,8 @@ from jitml.codegen.gemm_micro import STRIDES
 from jitml.codegen.gemm_types import GemmTypes
 from jitml.scalar.value import Value, select
 
-A_DIRECT, A_PACKED = 0, 1
-B_DIRECT, B_PACKED, B_IN_UNIT = 0, 1, 2
+A_DIRECT, A_PACKED, A_GATHERED = 0, 1, 2
+B_DIRECT, B_PACKED, B_IN_UNIT, B_GATHERED = 0, 1, 2, 3
 C_DIRECT, C_HELD = 0, 1
 NO_EPILOGUE = -1
 
@@ -54,6 +55,10 @@ class GemmSizes(NamedTuple):
     scratch_c: int
     scratch_sizes: int
     scratch_end: int
+    a_record: int  # where in `sizes`, in bytes, records of gathered operands begin
+    b_record: int
+    a_table: int  # where in the scratch memory their tables are
+    b_table: int
     epilogue_columns: int  # how many columns of C each call of the epilogue gets
     epilogue_sizes: int  # how many sizes of its own it has; NO_EPILOGUE: none is called
 
@@ -116,9 +121,9 @@ def pack_b(types: GemmTypes) -> Function:
     return f
 
 
-def gemm(types: GemmTypes) -> Function:
+def gemm(types: GemmTypes, gathers: bool) -> Function:
     """Kernel over buffers (a, b or packed panels, c), then the epilogue's code and buffers."""
-    return _Driver(types).function
+    return _Driver(types, gathers).function
 
 
 def _load_sizes(f: Function, sizes: Value, names: Sequence[str]) -> dict[str, Value]:
@@ -128,8 +133,9 @@ def _load_sizes(f: Function, sizes: Value, names: Sequence[str]) -> dict[str, Va
 class _Driver:
     """Writes `gemm`; attributes are the values that the loops share."""
 
-    def __init__(self, types: GemmTypes) -> None:
+    def __init__(self, types: GemmTypes, gathers: bool) -> None:
         self.types = types
+        self.gathers = gathers
         self.tile = types.tile
         self.function = f = Function("gemm", ABI, "i32", cold=True)
         self.buffers, self.sizes, begin, end, self.fault = f.parameters
@@ -153,7 +159,8 @@ class _Driver:
         self.column = index % s["column_blocks"] * s["block_columns"]
         self.rows = smaller(s["rows"] - self.row, s["block_rows"])
         self.columns = smaller(s["columns"] - self.column, s["block_columns"])
-        self.a_unit = f.offset(f.offset(self.a, self.batch * s["a_batch"]), self.row * s["a_row"])
+        self.a_matrix = f.offset(self.a, self.batch * s["a_batch"])
+        self.a_unit = f.offset(self.a_matrix, self.row * s["a_row"])
         self.b_matrix = f.offset(self.b, self.batch * s["b_batch"])
         self.c_unit = f.offset(
             f.offset(f.offset(self.c, self.batch * s["c_batch"]), self.row * s["c_row"]),
@@ -175,9 +182,11 @@ class _Driver:
         self.is_first = k == 0
         self.is_last = k + s["block_depth"] >= s["depth"]
         start = f.offset(self.a_unit, self._elements(k) * s["a_step"])
-        is_packed = s["a_mode"] == A_PACKED
-        f.if_(is_packed, lambda: self._pack_a(start))
-        self.a_block = select(is_packed, self.scratch, start)
+        is_direct = s["a_mode"] == A_DIRECT
+        f.if_(~is_direct, lambda: self._pack_a(start))
+        if self.gathers:
+            f.if_(s["b_mode"] == B_GATHERED, partial(self._find_k, "b"))
+        self.a_block = select(is_direct, start, self.scratch)
         f.loop(f.integer(0), self.columns, self.tile.columns, [], self._panel)
         return []
 
@@ -192,10 +201,33 @@ class _Driver:
             at = f.offset(start, row * s["a_row"])
             rows = smaller(self.rows - row, f.integer(tile.panel_rows))
             depth = self._elements(self.depth)
-            f.call("pack_a", (to, to_row, at, s["a_step"], s["a_row"], depth, rows))
+            arguments = (to, to_row, at, s["a_step"], s["a_row"], depth, rows)
+            if not self.gathers:
+                f.call("pack_a", arguments)
+                return []
+            f.if_(~is_gathered, lambda: f.call("pack_a", arguments))
+            lanes = (self.row + row, rows)
+            f.if_(is_gathered, lambda: self._gather("a", (to, to_row, self.a_matrix), lanes))
             return []
 
+        is_gathered = s["a_mode"] == A_GATHERED
+        if self.gathers:
+            f.if_(is_gathered, partial(self._find_k, "a"))
         f.loop(f.integer(0), self.rows, tile.panel_rows, [], pack)
+
+    def _find_k(self, name: str) -> None:
+        """Find where the K-block of a gathered operand lies."""
+        f, s = self.function, self.s
+        table = f.offset(self.scratch, s[f"{name}_table"])
+        record = f.offset(self.sizes, s[f"{name}_record"])
+        f.call("gather_table", (table, record, self.k, self.depth))
+
+    def _gather(self, name: str, ends: tuple[Value, ...], lanes: tuple[Value, Value]) -> None:
+        """Pack a panel of a gathered operand; `ends`: to, to_row and the matrix."""
+        f, s = self.function, self.s
+        table = f.offset(self.scratch, s[f"{name}_table"])
+        record = f.offset(self.sizes, s[f"{name}_record"])
+        f.call("gather", (*ends, record, table, *lanes, self.k, self.depth))
 
     def _panel(self, j: Value, _: list[Value]) -> list[Value]:
         f, s, tile = self.function, self.s, self.tile
@@ -234,7 +266,7 @@ class _Driver:
         for index, stride in enumerate(strides):
             f.store_integer(self.strides, index, stride)
         common = (self.a_block, start, self.depth, c_in, c_out, self.strides, self.rows)
-        is_packed, is_wide = s["a_mode"] == A_PACKED, width > self.tile.lanes
+        is_packed, is_wide = s["a_mode"] != A_DIRECT, width > self.tile.lanes
         f.if_(is_packed, lambda: f.call("column_packed", (*common, width, b_next)))
         f.if_(~is_packed & is_wide, lambda: f.call("column2", common))
         f.if_(~is_packed & ~is_wide, lambda: f.call("column1", common))
@@ -256,6 +288,11 @@ class _Driver:
             self._elements(self.depth), self._elements(width),
         )  # fmt: skip
         f.if_(pack_here, lambda: f.call("pack_panel", arguments))
+        if self.gathers:
+            is_gathered = s["b_mode"] == B_GATHERED
+            ends = (here, f.integer(panel_row), self.b_matrix)
+            f.if_(is_gathered, lambda: self._gather("b", ends, (column, width)))
+            pack_here = pack_here | is_gathered
         is_packed = s["b_mode"] == B_PACKED
         pointer = select(is_packed, packed, select(pack_here, here, in_place))
         row = select(is_packed | pack_here, f.integer(panel_row), s["b_row"])

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jitml.codegen.llvm import Emitter, llvm_type
-from jitml.scalar.value import Value, select
+from jitml.codegen.llvm import Emitter, llvm_type, suffix
+from jitml.scalar.value import BITS, Value, select
 
 ABI = ("ptr", "ptr", "i64", "i64", "ptr")
 STOP_OFFSET, SCRATCH_OFFSET = 24, 32
@@ -68,6 +68,22 @@ class Function(Emitter):
         """Write element `index` of an i64 array that nothing in this function loads."""
         self.store(self.offset(array, self.integer(8 * index)), value, "i64")
 
+    def first_lanes(self, count: Value, lanes: int) -> Value:
+        """A mask of the lanes below `count`."""
+        return self.lane_numbers(lanes) < self.splat(count, lanes)
+
+    def load_lanes(self, pointer: Value, type_: str, mask: Value) -> Value:
+        """The consecutive elements that `mask` asks for; nothing else is read, and gives zero."""
+        lanes = mask.lanes
+        vector, choice = llvm_type(type_, lanes), llvm_type("i1", lanes)
+        name = f"@llvm.masked.load.{suffix(type_, lanes)}.p0"
+        self.declarations.add(f"declare {vector} {name}(ptr, i32, {choice}, {vector})")
+        arguments = (
+            f"ptr {pointer.ref}, i32 {BITS[type_] // 8}, {choice} {mask.ref}, "
+            f"{vector} zeroinitializer"
+        )
+        return self.effect(f"call {vector} {name}({arguments})", type_, lanes)
+
     def call(self, name: str, arguments: Sequence[Value]) -> None:
         """Call a function of this module that returns nothing."""
         self.line(f"call void @{name}({_typed(arguments)})")
@@ -104,3 +120,8 @@ def _typed(values: Sequence[Value]) -> str:
 def smaller(a: Value, b: Value | int) -> Value:
     """The smaller of two integers."""
     return select(a < b, a, b)
+
+
+def larger(a: Value, b: Value | int) -> Value:
+    """The larger of two integers."""
+    return select(a < b, b, a)

@@ -164,7 +164,7 @@ def _copy_transposed(types: GemmTypes) -> Function:
                 f.prefetch(f.offset(place, f.integer(_AHEAD_BYTES)), 1)
             loaded = [convert(f.load(p, types.operand, lanes), types.compute) for p in places]
             target = f.offset(f.offset(to, i * to_row), j * size)
-            for lane, value in enumerate(_transpose(f, loaded)):
+            for lane, value in enumerate(transposed_square(f, loaded)):
                 f.store(f.offset(target, to_row * lane), value, types.compute)
             return []
 
@@ -177,7 +177,7 @@ def _copy_transposed(types: GemmTypes) -> Function:
     return f
 
 
-def _transpose(f: Function, rows: list[Value]) -> list[Value]:
+def transposed_square(f: Function, rows: list[Value]) -> list[Value]:
     """Transpose a square of lanes: swap off-diagonal blocks of half the size, log2 times."""
     lanes = len(rows)
     half = lanes // 2

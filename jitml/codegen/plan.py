@@ -398,7 +398,8 @@ class Planner:
         types = (eqn.inputs[0].type.dtype, op.accumulator(eqn.inputs[0].type.dtype))
         operand, accumulate = (short_name(t) for t in types)
         result = short_name(eqn.outputs[0].type.dtype)
-        kernels = gemm_kernels(operand, accumulate, result, self.target)
+        gathers = bool(shape.a_gather or shape.b_gather)
+        kernels = gemm_kernels(operand, accumulate, result, self.target, gathers)
         known = {"a": self.number(x), "b": self.number(y), "c": self.number(eqn.outputs[0])}
         for step in gemm_steps(shape, kernels):
             for name in step.buffers:

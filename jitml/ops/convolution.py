@@ -157,37 +157,59 @@ class ConvGeneralDilated(Op):
         return (result.transpose(np.argsort(out_spec)),)
 
     def expand(self, *inputs: Traced) -> Sequence[Traced]:
-        """Windows [N·O…, K…·C] times kernel [K…·C, F], the groups as a batch axis."""
+        """A product of the windows with the kernel; sums run in the order of the array's axes."""
         x, w = inputs
         (out,) = self.infer(type_of(x), type_of(w))
         if 0 in (*out.shape, *type_of(w).shape):
             return [full_of(out, 0)]
         axes, groups = self._axes(type_of(x).shape, type_of(w).shape), self.feature_group_count
-        lhs, rhs, out_spec = self.dimension_numbers
-        offsets, places = ([f"{name}{i}" for i in range(len(axes))] for name in "ko")
+        lhs, rhs, _ = self.dimension_numbers
         x = pad(x, 0, self._config(len(lhs)))
         depth, features = (type_of(w).shape[axis] for axis in (rhs[1], rhs[0]))
-        if depth == 1 and features == groups > 1 and is_small([axis.size for axis in axes]):
-            return [self._of_slices(x, w, axes, out)]
         sizes = [axis.size for axis in axes]
+        if depth == 1 and features == groups > 1 and is_small(sizes):
+            return [self._of_slices(x, w, axes, out)]
         x = window(x, lhs[2:], sizes, self.window_strides, self.rhs_dilation)
+        return [reshape(self._product(x, w), out.shape)]
+
+    def _product(self, x: Traced, w: Traced) -> Traced:
+        """Windows times kernel, laid out as the result is, features split into groups.
+
+        Axes go by names: batch n, groups g, features f of the result and c of the array, places oᵢ
+        of windows and offsets kᵢ in them.
+        """
+        (lhs, rhs, out), groups = self.dimension_numbers, self.feature_group_count
+        offsets, places = ([f"{name}{i}" for i in range(len(lhs) - 2)] for name in "ko")
+        summed = _named(lhs, ["n", "c", *offsets])
+        summed.remove("n")
         x_names = [*_named(lhs, ["n", "c", *places]), *offsets]
         w_names = _named(rhs, ["f", "c", *offsets])
-        out_names = _named(out_spec, ["n", "f", *places])
+        out_names = _named(out, ["n", "f", *places])
+        at = out_names.index("f")
+        before, after = out_names[:at], out_names[at + 1 :]
         if groups > 1:
             x, x_names = _with_groups(x, x_names, "c", groups)
             w, w_names = _with_groups(w, w_names, "f", groups)
-            out_names[out_spec[1] : out_spec[1]] = ["g"]
-        summed, batch = [*offsets, "c"], ["g"] * (groups > 1)
-        numbers = tuple(
-            (tuple(map(x_names.index, names)), tuple(map(w_names.index, names)))
-            for names in (summed, batch)
-        )
-        dot = DotGeneral((numbers[0], numbers[1]), self.precision, self.preferred_element_type)
-        free = [name for name in (*x_names, *w_names) if name not in (*summed, *batch)]
-        names = [*batch, *free]
-        result = transpose(bind1(dot, x, w), [names.index(name) for name in out_names])
-        return [reshape(result, out.shape)]
+            out_names[at:at] = ["g"]
+        g = ["g"] * (groups > 1)
+        if not after:
+            x = _in_order(x, x_names, [*g, *before, *summed])
+            w = _in_order(w, w_names, [*g, "f", *summed])
+            product = self._contract(x, w, len(g), len(summed))
+            return transpose(product, [[*g, *before, "f"].index(name) for name in out_names])
+        x = _in_order(x, x_names, [*before, *g, *after, *summed])
+        w = _in_order(w, w_names, [*g, "f", *summed])
+        outer = type_of(x).shape[: len(before)]
+        wide = (*outer, *type_of(w).shape)
+        w = broadcast_in_dim(w, wide, tuple(range(len(before), len(wide))))
+        return self._contract(w, x, len(before) + len(g), len(summed))
+
+    def _contract(self, x: Traced, y: Traced, batch: int, summed: int) -> Traced:
+        """A product over the last axes of both, whose first ones are a batch."""
+        contract = tuple(tuple(range(type_of(v).ndim - summed, type_of(v).ndim)) for v in (x, y))
+        first = tuple(range(batch))
+        numbers = ((contract[0], contract[1]), (first, first))
+        return bind1(DotGeneral(numbers, self.precision, self.preferred_element_type), x, y)
 
     def _of_slices(
         self, x: Traced, w: Traced, axes: Sequence[WindowAxis], out: ArrayType
@@ -337,6 +359,11 @@ def _named(spec: Axes, names: Sequence[str]) -> list[str]:
     """The names of an array's axes in order, where `spec` says at which axis each name is."""
     by_axis = dict(zip(spec, names, strict=True))
     return [by_axis[axis] for axis in range(len(spec))]
+
+
+def _in_order(x: Traced, names: Sequence[str], wanted: Sequence[str]) -> Traced:
+    """`x` with its axes, which have `names`, in the order of those `wanted`."""
+    return transpose(x, [names.index(name) for name in wanted])
 
 
 def _with_groups(
