@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from jitml.ad_checkpoint import checkpoint as checkpoint
     from jitml.ad_checkpoint import checkpoint_policies as checkpoint_policies
     from jitml.ad_checkpoint import remat as remat
+    from jitml.ahead_of_time import aot as aot
     from jitml.callbacks import effects_barrier as effects_barrier
     from jitml.callbacks import io_callback as io_callback
     from jitml.callbacks import pure_callback as pure_callback
@@ -111,6 +112,7 @@ _FUNCTIONS = {
     "ShapeDtypeStruct": "abstract",
     "check_tracer_leaks": "scopes",
     "checking_leaks": "trace.core",
+    "aot": "ahead_of_time",
     "checkpoint": "ad_checkpoint",
     "checkpoint_policies": "ad_checkpoint",
     "clear_caches": "compilation",

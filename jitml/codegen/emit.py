@@ -41,7 +41,7 @@ def emit_kernel(kernel: Kernel, target: Target) -> KernelText:
     """Compile a kernel to LLVM text."""
     frame = Frame(target, len(kernel.operands))
     nest = Nest(kernel, frame, target, write_node)
-    unit_axes, step = _Loops(nest).write_units()
+    unit_axes, step = Loops(nest).write_units()
     text = frame.finish(has_checks=any(n.name == "check" for n in nest.nodes))
     extent = math.prod(a.extent for a in unit_axes)
     grain = _grain(kernel, extent, _unit_cost(nest.nodes, set(unit_axes)), step)
@@ -68,7 +68,7 @@ def _grain(kernel: Kernel, extent: int, cost_per_unit: int, step: int) -> int:
     return (grain + step - 1) // step * step
 
 
-class _Loops:
+class Loops:
     """The loops around a kernel's nodes."""
 
     def __init__(self, nest: Nest) -> None:
@@ -87,22 +87,22 @@ class _Loops:
         others = [a for a in outer if a is not vector]
         count = math.prod(a.extent for a in others)
         if vector is not None and (not others or (count < 16 and vector.extent >= 2048)):
-            self._nest(others, lambda: self._vector_loop(vector, begin, end, self._unit))
+            self._nest(others, lambda: self._vector_loop(vector, begin, end, self.unit))
             return [vector], UNITS_STEP
         if not outer:
-            self._unit()
+            self.unit()
             return [], 1
         tiling = choose_tiling(self.kernel, nest)
         if tiling is not None:
             return self._write_tiles(tiling, others, begin, end), 1
 
         def unit(number: Value, _: list[Value]) -> Sequence[Value]:
-            self._locate(others, number)
+            self.locate(others, number)
             if vector is None:
-                self._unit()
+                self.unit()
             else:
                 nest.prepare(self.roots)
-                self._whole_axis(vector, self._unit)
+                self._whole_axis(vector, self.unit)
             return []
 
         nest.prepare(self.roots)
@@ -120,7 +120,7 @@ class _Loops:
         place = units[list(others).index(tiling.axis)]
 
         def unit(number: Value, _: list[Value]) -> Sequence[Value]:
-            self._locate(units, number)
+            self.locate(units, number)
             first = self.nest.position.pop(place) * rows
             write_tiles(self.nest, tiling, first, lambda: self._store_all(self.kernel.stores))
             return []
@@ -129,7 +129,7 @@ class _Loops:
             self.nest.emit.loop(begin, end, 1, [], unit)
         return units
 
-    def _locate(self, axes: Sequence[Axis], number: Value) -> None:
+    def locate(self, axes: Sequence[Axis], number: Value) -> None:
         """Set the positions along `axes` of the unit with this row-major number."""
         for axis in reversed(axes[1:]):
             extent = self.nest.frame.size(axis.extent)
@@ -139,7 +139,7 @@ class _Loops:
         if axes:
             self.nest.position[axes[0]] = number
 
-    def _unit(self) -> None:
+    def unit(self) -> None:
         """Everything for one position of the outer axes."""
         inner = [a for a in self.kernel.inner if not a.merged and a.extent != 1]
         inner.sort(key=lambda a: a is self.nest.vector)

@@ -16,7 +16,7 @@ from jitml.codegen.donation import choose_aliases, updated_operands
 from jitml.codegen.emit import KernelText, emit_kernel
 from jitml.codegen.fuse import Fused, Group, View, has_effect
 from jitml.codegen.gemm import Temp, gemm_kernels, gemm_steps
-from jitml.codegen.kernel import Site
+from jitml.codegen.kernel import Kernel, Site
 from jitml.codegen.library import library_kernel
 from jitml.codegen.matrices import matrix_kernel
 from jitml.codegen.product import gemm_shape
@@ -76,7 +76,7 @@ class Program:
     kernels: tuple[KernelCode, ...]
     sites: tuple[tuple[Site, ...], ...]  # per instruction
     sources: tuple[tuple[Source, ...], ...]  # the user lines of each instruction
-    functions: tuple[HostFunction, ...] = ()
+    functions: tuple[HostFunction | Eqn, ...] = ()  # an equation: its op is to run on the host
 
 
 def make_plan(graph: Graph, fused: Fused, target: Target, donated: tuple[int, ...] = ()) -> Program:
@@ -102,7 +102,7 @@ class Planner:
         self.sites: list[tuple[Site, ...]] = []
         self.sources: list[tuple[Source, ...]] = []
         self.kernels: dict[KernelCode, int] = {}
-        self.functions: dict[HostFunction, int] = {}
+        self.functions: dict[HostFunction | Eqn, int] = {}
         self.temps: dict[int, _Temp] = {}  # by buffer
         self.pairs: list[tuple[int, int]] = []  # temporaries that live equally long
         self.constants: dict[Literal, int] = {}  # buffers of numbers
@@ -290,7 +290,7 @@ class Planner:
         if group.built is None:
             return
         kernel, reads, writes = group.built.kernel, group.built.reads, group.built.writes
-        code = emit_kernel(kernel, self.target)
+        code = self.emit(kernel)
         sites = tuple(kernel.sites)
         eqns = [self.fused.definitions[v] for v in writes]
         self._add_instruction(code, [*reads, *writes], sites, eqns)
@@ -298,6 +298,10 @@ class Planner:
             numbers = [self.atom_number(a) for a in (*reads, *writes)]
             pairs = [(numbers[a], numbers[b]) for a, b in updated_operands(kernel)]
             self.in_place[len(self.steps) - 1] = pairs
+
+    def emit(self, kernel: Kernel) -> KernelText:
+        """The text of a kernel for the target."""
+        return emit_kernel(kernel, self.target)
 
     def _add_kernel(self, eqn: Eqn, code: KernelText) -> None:
         operands = [a for a in eqn.inputs if isinstance(a, Var)]
@@ -307,10 +311,14 @@ class Planner:
         function = self.functions.setdefault(op.function, len(self.functions))
         inputs = tuple([self.atom_number(a) for a in eqn.inputs])
         outputs = tuple([self.number(v) for v in eqn.outputs])
-        specs = [tuple([_spec(a.type) for a in row]) for row in (eqn.inputs, eqn.outputs)]
+        specs = [tuple([self.spec(a.type) for a in row]) for row in (eqn.inputs, eqn.outputs)]
         label = f"{op.name} {op.function.name}"
         step = HostCall(function, inputs, outputs, specs[0], specs[1], label)
         self._add_step(step, (), (eqn.source,))
+
+    def spec(self, type_: ArrayType) -> ArraySpec:
+        """A type as the runtime knows it."""
+        return _spec(type_)
 
     def _add_native(self, eqn: Eqn, op: NativeCall) -> None:
         atoms = [*eqn.outputs, *eqn.inputs]

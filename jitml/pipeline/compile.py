@@ -15,7 +15,15 @@ import numpy as np
 from jitml.ir.errors import JitmlError, NativeError, OutOfBoundsError
 from jitml.ir.graph import Eqn, Graph, Literal, Var
 from jitml.ir.op import Op
+from jitml.ops.callback import HostFunction
 from jitml.pipeline.cache import Cache
+from jitml.pipeline.devices import (
+    CPU,
+    device_executable,
+    device_name,
+    device_target,
+    host_call,
+)
 from jitml.pipeline.kernels import forget_kernels, host_target
 from jitml.pipeline.programs import find_program, make_ready, stored_key
 from jitml.pipeline.statistics import STATISTICS
@@ -38,13 +46,20 @@ class Compiled:
     """
 
     def __init__(
-        self, graph: Graph, program: Program | None = None, donated: tuple[int, ...] = ()
+        self,
+        graph: Graph,
+        program: Program | None = None,
+        donated: tuple[int, ...] = (),
+        on_host: bool = False,
     ) -> None:
         self.graph = graph
+        if device_name() != CPU and not on_host:
+            self._bind_to_device(program or lower_graph(graph, donated))
+            return
         key = stored_key(graph, donated) if program is None else None
         ready = find_program(key)
         if ready is None:
-            self.program = program or lower_graph(graph, donated)
+            self.program = program or lower_graph(graph, donated, on_host)
             STATISTICS.graphs += 1
             ready = make_ready(self.program, key)
         self.plan = ready.plan
@@ -54,12 +69,18 @@ class Compiled:
             announce(ready.plan, ready.codes)
         # A program that was found on disk calls no Python functions.
         functions = self.program.functions if "program" in self.__dict__ else ()
-        called = [function.on_views for function in functions]
+        called = [function.on_views for function in functions if isinstance(function, HostFunction)]
         self.executable = Executable(
             with_addresses(ready.plan), ready.addresses, (ready.codes, graph), called
         )
         self._run = self.executable.run
         watch(self.executable, ready)
+
+    def _bind_to_device(self, program: Program) -> None:
+        self.program = program
+        STATISTICS.graphs += 1
+        self.plan, self.executable = device_executable(program, _host_routine)
+        self._run = self.executable.run
 
     @cached_property
     def program(self) -> Program:
@@ -92,11 +113,22 @@ class Compiled:
             raise explain_fault(program, fault) from None
 
 
-def lower_graph(graph: Graph, donated: tuple[int, ...] = ()) -> Program:
-    """The program of a graph, before machine code."""
+def lower_graph(graph: Graph, donated: tuple[int, ...] = (), on_host: bool = False) -> Program:
+    """The program of a graph, before machine code: for the device that programs run on, or
+    `on_host`.
+    """
     from jitml.pipeline.lowering import lower
 
-    return lower(graph, host_target(), donated)
+    is_here = on_host or device_name() == CPU
+    return lower(graph, host_target() if is_here else device_target(), donated)
+
+
+def _host_routine(eqn: Eqn) -> Any:
+    """What computes one equation on the host, beside a device."""
+    inputs = tuple([Var(a.type) for a in eqn.inputs])
+    outputs = tuple([Var(v.type) for v in eqn.outputs])
+    graph = Graph(eqn.op.name, inputs, (Eqn(eqn.op, inputs, outputs),), outputs)
+    return host_call(Compiled(graph, on_host=True).run)
 
 
 def compile_graph(graph: Graph) -> Compiled:

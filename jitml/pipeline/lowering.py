@@ -6,6 +6,7 @@ Imports all of the code generator, so it is imported when a graph must be lowere
 from __future__ import annotations
 
 from jitml.codegen.fuse import fuse
+from jitml.codegen.nvptx.target import TRIPLE
 from jitml.codegen.plan import Program, make_plan
 from jitml.codegen.target import Target
 from jitml.ir.graph import Graph
@@ -16,4 +17,8 @@ from jitml.transforms.runner import run_passes
 def lower(graph: Graph, target: Target, donated: tuple[int, ...] = ()) -> Program:
     """The program of a graph for `target`, before machine code."""
     graph = run_passes(graph, PASSES).graph
+    if target.triple == TRIPLE:
+        from jitml.codegen.nvptx.plan import make_device_plan
+
+        return make_device_plan(graph, fuse(graph), target, donated)
     return make_plan(graph, fuse(graph), target, donated)

@@ -1,0 +1,117 @@
+"""Compile for a GPU that is not here: PTX, machine code, and what a run would take.
+
+In: a function, its arguments or their ShapeDtypeStructs, the name of a target. Out: a
+`DeviceProgram`. Neither a device nor a driver is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from jitml.codegen.nvptx.assembler import Resources, assemble
+from jitml.codegen.nvptx.target import compile_ptx, gpu_target
+from jitml.codegen.plan import Program
+from jitml.compilation import make_graph
+from jitml.pipeline.lowering import lower
+from jitml.transforms.inline_calls import inline_calls
+from jitml_runtime import Instruction
+
+
+@dataclass(frozen=True)
+class DeviceKernel:
+    """One kernel: what it computes, its PTX; its machine code and resources, where NVIDIA's
+    assembler is installed.
+    """
+
+    label: str
+    ptx: str
+    cubin: bytes | None
+    resources: Resources | None
+
+
+@dataclass(frozen=True)
+class DeviceReport:
+    """What one run takes. `moved_bytes` are those of all kernels' operands, `least_bytes` those of
+    arguments and results. Steps within loops count once.
+    """
+
+    target: str
+    launches: int
+    host_steps: int
+    moved_bytes: int
+    least_bytes: int
+    arena_bytes: int
+    kernels: tuple[DeviceKernel, ...]
+
+    def __str__(self) -> str:
+        lines = [
+            f"target    {self.target}",
+            f"launches  {self.launches}" + (f", and {self.host_steps} steps of the host"
+                                            if self.host_steps else ""),
+            f"moves     {self.moved_bytes} bytes (arguments and results: {self.least_bytes})",
+            f"arena     {self.arena_bytes} bytes",
+        ]  # fmt: skip
+        for kernel in self.kernels:
+            r = kernel.resources
+            what = "not assembled: there is no ptxas" if r is None else (
+                f"{r.registers} registers, {r.spilled_bytes} bytes spilled, "
+                f"{r.stack_bytes} of stack, {r.shared_bytes} shared"
+            )  # fmt: skip
+            lines.append(f"  {kernel.label}: {what}")
+        return "\n".join(lines)
+
+
+class DeviceProgram:
+    """A function compiled for a GPU: `kernels`, their `ptx` in one text, a `report`."""
+
+    def __init__(self, program: Program, target: str) -> None:
+        self.program = program
+        self.target = target
+        labels = {
+            step.kernel: step.label
+            for step in reversed(program.plan.instructions)
+            if isinstance(step, Instruction)
+        }
+        self.kernels = tuple(
+            [self._kernel(labels[number], code.text) for number, code in enumerate(program.kernels)]
+        )
+
+    def _kernel(self, label: str, text: str) -> DeviceKernel:
+        ptx = compile_ptx(text, gpu_target(self.target))
+        cubin, resources = assemble(ptx, self.target) or (None, None)
+        return DeviceKernel(label, ptx, cubin, resources)
+
+    @property
+    def ptx(self) -> str:
+        """The PTX of all kernels, one module after the other."""
+        return "\n".join(kernel.ptx for kernel in self.kernels)
+
+    def report(self) -> DeviceReport:
+        """What one run takes."""
+        plan = self.program.plan
+        launches = [s for s in plan.instructions if isinstance(s, Instruction) and s.extent]
+        hosts = self.program.functions
+        moved = sum(plan.buffers[b].size_bytes for s in launches for b in s.buffers)
+        least = sum(spec.size_bytes for spec in (*plan.inputs, *plan.outputs))
+        return DeviceReport(
+            self.target, len(launches), len(hosts), moved, least, plan.arena_bytes, self.kernels
+        )
+
+    def __repr__(self) -> str:
+        return f"<DeviceProgram for {self.target}: {len(self.kernels)} kernels>"
+
+
+def aot(fun: Callable[..., Any], *args: Any, target: str = "sm_90", **kwargs: Any) -> DeviceProgram:
+    """Compile `fun` for an NVIDIA GPU, for arguments like these (or ShapeDtypeStructs).
+
+    >>> import jitml, jitml.numpy as jnp
+    >>> program = jitml.aot(lambda x: jnp.exp(x) + 1, jnp.zeros(1024), target="sm_90")
+    >>> program.report().launches
+    1
+    >>> ".visible .entry kernel(" in program.ptx
+    True
+    """
+    graph = inline_calls(make_graph(fun)(*args, **kwargs))
+    return DeviceProgram(lower(graph, gpu_target(target)), target)

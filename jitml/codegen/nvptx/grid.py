@@ -1,0 +1,141 @@
+"""Kernels of the CPU's form as kernels of a grid: each thread takes units in turn.
+
+Comes in: the text of a kernel, `int kernel(buffers, sizes, begin, end, fault)`, for one thread.
+Goes out: a text whose `kernel` is launched over a grid. Its arguments are the buffers and sizes
+themselves, then the number of units, the error slot, this launch's number, the threads' scratch
+memory, and the bytes of it that each has.
+
+Thread t runs units [t·g, t·g + g), then those a whole grid further on. A failed check is kept as
+the least (launch, site, index) of all threads, by an atomic minimum over 64 bits; the value goes
+to a record of the thread's own, so that the outcome does not depend on the order of threads.
+"""
+
+from __future__ import annotations
+
+import re
+
+INDEX_BITS = 40  # of an error key: then the site, then the launch
+SITE_BITS = 10
+LAUNCH_BITS = 13
+MOST_LAUNCHES = (1 << LAUNCH_BITS) - 1
+NO_ERROR = 2**63 - 1
+RECORD_BYTES = 16  # of each thread: the key of its error and the value
+SLOT_BYTES = 16  # before the records: the least key
+_HEAD = re.compile(r"^define i32 @kernel\([^)]*\)[^{]*\{", re.MULTILINE)
+
+
+def on_grid(text: str, buffers: int, sizes: int, grain: int) -> str:
+    """The text of `kernel` for a grid, with so many buffers and sizes. Threads take `grain` units
+    at once; where it is 0, one thread takes them all.
+    """
+    inner = _HEAD.sub(
+        "define internal i32 @units(ptr noalias %buffers, ptr noalias %sizes, i64 %begin, "
+        "i64 %end, ptr noalias %fault) alwaysinline nounwind {",
+        text,
+    )
+    assert "@units" in inner, text
+    # All of it becomes one function, so that a thread's tables become registers.
+    inner = inner.replace(" noinline", " alwaysinline").replace(" optnone", "")
+    parameters = [f"ptr addrspace(1) %b{k}" for k in range(buffers)]
+    parameters += [f"i64 %z{k}" for k in range(sizes)]
+    parameters += [
+        "i64 %extent", "ptr addrspace(1) %slot", "i64 %launch",
+        "ptr addrspace(1) %scratch", "i64 %scratch_bytes",
+    ]  # fmt: skip
+    lines = [
+        *_DECLARATIONS,
+        f"define ptx_kernel void @kernel({', '.join(parameters)}) nounwind {{",
+        "entry:",
+        *_tables(buffers, sizes),
+        f"  %grain = add i64 0, {grain}" if grain else "  %grain = add i64 %extent, 0",
+        *_LOOP,
+    ]
+    return inner + "\n".join(lines) + "\n"
+
+
+_DECLARATIONS = [
+    f"declare i32 @llvm.nvvm.read.ptx.sreg.{name}.x()"
+    for name in ("tid", "ntid", "ctaid", "nctaid")
+]
+
+
+def _tables(buffers: int, sizes: int) -> list[str]:
+    """Buffers and sizes in memory of the thread, as the inner function wants them."""
+    lines = [
+        f"  %buffers = alloca [{max(1, buffers)} x ptr], align 8",
+        f"  %sizes = alloca [{max(1, sizes)} x i64], align 8",
+        "  %fault = alloca [5 x i64], align 8",
+        "  %stop = alloca i32, align 4",
+        "  store i32 0, ptr %stop, align 4",
+    ]
+    for k in range(buffers):
+        lines += [
+            f"  %g{k} = addrspacecast ptr addrspace(1) %b{k} to ptr",
+            f"  %pb{k} = getelementptr ptr, ptr %buffers, i64 {k}",
+            f"  store ptr %g{k}, ptr %pb{k}, align 8",
+        ]
+    for k in range(sizes):
+        lines += [
+            f"  %pz{k} = getelementptr i64, ptr %sizes, i64 {k}",
+            f"  store i64 %z{k}, ptr %pz{k}, align 8",
+        ]
+    return lines
+
+
+_LOOP = f"""\
+  %tid = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
+  %ntid = call i32 @llvm.nvvm.read.ptx.sreg.ntid.x()
+  %ctaid = call i32 @llvm.nvvm.read.ptx.sreg.ctaid.x()
+  %nctaid = call i32 @llvm.nvvm.read.ptx.sreg.nctaid.x()
+  %before = mul i32 %ctaid, %ntid
+  %thread32 = add i32 %before, %tid
+  %thread = zext i32 %thread32 to i64
+  %threads32 = mul i32 %ntid, %nctaid
+  %threads = zext i32 %threads32 to i64
+  %first = mul i64 %thread, %grain
+  %stride = mul i64 %threads, %grain
+  %area = mul i64 %thread, %scratch_bytes
+  %own.g = getelementptr i8, ptr addrspace(1) %scratch, i64 %area
+  %own = addrspacecast ptr addrspace(1) %own.g to ptr
+  %f1 = getelementptr i64, ptr %fault, i64 1
+  %f2 = getelementptr i64, ptr %fault, i64 2
+  %f3 = getelementptr i64, ptr %fault, i64 3
+  %f4 = getelementptr i64, ptr %fault, i64 4
+  store i64 {NO_ERROR}, ptr %fault, align 8
+  store i64 {NO_ERROR}, ptr %f1, align 8
+  store i64 0, ptr %f2, align 8
+  store ptr %stop, ptr %f3, align 8
+  store ptr %own, ptr %f4, align 8
+  %any = icmp slt i64 %first, %extent
+  br i1 %any, label %again, label %out
+again:
+  %begin = phi i64 [%first, %entry], [%next, %again]
+  %last = add i64 %begin, %grain
+  %over = icmp sgt i64 %last, %extent
+  %end = select i1 %over, i64 %extent, i64 %last
+  %code = call i32 @units(ptr %buffers, ptr %sizes, i64 %begin, i64 %end, ptr %fault)
+  %next = add i64 %begin, %stride
+  %more = icmp slt i64 %next, %extent
+  br i1 %more, label %again, label %done
+done:
+  %site = load i64, ptr %fault, align 8
+  %failed = icmp ne i64 %site, {NO_ERROR}
+  br i1 %failed, label %record, label %out
+record:
+  %index = load i64, ptr %f1, align 8
+  %value = load i64, ptr %f2, align 8
+  %l = shl i64 %launch, {SITE_BITS + INDEX_BITS}
+  %s = shl i64 %site, {INDEX_BITS}
+  %ls = or i64 %l, %s
+  %key = or i64 %ls, %index
+  %place = mul i64 %thread, {RECORD_BYTES}
+  %behind = add i64 %place, {SLOT_BYTES}
+  %record.g = getelementptr i8, ptr addrspace(1) %slot, i64 %behind
+  store i64 %key, ptr addrspace(1) %record.g, align 8
+  %value.g = getelementptr i8, ptr addrspace(1) %record.g, i64 8
+  store i64 %value, ptr addrspace(1) %value.g, align 8
+  %old = atomicrmw umin ptr addrspace(1) %slot, i64 %key syncscope("device") monotonic
+  br label %out
+out:
+  ret void
+}}""".splitlines()

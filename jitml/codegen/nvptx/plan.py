@@ -1,0 +1,83 @@
+"""Plans whose instructions are launches of grids.
+
+Comes in: a fused graph. Goes out: a `Program` as for a CPU, with other kernels: an instruction's
+`extent` counts the units of a grid, its `grain` is 1, or 0 where one thread must take all units.
+What only the host can compute (libraries' routines, native functions) is a call of the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from jitml.codegen.emit import KernelText
+from jitml.codegen.fuse import Fused, View
+from jitml.codegen.kernel import Kernel, Site
+from jitml.codegen.nvptx.grid import on_grid
+from jitml.codegen.nvptx.kernels import emit_thread
+from jitml.codegen.nvptx.product import product_kernel
+from jitml.codegen.plan import Planner, Program
+from jitml.codegen.product import gemm_shape
+from jitml.codegen.target import Target
+from jitml.ir.dtypes import short_name
+from jitml.ir.graph import Atom, Eqn, Graph, Var
+from jitml.ops.contraction import DotGeneral
+from jitml.ops.library import LibraryCall
+from jitml.ops.native import NativeCall
+from jitml_runtime import HostCall
+
+
+def make_device_plan(
+    graph: Graph, fused: Fused, target: Target, donated: tuple[int, ...] = ()
+) -> Program:
+    """The plan of a fused graph for a GPU."""
+    return _DevicePlanner(graph, fused, target, donated).program()
+
+
+class _DevicePlanner(Planner):
+    """Where a GPU's plan differs from a CPU's."""
+
+    def emit(self, kernel: Kernel) -> KernelText:
+        return emit_thread(kernel, self.target)
+
+    def _add_kernel(self, eqn: Eqn, code: KernelText) -> None:
+        super()._add_kernel(eqn, replace(code, grain=1))
+
+    def _add_instruction(
+        self,
+        code: KernelText,
+        atoms: Sequence[Atom],
+        sites: tuple[Site, ...],
+        eqns: list[Eqn],
+        work_ns: int = 0,
+    ) -> None:
+        if work_ns:  # a loop, or a map of loops
+            code = replace(code, grain=1)
+        text = on_grid(code.text, len(atoms), len(code.sizes), code.grain)
+        super()._add_instruction(replace(code, text=text), atoms, sites, eqns, work_ns)
+
+    def _add_product(self, eqn: Eqn, views: Mapping[Var, View]) -> None:
+        op = eqn.op
+        assert isinstance(op, DotGeneral)
+        (x, x_strides), (y, y_strides) = (views[a] for a in eqn.inputs if isinstance(a, Var))
+        shape = gemm_shape(eqn, x_strides, y_strides)
+        types = (eqn.inputs[0].type.dtype, op.accumulator(eqn.inputs[0].type.dtype))
+        operand, accumulate = map(short_name, types)
+        result = short_name(eqn.outputs[0].type.dtype)
+        code = product_kernel(shape, operand, accumulate, result, self.target)
+        self._add_instruction(code, [x, y, eqn.outputs[0]], (), [eqn])
+
+    def _add_library_call(self, eqn: Eqn, op: LibraryCall) -> None:
+        self._add_host_equation(eqn)
+
+    def _add_native(self, eqn: Eqn, op: NativeCall) -> None:
+        self._add_host_equation(eqn)
+
+    def _add_host_equation(self, eqn: Eqn) -> None:
+        """An equation that the host computes, between two transfers."""
+        function = self.functions.setdefault(eqn, len(self.functions))
+        inputs = tuple([self.atom_number(a) for a in eqn.inputs])
+        outputs = tuple([self.number(v) for v in eqn.outputs])
+        specs = [tuple([self.spec(a.type) for a in row]) for row in (eqn.inputs, eqn.outputs)]
+        step = HostCall(function, inputs, outputs, specs[0], specs[1], f"{eqn.op.name} on the host")
+        self._add_step(step, (), (eqn.source,))

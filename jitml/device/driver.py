@@ -1,0 +1,168 @@
+"""The part of NVIDIA's driver that programs need, by its C functions.
+
+Comes in: a library (libcuda, or the double of it in `jitml.emulation`). Goes out: one `Driver` for
+each device, whose methods raise named errors. It knows no plans and no arrays.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+from jitml.device.errors import (
+    DeviceError,
+    DeviceLostError,
+    DeviceMemoryError,
+    DriverVersionError,
+    IllegalAccessError,
+    LaunchError,
+    NoDeviceError,
+)
+
+OLDEST_VERSION = 12000  # of the driver: stream-ordered memory, graphs, PTX 8.0
+_NOT_BLOCKING = 1  # a stream that does not wait for the default one
+_MAJOR, _MINOR, _MULTIPROCESSORS = 75, 76, 16
+_ERRORS: dict[int, tuple[type[DeviceError], str]] = {
+    1: (LaunchError, "it does not take these arguments"),
+    2: (DeviceMemoryError, "its memory is used up"),
+    3: (DeviceLostError, "the driver is not initialised"),
+    35: (DriverVersionError, "the driver is older than its library"),
+    46: (NoDeviceError, "it is in use or not available"),
+    100: (NoDeviceError, "there is no device"),
+    200: (LaunchError, "the kernel's code does not suit the device"),
+    209: (LaunchError, "there is no code for this device"),
+    218: (LaunchError, "the driver cannot compile the PTX"),
+    222: (DriverVersionError, "the driver is too old for this PTX"),
+    700: (IllegalAccessError, "a kernel has reached memory that is not its own"),
+    701: (LaunchError, "a kernel wants more registers or shared memory than there are"),
+    702: (DeviceLostError, "a kernel has run for too long"),
+    716: (IllegalAccessError, "a kernel has reached a misaligned address"),
+    719: (DeviceLostError, "a kernel has failed"),
+    999: (DeviceLostError, "the device has been lost"),
+}
+
+
+def load_libcuda() -> Any:
+    """The driver's library, asked for once; NoDeviceError where there is none."""
+    try:
+        return ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        raise NoDeviceError(
+            "there is no NVIDIA driver: libcuda.so.1 cannot be loaded",
+            hint="install NVIDIA's driver, or use JITML_DEVICE=cuda-emulated",
+        ) from None
+
+
+class Driver:
+    """One device: its memory, one stream, launches. Nothing waits but `synchronize`."""
+
+    def __init__(self, library: Any, ordinal: int = 0) -> None:
+        self._library = library
+        self._call("cuInit", 0)
+        version = ctypes.c_int()
+        self._call("cuDriverGetVersion", ctypes.byref(version))
+        if version.value < OLDEST_VERSION:
+            raise DriverVersionError(
+                f"the driver supports CUDA {_version(version.value)}, "
+                f"but {_version(OLDEST_VERSION)} is needed",
+                hint="install a newer driver",
+            )
+        count = ctypes.c_int()
+        self._call("cuDeviceGetCount", ctypes.byref(count))
+        if not 0 <= ordinal < count.value:
+            raise NoDeviceError(
+                f"there is no device {ordinal}: the driver knows {count.value} devices"
+            )
+        device = ctypes.c_int()
+        self._call("cuDeviceGet", ctypes.byref(device), ordinal)
+        name = ctypes.create_string_buffer(128)
+        self._call("cuDeviceGetName", name, 128, device)
+        self.name = name.value.decode()
+        self.capability = (self._attribute(_MAJOR, device), self._attribute(_MINOR, device))
+        self.multiprocessors = self._attribute(_MULTIPROCESSORS, device)
+        self._context = ctypes.c_void_p()
+        self._call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), device)
+        self._call("cuCtxSetCurrent", self._context)
+        self.stream = ctypes.c_void_p()
+        self._call("cuStreamCreate", ctypes.byref(self.stream), _NOT_BLOCKING)
+
+    @property
+    def target(self) -> str:
+        """The device as the compiler calls it."""
+        major, minor = self.capability
+        return f"sm_{major}{minor}"
+
+    def _attribute(self, number: int, device: Any) -> int:
+        value = ctypes.c_int()
+        self._call("cuDeviceGetAttribute", ctypes.byref(value), number, device)
+        return value.value
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        status = getattr(self._library, name)(*arguments)
+        if status:
+            kind, what = _ERRORS.get(status, (DeviceError, "the driver reports an error"))
+            raise kind(f"{what} ({name} gives CUDA error {status})")
+
+    # ---- memory ----------------------------------------------------------------------------------
+
+    def allocate(self, size_bytes: int) -> int:
+        """Memory on the device, in order with the stream."""
+        address = ctypes.c_uint64()
+        arguments = (ctypes.c_size_t(max(1, size_bytes)), self.stream)
+        self._call("cuMemAllocAsync", ctypes.byref(address), *arguments)
+        return address.value
+
+    def release(self, address: int) -> None:
+        """Give memory back when the stream gets there."""
+        self._call("cuMemFreeAsync", ctypes.c_uint64(address), self.stream)
+
+    def copy_in(self, address: int, data: int, size_bytes: int) -> None:
+        """Copy host memory to the device; it must last until the next `synchronize`."""
+        if size_bytes:
+            arguments = (ctypes.c_uint64(address), ctypes.c_void_p(data))
+            self._call("cuMemcpyHtoDAsync_v2", *arguments, ctypes.c_size_t(size_bytes), self.stream)
+
+    def copy_out(self, data: int, address: int, size_bytes: int) -> None:
+        """Copy from the device to host memory, which holds it after the next `synchronize`."""
+        if size_bytes:
+            arguments = (ctypes.c_void_p(data), ctypes.c_uint64(address))
+            self._call("cuMemcpyDtoHAsync_v2", *arguments, ctypes.c_size_t(size_bytes), self.stream)
+
+    def copy(self, source: int, target: int, size_bytes: int) -> None:
+        """Copy within the device."""
+        if size_bytes and source != target:
+            arguments = (ctypes.c_uint64(target), ctypes.c_uint64(source))
+            self._call("cuMemcpyDtoDAsync_v2", *arguments, ctypes.c_size_t(size_bytes), self.stream)
+
+    def fill(self, address: int, byte: int, size_bytes: int) -> None:
+        """Set bytes on the device."""
+        arguments = (ctypes.c_uint64(address), ctypes.c_ubyte(byte), ctypes.c_size_t(size_bytes))
+        self._call("cuMemsetD8Async", *arguments, self.stream)
+
+    # ---- kernels ---------------------------------------------------------------------------------
+
+    def load(self, code: bytes, name: str = "kernel") -> Any:
+        """The kernel `name` of a module: PTX text or a cubin."""
+        module, function = ctypes.c_void_p(), ctypes.c_void_p()
+        self._call("cuModuleLoadData", ctypes.byref(module), code + b"\0")
+        self._call("cuModuleGetFunction", ctypes.byref(function), module, name.encode())
+        return function
+
+    def launch(
+        self, function: Any, blocks: int, threads: int, arguments: Sequence[int], shared: int = 0
+    ) -> None:
+        """Launch a kernel whose arguments are all 64 bits wide."""
+        values = (ctypes.c_uint64 * len(arguments))(*arguments)
+        begin = ctypes.addressof(values)
+        pointers = (ctypes.c_void_p * len(arguments))(*(begin + 8 * k for k in range(len(values))))
+        shape = (blocks, 1, 1, threads, 1, 1)
+        self._call("cuLaunchKernel", function, *shape, shared, self.stream, pointers, None)
+
+    def synchronize(self) -> None:
+        """Wait for all that has been asked; what has gone wrong meanwhile is raised here."""
+        self._call("cuStreamSynchronize", self.stream)
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"

@@ -1,0 +1,33 @@
+"""What can go wrong with a device, by name."""
+
+from __future__ import annotations
+
+from jitml.ir.errors import JitmlError
+
+
+class DeviceError(JitmlError, RuntimeError):
+    """A device, or its driver, has refused or failed."""
+
+
+class NoDeviceError(DeviceError):
+    """There is no driver, or no device."""
+
+
+class DriverVersionError(NoDeviceError):
+    """The driver is too old for what is compiled."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """The device has no memory left."""
+
+
+class LaunchError(DeviceError):
+    """The device has refused a kernel."""
+
+
+class IllegalAccessError(DeviceError):
+    """A kernel has reached memory that is not its own."""
+
+
+class DeviceLostError(DeviceError):
+    """The device has gone, or hangs."""

@@ -1,0 +1,280 @@
+"""Plans on a device: memory, launches, loops, and what failed checks mean.
+
+Comes in: a plan of launches, the PTX of its kernels, arrays. Goes out: arrays. Work is queued on
+one stream; the host waits where it must know something (a condition, a host function) and for the
+results. Failed checks are read there, from the error slot that kernels write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jitml.codegen.nvptx.grid import (
+    INDEX_BITS,
+    MOST_LAUNCHES,
+    NO_ERROR,
+    RECORD_BYTES,
+    SITE_BITS,
+    SLOT_BYTES,
+)
+from jitml.device.driver import Driver
+from jitml_runtime import (
+    Branch,
+    Buffer,
+    Copy,
+    HostCall,
+    Instruction,
+    KernelFault,
+    Loop,
+    Plan,
+)
+from jitml_runtime.plan import block_ends
+
+BLOCK_THREADS = 128
+MOST_THREADS = 1 << 15  # of a grid: each takes several units where there are more
+MOST_SCRATCH_BYTES = 1 << 26
+_RECORDS_BYTES = SLOT_BYTES + MOST_THREADS * RECORD_BYTES
+
+
+class Device:
+    """A device that programs run on: its driver, loaded kernels, the error slot."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self._functions: dict[str, Any] = {}
+        self.slot = driver.allocate(_RECORDS_BYTES)
+        self._clear()
+
+    def _clear(self) -> None:
+        empty = np.zeros(_RECORDS_BYTES, np.uint8)
+        empty[:8].view(np.int64)[0] = NO_ERROR
+        self.driver.copy_in(self.slot, empty.ctypes.data, empty.nbytes)
+        self.driver.synchronize()
+
+    def function(self, ptx: str) -> Any:
+        """The kernel of a PTX text, loaded once."""
+        if ptx not in self._functions:
+            self._functions[ptx] = self.driver.load(ptx.encode())
+        return self._functions[ptx]
+
+    def take_error(self) -> tuple[int, int, int, int] | None:
+        """Launch, site, index and value of the first check that has failed since the last time."""
+        key = np.zeros(1, np.int64)
+        self.driver.copy_out(key.ctypes.data, self.slot, 8)
+        self.driver.synchronize()
+        if key[0] == NO_ERROR:
+            return None
+        records = np.zeros(_RECORDS_BYTES, np.uint8)
+        self.driver.copy_out(records.ctypes.data, self.slot, records.nbytes)
+        self.driver.synchronize()
+        table = records[SLOT_BYTES:].view(np.int64).reshape(-1, 2)
+        value = int(table[table[:, 0] == key[0], 1][0])
+        self._clear()
+        number = int(key[0])
+        index = number % (1 << INDEX_BITS)
+        site = (number >> INDEX_BITS) % (1 << SITE_BITS)
+        return number >> (INDEX_BITS + SITE_BITS), site, index, value
+
+
+class DeviceExecutable:
+    """A plan bound to a device; `run` is as of x."""
+
+    def __init__(
+        self,
+        device: Device,
+        plan: Plan,
+        ptx: Sequence[str],
+        checked: Sequence[bool],
+        host_functions: Sequence[Callable[..., Any]] = (),
+    ) -> None:
+        self.device = device
+        self.plan = plan
+        self.checked = checked  # by instruction: whether it has checks
+        self.functions = tuple(host_functions)
+        self.ptx = tuple(ptx)
+        self.at = 0  # the instruction that was met last
+
+    def run_on_views(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """Run the program on host memory; the outputs (those that have memory) are there when it
+        returns.
+        """
+        _Call(self, inputs).run(outputs)
+
+
+class _Call:
+    """One run: the addresses of all buffers, and what must be given back."""
+
+    def __init__(self, executable: DeviceExecutable, inputs: Sequence[Any]) -> None:
+        self.executable = executable
+        self.plan = executable.plan
+        self.device = executable.device
+        self.driver = executable.device.driver
+        self.inputs = inputs
+        self.memory: list[int] = []
+        self.steps: list[int] = []
+        self.launched: list[tuple[int, tuple[int, ...]]] = []  # with checks
+        self.arena = self.scratch = self.scratch_bytes = 0
+
+    def run(self, outputs: Sequence[Any]) -> None:
+        try:
+            self._place()
+            self._run_block(0, len(self.plan.instructions))
+            self._copy_results(outputs)
+        finally:
+            for address in self.memory:
+                self.driver.release(address)
+
+    # ---- memory --------------------------------------------------------------------------------
+
+    def _allocate(self, size_bytes: int) -> int:
+        address = self.driver.allocate(size_bytes)
+        self.memory.append(address)
+        return address
+
+    def _place(self) -> None:
+        if self.plan.arena_bytes:
+            self.arena = self._allocate(self.plan.arena_bytes)
+        self.addresses = [self._address(buffer) for buffer in self.plan.buffers]
+
+    def _address(self, buffer: Buffer) -> int:
+        if buffer.kind == "temp":
+            return self.arena + buffer.offset
+        if buffer.kind == "moving":  # set by its loop
+            return 0
+        address = self._allocate(buffer.size_bytes)
+        if buffer.kind == "input":
+            data = self.inputs[buffer.index]
+            self.driver.copy_in(address, data.ctypes.data, data.nbytes)
+        elif buffer.kind == "constant":
+            constant = np.frombuffer(self.plan.constants[buffer.index], np.uint8)
+            self.driver.copy_in(address, constant.ctypes.data, constant.nbytes)
+        return address
+
+    def _copy_results(self, outputs: Sequence[Any]) -> None:
+        places = [
+            (buffer.index, self.addresses[number])
+            for number, buffer in enumerate(self.plan.buffers)
+            if buffer.kind == "output"
+        ]
+        for (_, address), data in zip(sorted(places), outputs, strict=True):
+            self.driver.copy_out(data.ctypes.data, address, data.nbytes)
+        self._wait()
+
+    def _read(self, number: int) -> Any:
+        """The bytes of a buffer, on the host."""
+        size = self.plan.buffers[number].size_bytes
+        data = np.empty(size, np.uint8)
+        self.driver.copy_out(data.ctypes.data, self.addresses[number], size)
+        self._wait()
+        return data
+
+    def _wait(self) -> None:
+        """Wait for the device, and raise the first check that has failed."""
+        self.driver.synchronize()
+        if not self.launched:
+            return
+        launched, self.launched = self.launched, []
+        error = self.device.take_error()
+        if error is not None:
+            launch, site, index, value = error
+            instruction, steps = launched[launch]
+            raise KernelFault(instruction, site, index, value, steps)
+
+    # ---- steps ---------------------------------------------------------------------------------
+
+    def _run_block(self, begin: int, end: int) -> None:
+        number = begin
+        while number < end:
+            step = self.plan.instructions[number]
+            self.executable.at = number
+            if isinstance(step, Instruction):
+                self._launch(number, step)
+            elif isinstance(step, Branch):
+                self._branch(number, step)
+            elif isinstance(step, Loop):
+                self._loop(number, step)
+            elif isinstance(step, HostCall):
+                self._call_host(step)
+            else:
+                self._copy(step)
+            number = max(number + 1, *block_ends(step), 0)
+
+    def _launch(self, number: int, step: Instruction) -> None:
+        if step.extent == 0:
+            return
+        threads = min(step.extent, MOST_THREADS) if step.grain else 1
+        if step.scratch_bytes:
+            threads = max(1, min(threads, MOST_SCRATCH_BYTES // step.scratch_bytes))
+        in_block = min(BLOCK_THREADS, threads)
+        blocks = -(-threads // in_block)
+        self._make_room(blocks * in_block * step.scratch_bytes)
+        launch = 0
+        if self.executable.checked[number]:
+            if len(self.launched) == MOST_LAUNCHES:
+                self._wait()
+            launch = len(self.launched)
+            self.launched.append((number, tuple(self.steps[::-1])))
+        self.driver.launch(
+            self.device.function(self.executable.ptx[step.kernel]),
+            blocks,
+            in_block,
+            [
+                *(self.addresses[b] for b in step.buffers),
+                *(size % (1 << 64) for size in step.sizes),
+                step.extent,
+                self.device.slot,
+                launch,
+                self.scratch,
+                step.scratch_bytes,
+            ],
+        )
+
+    def _make_room(self, size_bytes: int) -> None:
+        if size_bytes > self.scratch_bytes:
+            self.scratch = self._allocate(size_bytes)
+            self.scratch_bytes = size_bytes
+
+    def _branch(self, number: int, step: Branch) -> None:
+        index = int(self._read(step.index).view(np.int32)[0])
+        chosen = min(max(index, 0), len(step.ends) - 1)
+        self._run_block((number + 1, *step.ends)[chosen], step.ends[chosen])
+
+    def _loop(self, number: int, step: Loop) -> None:
+        self.steps.append(0)
+        while step.length < 0 or self.steps[-1] < step.length:
+            self._run_block(number + 1, step.condition_end)
+            if step.length < 0 and not self._read(step.predicate)[0]:
+                break
+            for moving in step.moving:
+                self._move(moving, step)
+            self._run_block(step.condition_end, step.end)
+            for current, following in step.carries:
+                places = self.addresses
+                places[current], places[following] = places[following], places[current]
+            self.steps[-1] += 1
+        self.steps.pop()
+
+    def _move(self, number: int, step: Loop) -> None:
+        buffer, at = self.plan.buffers[number], self.steps[-1]
+        slice_ = step.length - 1 - at if step.reverse else at
+        self.addresses[number] = self.addresses[buffer.index] + slice_ * buffer.size_bytes
+
+    def _copy(self, step: Copy) -> None:
+        size = self.plan.buffers[step.source].size_bytes
+        self.driver.copy(self.addresses[step.source], self.addresses[step.target], size)
+
+    def _call_host(self, step: HostCall) -> None:
+        inputs = []
+        for number, spec in zip(step.inputs, step.input_specs, strict=True):
+            data = self._read(number)[: spec.size_bytes]
+            data.flags.writeable = False
+            inputs.append(data.view(spec.dtype).reshape(spec.shape))
+        self._wait()
+        outputs = [np.empty(spec.shape, spec.dtype) for spec in step.output_specs]
+        self.executable.functions[step.function](tuple(inputs), tuple(outputs))
+        for number, data in zip(step.outputs, outputs, strict=True):
+            self.driver.copy_in(self.addresses[number], data.ctypes.data, data.nbytes)
+        self.driver.synchronize()
