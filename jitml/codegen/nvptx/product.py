@@ -15,8 +15,7 @@ from jitml.codegen.special import Function
 from jitml.codegen.target import Target
 from jitml.scalar.value import FLOATS, Value, convert, fma
 
-_SIZES = ("m", "n", "k", "a_batch", "a_row", "a_column", "b_batch", "b_row", "b_column", "c_batch",
-          "c_row")  # fmt: skip
+Axes = tuple[tuple[int, int], ...]  # extents and strides, the last one fastest
 
 
 def product_kernel(
@@ -24,39 +23,69 @@ def product_kernel(
 ) -> KernelText:
     """The kernel of a product; its buffers are a, b and c."""
     types = resolve_types(operand, accumulate, result, target)
-    f = Function(3, [getattr(shape, name) for name in _SIZES])
-    writer = _Product(f, types)
-    f.each(f.begin, f.end, writer.element)
+    writer = _Product(shape, types)
+    writer.f.each(writer.f.begin, writer.f.end, writer.element)
     extent = shape.batch * shape.m * shape.n
-    return KernelText(f.text(target), f.sizes, extent, 1, 0)
+    return KernelText(writer.f.text(target), writer.f.sizes, extent, 1, 0)
+
+
+def _axes(shape: GemmShape) -> tuple[Axes, Axes, Axes, Axes]:
+    """The axes of a's rows and of its k, those of b's columns and of its k."""
+    rows: Axes = ((shape.m, shape.a_row),)
+    columns: Axes = ((shape.n, shape.b_column),)
+    depth_a: Axes = ((shape.k, shape.a_column),)
+    depth_b: Axes = ((shape.k, shape.b_row),)
+    if shape.a_gather:
+        rows, depth_a = shape.a_gather
+    if shape.b_gather:
+        columns, depth_b = shape.b_gather
+    return rows, depth_a, columns, depth_b
 
 
 class _Product:
     """Writes one element of the result."""
 
-    def __init__(self, f: Function, types: GemmTypes) -> None:
-        self.f, self.types = f, types
-        self.size = dict(zip(_SIZES, f.size, strict=True))
+    def __init__(self, shape: GemmShape, types: GemmTypes) -> None:
+        self.types = types
+        groups = _axes(shape)
+        numbers = [shape.m, shape.n, shape.k, shape.a_batch, shape.b_batch, shape.c_batch]
+        numbers += [n for axes in groups for axis in axes for n in axis]
+        self.f = Function(3, numbers)
+        sizes = iter(self.f.size)
+        self.m, self.n, self.k, *self.batches = (next(sizes) for _ in range(6))
+        self.rows, self.depth_a, self.columns, self.depth_b = (
+            [(next(sizes), next(sizes)) for _ in axes] for axes in groups
+        )
 
     def element(self, number: Value) -> None:
         """The element with this number, counted along rows."""
-        f, size, parts = self.f, self.size, self.types.parts
-        row, column = number / size["n"], number % size["n"]
-        batch, row = row / size["m"], row % size["m"]
-        a = batch * size["a_batch"] + row * size["a_row"]
-        b = batch * size["b_batch"] + column * size["b_column"]
+        f, parts = self.f, self.types.parts
+        row, column = number / self.n, number % self.n
+        batch, row = row / self.m, row % self.m
+        a = batch * self.batches[0] + self._offset(row, self.rows)
+        b = batch * self.batches[1] + self._offset(column, self.columns)
         zero = f.emit.constant(self.types.compute, 0)
 
         def step(k: Value, sums: list[Value]) -> Sequence[Value]:
-            x = self._load(0, a + k * size["a_column"])
-            y = self._load(1, b + k * size["b_row"])
+            x = self._load(0, a + self._offset(k, self.depth_a))
+            y = self._load(1, b + self._offset(k, self.depth_b))
             return self._add(x, y, sums)
 
-        sums = f.emit.loop(f.number(0), size["k"], 1, [zero] * parts, step)
-        place = (batch * size["c_batch"] + row * size["c_row"] + column) * parts
+        sums = f.emit.loop(f.number(0), self.k, 1, [zero] * parts, step)
+        place = (batch * self.batches[2] + row * self.n + column) * parts
         for part, total in enumerate(sums):
             address = f.emit.address(f.pointers[2], place + part, self.types.result)
             f.emit.store(address, self._result(total), self.types.result)
+
+    def _offset(self, number: Value, axes: list[tuple[Value, Value]]) -> Value:
+        """How far a position lies from the first, in elements."""
+        total: Value | None = None
+        for extent, stride in reversed(axes[1:]):
+            part = number % extent * stride
+            total = part if total is None else total + part
+            number = number / extent
+        first = number * axes[0][1]
+        return first if total is None else total + first
 
     def _load(self, operand: int, place: Value) -> list[Value]:
         f, types = self.f, self.types
