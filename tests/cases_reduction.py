@@ -13,7 +13,8 @@ from jitml.ops import cumulative as c
 from jitml.ops import reduction as r
 from jitml.ops.random_bits import threefry2x32
 from jitml.ops.reduce_window import reduce_window
-from jitml.ops.sort import sort, take_along_axis, top_k
+from jitml.ops.sort import sort, take_along_axis
+from jitml.ops.top_k import top_k
 
 _SHAPE = (3, 2, 4)
 _AXES = ((0,), (2,), (0, 1), (0, 2), (0, 1, 2))

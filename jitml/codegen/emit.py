@@ -28,13 +28,17 @@ CHUNK_COST = 1 << 16  # scalar instructions that one chunk of parallel work shou
 
 @dataclass(frozen=True)
 class KernelText:
-    """LLVM text of a kernel (its function is named `kernel`) and how one call of it is made."""
+    """LLVM text of a kernel (its function is named `kernel`) and how one call of it is made.
+
+    `work_ns` is a rough estimate, for kernels whose time does not show in the bytes they touch.
+    """
 
     text: str
     sizes: tuple[int, ...]
     extent: int
     grain: int
     scratch_bytes: int
+    work_ns: int = 0
 
 
 def emit_kernel(kernel: Kernel, target: Target) -> KernelText:

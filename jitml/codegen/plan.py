@@ -21,7 +21,8 @@ from jitml.codegen.library import library_kernel
 from jitml.codegen.matrices import matrix_kernel
 from jitml.codegen.product import gemm_shape
 from jitml.codegen.scalar_loop import ScalarLoop
-from jitml.codegen.special import cumulative_kernel, sort_kernel
+from jitml.codegen.sorting import sort_kernel, top_k_kernel
+from jitml.codegen.special import cumulative_kernel
 from jitml.codegen.target import Target
 from jitml.ir.dtypes import short_name
 from jitml.ir.errors import InternalError
@@ -37,6 +38,7 @@ from jitml.ops.linalg.matrices import MatrixOp
 from jitml.ops.native import NativeCall
 from jitml.ops.scatter import Scatter
 from jitml.ops.sort import Sort
+from jitml.ops.top_k import TopK
 from jitml_runtime import ArraySpec, Buffer, Copy, HostCall, Instruction, Plan, Step
 from jitml_runtime.plan import ROUTINE_BYTES
 
@@ -264,6 +266,8 @@ class Planner:
             self._add_kernel(eqn, cumulative_kernel(eqn, self.target))
         elif eqn is not None and isinstance(eqn.op, Sort):
             self._add_kernel(eqn, sort_kernel(eqn, self.target))
+        elif eqn is not None and isinstance(eqn.op, TopK):
+            self._add_kernel(eqn, top_k_kernel(eqn, self.target))
         elif eqn is not None and isinstance(eqn.op, MatrixOp):
             self._add_kernel(eqn, matrix_kernel(eqn, self.target))
         elif eqn is not None and isinstance(eqn.op, LibraryCall):
@@ -305,7 +309,9 @@ class Planner:
 
     def _add_kernel(self, eqn: Eqn, code: KernelText) -> None:
         operands = [a for a in eqn.inputs if isinstance(a, Var)]
-        self._add_instruction(code, [*operands, *eqn.outputs], (), [eqn])
+        level = LEVEL if code.work_ns else None
+        atoms = [*operands, *eqn.outputs]
+        self._add_instruction(code, atoms, (), [eqn], code.work_ns, level)
 
     def _add_callback(self, eqn: Eqn, op: Callback) -> None:
         function = self.functions.setdefault(op.function, len(self.functions))
@@ -324,7 +330,7 @@ class Planner:
         atoms = [*eqn.outputs, *eqn.inputs]
         sizes = (op.function.address, *[n for a in atoms for n in a.type.shape])
         code = KernelText(_NATIVE, sizes, 1, 0, 0)
-        self._add_instruction(code, atoms, (Site(eqn),), [eqn], _NATIVE_NS)
+        self._add_instruction(code, atoms, (Site(eqn),), [eqn], _NATIVE_NS, SMALL_LEVEL)
 
     def _add_library_call(self, eqn: Eqn, op: LibraryCall) -> None:
         """Copy what the routine updates, then call it."""
@@ -367,7 +373,8 @@ class Planner:
         """A loop that is one kernel."""
         for atom, var in loop.copies:
             self.add_copy(self.atom_number(atom), self.number(var), eqn)
-        self._add_instruction(loop.kernel, loop.operands, loop.sites, [eqn], loop.work_ns)
+        code, sites = loop.kernel, loop.sites
+        self._add_instruction(code, loop.operands, sites, [eqn], loop.work_ns, MATRIX_LEVEL)
 
     def _add_instruction(
         self,
@@ -376,9 +383,10 @@ class Planner:
         sites: tuple[Site, ...],
         eqns: list[Eqn],
         work_ns: int = 0,
+        level: int | None = None,
     ) -> None:
-        level = LEVEL if code.grain else SMALL_LEVEL
-        level = MATRIX_LEVEL if work_ns else level
+        if level is None:
+            level = LEVEL if code.grain else SMALL_LEVEL
         kernel = self._kernel(KernelCode(code.text, "kernel", level))
         numbers = tuple([self.atom_number(a) for a in atoms])
         label = " ".join(dict.fromkeys(e.op.name for e in eqns))

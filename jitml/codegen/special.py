@@ -1,4 +1,4 @@
-"""Kernels of their own kind: cumulative folds and sorts, written straight in the scalar language.
+"""Kernels of their own kind: cumulative folds, written straight in the scalar language.
 
 Comes in: an equation whose operands are contiguous arrays. Goes out: the text of its kernel and how
 it is called. The axis that is run along lies in arrays seen as [outer, axis, inner].
@@ -17,9 +17,8 @@ from jitml.ir.dtypes import short_name
 from jitml.ir.graph import Eqn
 from jitml.ir.types import ArrayType
 from jitml.ops.cumulative import Cumulative
-from jitml.ops.sort import Sort
 from jitml.scalar.complex import Complex
-from jitml.scalar.value import Value, minimum, select
+from jitml.scalar.value import Value
 
 
 class Function:
@@ -32,7 +31,7 @@ class Function:
         self.begin = Value(self.emit, "i64", 1, "%begin")
         self.end = Value(self.emit, "i64", 1, "%end")
         self.pointers = [self._entry(f"b{k}", "buffers", "ptr", k) for k in range(buffers)]
-        self.size = [self._entry(f"z{k}", "sizes", "i64", k) for k in range(len(sizes))]
+        self.size = [self._size(k) for k in range(len(sizes))]
         self.scratch = self._entry("scratch", "fault", "ptr", 4)
 
     def _entry(self, name: str, source: str, type_: str, index: int) -> Value:
@@ -41,11 +40,25 @@ class Function:
         self.prefix.append(f"  %{name} = load {element}, ptr %p{name}, align 8")
         return Value(self.emit, type_, 1, f"%{name}")
 
+    def _size(self, number: int) -> Value:
+        return self._entry(f"z{number}", "sizes", "i64", number)
+
+    def another_pointer(self) -> Value:
+        """A further buffer that the kernel is called with."""
+        number = len(self.pointers)
+        self.pointers.append(self._entry(f"b{number}", "buffers", "ptr", number))
+        return self.pointers[-1]
+
+    def argument(self, size: int) -> Value:
+        """A further size that the kernel is called with."""
+        self.sizes = (*self.sizes, size)
+        return self._size(len(self.sizes) - 1)
+
     def number(self, n: int) -> Value:
         return self.emit.constant("i64", n)
 
     def each(
-        self, lower: Value, upper: Value, body: Callable[[Value], None], step: int = 1
+        self, lower: Value, upper: Value, body: Callable[[Value], None], step: Value | int = 1
     ) -> None:
         """`for i in range(lower, upper, step): body(i)`."""
 
@@ -150,100 +163,3 @@ def chunk_grain(units: int, cost: int) -> int:
     if cost < 2 * CHUNK_COST or units < 2:
         return 0
     return max(1, CHUNK_COST * units // cost)
-
-
-def sort_kernel(eqn: Eqn, target: Target) -> KernelText:
-    """A stable merge sort of each line, bottom up, all operands moving together."""
-    op, type_ = eqn.op, eqn.inputs[0].type
-    assert isinstance(op, Sort)
-    outer, extent, inner = _extents(type_.shape, op.dimension)
-    elements = [Element(a.type) for a in eqn.inputs]
-    sizes = [(extent * e.size_bytes + 63) // 64 * 64 for e in elements]
-    offsets = [sum(sizes[:k]) for k in range(len(sizes))]
-    levels = max(0, (extent - 1).bit_length())
-    f = Function(2 * len(elements), (extent, inner, levels, *offsets, sum(sizes)))
-    sorter = _Sorter(f, op, elements)
-    f.each(f.begin, f.end, sorter.line)
-    units = outer * inner
-    grain = chunk_grain(units, type_.size * 8 * max(1, levels))
-    return KernelText(f.text(target), f.sizes, units, grain, 2 * sum(sizes))
-
-
-class _Sorter:
-    """Writes the sort of one line, between two sets of buffers in scratch memory."""
-
-    def __init__(self, f: Function, op: Sort, elements: list[Element]) -> None:
-        self.f, self.op, self.elements = f, op, elements
-        self.extent, self.inner, self.levels, *rest = f.size
-        self.offsets, self.half = rest[:-1], rest[-1]
-
-    def line(self, number: Value) -> None:
-        f = self.f
-        outer = number / self.inner
-        base = outer * self.extent * self.inner + (number - outer * self.inner)
-        count = len(self.elements)
-
-        def copy_in(i: Value) -> None:
-            for k, e in enumerate(self.elements):
-                x = e.load(f.emit, f.pointers[k], base + i * self.inner)
-                e.store(f.emit, self._buffer(k, f.number(0)), i, x)
-
-        def copy_out(i: Value) -> None:
-            side = self._side(self.levels)
-            for k, e in enumerate(self.elements):
-                x = e.load(f.emit, self._buffer(k, side), i)
-                e.store(f.emit, f.pointers[count + k], base + i * self.inner, x)
-
-        f.each(f.number(0), self.extent, copy_in)
-        f.each(f.number(0), self.levels, self._level)
-        f.each(f.number(0), self.extent, copy_out)
-
-    def _side(self, level: Value) -> Value:
-        """Offset of the buffers that hold the line before pass `level`."""
-        return (level & 1) * self.half
-
-    def _buffer(self, operand: int, side: Value) -> Value:
-        return self.f.emit.address(self.f.scratch, self.offsets[operand] + side, "u8")
-
-    def _level(self, level: Value) -> None:
-        """Merge runs of 2^level in pairs, from one set of buffers to the other."""
-        f = self.f
-        width = f.number(1) << level
-        sources = [self._buffer(k, self._side(level)) for k in range(len(self.elements))]
-        targets = [self._buffer(k, self._side(level + 1)) for k in range(len(self.elements))]
-
-        def merge(pair: Value) -> None:
-            low = pair * width * 2
-            middle = minimum(low + width, self.extent)
-            high = minimum(low + width * 2, self.extent)
-
-            def step(at: Value, state: list[Value]) -> Sequence[Value]:
-                return self._step(sources, targets, at, state, middle, high)
-
-            f.emit.loop(low, high, 1, [low, middle], step)
-
-        pairs = (self.extent + width * 2 - 1) >> (level + 1)
-        f.each(f.number(0), pairs, merge)
-
-    def _step(
-        self,
-        sources: list[Value],
-        targets: list[Value],
-        at: Value,
-        state: list[Value],
-        middle: Value,
-        high: Value,
-    ) -> Sequence[Value]:
-        """Take the smaller of the two heads; of equal ones the first."""
-        emit, (left, right) = self.f.emit, state
-        safe_left = minimum(left, middle - 1)
-        safe_right = minimum(right, high - 1)
-        a = [e.load(emit, s, safe_left) for e, s in zip(self.elements, sources, strict=True)]
-        b = [e.load(emit, s, safe_right) for e, s in zip(self.elements, sources, strict=True)]
-        keys = self.op.num_keys
-        right_first = self.op.lower_less(b[:keys], a[:keys]) & (right < high)
-        take_right = right_first | (left >= middle)
-        for e, target, x, y in zip(self.elements, targets, a, b, strict=True):
-            pairs = zip(e.scalars(y), e.scalars(x), strict=True)
-            e.store(emit, target, at, e.group([select(take_right, p, q) for p, q in pairs]))
-        return [select(take_right, left, left + 1), select(take_right, right + 1, right)]

@@ -19,6 +19,7 @@ from jitml.ops import elementwise as ew
 from jitml.ops import reduce_window as rw
 from jitml.ops import reduction as rd
 from jitml.ops import sort as so
+from jitml.ops import top_k as tk
 from jitml.trace.core import trace_graph, type_of
 from jitml.typing import Array, ArrayLike, DTypeLike
 
@@ -290,7 +291,7 @@ def top_k(operand: ArrayLike, k: int, *, axis: int = -1) -> tuple[Array, Array]:
     [3 2]
     """
     x = as_operand(operand, "top_k")
-    values, places = so.top_k(x, int(k), as_axis(axis, type_of(x).ndim, "top_k"))
+    values, places = tk.top_k(x, int(k), as_axis(axis, type_of(x).ndim, "top_k"))
     return settle(values), settle(places)
 
 

@@ -18,8 +18,6 @@ from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
 from jitml.ops.kinds import Traced
 from jitml.ops.reduction import check_axes, widened
-from jitml.scalar import value as scalar
-from jitml.scalar.value import Value
 from jitml.trace.core import bind, type_of
 from jitml_runtime.record import frozen
 
@@ -49,16 +47,6 @@ class Sort(Op):
         keys = [part for x in operands[: self.num_keys] for part in _parts(widened(x))]
         order = np.lexsort(tuple(reversed(keys)), axis=self.dimension)
         return tuple(np.take_along_axis(x, order, self.dimension) for x in operands)
-
-    def lower_less(self, a_keys: Sequence[Any], b_keys: Sequence[Any]) -> Value:
-        """Whether keys `a` come strictly before keys `b`, as an i1 value."""
-        a_parts = [part for key in a_keys for part in _scalar_parts(key)]
-        b_parts = [part for key in b_keys for part in _scalar_parts(key)]
-        below, _ = _order(a_parts[-1], b_parts[-1])
-        for a, b in zip(reversed(a_parts[:-1]), reversed(b_parts[:-1]), strict=True):
-            first, same = _order(a, b)
-            below = first | (same & below)
-        return below
 
     def jvp(
         self, primals: Sequence[Traced], tangents: Sequence[Traced | None]
@@ -95,21 +83,6 @@ def _parts(x: Any) -> list[Any]:
     return [x.real, x.imag] if is_complex(x.dtype) else [x]
 
 
-def _scalar_parts(x: Any) -> list[Value]:
-    if not isinstance(x, Value):
-        return [x.re, x.im]
-    return [scalar.convert(x, "u8") if x.type == "i1" else x]
-
-
-def _order(a: Value, b: Value) -> tuple[Value, Value]:
-    """Whether `a` comes before `b`, and whether they are equal."""
-    below, same = a < b, a == b
-    if a.type in scalar.FLOATS:
-        a_nan, b_nan = scalar.is_nan(a), scalar.is_nan(b)
-        below, same = below | (b_nan & ~a_nan), same | (a_nan & b_nan)
-    return below, same
-
-
 def position_dtype(length: int) -> DType:
     """The integer dtype that numbers the elements of an axis."""
     return INT32 if length <= np.iinfo(np.int32).max else INT64
@@ -139,22 +112,3 @@ def sort(
 ) -> list[Traced]:
     """All `operands` in ascending order of the first `num_keys` along `dimension`."""
     return bind(Sort(dimension, is_stable, num_keys), *operands)
-
-
-def top_k(x: Traced, k: int, axis: int) -> tuple[Traced, Traced]:
-    """The `k` largest elements along `axis` in descending order, and their int32 positions.
-
-    NaN counts as the largest; of equal elements the earlier comes first.
-    """
-    from jitml.ops.movement import iota, reverse, slice_
-
-    shape = type_of(x).shape
-    check_axes("top_k", (axis,), len(shape))
-    if not 0 <= k <= shape[axis]:
-        raise ArgumentError(f"top_k: k={k} of the {shape[axis]} elements of axis {axis}")
-    # Sorted from the end and then turned round, so that among equals the earlier comes first.
-    position = iota(position_dtype(shape[axis]), shape, axis)
-    turned = sort([reverse(x, (axis,)), reverse(position, (axis,))], axis)
-    limit = (*shape[:axis], k, *shape[axis + 1 :])
-    values, indices = (slice_(reverse(v, (axis,)), (0,) * len(shape), limit) for v in turned)
-    return values, indices

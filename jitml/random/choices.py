@@ -16,7 +16,8 @@ from jitml.numpy.indexing import take
 from jitml.numpy.operands import as_axis, as_shape, fail, floated, operand, settle
 from jitml.numpy.ranges import arange
 from jitml.numpy.search import searchsorted
-from jitml.ops.sort import sort, top_k
+from jitml.ops.sort import sort
+from jitml.ops.top_k import top_k
 from jitml.random.distributions import gumbel, randint, uniform
 from jitml.random.keys import random_bits, word_pairs, words_of
 from jitml.trace.core import type_of

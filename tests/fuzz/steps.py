@@ -25,6 +25,7 @@ from jitml.ops.reduce_window import reduce_window
 from jitml.ops.scatter import ScatterDimensionNumbers, scatter
 from jitml.ops.slicing import concatenate, pad, slice_, window
 from jitml.ops.sort import sort
+from jitml.ops.top_k import top_k
 from jitml.trace.core import type_of
 from jitml.trace.numbers import literal
 
@@ -386,6 +387,14 @@ def _sort(p: Program) -> None:
     p.add(*sort(operands, p.axis(x)))
 
 
+def _top_k(p: Program) -> None:
+    x = p.take("iuf", 1)
+    if type_of(x).dtype.itemsize > 4:
+        x = elementwise.convert(x, FROM_SHORT_NAME["f32"])
+    axis = p.axis(x)
+    p.add(*top_k(x, p.draw(type_of(x).shape[axis] + 1), axis))
+
+
 def _threefry(p: Program) -> None:
     x = elementwise.convert(elementwise.abs_(p.take("iu")), FROM_SHORT_NAME["u32"])
     key = literal(p.draw(100), ArrayType(FROM_SHORT_NAME["u32"], ()))
@@ -401,7 +410,7 @@ def _all_steps() -> dict[str, Step]:
         "concatenate": _concatenate, "window": _window, "reduce_window": _reduce_window,
         "dynamic_slice": _dynamic_slice, "dynamic_update_slice": _dynamic_update_slice,
         "argmax": _arg("argmax"), "argmin": _arg("argmin"), "sort": _sort,
-        "threefry2x32": _threefry,
+        "threefry2x32": _threefry, "top_k": _top_k,
     }  # fmt: skip
     for name, op in Op.registry.items():
         if isinstance(op, Row) and name not in ONCE_DIFFERENTIABLE:

@@ -23,7 +23,8 @@ from jitml.ops.contraction import dot_general
 from jitml.ops.convolution import conv_general_dilated
 from jitml.ops.random_bits import threefry2x32
 from jitml.ops.reduce_window import reduce_window
-from jitml.ops.sort import sort, top_k
+from jitml.ops.sort import sort
+from jitml.ops.top_k import top_k
 from jitml.trace.core import type_of
 
 with warnings.catch_warnings():

@@ -19,7 +19,8 @@ from jitml.ops.contraction import DotGeneral, check_precision, dot_general
 from jitml.ops.convolution import conv_general_dilated
 from jitml.ops.random_bits import threefry2x32
 from jitml.ops.reduce_window import ReduceWindow, reduce_window
-from jitml.ops.sort import sort, top_k
+from jitml.ops.sort import sort
+from jitml.ops.top_k import top_k
 from jitml.trace.core import type_of
 
 _INF, _NAN = np.inf, np.nan

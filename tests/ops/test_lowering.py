@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cmp_to_key
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,7 @@ from jitml.ir.dtypes import FROM_SHORT_NAME
 from jitml.ops import cumulative, reduction
 from jitml.ops.kinds import Reduction
 from jitml.ops.random_bits import Threefry2x32
-from jitml.ops.sort import Sort
-from ops.scalar_in_numpy import Pair, constant, value_of
+from ops.scalar_in_numpy import constant, value_of
 
 _I32 = FROM_SHORT_NAME["i32"]
 _SPECIAL = [0.0, -0.0, 1.0, 1.0, -2.5, np.inf, -np.inf, 3.0]
@@ -111,33 +109,6 @@ def test_cumulative_steps_give_the_value(op: str) -> None:
             running = element if running is None else rule.lower_combine(running, element)
             results.append(running.ref[0])
         np.testing.assert_allclose(results, rule.value(numbers)[0], rtol=1e-12)
-
-
-def _keys(x: Any) -> Any:
-    return Pair(value_of(x.real), value_of(x.imag)) if x.dtype.kind == "c" else value_of(x)
-
-
-@pytest.mark.parametrize("dtype", ["bool", "i8", "u32", "f32", "f64", "c128"])
-def test_order_of_keys_is_that_of_the_value(dtype: str) -> None:
-    random = np.random.default_rng(3)
-    special = [*_SPECIAL, np.nan, np.nan]
-    if dtype == "c128":
-        first = np.empty(16, np.complex128)
-        first.real, first.imag = random.choice(special, 16), random.choice([0.0, 1.0, np.nan], 16)
-    elif dtype[0] == "f":
-        first = np.array([*special, *special[:6]], FROM_SHORT_NAME[dtype])
-    else:
-        first = random.integers(0, 2, 16).astype(FROM_SHORT_NAME[dtype])
-    second = random.integers(0, 3, 16).astype(np.int32)
-    op = Sort(0, True, 2)
-
-    def compare(i: int, j: int) -> int:
-        a, b = ([_keys(first[k]), _keys(second[k])] for k in (i, j))
-        return int(op.lower_less(b, a).ref[0]) - int(op.lower_less(a, b).ref[0])
-
-    order = sorted(range(16), key=cmp_to_key(compare))
-    *_, expected = op.value(first, second, np.arange(16))
-    assert order == expected.tolist()
 
 
 def test_random_bits_of_scalars_are_those_of_the_value() -> None:
