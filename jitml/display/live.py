@@ -124,7 +124,7 @@ class Live(Generic[T]):
         for name, step, value in pending:
             if name not in self._values:
                 self._values[name], self._steps[name] = array("d"), array("q")
-            number = float(value.item()) if hasattr(value, "item") else float(value)
+            number = float(value.item() if getattr(value, "shape", ()) else value)
             self._values[name].append(number)
             self._steps[name].append(step)
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from places import PACKAGES
 
 import jitml
 import jitml.numpy as jnp
@@ -62,13 +67,22 @@ def test_report_asks_the_function_for_its_report(shell: Shell) -> None:
     assert shell.magics["jit_report"]("", "f(1, b=2)") == ("report of", (1,), {"b": 2})
 
 
-def test_ipython_takes_them() -> None:
-    testing = pytest.importorskip("IPython.testing.globalipapp")
-    shell = testing.start_ipython()
-    shell.run_line_magic("load_ext", "jitml")
-    shell.run_cell("import jitml.numpy as jnp\ndef h(x):\n    return x * 2", store_history=True)
-    found = shell.run_cell("%jit_explain h(jnp.ones(3))")
-    assert found.success
-    assert "f32[3]" in str(found.result)
-    found = shell.run_cell("%%jit_explain\nn = 4\nh(jnp.ones(n))")
-    assert "f32[4]" in str(found.result)
+def test_ipython_takes_them(tmp_path: Path) -> None:
+    pytest.importorskip("IPython")
+    lines = (
+        "%load_ext jitml",
+        "import jitml.numpy as jnp",
+        "h = lambda x: x * 2",
+        "explained = %jit_explain h(jnp.ones(3))",
+        "print(explained)",
+        "found = get_ipython().run_cell_magic('jit_explain', '', 'n = 4; h(jnp.ones(n))')",
+        "print(n, found)",
+    )
+    environment = {**os.environ, "PYTHONPATH": PACKAGES, "IPYTHONDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "IPython", "--no-banner", "--colors=nocolor", "-c"]
+    printed = subprocess.run(
+        [*command, "\n".join(lines)], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert "f32[3]" in printed
+    assert "f32[4]" in printed
+    assert "\n4 == source ==" in printed

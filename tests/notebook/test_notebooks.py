@@ -1,0 +1,44 @@
+"""All notebooks run from top to bottom in a kernel, in time, and show figures.
+
+Runs with JITML_NOTEBOOKS=1, where the extra `notebook` is installed; `make check-all` does that.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+from places import PACKAGES
+
+nbclient = pytest.importorskip("nbclient", reason="the extra `notebook` is not installed")
+nbformat = pytest.importorskip("nbformat", reason="the extra `notebook` is not installed")
+pytest.importorskip("ipykernel", reason="the extra `notebook` is not installed")
+
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+LONGEST_S = 180
+
+pytestmark = [
+    pytest.mark.skipif("JITML_NOTEBOOKS" not in os.environ, reason="JITML_NOTEBOOKS is not set"),
+    pytest.mark.filterwarnings("default"),  # of Jupyter's own
+]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", PACKAGES)
+    notebook = nbformat.read(path, 4)
+    begin = time.monotonic()
+    folder = {"metadata": {"path": tmp_path}}
+    client = nbclient.NotebookClient(notebook, timeout=LONGEST_S, resources=folder)
+    client.execute()
+    assert time.monotonic() - begin < LONGEST_S
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
+    shown = [output.get("data", {}) for output in outputs]
+    assert any("image/png" in data for data in shown)
+    html = ["".join(data["text/html"]) for data in shown if "text/html" in data]
+    assert all(len(text) < 200_000 for text in html)
+    assert not any("http" in text or "<script" in text for text in html)
+    fallbacks = [data["text/plain"] for data in shown if "text/html" in data]
+    assert all(fallbacks)
