@@ -31,6 +31,14 @@ libraries() { # other libraries on jitml: Optax, and what extra `libraries` name
     JITML_GRID=all "$folder/bin/python" -m pytest -n auto -p no:cacheprovider tests/as_jax tests/libraries tests/test_checkpoints.py
 }
 
+notebooks() { # all notebooks in a kernel, some in JupyterLab by headless Chromium where there is one
+  local folder
+  folder=$(mktemp -d)
+  "$python" -m venv "$folder" && "$folder/bin/pip" install --quiet ".[test,notebook,browser]" &&
+    JITML_NOTEBOOKS=1 JITML_BROWSER=1 JITML_ARTEFACTS="${JITML_ARTEFACTS:-build/screenshots}" \
+      "$folder/bin/python" -m pytest -n 0 -p no:cacheprovider tests/notebook tests/display
+}
+
 wheel() { # a wheel runs where no compiler is; one made without a compiler runs the Python executor
   local folder program
   folder=$(mktemp -d)
@@ -88,6 +96,7 @@ for version in 3.10 3.11 3.12 3.13; do
   fi
 done
 check "other libraries" libraries
+check "notebooks" notebooks
 check "wheels" wheel
 check "sanitizers" sanitized
 check "a minute of concurrent calls, a hundred forks" env JITML_STRESS=1 "$python" -m pytest \

@@ -21,7 +21,10 @@ _MOST_ROWS = 20  # signatures and retraces, the latest
 
 def function_html(function: Callable[..., Any], retraces: Retraces) -> str:
     """Name, place, signatures that were compiled, and the reasons for more than one."""
-    rows = [(n, _listed(signature)) for n, signature in _numbered(retraces)]
+    rows = [
+        (n, html.element("div", _listed(signature), style="white-space:normal"))
+        for n, signature in _numbered(retraces)
+    ]
     parts = [html.table(rows, ("", "compiled for"), "rm")] if rows else []
     reasons = [
         (r.argument, r.kind, r.before, r.after, f"{r.seconds:.2f} s", r.hint)

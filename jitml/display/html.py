@@ -25,30 +25,32 @@ import numpy as np
 COLOURS = ("#3b7dd8", "#e0803a", "#3aa66b", "#c65b7c", "#8c6fd1", "#a08a3c")
 SOFT = "color-mix(in srgb, currentColor 12%, transparent)"  # lines and grounds, in any theme
 
+# The class stands twice, so that the rules of the page around it (JupyterLab's) are weaker.
 _STYLE = """
 .jitml{font:13px/1.45 var(--jp-ui-font-family,system-ui,sans-serif);color:inherit;
 max-width:980px;overflow-x:auto}
-.jitml table{border-collapse:collapse;margin:4px 0;font-size:12px;color:inherit;border:0}
-.jitml tr,.jitml tr:nth-child(even){background:transparent}
-.jitml th,.jitml td{padding:2px 8px;text-align:left;border:0;border-bottom:1px solid SOFT;
-vertical-align:top;white-space:nowrap;max-width:none}
-.jitml th{font-weight:600;opacity:.75}
-.jitml .r{text-align:right;font-variant-numeric:tabular-nums}
-.jitml .m,.jitml pre{font-family:var(--jp-code-font-family,ui-monospace,monospace);font-size:12px}
-.jitml pre{margin:4px 0;padding:6px 8px;background:SOFT;color:inherit;border-radius:4px;
+.jitml.jitml table{border-collapse:collapse;margin:4px 0;font-size:12px;color:inherit;border:0}
+.jitml.jitml tr,.jitml.jitml tr:nth-child(even){background:transparent}
+.jitml.jitml th,.jitml.jitml td{padding:2px 8px;text-align:left;border:0;
+border-bottom:1px solid SOFT;vertical-align:top;white-space:nowrap;max-width:none}
+.jitml.jitml th{font-weight:600;opacity:.75}
+.jitml.jitml .r{text-align:right;font-variant-numeric:tabular-nums}
+.jitml.jitml .m,.jitml.jitml pre{font-size:12px;
+font-family:var(--jp-code-font-family,ui-monospace,monospace)}
+.jitml.jitml pre{margin:4px 0;padding:6px 8px;background:SOFT;color:inherit;border-radius:4px;
 overflow:auto;white-space:pre;line-height:1.35;max-height:420px}
-.jitml .dim{opacity:.65}
-.jitml .bad{color:var(--jp-error-color1,#d32f2f);font-weight:600}
-.jitml .title{font-weight:600;margin:2px 0}
-.jitml .row{display:flex;flex-wrap:wrap;gap:14px;align-items:flex-start}
-.jitml details{margin:1px 0}
-.jitml details>:not(summary){margin-left:18px}
-.jitml summary{cursor:pointer}
-.jitml .bar{display:inline-block;width:90px;height:9px;background:SOFT;border-radius:2px;
+.jitml.jitml .dim{opacity:.65}
+.jitml.jitml .bad{color:var(--jp-error-color1,#d32f2f);font-weight:600}
+.jitml.jitml .title{font-weight:600;margin:2px 0}
+.jitml.jitml .row{display:flex;flex-wrap:wrap;gap:14px;align-items:flex-start}
+.jitml.jitml details{margin:1px 0}
+.jitml.jitml details>:not(summary){margin-left:18px}
+.jitml.jitml summary{cursor:pointer}
+.jitml.jitml .bar{display:inline-block;width:90px;height:9px;background:SOFT;border-radius:2px;
 vertical-align:middle;overflow:hidden}
-.jitml .bar i{display:block;height:100%}
-.jitml svg text{fill:currentColor;font-size:10px}
-.jitml img{image-rendering:pixelated;max-width:100%;background:none;margin:0}
+.jitml.jitml .bar i{display:block;height:100%}
+.jitml.jitml svg text{fill:currentColor;font-size:10px}
+.jitml.jitml img{image-rendering:pixelated;max-width:100%;background:none;margin:0}
 """.replace("SOFT", SOFT).replace("\n", "")
 
 _WITHOUT_END = frozenset({"br", "img"})
@@ -204,8 +206,8 @@ def image(
 ) -> Markup:
     """Pixels, `uint8[h, w]` (grey) or `uint8[h, w, 3 or 4]` (RGB, RGBA), drawn in a size."""
     source = "data:image/png;base64," + b64encode(png(pixels)).decode("ascii")
-    size = {"width": width or pixels.shape[1], "height": height or pixels.shape[0]}
-    return element("img", src=source, alt=alt, **size)
+    size = f"width:{width or pixels.shape[1]}px;height:{height or pixels.shape[0]}px"
+    return element("img", src=source, alt=alt, style=size)
 
 
 def png(pixels: np.ndarray[Any, Any]) -> bytes:

@@ -150,11 +150,12 @@ class Live(Generic[T]):
             chart(names[0] if len(names) == 1 else kind, {name: curves[name] for name in names})
             for kind, names in _alike(curves).items()
         ]
-        if len(self._clock.steps) > 1:
-            times = chart("ms a step", {"ms a step": (self._clock.steps, self._clock.times_ms)})
-            sizes = (self._clock.steps, self._clock.sizes)
-            memory = chart("memory", {"memory": sizes}, number=lambda x: size_text(int(x)))
-            drawn += [times, memory]
+        # The first sample is mostly compilation.
+        steps, times_ms = self._clock.steps[1:], self._clock.times_ms[1:]
+        if len(steps) > 1:
+            sizes = (steps, self._clock.sizes[1:])
+            drawn.append(chart("ms a step", {"ms a step": (steps, times_ms)}))
+            drawn.append(chart("memory", {"memory": sizes}, number=lambda x: size_text(int(x))))
         share = html.bar(self.done / self._total) if self._total else ""
         return html.page(html.element("div", share, " ", line), html.row(*drawn))
 
