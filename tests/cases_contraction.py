@@ -9,7 +9,9 @@ from cases import Case, Input, shapes
 
 from jitml.ir.dtypes import FLOAT32, FLOAT64, bfloat16
 from jitml.ops.contraction import dot_general
-from jitml.ops.convolution import ConvDimensionNumbers, conv_general_dilated
+from jitml.ops.convolution import conv_general_dilated
+from jitml.ops.window_products import ConvDimensionNumbers, WindowProduct
+from jitml.trace.core import bind1
 
 # Shapes of both operands; contracted axes of both, batch axes of both.
 _DOTS: dict[str, tuple[tuple[int, ...], tuple[int, ...], Any]] = {
@@ -41,6 +43,14 @@ def _dot(name: str, preferred: Any = None, kinds: str = "biufc") -> Case:
         shapes(left, right),
         kinds,
         "fc" if preferred in (None, FLOAT64) else "",
+    )
+
+
+def _window_product(name: str) -> Case:
+    left, right, numbers = _DOTS[name]
+    op = WindowProduct(numbers)
+    return Case(
+        f"window_product {name}", lambda x, y: bind1(op, x, y), shapes(left, right), "iufc"
     )
 
 
@@ -103,6 +113,7 @@ def _convolve(parameters: dict[str, Any], preferred: Any) -> Callable[..., Any]:
 CASES = [
     *map(_dot, _DOTS),
     *[_dot("all kinds", preferred, "f") for preferred in (FLOAT64, FLOAT32, bfloat16)],
+    *map(_window_product, ("vectors", "matvec", "batched", "size 1")),
     Case(
         "dot_general with itself",
         lambda x: dot_general(x, x, (((0,), (0,)), ((), ()))),

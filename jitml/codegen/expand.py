@@ -22,6 +22,7 @@ from jitml.ops.elementwise import convert, mul
 from jitml.ops.kinds import Reduction, full_of
 from jitml.ops.movement import broadcast_in_dim, reshape, transpose
 from jitml.ops.reduction import reduce_sum
+from jitml.ops.window_products import WindowProduct
 from jitml.trace.core import bind, bind1, type_of
 from jitml.trace.inline import rewritten
 from jitml_runtime.record import replace
@@ -121,7 +122,7 @@ def _dot_rule(op: DotGeneral, x: ArrayType, y: ArrayType) -> Callable[..., Seque
     depth = math.prod(x.shape[a] for a in x_contract)
     if result.size == 0 or depth == 0:
         return lambda x, y: [full_of(result, 0)]
-    if rows != 1 and columns != 1:
+    if isinstance(op, WindowProduct) or (rows != 1 and columns != 1):
         groups = (x_batch, x_free, x_contract, y_batch, y_free, y_contract)
         # The kernels gather rows and columns from any axes, but of complex numbers.
         if is_complex(x.dtype):

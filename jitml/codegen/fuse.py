@@ -283,11 +283,25 @@ class _Fuser:
             group.reads = tuple(base for base, _ in group.views.values())
 
     def _check_evenness(self, eqn: Eqn, views: dict[Var, View]) -> None:
-        """An operand that cannot be read as batched matrices is copied to a buffer first."""
+        """An operand that cannot be read as batched matrices is copied to a buffer first; and so is
+        one that would be gathered anew for all of a batch in which it is the same.
+        """
         for side, atom in enumerate(eqn.inputs):
             assert isinstance(atom, Var)
-            if operand_layout(eqn, side, views[atom][1]) is None:
+            layout = operand_layout(eqn, side, views[atom][1])
+            if layout is None:
                 raise NeedsBuffer(atom)
+            source = self._repeated(atom)
+            if layout.axes and layout.batch == 0 and source is not None:
+                raise NeedsBuffer(source)
+
+    def _repeated(self, var: Var) -> Var | None:
+        """What `var` repeats, if that is an index map itself."""
+        eqn = self.definitions.get(var)
+        if var in self.buffers or eqn is None or eqn.op.name != "broadcast_in_dim":
+            return None
+        (source,) = eqn.inputs
+        return source if isinstance(source, Var) and source not in self.buffers else None
 
     def _views(self, atoms: Iterable[Atom], strided: bool = False) -> dict[Var, View]:
         """How a special kernel reads its operands: from their own buffers, or through strides from
@@ -303,7 +317,7 @@ class _Fuser:
                 continue
             view = strided_view(self.definitions, self.buffers, atom) if strided else None
             if view is None or view[1] != 0:
-                raise NeedsBuffer(atom)
+                raise NeedsBuffer(self._repeated(atom) or atom)
             views[atom] = view[0], view[2]
         return views
 

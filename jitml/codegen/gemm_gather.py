@@ -112,7 +112,7 @@ def _find_places() -> Function:
         place = f.loop(f.integer(1), axis_count, 1, state, outer)[1]
 
         def element(index: Value, _: list[Value]) -> list[Value]:
-            to = f.offset(table, (index - first) * 8)
+            to = f.opaque(f.offset(table, (index - first) * 8))
             f.store(to, place + (index - begin) * stride, "i64")
             return []
 
@@ -194,7 +194,8 @@ def _gather_along_depth(types: GemmTypes) -> Function:
 
     def group(j: Value, _: list[Value]) -> list[Value]:
         numbers = [smaller(j + lane, lanes - 1) for lane in range(square)]
-        sources = [f.offset(at, f.load(f.offset(places, n * 8), "i64")) for n in numbers]
+        # Left to itself, strength reduction would take long over all these addresses.
+        sources = [f.opaque(f.offset(at, f.load(f.offset(places, n * 8), "i64"))) for n in numbers]
         target = f.offset(to, j * size)
 
         def one_run(number: Value, _: list[Value]) -> list[Value]:
@@ -204,9 +205,9 @@ def _gather_along_depth(types: GemmTypes) -> Function:
 
             def turn(k: Value, _: list[Value]) -> list[Value]:
                 mask = f.first_lanes(end - k, square)
-                now = place + k * size
+                now = f.opaque(place + k * size)
                 rows = [f.load_lanes(f.offset(s, now), types.compute, mask) for s in sources]
-                row = f.offset(target, k * to_row)
+                row = f.opaque(f.offset(target, k * to_row))
                 for lane, value in enumerate(transposed_square(f, rows)):
                     f.store(f.offset(row, to_row * lane), value, types.compute)
                 return []
@@ -242,7 +243,7 @@ def _gather_along_lanes(types: GemmTypes) -> Function:
             mask = f.first_lanes(smaller(begin + run, upper) - lower, width) & ~ended
 
             def step(k: Value, state: list[Value]) -> list[Value]:
-                now = f.offset(source, f.load(f.offset(table, k * 8), "i64"))
+                now = f.offset(source, f.load(f.opaque(f.offset(table, k * 8)), "i64"))
                 new = f.load_lanes(now, types.compute, mask)
                 old = f.load(state[0], types.compute, width)
                 f.store(state[0], select(mask, new, old), types.compute)

@@ -159,11 +159,12 @@ def _copy_transposed(types: GemmTypes) -> Function:
     def row(i: Value, _: list[Value]) -> list[Value]:
         def column(j: Value, _: list[Value]) -> list[Value]:
             start, last = f.offset(at, i * at_row), columns - 1
-            places = [f.offset(start, smaller(j + lane, last) * at_column) for lane in range(lanes)]
+            rows_now = [smaller(j + lane, last) * at_column for lane in range(lanes)]
+            places = [f.opaque(f.offset(start, row)) for row in rows_now]
             for place in places:
                 f.prefetch(f.offset(place, f.integer(_AHEAD_BYTES)), 1)
             loaded = [convert(f.load(p, types.operand, lanes), types.compute) for p in places]
-            target = f.offset(f.offset(to, i * to_row), j * size)
+            target = f.opaque(f.offset(f.offset(to, i * to_row), j * size))
             for lane, value in enumerate(transposed_square(f, loaded)):
                 f.store(f.offset(target, to_row * lane), value, types.compute)
             return []

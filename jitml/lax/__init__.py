@@ -190,7 +190,7 @@ from jitml.lax.special import (
     random_gamma_grad,
     zeta,
 )
-from jitml.ops.convolution import ConvDimensionNumbers
+from jitml.ops.window_products import ConvDimensionNumbers
 
 if TYPE_CHECKING:
     from jitml.implicit import custom_linear_solve as custom_linear_solve

@@ -12,8 +12,8 @@ from jitml.numpy.operands import as_dtype, fail, operand, settle
 from jitml.ops import contraction as ct
 from jitml.ops import convolution as cv
 from jitml.ops import movement as mv
-from jitml.ops.convolution import ConvDimensionNumbers
 from jitml.ops.reduce_window import padding_pairs
+from jitml.ops.window_products import ConvDimensionNumbers
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike, DTypeLike
 

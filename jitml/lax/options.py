@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 from jitml.ir.errors import ArgumentError
 from jitml.lax.contraction import Precision
 from jitml.numpy.operands import fail
-from jitml.ops.convolution import ConvDimensionNumbers
+from jitml.ops.window_products import ConvDimensionNumbers
 from jitml.typing import DTypeLike
 
 __all__ = [

@@ -2,14 +2,14 @@
 
 In: an array and a kernel, and which of their axes are batch, features and space. Out: an array of
 windows' products with the kernel. The op has no machine kernel of its own: `expand` states it as
-pad, window and dot_general. Both transposes are convolutions. Batch groups are feature groups of a
+pad, window and products. Both transposes are convolutions. Batch groups are feature groups of a
 rearranged array.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,24 +20,15 @@ from jitml.ir.text import PARAMETER_CLASSES
 from jitml.ir.types import ArrayType
 from jitml.ops.contraction import (
     Axes,
-    DotGeneral,
     check_precision,
     convert_to,
     product_dtype,
     product_operands,
     stated_operands,
 )
-from jitml.ops.elementwise import add, convert, mul
+from jitml.ops.elementwise import add
 from jitml.ops.kinds import Traced, full_of
-from jitml.ops.movement import (
-    broadcast_in_dim,
-    move_axis,
-    pad,
-    reshape,
-    slice_,
-    transpose,
-    window,
-)
+from jitml.ops.movement import concatenate, move_axis, pad, reshape, slice_, transpose, window
 from jitml.ops.reduce_window import (
     Pairs,
     WindowAxis,
@@ -47,19 +38,18 @@ from jitml.ops.reduce_window import (
     padded,
     padding_pairs,
     window_piece,
-    window_slices,
+)
+from jitml.ops.window_products import (
+    ConvDimensionNumbers,
+    Layout,
+    merged_into,
+    product_of_windows,
+    split,
+    sum_of_slices,
+    sums_of_slices,
 )
 from jitml.trace.core import bind1, type_of
-from jitml_runtime.record import frozen
-
-
-class ConvDimensionNumbers(NamedTuple):
-    """Axes of the three arrays: (batch, feature, space…), of the kernel (out, in, space…)."""
-
-    lhs_spec: Axes
-    rhs_spec: Axes
-    out_spec: Axes
-
+from jitml_runtime.record import frozen, replace
 
 PARAMETER_CLASSES["ConvDimensionNumbers"] = ConvDimensionNumbers
 
@@ -157,80 +147,78 @@ class ConvGeneralDilated(Op):
         return (result.transpose(np.argsort(out_spec)),)
 
     def expand(self, *inputs: Traced) -> Sequence[Traced]:
-        """A product of the windows with the kernel; sums run in the order of the array's axes."""
+        """A product of windows with the kernel, or sums of slices where features are apart."""
         x, w = inputs
         (out,) = self.infer(type_of(x), type_of(w))
         if 0 in (*out.shape, *type_of(w).shape):
             return [full_of(out, 0)]
-        axes, groups = self._axes(type_of(x).shape, type_of(w).shape), self.feature_group_count
-        lhs, rhs, _ = self.dimension_numbers
+        axes = self._axes(type_of(x).shape, type_of(w).shape)
+        if any(axis.base_dilation > 1 and axis.stride == 1 for axis in axes):
+            return [self._in_phases(x, w, axes, out)]
+        (lhs, rhs, _), groups = self.dimension_numbers, self.feature_group_count
+        layout = Layout(self.dimension_numbers, groups, self.precision, self.preferred_element_type)
         x = pad(x, 0, self._config(len(lhs)))
         depth, features = (type_of(w).shape[axis] for axis in (rhs[1], rhs[0]))
         sizes = [axis.size for axis in axes]
         if depth == 1 and features == groups > 1 and is_small(sizes):
-            return [self._of_slices(x, w, axes, out)]
+            return [sum_of_slices(x, w, axes, layout, out)]
         x = window(x, lhs[2:], sizes, self.window_strides, self.rhs_dilation)
-        return [reshape(self._product(x, w), out.shape)]
+        return [reshape(product_of_windows(x, w, layout), out.shape)]
 
-    def _product(self, x: Traced, w: Traced) -> Traced:
-        """Windows times kernel, laid out as the result is, features split into groups.
+    def _layout(self) -> Layout:
+        return Layout(
+            self.dimension_numbers,
+            self.feature_group_count,
+            self.precision,
+            self.preferred_element_type,
+        )
 
-        Axes go by names: batch n, groups g, features f of the result and c of the array, places oᵢ
-        of windows and offsets kᵢ in them.
-        """
-        (lhs, rhs, out), groups = self.dimension_numbers, self.feature_group_count
-        offsets, places = ([f"{name}{i}" for i in range(len(lhs) - 2)] for name in "ko")
-        summed = _named(lhs, ["n", "c", *offsets])
-        summed.remove("n")
-        x_names = [*_named(lhs, ["n", "c", *places]), *offsets]
-        w_names = _named(rhs, ["f", "c", *offsets])
-        out_names = _named(out, ["n", "f", *places])
-        at = out_names.index("f")
-        before, after = out_names[:at], out_names[at + 1 :]
-        if groups > 1:
-            x, x_names = _with_groups(x, x_names, "c", groups)
-            w, w_names = _with_groups(w, w_names, "f", groups)
-            out_names[at:at] = ["g"]
-        g = ["g"] * (groups > 1)
-        if not after:
-            x = _in_order(x, x_names, [*g, *before, *summed])
-            w = _in_order(w, w_names, [*g, "f", *summed])
-            product = self._contract(x, w, len(g), len(summed))
-            return transpose(product, [[*g, *before, "f"].index(name) for name in out_names])
-        x = _in_order(x, x_names, [*before, *g, *after, *summed])
-        w = _in_order(w, w_names, [*g, "f", *summed])
-        outer = type_of(x).shape[: len(before)]
-        wide = (*outer, *type_of(w).shape)
-        w = broadcast_in_dim(w, wide, tuple(range(len(before), len(wide))))
-        return self._contract(w, x, len(before) + len(g), len(summed))
-
-    def _contract(self, x: Traced, y: Traced, batch: int, summed: int) -> Traced:
-        """A product over the last axes of both, whose first ones are a batch."""
-        contract = tuple(tuple(range(type_of(v).ndim - summed, type_of(v).ndim)) for v in (x, y))
-        first = tuple(range(batch))
-        numbers = ((contract[0], contract[1]), (first, first))
-        return bind1(DotGeneral(numbers, self.precision, self.preferred_element_type), x, y)
-
-    def _of_slices(
+    def _in_phases(
         self, x: Traced, w: Traced, axes: Sequence[WindowAxis], out: ArrayType
     ) -> Traced:
-        """Where each feature has a window of its own: the sum of slices times numbers."""
-        lhs, rhs, out_spec = self.dimension_numbers
-        wide = DotGeneral((((), ()), ((), ())), None, self.preferred_element_type)
-        dtype = wide.accumulator(type_of(x).dtype)
-        w = transpose(convert(w, dtype), (rhs[0], *rhs[2:], rhs[1]))
-        order = [lhs[out_spec.index(axis)] for axis in range(len(lhs))]
-        total = None
-        for offset, piece in window_slices(convert(x, dtype), axes, lhs[2:]):
-            first = (0, *offset, 0)
-            last = (out.shape[out_spec[1]], *[k + 1 for k in offset], 1)
-            factor = broadcast_in_dim(
-                reshape(slice_(w, first, last), last[:1]), out.shape, out_spec[1:2]
-            )
-            term = mul(transpose(piece, order), factor)
-            total = term if total is None else add(total, term)
-        assert total is not None
-        return convert(total, out.dtype, out.weak)
+        """Between the elements of a dilated array lies nothing that needs to be multiplied: each
+        phase of the result, every so many places, is a convolution of the plain array with some
+        elements of the kernel.
+        """
+        spatial = self.dimension_numbers.out_spec[2:]
+        periods = [axis.base_dilation if axis.stride == 1 else 1 for axis in axes]
+        shape = list(out.shape)
+        for axis, period in zip(spatial, periods, strict=True):
+            shape[axis] = -(-shape[axis] // period)
+        pieces = []
+        for phases in np.ndindex(*periods):
+            cuts = [a.phase(n, p) for a, n, p in zip(axes, periods, phases, strict=True)]
+            if None in cuts:
+                piece = full_of(out.with_shape(tuple(shape)), 0)
+            else:
+                piece = self._of_phase(x, w, cuts)  # type: ignore[arg-type]
+                lengths = type_of(piece).shape
+                piece = pad(piece, 0, [(0, n - m, 0) for n, m in zip(shape, lengths, strict=True)])
+            pieces.append(reshape(piece, (1, *shape)))
+        whole = reshape(concatenate(pieces, 0), (*periods, *shape))
+        order = []
+        for axis in range(len(shape)):
+            order += [len(periods) + axis, *([spatial.index(axis)] if axis in spatial else [])]
+        for axis, period in zip(spatial, periods, strict=True):
+            shape[axis] *= period
+        return slice_(reshape(transpose(whole, order), tuple(shape)), (0,) * len(shape), out.shape)
+
+    def _of_phase(
+        self, x: Traced, w: Traced, cuts: Sequence[tuple[WindowAxis, int, int]]
+    ) -> Traced:
+        """The convolution with every so manieth element of the kernel, from a first one on."""
+        rhs = self.dimension_numbers.rhs_spec
+        first, steps, end = [0] * len(rhs), [1] * len(rhs), list(type_of(w).shape)
+        for axis, (cut, start, step) in zip(rhs[2:], cuts, strict=True):
+            first[axis], steps[axis] = start, step
+            end[axis] = start + (cut.size - 1) * step + 1
+        op = replace(
+            self,
+            padding=tuple((cut.low, cut.high) for cut, _, _ in cuts),
+            lhs_dilation=tuple(cut.base_dilation for cut, _, _ in cuts),
+            rhs_dilation=tuple(cut.dilation for cut, _, _ in cuts),
+        )
+        return bind1(op, x, slice_(w, first, end, steps))
 
     def jvp(
         self, primals: Sequence[Traced], tangents: Sequence[Traced | None]
@@ -280,10 +268,16 @@ class ConvGeneralDilated(Op):
         if 0 in (*x_shape, *w.shape, *type_of(ct).shape):
             return full_of(w, 0)
         lhs, rhs, out = self.dimension_numbers
+        axes = self._axes(x_shape, w.shape)
+        is_apart = w.shape[rhs[1]] == 1 and w.shape[rhs[0]] == self.feature_group_count > 1
+        if is_apart and is_small([axis.size for axis in axes]):
+            x, ct, _ = product_operands(x, ct, w.dtype)
+            x = pad(x, 0, self._config(len(lhs)))
+            return sums_of_slices(x, ct, axes, self._layout(), w)
         x = regrouped(x, lhs[1], lhs[0], self.feature_group_count)
         x, ct, preferred = product_operands(x, ct, w.dtype)
         padding = []
-        for axis in self._axes(x_shape, w.shape):
+        for axis in axes:
             length = dilated(axis.length, axis.base_dilation)
             reach = dilated(axis.size, axis.dilation) - 1 + dilated(axis.positions, axis.stride)
             padding.append((axis.low, reach - length - axis.low))
@@ -355,41 +349,9 @@ def _check_ranks(x: ArrayType, w: ArrayType, numbers: ConvDimensionNumbers) -> N
             raise ArgumentError(f"{name}: {tuple(spec)} is no order of {x.ndim} axes")
 
 
-def _named(spec: Axes, names: Sequence[str]) -> list[str]:
-    """The names of an array's axes in order, where `spec` says at which axis each name is."""
-    by_axis = dict(zip(spec, names, strict=True))
-    return [by_axis[axis] for axis in range(len(spec))]
-
-
-def _in_order(x: Traced, names: Sequence[str], wanted: Sequence[str]) -> Traced:
-    """`x` with its axes, which have `names`, in the order of those `wanted`."""
-    return transpose(x, [names.index(name) for name in wanted])
-
-
-def _with_groups(
-    x: Traced, names: list[str], split_name: str, groups: int
-) -> tuple[Traced, list[str]]:
-    axis = names.index(split_name)
-    return split(x, axis, groups), [*names[:axis], "g", *names[axis:]]
-
-
 def _without_axis(type_: ArrayType, axis: int | None) -> ArrayType:
     shape = tuple(n for a, n in enumerate(type_.shape) if a != axis)
     return type_.with_shape(shape)
-
-
-def split(x: Traced, axis: int, outer: int) -> Traced:
-    """`axis` of length n as two axes of lengths `outer` and n / outer."""
-    shape = type_of(x).shape
-    return reshape(x, (*shape[:axis], outer, shape[axis] // outer, *shape[axis + 1 :]))
-
-
-def merged_into(x: Traced, axis: int, target: int) -> Traced:
-    """`axis` merged into another as its slow part; `target` is the other's place without `axis`."""
-    x = move_axis(x, axis, target)
-    shape = type_of(x).shape
-    size = shape[target] * shape[target + 1]
-    return reshape(x, (*shape[:target], size, *shape[target + 2 :]))
 
 
 def regrouped(x: Traced, source: int, target: int, groups: int) -> Traced:

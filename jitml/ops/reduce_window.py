@@ -77,6 +77,25 @@ class WindowAxis(NamedTuple):
         length = dilated(self.length, self.base_dilation)
         return low, length - dilated(self.positions, self.stride) + self.low
 
+    def phase(self, period: int, number: int) -> tuple[WindowAxis, int, int] | None:
+        """Positions number, number + period, … of a window over an axis of which the elements are
+        `period` apart (if that is not 1, the stride is): the axis for these, on which elements are
+        neighbours; the first offset in the window that meets elements, and the step to the next.
+        None if none does.
+        """
+        positions = -(-(self.positions - number) // period)
+        step = period // math.gcd(period, self.dilation)
+        for first in range(min(step, self.size)):
+            shift = number + first * self.dilation - self.low
+            if shift % period == 0 and positions > 0:
+                size, dilation = -(-(self.size - first) // step), step * self.dilation // period
+                low, base = -shift // period, self.base_dilation // period
+                reach = (positions - 1) * self.stride + (size - 1) * dilation + 1
+                high = reach - dilated(self.length, base) - low
+                axis = WindowAxis(self.length, size, self.stride, low, high, base, dilation)
+                return axis, first, step
+        return None
+
 
 def dilated(length: int, dilation: int) -> int:
     """The length of an axis whose neighbours are put `dilation` apart."""

@@ -42,13 +42,17 @@ def arranged(spec: str, extents: dict[str, int]) -> tuple[int, ...]:
     return tuple(extents[letter] for letter in spec)
 
 
-def random_case(seed: int) -> tuple[Op, np.ndarray, np.ndarray]:
-    """A convolution of random layout, extents, strides, padding, dilations and groups."""
+def random_case(seed: int, is_apart: bool = False) -> tuple[Op, np.ndarray, np.ndarray]:
+    """A convolution of random layout, extents, strides, padding, dilations and groups; one in which
+    each feature is apart.
+    """
     choose, rng = random.Random(seed), np.random.default_rng(seed)
     rank = choose.choice([1, 2, 2, 2, 3])
     lhs, rhs, out = choose.choice(LAYOUTS[rank])
     groups, most = choose.choice([1, 1, 1, 2, 3]), {1: 70, 2: 24, 3: 9}[rank]
     inputs, outputs = choose.randint(1, 9) * groups, choose.randint(1, 40) * groups
+    if is_apart:
+        groups = inputs = outputs = choose.randint(2, 40)
     space = [letter for letter in lhs if letter not in "NC"]
     lengths = {letter: choose.randint(5, most) for letter in space}
     x_shape = arranged(lhs, {"N": choose.randint(1, 3), "C": inputs, **lengths})
@@ -72,6 +76,24 @@ def test_random_convolutions_have_the_values_of_the_op(seed: int) -> None:
     (wanted,) = op.value(x, w)
     result = np.asarray(jitml.jit(lambda x, w: bind1(op, x, w))(x, w))
     np.testing.assert_array_equal(result.astype(wanted.dtype), wanted)
+
+
+@pytest.mark.parametrize("seed", range(100, 112))
+def test_gradients_are_adjoint(seed: int) -> None:
+    """⟨ct, f(x, w)⟩ = ⟨x, fₓᵀ ct⟩ = ⟨w, f_wᵀ ct⟩, exactly: all numbers are small integers."""
+    op, x, w = random_case(seed, is_apart=seed % 3 == 0)
+    x, w = x.real.astype("float64"), w.real.astype("float64")
+    rng = np.random.default_rng(seed)
+    ct = rng.integers(-2, 3, op.value(x, w)[0].shape).astype("float64")
+
+    def both(x: Any, w: Any, ct: Any) -> Any:
+        out, pull = jitml.vjp(lambda x, w: bind1(op, x, w), x, w)
+        return out, *pull(ct)
+
+    out, dx, dw = map(np.asarray, jitml.jit(both)(x, w, ct))
+    assert np.vdot(ct, out) == np.vdot(x, dx) == np.vdot(w, dw)
+    if dx.size and w.any():
+        assert ct.any() and (dx.any() or dw.any())
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
