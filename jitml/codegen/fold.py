@@ -27,10 +27,10 @@ State = list[Value]
 
 def fold(nest: Nest, node: Node) -> State:
     """Write the reduction `node` at the current position; the scalars of its state."""
-    return _Fold(nest, node).run()
+    return Fold(nest, node).run()
 
 
-class _Fold:
+class Fold:
     def __init__(self, nest: Nest, node: Node) -> None:
         self.nest = nest
         self.frame = nest.frame

@@ -44,10 +44,11 @@ class Frame:
     `sizes` are the arguments to call it with, `scratch_bytes` what it needs of the worker's area.
     """
 
-    def __init__(self, target: Target, operand_count: int) -> None:
+    def __init__(self, target: Target, operand_count: int, aligns_vectors: bool = False) -> None:
         bits = 8 * target.vector_bytes
         self.emit = Emitter(
-            f'nounwind "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}"'
+            f'nounwind "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}"',
+            aligns_vectors,
         )
         self.sizes: list[int] = []
         self.scratch_bytes = 0

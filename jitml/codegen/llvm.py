@@ -74,12 +74,15 @@ def _round_to_float32(number: float) -> float:
 
 class Emitter:
     """Writes one function's body; `lines` is its text so far, `declarations` what the module needs
-    beside it: intrinsics, tables, and functions, which have `attributes`."""
+    beside it: intrinsics, tables, and functions, which have `attributes`. If it `aligns_vectors`,
+    those in memory lie at multiples of their size.
+    """
 
-    def __init__(self, attributes: str = "nounwind") -> None:
+    def __init__(self, attributes: str = "nounwind", aligns_vectors: bool = False) -> None:
         self.lines: list[str] = []
         self.declarations: set[str] = set()
         self.attributes = attributes
+        self.aligns_vectors = aligns_vectors
         self.block = "entry"
         self._count = 0
         self._scopes: list[dict[Any, Any]] = [{}]
@@ -383,7 +386,7 @@ class Emitter:
     def load(self, pointer: Value, storage: str, lanes: int = 1) -> Value:
         """Load `lanes` consecutive elements, widened to the type that `storage` computes in."""
         raw = storage if storage not in COMPUTE else f"u{STORAGE_BITS[storage]}"
-        align = STORAGE_BITS[storage] // 8
+        align = STORAGE_BITS[storage] // 8 * (lanes if self.aligns_vectors else 1)
         text = f"load {llvm_type(raw, lanes)}, ptr {pointer.ref}, align {align}"
         return self.widen(self.effect(text, raw, lanes), storage)
 
@@ -391,7 +394,8 @@ class Emitter:
         """Store consecutive elements, rounded to `storage`; a streaming store needs a full-vector
         alignment."""
         raw = self.narrow(value, storage)
-        align = STORAGE_BITS[storage] // 8 * (value.lanes if streaming else 1)
+        is_whole = streaming or self.aligns_vectors
+        align = STORAGE_BITS[storage] // 8 * (value.lanes if is_whole else 1)
         tail = ", !nontemporal !0" if streaming else ""
         vector = llvm_type(raw.type, raw.lanes)
         self.line(f"store {vector} {raw.ref}, ptr {pointer.ref}, align {align}{tail}")

@@ -46,7 +46,7 @@ class Nest:
         self.width = choose_width(self.vector, self.nodes, bool(self.shared), target)
         self.lanes = 1
         self.position: dict[Axis, Value] = {}
-        self._write_node = write_node
+        self.write_node = write_node
         self._memory: list[dict[Any, Any]] = [{}]
         # Nodes kept in memory: their axis and place; those stored so far; those to be loaded.
         self._buffers: dict[int, tuple[Axis, Value]] = {}
@@ -133,7 +133,7 @@ class Nest:
             if number in self._filled:
                 self.remember(number, self._read_buffer(ready[number]))
             else:
-                self.remember(number, self._write_node(self, ready[number]))
+                self.remember(number, self.write_node(self, ready[number]))
                 self._fill_buffer(ready[number])
 
     # ---- values kept in memory from one loop to the next -----------------------------------------
@@ -142,12 +142,17 @@ class Nest:
         """Decide which values of the loops over `inner` axes are kept from the first loop to the
         others.
         """
-        self._buffers, self._filling, self._filled = {}, set(), set()
+        kept: dict[int, tuple[Axis, Value]] = {}
         for axis, node in nodes_to_keep(self.kernel, self.nodes, inner):
             lanes = self._lanes_beside(axis, node)
             size = axis.extent * lanes * max(1, BITS[node.type] // 8)
             if size <= ROW_BUFFER_BYTES:
-                self._buffers[node.number] = (axis, self.frame.scratch(size))
+                kept[node.number] = (axis, self.frame.scratch(size))
+        self.keep_in(kept)
+
+    def keep_in(self, places: dict[int, tuple[Axis, Value]]) -> None:
+        """Keep the nodes of these numbers in memory, from their first loop over an axis on."""
+        self._buffers, self._filling, self._filled = places, set(), set()
 
     @contextmanager
     def keeping(

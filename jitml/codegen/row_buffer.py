@@ -18,11 +18,28 @@ def nodes_to_keep(
 ) -> Iterator[tuple[Axis, Node]]:
     """Values that several loops over one axis need, and that are dear to compute again."""
     for axis in inner:
-        loops = [n.operands for n in nodes if n.name == "reduce" and n.data.axis is axis]
-        loops.append(tuple(n for s in kernel.stores for n in s.nodes if axis in n.axes))
-        for node in _shared_nodes(loops, axis):
+        for node in _shared_nodes(_loops(kernel, nodes, axis), axis):
             if node.cost >= RECOMPUTE_COST:
                 yield axis, node
+
+
+def loads_to_keep(
+    kernel: Kernel, nodes: Sequence[Node], inner: Sequence[Axis]
+) -> Iterator[tuple[Axis, Node]]:
+    """What several loops over one axis read from memory."""
+    for axis in inner:
+        seen: set[int] = set()
+        for roots in _loops(kernel, nodes, axis):
+            reached = _reach(roots, axis)
+            yield from ((axis, n) for k, n in reached.items() if n.name == "load" and k in seen)
+            seen |= set(reached)
+
+
+def _loops(kernel: Kernel, nodes: Sequence[Node], axis: Axis) -> list[tuple[Node, ...]]:
+    """What each loop over an axis computes."""
+    loops = [n.operands for n in nodes if n.name == "reduce" and n.data.axis is axis]
+    loops.append(tuple(n for s in kernel.stores for n in s.nodes if axis in n.axes))
+    return loops
 
 
 def _shared_nodes(loops: Sequence[Sequence[Node]], axis: Axis) -> list[Node]:

@@ -102,7 +102,9 @@ class Driver:
         status = getattr(self._library, name)(*arguments)
         if status:
             kind, what = _ERRORS.get(status, (DeviceError, "the driver reports an error"))
-            raise kind(f"{what} ({name} gives CUDA error {status})")
+            known = getattr(self._library, "fault", None)  # an emulated device knows more
+            more = f": {known}" if known else ""
+            raise kind(f"{what} ({name} gives CUDA error {status}){more}")
 
     # ---- memory ----------------------------------------------------------------------------------
 

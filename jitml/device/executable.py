@@ -205,10 +205,12 @@ class _Call:
     def _launch(self, number: int, step: Instruction) -> None:
         if step.extent == 0:
             return
-        threads = min(step.extent, MOST_THREADS) if step.grain else 1
+        together = max(1, step.grain)  # threads of one unit
+        threads = min(step.extent * together, MOST_THREADS) if step.grain else 1
         if step.scratch_bytes:
             threads = max(1, min(threads, MOST_SCRATCH_BYTES // step.scratch_bytes))
-        in_block = min(BLOCK_THREADS, threads)
+        threads = -(-threads // together) * together
+        in_block = together if together > 1 else min(BLOCK_THREADS, threads)
         blocks = -(-threads // in_block)
         self._make_room(blocks * in_block * step.scratch_bytes)
         launch = 0

@@ -14,14 +14,14 @@ import numpy as np
 
 from jitml.emulation.faults import EmulatedFault
 from jitml.emulation.fused import fused_multiply_add
-from jitml.emulation.operands import Array, dtype_of, parts_of, reader, writer
-from jitml.emulation.ptx import Instruction, PtxError, bits_of
+from jitml.emulation.operands import Array, dtype_of, number, parts_of, reader, writer
+from jitml.emulation.ptx import PAIR, Instruction, PtxError, bits_of
 
 if TYPE_CHECKING:
     from jitml.emulation.machine import Kernel, Lanes
 
 Step = Callable[["Lanes", Array], None]
-_TYPES = ("pred", "f16", "f32", "f64", *(f"{k}{n}" for k in "sub" for n in (8, 16, 32, 64)))
+_TYPES = ("pred", PAIR, "f16", "f32", "f64", *(f"{k}{n}" for k in "sub" for n in (8, 16, 32, 64)))
 _CANONICAL: dict[int, Any] = {
     4: np.uint32(0x7FFFFFFF),
     8: np.uint64(0x7FF8000000000000),
@@ -78,6 +78,8 @@ def _elementwise(function: Function, count: int, by_bits: bool = False) -> Any:
 
     def build(kernel: Kernel, instruction: Instruction) -> Step:
         type_ = types_of(instruction)[-1]
+        if type_ == PAIR:
+            return _by_halves(kernel, instruction, lambda *x: _canonical(function(*x)), count)
         if by_bits and type_ != "pred":
             type_ = f"u{bits_of(type_)}"
         _refuse_fusion(instruction, type_)
@@ -94,6 +96,32 @@ def _elementwise(function: Function, count: int, by_bits: bool = False) -> Any:
         )
 
     return build
+
+
+def _halves(values: Array) -> tuple[Array, Array]:
+    """The two numbers of a pair, the lower one first."""
+    words = np.asarray(values)
+    low, high = (words & np.uint32(0xFFFF)), (words >> np.uint32(16))
+    return low.astype(np.uint16).view(np.float16), high.astype(np.uint16).view(np.float16)
+
+
+def _pair(low: Any, high: Any) -> Array:
+    first, second = (np.asarray(x, np.float16).view(np.uint16) for x in (low, high))
+    pair: Array = first.astype(np.uint32) | (second.astype(np.uint32) << np.uint32(16))
+    return pair
+
+
+def _by_halves(kernel: Kernel, instruction: Instruction, function: Function, count: int) -> Step:
+    """An instruction on pairs of numbers."""
+    read = [reader(kernel, s, "u32") for s in instruction.operands[1 : 1 + count]]
+    write = writer(kernel, instruction.operands[0], "u32")
+
+    def step(state: Lanes, lanes: Array) -> None:
+        halves = [_halves(r(state, lanes)) for r in read]
+        low, high = (function(*(h[k] for h in halves)) for k in (0, 1))
+        write(state, lanes, _pair(low, high))
+
+    return step
 
 
 def _refuse_fusion(instruction: Instruction, type_: str) -> None:
@@ -337,6 +365,8 @@ def _compare(kernel: Kernel, instruction: Instruction) -> Step:
     function = _COMPARISONS.get(name, _ordered_not_equal if name == "ne" else None)
     if function is None or len(instruction.operands) != 3:
         raise PtxError(f"line {instruction.line}: unknown comparison {instruction}")
+    if type_ == PAIR:
+        return _compare_halves(kernel, instruction, function)
     first, second = (reader(kernel, s, type_) for s in instruction.operands[1:])
     targets = instruction.operands[0].split("|")
     writes = [writer(kernel, t, "pred") for t in targets]
@@ -346,6 +376,19 @@ def _compare(kernel: Kernel, instruction: Instruction) -> Step:
         writes[0](state, lanes, found)
         if len(writes) > 1:
             writes[1](state, lanes, ~found)
+
+    return step
+
+
+def _compare_halves(kernel: Kernel, instruction: Instruction, function: Function) -> Step:
+    """A comparison of pairs: one predicate for each."""
+    first, second = (reader(kernel, s, "u32") for s in instruction.operands[1:])
+    writes = [writer(kernel, t, "pred") for t in instruction.operands[0].split("|")]
+
+    def step(state: Lanes, lanes: Array) -> None:
+        a, b = _halves(first(state, lanes)), _halves(second(state, lanes))
+        for k, write in enumerate(writes):
+            write(state, lanes, np.asarray(function(a[k], b[k])))
 
     return step
 
@@ -375,6 +418,8 @@ _ROUNDINGS: dict[str, Function] = {
 
 def _convert(kernel: Kernel, instruction: Instruction) -> Step:
     after, before = types_of(instruction)
+    if after == PAIR:
+        return _convert_pair(kernel, instruction)
     if {"ftz", "sat"} & set(instruction.opcode):
         raise PtxError(f"line {instruction.line}: {instruction} is not supported")
     read = reader(kernel, instruction.operands[1], before)
@@ -393,6 +438,18 @@ def _convert(kernel: Kernel, instruction: Instruction) -> Step:
             write(state, lanes, values.astype(dtype))
         else:
             write(state, lanes, values.astype(dtype))
+
+    return step
+
+
+def _convert_pair(kernel: Kernel, instruction: Instruction) -> Step:
+    """Two numbers as a pair, the first one in its upper half."""
+    upper, lower = (reader(kernel, s, "f32") for s in instruction.operands[1:])
+    write = writer(kernel, instruction.operands[0], "u32")
+
+    def step(state: Lanes, lanes: Array) -> None:
+        numbers = (np.asarray(r(state, lanes)).astype(np.float16) for r in (lower, upper))
+        write(state, lanes, _pair(*map(_canonical, numbers)))
 
     return step
 
@@ -490,21 +547,25 @@ def _barrier(kernel: Kernel, instruction: Instruction) -> Step:
 def _shuffle(kernel: Kernel, instruction: Instruction) -> Step:
     mode = instruction.opcode[2]
     targets = instruction.operands[0].split("|")
-    value, by, clamp, mask = (reader(kernel, s, "u32") for s in instruction.operands[1:5])
+    value, by, clamp = (reader(kernel, s, "u32") for s in instruction.operands[1:4])
+    mask = number(instruction.operands[4], np.dtype(np.uint32))
+    if mask is None:
+        raise PtxError(f"line {instruction.line}: the mask of {instruction} must be a number")
     write = writer(kernel, targets[0], "u32")
     write_inside = writer(kernel, targets[1], "pred") if len(targets) > 1 else None
 
     def step(state: Lanes, lanes: Array) -> None:
+        lanes = state.gather_warp(lanes, mask)
+        if len(lanes):
+            exchange(state, lanes)
+            state.go(state.pc + 1, lanes)
+
+    def exchange(state: Lanes, lanes: Array) -> None:
         own = state.thread[lanes] & 31
         n = np.broadcast_to(by(state, lanes).astype(np.int64), own.shape)
         c = np.broadcast_to(clamp(state, lanes).astype(np.int64), own.shape)
-        named = np.broadcast_to(mask(state, lanes), own.shape)
         here = np.zeros(state.count + 64, bool)
         here[lanes] = True
-        for k in range(32):
-            wanted = (named >> np.uint32(k) & np.uint32(1)).astype(bool)
-            if (wanted & ~here[lanes - own + k]).any():
-                raise EmulatedFault("shuffle", "the mask names lanes that are elsewhere")
         segment = (c >> 8) & 31
         most = (own & segment) | (31 & ~segment & c)
         least = own & segment

@@ -104,7 +104,7 @@ class Kernel:
         return counts
 
 
-_CONTROL = ("bra", "bar", "barrier", "ret", "exit")
+_CONTROL = ("bra", "bar", "barrier", "ret", "exit", "shfl")
 
 
 def _aligned(offset: int, align: int) -> int:
@@ -142,6 +142,7 @@ class Lanes:
         self.special = _special(self.thread, number, grid, block)
         self.groups: dict[int, Array] = {0: lane}
         self.waiting: dict[int, list[Array]] = {}
+        self.parked: dict[int, Array] = {}  # lanes that wait for others of their warp
         self.exited = np.zeros(self.count, bool)
         self.epoch = np.zeros(len(blocks), np.int64)
         self.shared_size = max(16, kernel.shared_bytes)
@@ -156,8 +157,9 @@ class Lanes:
         steps, is_control = self.kernel.steps, self.kernel.is_control
         taken = 0
         names = [".".join(i.opcode) for i in self.kernel.entry.instructions]
-        while self.groups or self.waiting:
+        while self.groups or self.waiting or self.parked:
             if not self.groups:
+                self._refuse_parked()
                 self._release_barrier()
                 continue
             pc = min(self.groups)
@@ -195,6 +197,29 @@ class Lanes:
     def wait(self, lanes: Array) -> None:
         """Lanes come to a barrier."""
         self.waiting.setdefault(self.pc, []).append(lanes)
+
+    def gather_warp(self, lanes: Array, named: Any) -> Array:
+        """The lanes that have met here, after these came, with all that they have `named` by the
+        bits of a mask; the others are parked until those come.
+        """
+        before = self.parked.pop(self.pc, None)
+        if before is not None:
+            lanes = np.sort(np.concatenate([before, lanes]))
+        bits = np.uint32(1) << (self.thread[lanes] % WARP).astype(np.uint32)
+        warp = lanes // WARP
+        present = np.zeros(-(-self.count // WARP), np.uint32)
+        np.bitwise_or.at(present, warp, bits)
+        met = (named & ~present[warp]) == 0
+        if not met.all():
+            self.parked[self.pc] = lanes[~met]
+        together: Array = lanes[met]
+        return together
+
+    def _refuse_parked(self) -> None:
+        """Nobody else comes to where lanes of a warp wait for others."""
+        for pc in self.parked:
+            line = self.kernel.entry.instructions[pc].line
+            raise EmulatedFault("shuffle", "the mask names lanes that do not come", line)
 
     def _release_barrier(self) -> None:
         """All lanes wait: blocks whose lanes stand at one barrier go on."""

@@ -39,8 +39,8 @@ def number(text: str, dtype: np.dtype[Any]) -> Any:
         bits = np.array(int(text[2:], 16), np.uint32)
     elif text.startswith("0d"):
         bits = np.array(int(text[2:], 16), np.uint64)
-    elif re.fullmatch(r"-?(0x[0-9A-Fa-f]+|\d+)", text):
-        value = int(text, 0)
+    elif re.fullmatch(r"-?(0x[0-9A-Fa-f]+|\d+)U?", text):
+        value = int(text.rstrip("U"), 0)
         if dtype.kind == "b":
             return np.array(bool(value))
         if dtype.kind == "f":

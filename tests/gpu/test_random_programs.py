@@ -1,4 +1,4 @@
-"""Random programs, half of them under two nested transforms, on the emulated device: the CPU's bits.
+"""Random programs, half of them under two transforms, on the emulated device: the CPU's bits.
 
 JITML_GPU_PROGRAMS sets how many there are.
 """

@@ -5,7 +5,7 @@ Goes out: a text whose `kernel` is launched over a grid. Its arguments are the b
 themselves, then the number of units, the error slot, this launch's number, the threads' scratch
 memory, and the bytes of it that each has.
 
-Thread t runs units [t·g, t·g + g), then those a whole grid further on. A failed check is kept as
+A thread, or some of them together, take every so many units. A failed check is kept as
 the least (launch, site, index) of all threads, by an atomic minimum over 64 bits; the value goes
 to a record of the thread's own, so that the outcome does not depend on the order of threads.
 """
@@ -24,9 +24,9 @@ SLOT_BYTES = 16  # before the records: the least key
 _HEAD = re.compile(r"^define i32 @kernel\([^)]*\)[^{]*\{", re.MULTILINE)
 
 
-def on_grid(text: str, buffers: int, sizes: int, grain: int) -> str:
-    """The text of `kernel` for a grid, with so many buffers and sizes. Threads take `grain` units
-    at once; where it is 0, one thread takes them all.
+def on_grid(text: str, buffers: int, sizes: int, threads: int) -> str:
+    """The text of `kernel` for a grid, with so many buffers and sizes. So many threads take a unit
+    together (a power of two); where it is 0, one thread takes all units.
     """
     inner = _HEAD.sub(
         "define internal i32 @units(ptr noalias %buffers, ptr noalias %sizes, i64 %begin, "
@@ -43,12 +43,13 @@ def on_grid(text: str, buffers: int, sizes: int, grain: int) -> str:
         "ptr addrspace(1) %scratch", "i64 %scratch_bytes",
     ]  # fmt: skip
     lines = [
-        *_DECLARATIONS,
+        *(line for line in _DECLARATIONS if line not in inner),
         f"define ptx_kernel void @kernel({', '.join(parameters)}) nounwind {{",
         "entry:",
         *_tables(buffers, sizes),
-        f"  %grain = add i64 0, {grain}" if grain else "  %grain = add i64 %extent, 0",
-        *_LOOP,
+        *_START,
+        *(_IN_TURNS.format(shift=threads.bit_length() - 1) if threads else _AT_ONCE).splitlines(),
+        *_END,
     ]
     return inner + "\n".join(lines) + "\n"
 
@@ -82,7 +83,7 @@ def _tables(buffers: int, sizes: int) -> list[str]:
     return lines
 
 
-_LOOP = f"""\
+_START = f"""\
   %tid = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
   %ntid = call i32 @llvm.nvvm.read.ptx.sreg.ntid.x()
   %ctaid = call i32 @llvm.nvvm.read.ptx.sreg.ctaid.x()
@@ -92,8 +93,6 @@ _LOOP = f"""\
   %thread = zext i32 %thread32 to i64
   %threads32 = mul i32 %ntid, %nctaid
   %threads = zext i32 %threads32 to i64
-  %first = mul i64 %thread, %grain
-  %stride = mul i64 %threads, %grain
   %area = mul i64 %thread, %scratch_bytes
   %own.g = getelementptr i8, ptr addrspace(1) %scratch, i64 %area
   %own = addrspacecast ptr addrspace(1) %own.g to ptr
@@ -106,17 +105,32 @@ _LOOP = f"""\
   store i64 0, ptr %f2, align 8
   store ptr %stop, ptr %f3, align 8
   store ptr %own, ptr %f4, align 8
+""".splitlines()
+
+# Thread t begins with unit t.
+_IN_TURNS = """\
+  %first = lshr i64 %thread, {shift}
+  %stride = lshr i64 %threads, {shift}
   %any = icmp slt i64 %first, %extent
   br i1 %any, label %again, label %out
 again:
   %begin = phi i64 [%first, %entry], [%next, %again]
-  %last = add i64 %begin, %grain
-  %over = icmp sgt i64 %last, %extent
-  %end = select i1 %over, i64 %extent, i64 %last
+  %end = add i64 %begin, 1
   %code = call i32 @units(ptr %buffers, ptr %sizes, i64 %begin, i64 %end, ptr %fault)
   %next = add i64 %begin, %stride
   %more = icmp slt i64 %next, %extent
   br i1 %more, label %again, label %done
+"""
+
+_AT_ONCE = """\
+  %is_first = icmp eq i64 %thread, 0
+  br i1 %is_first, label %once, label %out
+once:
+  %code = call i32 @units(ptr %buffers, ptr %sizes, i64 0, i64 %extent, ptr %fault)
+  br label %done
+"""
+
+_END = f"""\
 done:
   %site = load i64, ptr %fault, align 8
   %failed = icmp ne i64 %site, {NO_ERROR}

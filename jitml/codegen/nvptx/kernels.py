@@ -1,49 +1,145 @@
-"""The loops of a kernel for one thread of a grid.
+"""The loops of a kernel for threads of a grid.
 
 Comes in: a `Kernel`, the same that a CPU gets. Goes out: the text of one function of the kernel
-ABI, whose units are the positions of all outer axes, the last one fastest: neighbouring threads
-reach neighbouring elements.
+ABI, and how many threads take a unit. Neighbouring threads reach neighbouring elements:
+
+- one thread for each position of the outer axes, the last axis fastest; or for as many of them as
+  16 bytes hold, where all accesses are aligned;
+- a warp, where a reduction runs along memory: its threads are the lanes of the fixed tree;
+- one thread for all units, where updates must happen in order.
+
+Bits do not depend on which it is.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jitml.codegen.emit import KernelText, Loops
 from jitml.codegen.frame import Frame
-from jitml.codegen.kernel import Axis, Kernel
+from jitml.codegen.kernel import Axis, Index, Kernel
+from jitml.codegen.llvm import STORAGE_BITS
+from jitml.codegen.memory import store
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
+from jitml.codegen.nvptx.target import ACCESS_BYTES
+from jitml.codegen.nvptx.warp import WARP, Warp, suits_warps
 from jitml.codegen.target import Target
 from jitml.scalar.value import Value
 
+MOST_LANES = 8  # that a thread takes
 
-def emit_thread(kernel: Kernel, target: Target) -> KernelText:
-    """The text for one thread. A grain of 0 says that one thread must take all units, in order."""
-    frame = Frame(target, len(kernel.operands))
-    nest = Nest(kernel, frame, target, write_node)
-    nest.vector, nest.width = None, 1
-    unit_axes = _ThreadLoops(nest).write_units()[0]
-    text = frame.finish(has_checks=any(n.name == "check" for n in nest.nodes))
-    extent = math.prod(a.extent for a in unit_axes)
-    grain = 0 if any(s.combine for s in kernel.stores) else 1
-    return KernelText(text, tuple(frame.sizes), extent, grain, frame.scratch_bytes)
+
+def emit_threads(kernel: Kernel, target: Target, is_aligned: bool) -> KernelText:
+    """The text for a grid; its grain is the number of threads that take a unit together, 0 if one
+    thread must take all units in order. Buffers that are not aligned are read one by one.
+    """
+    if suits_warps(kernel):
+        return _WarpLoops(kernel, target).text()
+    vector = _vector_axis(kernel) if is_aligned else None
+    return _ThreadLoops(kernel, target, vector).text()
+
+
+def _vector_axis(kernel: Kernel) -> tuple[Axis, int] | None:
+    """The axis along which threads take several elements, and how many."""
+    outer, nodes = kernel.live_outer(), kernel.nodes()
+    if not outer or any(s.combine for s in kernel.stores):
+        return None
+    if any(n.name in ("reduce", "check", "repeat", "rarely") for n in nodes):
+        return None
+    axis, loads = outer[-1], [n for n in nodes if n.name == "load"]
+    accesses = [(n.data.index, n.data.storage) for n in loads]
+    accesses += [(s.index, s.storage) for s in kernel.stores]
+    along = [(index, storage) for index, storage in accesses if index.coefficient(axis)]
+    is_plain = all(len(s.nodes) == 1 for s in kernel.stores)
+    is_plain &= all(len(n.operands) == len(n.data.index.nodes) for n in loads)
+    if not (along and is_plain) or any(n.data.values for n in nodes if n.name == "index"):
+        return None
+    width = min(MOST_LANES, ACCESS_BYTES // max(STORAGE_BITS[s] // 8 for _, s in along))
+    while width > 1:
+        fits = all(_is_aligned(index, axis, width) for index, _ in along)
+        if fits and axis.extent % width == 0:
+            return axis, width
+        width //= 2
+    return None
+
+
+def _is_aligned(index: Index, axis: Axis, width: int) -> bool:
+    """Whether vectors along `axis` are elements side by side, at multiples of their size."""
+    others = [c for a, c in index.terms if a is not axis and not a.merged and a.extent != 1]
+    offsets = (index.constant, *others)
+    return index.coefficient(axis) == 1 and not index.values and not any(
+        c % width for c in offsets
+    )  # fmt: skip
 
 
 class _ThreadLoops(Loops):
-    """The loop over a thread's units; all that lies within is the CPU's."""
+    """Units of one thread: an element of the outer axes, or a vector of them."""
+
+    def __init__(self, kernel: Kernel, target: Target, vector: tuple[Axis, int] | None) -> None:
+        frame = Frame(target, len(kernel.operands), aligns_vectors=vector is not None)
+        super().__init__(Nest(kernel, frame, target, write_node))
+        self.nest.vector, self.nest.width = vector or (None, 1)
+
+    def text(self) -> KernelText:
+        """The kernel's text."""
+        nest, kernel = self.nest, self.kernel
+        extent = math.prod(a.extent for a in self.write_units()[0]) // nest.width
+        text = nest.frame.finish(has_checks=any(n.name == "check" for n in nest.nodes))
+        grain = 0 if any(s.combine for s in kernel.stores) else 1
+        return KernelText(text, tuple(nest.frame.sizes), extent, grain, nest.frame.scratch_bytes)
 
     def write_units(self) -> tuple[list[Axis], int]:
         nest, outer = self.nest, self.kernel.live_outer()
         begin, end = (Value(nest.emit, "i64", 1, f"%{name}") for name in ("begin", "end"))
 
         def unit(number: Value, _: list[Value]) -> Sequence[Value]:
-            self.locate(outer, number)
+            self.locate(outer, number * nest.width)
+            nest.lanes = nest.width
             self.unit()
+            nest.lanes = 1
             return []
 
         nest.prepare(self.roots)
         with nest.scope():
             nest.emit.loop(begin, end, 1, [], unit)
         return outer, 1
+
+
+class _WarpLoops(_ThreadLoops):
+    """Units of a warp: its threads share the loops along memory."""
+
+    def __init__(self, kernel: Kernel, target: Target) -> None:
+        super().__init__(kernel, target, None)
+        self.warp = Warp(self.nest)
+
+    def text(self) -> KernelText:
+        code = super().text()
+        return KernelText(
+            self.warp.shared_memory() + code.text, code.sizes, code.extent, WARP, code.scratch_bytes
+        )
+
+    def unit(self) -> None:
+        """Everything for one position of the outer axes."""
+        nest = self.nest
+        inner = [a for a in self.kernel.inner if not a.merged and a.extent != 1]
+        self.warp.keep_rows(inner)
+        nest.prepare(self.roots)
+        within = set(inner)
+        late = []
+        for spec in self.kernel.stores:
+            if within & (spec.index.axes | {a for n in spec.roots for a in n.axes}):
+                late.append(spec)
+            else:
+                self.warp.by_first_lane(lambda spec=spec: store(nest, spec))  # type: ignore[misc]
+        if late:
+            self._nest(inner, lambda: self._store_all(late))
+
+    def _whole_axis(self, axis: Axis, body: Callable[[], None]) -> None:
+        """The innermost loop in turns of the warp's threads."""
+        live = [a for a in self.kernel.inner if not a.merged and a.extent != 1]
+        if axis is not live[-1]:
+            super()._whole_axis(axis, body)
+            return
+        self.warp.loop(axis, body)

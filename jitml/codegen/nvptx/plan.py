@@ -1,7 +1,8 @@
 """Plans whose instructions are launches of grids.
 
 Comes in: a fused graph. Goes out: a `Program` as for a CPU, with other kernels: an instruction's
-`extent` counts the units of a grid, its `grain` is 1, or 0 where one thread must take all units.
+`extent` counts the units of a grid, its `grain` the threads that take a unit together (if there are
+several, they are a block), or 0 where one thread must take all units.
 What only the host can compute (libraries' routines, native functions) is a call of the host.
 """
 
@@ -11,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from jitml.codegen.emit import KernelText
-from jitml.codegen.fuse import Fused, View
+from jitml.codegen.fuse import Fused, Group, View
 from jitml.codegen.kernel import Kernel, Site
 from jitml.codegen.nvptx.grid import on_grid
-from jitml.codegen.nvptx.kernels import emit_thread
+from jitml.codegen.nvptx.kernels import emit_threads
 from jitml.codegen.nvptx.product import product_kernel
+from jitml.codegen.nvptx.target import ACCESS_BYTES
 from jitml.codegen.plan import Planner, Program
 from jitml.codegen.product import gemm_shape
 from jitml.codegen.target import Target
@@ -37,8 +39,19 @@ def make_device_plan(
 class _DevicePlanner(Planner):
     """Where a GPU's plan differs from a CPU's."""
 
+    _is_aligned = True
+
     def emit(self, kernel: Kernel) -> KernelText:
-        return emit_thread(kernel, self.target)
+        return emit_threads(kernel, self.target, self._is_aligned)
+
+    def _add_nest(self, group: Group) -> None:
+        if group.built is not None:
+            atoms = (*group.built.reads, *group.built.writes)
+            buffers = [self.buffers[self.atom_number(a)] for a in atoms]
+            # A slice that moves over an array may begin anywhere.
+            moving = (b.size_bytes for b in buffers if b.kind == "moving")
+            self._is_aligned = not any(size % ACCESS_BYTES for size in moving)
+        super()._add_nest(group)
 
     def _add_kernel(self, eqn: Eqn, code: KernelText) -> None:
         super()._add_kernel(eqn, replace(code, grain=1))

@@ -1,0 +1,75 @@
+"""What kernels move, against the least possible: the limits hold without a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import jitml
+import jitml.numpy as jnp
+from jitml.codegen.nvptx.assembler import find_assembler
+from jitml.emulation.libcuda import EmulatedCuda
+from jitml.emulation.machine import SECTOR_BYTES
+from jitml.transforms.inline_calls import inline_calls
+from tests.gpu.agreement import agree
+
+
+class Row(NamedTuple):
+    """A program, the shapes of its arguments, the most sectors over the ideal ones, and the bytes
+    of its widest access.
+    """
+
+    function: Callable[..., Any]
+    shapes: tuple[tuple[int, ...], ...]
+    most: float = 1.05
+    access_bytes: int = 4
+
+
+def normalized(x: Any) -> Any:
+    centred = x - x.mean(1, keepdims=True)
+    return centred / jnp.sqrt((centred * centred).mean(1, keepdims=True) + 1e-5)
+
+
+ROWS = {
+    "elementwise": Row(lambda x, y: jnp.tanh(x * y) + 1, ((4096,), (4096,)), 1.0, 16),
+    "bfloat16": Row(lambda x: x.astype("bfloat16") * 2, ((4096,),), 1.0, 16),
+    "elements that fill no vector": Row(lambda x: jnp.exp(x), ((33, 65),), 1.05, 4),
+    "sum of rows": Row(lambda x: x.sum(1), ((16, 1000),)),
+    "sum of columns": Row(lambda x: x.sum(0), ((70, 128),)),
+    "sum of all": Row(lambda x: x.sum(), ((64, 300),)),
+    "position of the largest": Row(lambda x: x.argmax(1), ((16, 1000),)),
+    "softmax": Row(jitml.nn.softmax, ((8, 1000),)),
+    "long softmax": Row(jitml.nn.softmax, ((2, 4000),)),
+    "layer norm": Row(normalized, ((8, 1024),)),
+    # Two folds without a loop between them read the row twice.
+    "logsumexp": Row(lambda x: jitml.nn.logsumexp(x, axis=1), ((8, 1024),), 2.05),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_kernels_move_little_more_than_they_must(name: str, measured: EmulatedCuda) -> None:
+    function, shapes, most, access_bytes = ROWS[name]
+    random = np.random.default_rng(0)
+    arrays = [jnp.asarray(random.standard_normal(s).astype(np.float32)) for s in shapes]
+    measured.launches.clear()
+    found = np.asarray(jitml.jit(function)(*arrays))
+    sectors = sum(launch.counts.sectors for launch in measured.launches)
+    widest = max(launch.counts.widest_access for launch in measured.launches)
+    least = (sum(x.nbytes for x in arrays) + found.nbytes) / SECTOR_BYTES
+    assert sectors <= most * least + 4, sectors / least
+    assert widest >= access_bytes
+    if find_assembler():
+        for kernel in jitml.aot(function, *arrays).kernels:
+            assert kernel.resources and kernel.resources.spilled_bytes == 0
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_traffic_programs_have_the_bits_of_the_cpu(name: str, emulated: EmulatedCuda) -> None:
+    function, shapes, *_ = ROWS[name]
+    random = np.random.default_rng(1)
+    arrays = [random.standard_normal(s).astype(np.float32) for s in shapes]
+    graph = jitml.make_graph(function)(*arrays)
+    agree(inline_calls(graph), arrays)
