@@ -237,6 +237,7 @@ class _Call:
     def _make_room(self, size_bytes: int) -> None:
         if size_bytes > self.scratch_bytes:
             self.scratch = self._allocate(size_bytes)
+            self.driver.fill(self.scratch, 0, size_bytes)  # networks sort beyond their elements
             self.scratch_bytes = size_bytes
 
     def _branch(self, number: int, step: Branch) -> None:

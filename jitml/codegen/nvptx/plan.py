@@ -20,12 +20,14 @@ from jitml.codegen.nvptx.product import product_kernel
 from jitml.codegen.nvptx.target import ACCESS_BYTES
 from jitml.codegen.plan import Planner, Program
 from jitml.codegen.product import gemm_shape
+from jitml.codegen.sorting import top_k_kernel
 from jitml.codegen.target import Target
 from jitml.ir.dtypes import short_name
 from jitml.ir.graph import Atom, Eqn, Graph, Var
 from jitml.ops.contraction import DotGeneral
 from jitml.ops.library import LibraryCall
 from jitml.ops.native import NativeCall
+from jitml.ops.top_k import TopK
 from jitml_runtime import HostCall
 
 
@@ -40,6 +42,15 @@ class _DevicePlanner(Planner):
     """Where a GPU's plan differs from a CPU's."""
 
     _is_aligned = True
+
+    def add_group(self, group: Group) -> None:
+        eqn = group.special
+        if eqn is not None and isinstance(eqn.op, TopK) and eqn.outputs[0].type.size:
+            # It is written for vectors; those of a thread are many registers.
+            vectors = self.target._replace(vector_bytes=ACCESS_BYTES * 2)
+            self._add_kernel(eqn, top_k_kernel(eqn, vectors))
+        else:
+            super().add_group(group)
 
     def emit(self, kernel: Kernel) -> KernelText:
         return emit_threads(kernel, self.target, self._is_aligned)
@@ -63,11 +74,12 @@ class _DevicePlanner(Planner):
         sites: tuple[Site, ...],
         eqns: list[Eqn],
         work_ns: int = 0,
+        level: int | None = None,
     ) -> None:
         if work_ns:  # a loop, or a map of loops
             code = replace(code, grain=1)
         text = on_grid(code.text, len(atoms), len(code.sizes), code.grain)
-        super()._add_instruction(replace(code, text=text), atoms, sites, eqns, work_ns)
+        super()._add_instruction(replace(code, text=text), atoms, sites, eqns)
 
     def _add_product(self, eqn: Eqn, views: Mapping[Var, View]) -> None:
         op = eqn.op

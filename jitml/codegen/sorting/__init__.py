@@ -26,6 +26,8 @@ def sort_kernel(eqn: Eqn, target: Target) -> KernelText:
     op = eqn.op
     assert isinstance(op, Sort)
     lines = Lines([a.type for a in eqn.inputs], op.dimension, op.num_keys)
+    if target.lanes(1) == 1:  # a thread of a GPU
+        return merge_kernel(lines, target)
     coding = Coding(lines, target)
     if coding.fits and lanes_fit(coding):
         return lanes_kernel(coding, target)
