@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from jitml.differentiation import vjp as vjp
     from jitml.display.live import live as live
     from jitml.display.magics import load_ipython_extension as load_ipython_extension
+    from jitml.inspection import inspect as inspect
     from jitml.jacobians import hessian as hessian
     from jitml.jacobians import jacfwd as jacfwd
     from jitml.jacobians import jacrev as jacrev
@@ -138,6 +139,7 @@ _FUNCTIONS = {
     "io_callback": "callbacks",
     "grad": "differentiation",
     "hessian": "jacobians",
+    "inspect": "inspection",
     "jacfwd": "jacobians",
     "jacobian": "jacobians",
     "jacrev": "jacobians",

@@ -11,21 +11,10 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
+from jitml.ir.variables import instructions_of
 from jitml_runtime.record import frozen
 
 ATTRIBUTE, ENTRY, LENGTH = "attribute", "entry", "length"
-_SKIPPED = frozenset(
-    {
-        "CACHE",
-        "PUSH_NULL",
-        "EXTENDED_ARG",
-        "PRECALL",
-        "NOP",
-        "RESUME",
-        "NOT_TAKEN",
-        "COPY_FREE_VARS",
-    }
-)
 
 
 @frozen
@@ -48,14 +37,6 @@ def accesses(code: CodeType) -> tuple[Access, ...]:
 def inner_codes(code: CodeType) -> list[CodeType]:
     """The code of functions, lambdas and comprehensions defined in `code`."""
     return [c for c in code.co_consts if isinstance(c, CodeType)]
-
-
-@functools.lru_cache(maxsize=256)
-def instructions_of(code: CodeType) -> list[Any]:
-    """The instructions of `code` that do something (`dis.Instruction`)."""
-    import dis
-
-    return [i for i in dis.get_instructions(code) if i.opname not in _SKIPPED]
 
 
 def _scan(code: CodeType) -> Iterator[Access]:

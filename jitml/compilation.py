@@ -35,6 +35,7 @@ def jit(
     threads: int | None = None,
     python_control_flow: bool | None = None,
     compiler_options: dict[str, Any] | None = None,
+    verify: int = 0,
 ) -> Any:
     """Compile `fun`: it is traced at the first call with new argument types, and runs as machine
     code from then on.
@@ -62,6 +63,11 @@ def jit(
     appending to a log) is done again in the second trace. Values that are known while tracing
     decide as in Python, at once.
 
+    With `verify=n`, the first n calls are compared, bit by bit, with the function's operations run
+    one by one (what LAPACK and FFT libraries compute, up to rounding). A difference is a mistake of
+    jitml's: the error names the first line, variable and element that differ, and a file that shows
+    it again. Functions that do something beside (print, callbacks with effects) are not compared.
+
     >>> import jitml, jitml.numpy as jnp
     >>> @jitml.jit
     ... def f(x):
@@ -88,6 +94,7 @@ def jit(
             backend=backend,
             threads=threads,
             python_control_flow=python_control_flow,
+            verify=verify,
         )
     check_device(device, "jit")
     check_device(backend, "jit")
@@ -107,7 +114,18 @@ def jit(
             source=user_source(),
         )
     limit = None if threads is None else checked_threads(threads)
-    return Jitted(fun, static, donated, limit, python_control_flow)
+    return Jitted(fun, static, donated, limit, python_control_flow, checked_count(verify))
+
+
+def checked_count(verify: Any) -> int:
+    """The number of calls to verify."""
+    if isinstance(verify, int) and verify >= 0:
+        return int(verify)
+    raise ArgumentError(
+        f"jit: verify is a number of calls, not {verify!r}",
+        hint="jit(f, verify=3) compares the first three",
+        source=user_source(),
+    )
 
 
 def make_graph(

@@ -54,12 +54,23 @@ _OUTPUTS = "return arrays, numbers, None, or containers of these; give the rest 
 
 
 class _State(threading.local):
+    retraces: bool = False  # what was traced before does not count
     inner: list[Guards] | None = (
         None  # what jitted functions depend on that the current trace has called
     )
 
 
 _STATE = _State()
+
+
+@contextmanager
+def retracing() -> Iterator[None]:
+    """Inside, jitted functions are traced anew, and what that gives is not kept."""
+    before, _STATE.retraces = _STATE.retraces, True
+    try:
+        yield
+    finally:
+        _STATE.retraces = before
 
 
 @contextmanager
@@ -118,6 +129,7 @@ class Jitted(Dispatcher):
         donated: Chosen = NONE_CHOSEN,
         threads: int | None = None,
         python_control_flow: bool | None = None,
+        verify: int = 0,
     ) -> None:
         super().__init__(static.numbers, static.names, threads)
         functools.update_wrapper(self, fun, updated=())
@@ -129,6 +141,7 @@ class Jitted(Dispatcher):
             not CONVENTIONS.are_of_jax if python_control_flow is None else python_control_flow
         )
         self._retraces = Retraces(fun)
+        self._to_verify = verify  # calls that are left to be compared with the reference
         self._is_rewritten = False  # once that was needed, later traces begin with it
         self._entries = EntryTable()
         _ALL.add(self)
@@ -148,10 +161,9 @@ class Jitted(Dispatcher):
         printer.text(function_text(self.__wrapped__, self._retraces) if alone else repr(self))
 
     def __reduce__(self) -> Any:
-        return getattr(self, "__qualname__", None) or (
-            Jitted,
-            (self.__wrapped__, self._static, self._donated, self._limit, self._may_rewrite),
-        )
+        made_from = (self.__wrapped__, self._static, self._donated, self._limit, self._may_rewrite)
+        name = getattr(self, "__qualname__", None)
+        return name or (Jitted, (*made_from, self._to_verify))
 
     @staticmethod
     def instances() -> list[Jitted]:
@@ -173,9 +185,9 @@ class Jitted(Dispatcher):
             given = self._donated_leaves(call)
             flags = [n in given for n in range(len(call.leaves))] if given else None
             narrows = any(is_narrowed(x.dtype) for x in call.leaves if isinstance(x, _NUMPY))
-            if not (narrows or are_checked()):
+            if not (narrows or are_checked() or self._to_verify > 0):
                 self.install(args, kwargs, call.leaves, flags, known.callees)
-        found = known.valid()
+        found = None if _STATE.retraces else known.valid()
         if found is None:
             begin = time.perf_counter()
             changes = known.changes()
@@ -186,6 +198,9 @@ class Jitted(Dispatcher):
         values += hidden
         if is_inside or any(isinstance(x, Tracer) for x in hidden):
             return _replayed(entry, values)
+        if self._to_verify > 0:
+            self._to_verify -= 1
+            return entry.run_verified(values, call.leaves)
         if entry.is_cacheable:
             self._entries.use(known, entry)
         return entry.run(values, call.leaves)
@@ -256,7 +271,7 @@ class Jitted(Dispatcher):
         """A new entry, kept for later calls if it can be, and its hidden inputs."""
         self._tell_of_tracing(types)
         entry, captures = self._trace(call, [ArrayType(*t) for t in types])
-        if entry.is_cacheable:
+        if entry.is_cacheable and not _STATE.retraces:
             self._entries.keep(known, entry)
         return entry, captures
 
@@ -341,7 +356,8 @@ class Jitted(Dispatcher):
         ]
         key_types = tuple((t.dtype, t.shape, t.weak) for t in types)
         known = self._entries.known(call.key(key_types))
-        entry, _ = known.valid() or self._traced(call, key_types, known)
+        found = None if _STATE.retraces else known.valid()
+        entry, _ = found or self._traced(call, key_types, known)
         info = call.structure.unflatten([struct_of(t) for t in types])
         return Traced(entry, name_of(self.__wrapped__), call.structure, info)
 
@@ -379,7 +395,7 @@ class Jitted(Dispatcher):
         from jitml.reports.anatomy import take_apart
         from jitml.reports.report import measure
 
-        entry, values = self._prepared(args, kwargs)
+        entry, values = self.prepared(args, kwargs)
         anatomy = take_apart(entry.graph, entry.donated)
         return measure(name_of(self.__wrapped__), anatomy, values, entry.donated)
 
@@ -400,7 +416,11 @@ class Jitted(Dispatcher):
         anatomy = take_apart(traced.graph, traced.entry.donated)
         return predict_memory(traced.fun_name, anatomy)
 
-    def _prepared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Any]]:
+    def observed(self) -> Jitted:
+        """The same function, jitted anew; it donates nothing."""
+        return Jitted(self.__wrapped__, self._static, NONE_CHOSEN, self._limit, self._may_rewrite)
+
+    def prepared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, list[Any]]:
         """The entry for a call, and the values of its graph's inputs."""
         call = self._arguments(args, kwargs)
         entry = self.trace(*args, **kwargs).entry

@@ -99,11 +99,25 @@ class Entry:
             self._compiled = compiled_graph(self.graph, self.donated)
         return self._compiled
 
+    def run_verified(self, values: Sequence[Array], given: Sequence[Any]) -> Any:
+        """As `run`; the result is compared with that of the graph's equations one by one."""
+        from jitml import verification
+
+        if not verification.can_verify(self.graph):
+            return self.run(values, given)
+        kept = verification.kept(values, self.donated)
+        reference = verification.reference_of(self.graph, kept)
+        results = self.compiled.run(values, self.graph)
+        verification.verify_results(self.graph, kept, results, reference)
+        return self._result(results, given)
+
     def run(self, values: Sequence[Array], given: Sequence[Any]) -> Any:
         """The result for these inputs, which were `given` as they are or as what became them.
         Arrays that are given away are deleted then; one that is returned has become another.
         """
-        results = self.compiled.run(values, self.graph)
+        return self._result(self.compiled.run(values, self.graph), given)
+
+    def _result(self, results: Sequence[Array], given: Sequence[Any]) -> Any:
         donated = [given[n] for n in self.donated if isinstance(given[n], Array)]
         if donated:
             known = {id(x) for x in donated}

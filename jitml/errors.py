@@ -32,6 +32,7 @@ from jitml.ir.errors import (
     UnassignedVariableError,
     UnboundAxisError,
     UnexpectedTracerError,
+    VerificationError,
 )
 
 JAXTypeError = TracerError
@@ -69,4 +70,5 @@ __all__ = [
     "UnassignedVariableError",
     "UnboundAxisError",
     "UnexpectedTracerError",
+    "VerificationError",
 ]

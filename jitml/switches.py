@@ -13,7 +13,8 @@ from typing import Any
 
 from jitml.ir.errors import ArgumentError
 from jitml.ir.source import user_source
-from jitml.trace.flags import flag, scope_flag, set_everywhere
+from jitml.trace.flags import flag, flag_everywhere, scope_flag, scoped_flag, set_everywhere
+from jitml_runtime import calling
 from jitml_runtime.record import frozen
 
 
@@ -62,8 +63,8 @@ SWITCHES: dict[str, Switch] = {
     # What means something.
     "jax_numpy_dtype_promotion": Switch("standard", _one_of(*_STRICT), "", True),
     "jax_numpy_rank_promotion": Switch("allow", _one_of(*_RANKS), "", True),
-    "jax_debug_nans": Switch(False, _one_of(False, True), "", True),
-    "jax_debug_infs": Switch(False, _one_of(False, True), "", True),
+    "jax_debug_nans": Switch(False, _one_of(False, True)),
+    "jax_debug_infs": Switch(False, _one_of(False, True)),
     "jax_debug_key_reuse": Switch(False, _one_of(False, True), "", True),
     "jax_no_tracing": Switch(False, _one_of(False, True)),
     "jax_log_compiles": Switch(False, _one_of(False, True)),
@@ -88,6 +89,9 @@ SWITCHES: dict[str, Switch] = {
     **dict.fromkeys(_OFF_WITHOUT_EFFECT.split(), Switch(False)),
 }  # fmt: skip
 """All of them, by JAX's names."""
+
+
+_LOOKING = ("jax_debug_nans", "jax_debug_infs", "jax_debug_key_reuse")
 
 
 def read_switch(name: str) -> Any:
@@ -131,7 +135,11 @@ def _check(name: str, value: Any) -> None:
 
 
 def _settle(name: str) -> None:
-    """Forget programs that were compiled under other rules."""
+    """Forget programs that were compiled under other rules; see to it that results are looked
+    through where that is wanted.
+    """
+    calling.is_checked = any(scoped_flag(switch) for switch in _LOOKING)
+    calling.checked_everywhere = any(flag_everywhere(switch) for switch in _LOOKING)
     if SWITCHES[name].changes_results:
         from jitml.compilation import clear_caches
 

@@ -664,3 +664,14 @@ def test_breakpoint_without_terminal_tells_values(monkeypatch: Any, capsys: Any)
 
 def test_effects_barrier() -> None:
     assert jitml.effects_barrier() is None
+
+
+def test_equal_equations_before_calls_do_not_repeat_them_under_grad() -> None:
+    def f(x: Any) -> Any:
+        debug.callback(tell, x + 1)
+        y = x + 1
+        debug.callback(tell, y)
+        return y
+
+    for function in (jitml.grad(f), jitml.jit(jitml.grad(f)), jitml.jit(jitml.grad(jitml.jit(f)))):
+        assert told_by(function, 1.0) == [(2.0,), (2.0,)]

@@ -100,6 +100,10 @@ class CheckpointError(JitmlError, ValueError):
     """A file of arrays that cannot be used."""
 
 
+class VerificationError(JitmlError, AssertionError):
+    """A compiled function gave something else than its equations do one by one."""
+
+
 class TransformError(JitmlError, NotImplementedError):
     """A transform that an op does not have."""
 

@@ -14,10 +14,10 @@ from jitml.codegen.fuse import fuse
 from jitml.codegen.plan import Planner, Program
 from jitml.ir.graph import Eqn, Graph
 from jitml.ir.source import Source
+from jitml.ir.variables import name_of_value, statement_variables
 from jitml.pipeline.kernels import host_target
 from jitml.pipeline.passes import PASSES
 from jitml.reports.costs import Cost, cost_of_step, equations_of
-from jitml.reports.names import name_of_value, statement_variables
 from jitml.transforms.runner import Report, run_passes
 from jitml_runtime import Branch, Copy, HostCall, Instruction, Loop, Plan, Step
 from jitml_runtime.plan import block_ends

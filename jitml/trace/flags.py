@@ -41,6 +41,16 @@ def is_on(name: str) -> bool:
     return PROCESS.has_flags and bool(flag(name))
 
 
+def scoped_flag(name: str) -> Any:
+    """The value of a switch that a scope of this thread gives it, or None."""
+    return _SCOPED.values.get(name)
+
+
+def flag_everywhere(name: str) -> Any:
+    """The value of a switch that the process gives it, or None."""
+    return _EVERYWHERE.get(name)
+
+
 def set_everywhere(name: str, value: Any) -> None:
     """Set a switch for the process."""
     _EVERYWHERE[name] = value

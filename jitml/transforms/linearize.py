@@ -66,7 +66,10 @@ def _close(
     captured = trace.finish(()).captures
     if captured:
         raise InternalError(f"a jvp rule used arrays from outside the graph: {captured}")
-    recorded = trace.eqns
+    # What the graph does beside computing has happened. It is recorded again where the values that
+    # it takes are those of an equal equation before.
+    done = {eqn.op for eqn in graph.eqns if eqn.op.has_effect and not eqn.outputs}
+    recorded = [eqn for eqn in trace.eqns if eqn.op not in done] if done else trace.eqns
     if any(is_noisy(eqn.op) for eqn in graph.eqns):
         # The graph itself has run: what its loops do beside computing is not to happen again.
         recorded = list(map(quiet, recorded))

@@ -8,7 +8,7 @@
 #include <structmember.h>
 
 THREAD_LOCAL Calling calling;
-bool wide_everywhere;
+bool wide_everywhere, checked_everywhere;
 
 static PyObject *get_recorder(PyObject *self, void *unused)
 {
@@ -45,6 +45,21 @@ static int set_is_off(PyObject *self, PyObject *value, void *unused)
     int truth = truth_of(value);
     if (truth >= 0)
         calling.is_off = truth;
+    return truth < 0 ? -1 : 0;
+}
+
+static PyObject *get_is_checked(PyObject *self, void *everywhere)
+{
+    (void)self;
+    return PyBool_FromLong(everywhere ? checked_everywhere : calling.is_checked);
+}
+
+static int set_is_checked(PyObject *self, PyObject *value, void *everywhere)
+{
+    (void)self;
+    int truth = truth_of(value);
+    if (truth >= 0)
+        *(everywhere ? &checked_everywhere : &calling.is_checked) = truth;
     return truth < 0 ? -1 : 0;
 }
 
@@ -94,6 +109,10 @@ static PyGetSetDef calling_attributes[] = {
     {"recorder", get_recorder, set_recorder,
      "What records operations on this thread, or None: then compiled programs run.", NULL},
     {"is_off", get_is_off, set_is_off, "Whether this thread runs no compiled functions.", NULL},
+    {"is_checked", get_is_checked, set_is_checked,
+     "Whether results are looked through on this thread: then no call takes the short way.", NULL},
+    {"checked_everywhere", get_is_checked, set_is_checked,
+     "Whether they are so on all threads.", &checked_everywhere},
     {"wide", get_wide, set_wide,
      "Whether Python numbers are 64 bits wide on this thread; None: as everywhere.", NULL},
     {"wide_everywhere", get_wide_everywhere, set_wide_everywhere,

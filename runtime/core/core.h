@@ -317,6 +317,7 @@ typedef enum { WIDTH_OF_PROCESS, WIDTH_NARROW, WIDTH_WIDE } Width;
 typedef struct {
     PyObject *recorder; /* what records operations, or NULL */
     bool is_off;        /* compiled functions do not run */
+    bool is_checked;    /* results are looked through above: no call takes the short way */
     Width width;        /* of Python numbers */
 } Calling;
 
@@ -327,7 +328,13 @@ typedef struct {
 #endif
 
 extern THREAD_LOCAL Calling calling;
-extern bool wide_everywhere;
+extern bool wide_everywhere, checked_everywhere;
+
+/* Whether what a call gives is to be seen above, by whoever knows what it should be. */
+static inline bool results_are_checked(void)
+{
+    return calling.is_checked || checked_everywhere;
+}
 
 static inline bool numbers_are_wide(void)
 {

@@ -83,7 +83,8 @@ static PyObject *dispatcher_call(Dispatcher *self, PyObject *const *arguments, s
                                  PyObject *names)
 {
     Py_ssize_t count = PyVectorcall_NARGS(flags);
-    if (!self->records.record_count || calling.recorder || calling.is_off)
+    if (!self->records.record_count || calling.recorder || calling.is_off
+        || results_are_checked())
         return call_miss(self, arguments, count, names);
     PyObject *result = call_latest(self, arguments, count, names);
     if (result || PyErr_Occurred())

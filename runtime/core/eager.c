@@ -265,7 +265,7 @@ static PyObject *operation_call(Operation *self, PyObject *const *arguments, siz
     if (taken) {
         Key key;
         make_key(&key, self, &operands);
-        const Program *program = find(&key);
+        const Program *program = results_are_checked() ? NULL : find(&key);
         result = program ? run(program->executable, &operands) : call_unknown(self, &operands);
         if (result == Py_NotImplemented) {
             Py_CLEAR(result);

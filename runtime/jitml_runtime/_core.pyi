@@ -159,6 +159,8 @@ class Operation:
 class _Calling:
     recorder: Any
     is_off: bool
+    is_checked: bool
+    checked_everywhere: bool
     wide: bool | None
     wide_everywhere: bool
     @property

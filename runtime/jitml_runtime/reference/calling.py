@@ -13,13 +13,24 @@ class Calling(threading.local):
     """How calls go on the thread that asks.
 
     `recorder`: what records operations, or None: then compiled programs run. `is_off`: whether this
-    thread runs no compiled functions. `wide`: whether Python numbers are 64 bits wide on this
-    thread; None: as everywhere.
+    thread runs no compiled functions. `is_checked`: whether results are looked through here, so
+    that no call takes the short way; `checked_everywhere`: on all threads. `wide`: whether Python
+    numbers are 64 bits wide on this thread; None: as everywhere.
     """
 
     recorder: Any = None
     is_off: bool = False
+    is_checked: bool = False
     wide: bool | None = None
+
+    @property
+    def checked_everywhere(self) -> bool:
+        """Whether results are looked through on all threads."""
+        return _process["checked"]
+
+    @checked_everywhere.setter
+    def checked_everywhere(self, value: bool) -> None:
+        _process["checked"] = bool(value)
 
     @property
     def wide_everywhere(self) -> bool:
@@ -36,5 +47,5 @@ class Calling(threading.local):
         return _process["wide"] if self.wide is None else self.wide
 
 
-_process = {"wide": False}
+_process = {"wide": False, "checked": False}
 calling = Calling()

@@ -10,13 +10,32 @@ from collections.abc import Iterable
 from types import CodeType
 from typing import Any
 
-from jitml.bytecode import instructions_of
 from jitml.ir.graph import Eqn, Var
 from jitml.ir.source import Source
 
 _STORES = ("STORE_FAST", "STORE_NAME", "STORE_GLOBAL", "STORE_DEREF")
 _ENDS = ("RETURN_VALUE", "POP_TOP", "YIELD_VALUE")
 RESULT = "result"  # what a value is called that the function returns at once
+_SKIPPED = frozenset(
+    {
+        "CACHE",
+        "PUSH_NULL",
+        "EXTENDED_ARG",
+        "PRECALL",
+        "NOP",
+        "RESUME",
+        "NOT_TAKEN",
+        "COPY_FREE_VARS",
+    }
+)
+
+
+@functools.lru_cache(maxsize=256)
+def instructions_of(code: CodeType) -> list[Any]:
+    """The instructions of `code` that do something (`dis.Instruction`)."""
+    import dis
+
+    return [i for i in dis.get_instructions(code) if i.opname not in _SKIPPED]
 
 
 def variable_of(source: Source) -> str:
