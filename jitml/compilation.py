@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jitml.config import checked_threads
 from jitml.dispatch import Jitted
@@ -17,6 +17,9 @@ from jitml.ir.errors import ArgumentError
 from jitml.ir.source import user_source
 from jitml.pipeline.compile import clear_compiled
 from jitml.signature import choose_arguments
+
+if TYPE_CHECKING:
+    from jitml.reports.explanation import Explanation
 
 
 def jit(
@@ -168,17 +171,19 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def explain(
     fun: Callable[..., Any], *args: Any, assembly: bool = False, full: bool = False, **kwargs: Any
-) -> str:
+) -> Explanation:
     """Every stage that `fun` goes through for these arguments (arrays or ShapeDtypeStructs).
 
     Kernels are shown as LLVM text, or with `assembly` as machine code; long ones only with `full`.
+    The result is text; `.as_dict()` has it as data, and in a notebook a click on a line of the
+    source marks what it became.
 
     >>> import jitml, jitml.numpy as jnp
     >>> print(jitml.explain(lambda x: jnp.sin(x) * 2, jnp.zeros(3)))  # doctest: +ELLIPSIS
     == source ==
     ...
     """
-    from jitml.explanation import explain_graph
+    from jitml.reports.explanation import explain_graph
 
     jitted = fun if isinstance(fun, Jitted) else Jitted(fun)
     traced = jitted.trace(*args, **kwargs)

@@ -46,6 +46,7 @@ from jitml_runtime import Array, Dispatcher, calling
 from jitml_runtime.record import frozen, replace
 
 if TYPE_CHECKING:
+    from jitml.reports.explanation import Explanation
     from jitml.reports.memory import MemoryReport
     from jitml.reports.report import CostReport
 
@@ -373,9 +374,12 @@ class Jitted(Dispatcher):
         """The graph recorded for arguments of these types."""
         return self.trace(*args, **kwargs).graph
 
-    def explain(self, *args: Any, **kwargs: Any) -> str:
-        """Every stage for these arguments, as text: source, graph, passes, plan and kernels."""
-        from jitml.explanation import explain_graph
+    def explain(self, *args: Any, **kwargs: Any) -> Explanation:
+        """Every stage for these arguments: source, graph, passes, plan and kernels, as text.
+
+        It is data, too (`.as_dict()`); in a notebook a click on a line marks what it became.
+        """
+        from jitml.reports.explanation import explain_graph
 
         traced = self.trace(*args, **kwargs)
         return explain_graph(self, traced.graph, rewritten=traced.rewritten)

@@ -49,9 +49,7 @@ def _dot(name: str, preferred: Any = None, kinds: str = "biufc") -> Case:
 def _window_product(name: str) -> Case:
     left, right, numbers = _DOTS[name]
     op = WindowProduct(numbers)
-    return Case(
-        f"window_product {name}", lambda x, y: bind1(op, x, y), shapes(left, right), "iufc"
-    )
+    return Case(f"window_product {name}", lambda x, y: bind1(op, x, y), shapes(left, right), "iufc")
 
 
 def _to(preferred: Any) -> str:

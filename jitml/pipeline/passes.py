@@ -5,6 +5,7 @@ from __future__ import annotations
 from jitml.codegen.expand import expand
 from jitml.ir.graph import Eqn, Graph, Literal, Var
 from jitml.ir.nested import map_nested, nested_graphs
+from jitml.ir.source import Source
 from jitml.ops.layout import BroadcastInDim
 from jitml.transforms.compact import compact
 from jitml.transforms.cse import cse
@@ -38,8 +39,18 @@ def inside(graph: Graph) -> Graph:
     """Take the graphs inside of equations, bodies and branches, through all passes."""
     if not any(any(nested_graphs(eqn.op)) for eqn in graph.eqns):
         return graph
-    eqns = [replace(eqn, op=map_nested(eqn.op, run_all)) for eqn in graph.eqns]
-    return graph.with_eqns(eqns)
+    return graph.with_eqns(list(map(_run_inside, graph.eqns)))
+
+
+def _run_inside(eqn: Eqn) -> Eqn:
+    return replace(eqn, op=map_nested(eqn.op, lambda g: _placed(run_all(g), eqn.source)))
+
+
+def _placed(graph: Graph, source: Source) -> Graph:
+    """The graph, what no line has made (a number that is an output) at that of the op around it."""
+    if all(eqn.source for eqn in graph.eqns):
+        return graph
+    return graph.with_eqns([e if e.source else replace(e, source=source) for e in graph.eqns])
 
 
 def run_all(graph: Graph) -> Graph:
