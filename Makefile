@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint check-all clean
+.PHONY: demo test lint docs check-all clean
 .NOTPARALLEL:
 
 demo: $(VENV)/demo.stamp
@@ -18,6 +18,10 @@ lint: $(VENV)/lint.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/docs.stamp
+	$(BIN)/mkdocs build --quiet --strict
+	@echo "build/docs/index.html"
 
 check-all: $(VENV)/test.stamp $(VENV)/lint.stamp
 	bash tests/check_all.sh $(BIN)/python

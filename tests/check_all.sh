@@ -97,6 +97,7 @@ for version in 3.10 3.11 3.12 3.13; do
 done
 check "other libraries" libraries
 check "notebooks" notebooks
+check "documentation" make docs
 check "wheels" wheel
 check "sanitizers" sanitized
 check "a minute of concurrent calls, a hundred forks" env JITML_STRESS=1 "$python" -m pytest \

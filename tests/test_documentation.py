@@ -1,4 +1,7 @@
-"""The documentation runs: README, notebooks, the examples in docstrings.
+"""The documentation runs: README, pages, notebooks, the examples in docstrings.
+
+The Python of a page runs in order, and a block of text after it is what it printed;
+`--update-golden` writes what has changed into the page.
 
 A notebook's cells run in order. Where it is stored with outputs, what they print is what is stored,
 the places of cells aside (Jupyter names them otherwise) and except for cells with the tag `varies`;
@@ -12,7 +15,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import doctest
-import importlib
+import importlib.util
 import inspect
 import io
 import json
@@ -92,6 +95,65 @@ def test_variables_in_the_readme_are_read() -> None:
     read = {name for text in code for name in re.findall(r"JITML_[A-Z_]+", text)}
     assert named
     assert named == read
+
+
+# ---- pages ------------------------------------------------------------
+
+PAGES = sorted((ROOT / "docs" / "pages").glob("*.md"))
+_BLOCK = re.compile(r"^```python\n(.*?)^```$(\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_page(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, update_golden: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "__main__"}
+    text = path.read_text("utf-8")
+    count = iter(range(len(text)))
+
+    def with_output(block: re.Match[str]) -> str:
+        printed = run_source(block[1], tmp_path / f"{path.stem}_{next(count)}.py", names)
+        stored = f"\n\n```text\n{printed}```" if block[2] else ""
+        return f"```python\n{block[1]}```{stored}"
+
+    now = _BLOCK.sub(with_output, text)
+    assert next(count) >= 1
+    if update_golden:
+        path.write_text(now, "utf-8")
+    else:
+        assert now == text
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    made = set(reference_pages())
+    for path in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text("utf-8")):
+            assert target in made or (path.parent / target).exists()
+        for name in re.findall(r"`notebooks/([\w.]+)`", path.read_text("utf-8")):
+            assert (ROOT / "notebooks" / name).exists()
+
+
+def reference_pages() -> dict[str, str]:
+    location = ROOT / "docs" / "reference.py"
+    spec = importlib.util.spec_from_file_location("reference_of_docs", location)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return dict(module.pages())
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    pages = reference_pages()
+    for name in PUBLIC:
+        if name == "jitml_runtime":
+            continue
+        module = importlib.import_module(name)
+        page = pages[f"reference/{name.removeprefix('jitml.')}.md"]
+        values = {n: getattr(module, n) for n in getattr(module, "__all__", ())}
+        wanted = {n for n, v in values.items() if not isinstance(v, types.ModuleType)}
+        assert set(re.findall(r"^## (\S+)$", page, re.MULTILINE)) >= wanted
 
 
 # ---- notebooks ------------------------------------------------------------
