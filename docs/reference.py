@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-MODULES = (
-    "jitml numpy numpy.linalg numpy.fft lax nn random scipy.special scipy.linalg scipy.stats "
-    "scipy.signal scipy.fft scipy.ndimage scipy.interpolate scipy.optimize scipy.integrate tree "
-    "tree_util optim display debug checkify export ffi sharding image ops dtypes dlpack errors "
-    "flatten_util core config test_util as_jax"
-).split()
+MODULES = [
+    "jitml", "numpy", "numpy.linalg", "numpy.fft", "lax", "nn", "random", "scipy.special",
+    "scipy.linalg", "scipy.stats", "scipy.signal", "scipy.fft", "scipy.ndimage",
+    "scipy.interpolate", "scipy.optimize", "scipy.integrate", "tree", "tree_util", "optim",
+    "display", "debug", "checkify", "export", "ffi", "sharding", "image", "ops", "dtypes",
+    "dlpack", "errors", "flatten_util", "core", "config", "test_util", "as_jax",
+]  # fmt: skip
 
 
 def pages() -> dict[str, str]:
@@ -99,9 +100,7 @@ def _markdown(docstring: str) -> str:
     """A docstring as Markdown: examples become code, signs that Markdown would take are kept."""
     parts = []
     for block in docstring.split("\n\n"):
-        if block.lstrip().startswith(">>>"):
-            parts.append(f"```\n{inspect.cleandoc(block)}\n```")
-        elif block.startswith("    "):
+        if block.lstrip().startswith(">>>") or block.startswith("    "):
             parts.append(f"```\n{inspect.cleandoc(block)}\n```")
         else:
             parts.append(_escaped(block))
@@ -118,7 +117,7 @@ def _escaped(text: str) -> str:
 
 def on_config(config: Any) -> Any:
     """Put the made pages into the navigation."""
-    listed = [f"reference/{name}.md" for name in ("index", *MODULES)]
+    listed = [f"reference/{name}.md" for name in ["index", *MODULES]]
     config.nav = [*config.nav, {"Reference": [{Path(path).stem: path} for path in listed]}]
     return config
 
