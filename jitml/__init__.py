@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from jitml.jacobians import jacrev as jacrev
     from jitml.memory import memory_stats as memory_stats
     from jitml.memory import release_memory as release_memory
+    from jitml.profiling import profile as profile
     from jitml.scopes import disable_jit as disable_jit
     from jitml.scopes import ensure_compile_time_eval as ensure_compile_time_eval
     from jitml.scopes import named_call as named_call
@@ -151,6 +152,7 @@ _FUNCTIONS = {
     "named_scope": "scopes",
     "num_threads": "config",
     "pmap": "vectorization",
+    "profile": "profiling",
     "pure_callback": "callbacks",
     "release_memory": "memory",
     "remat": "ad_checkpoint",
@@ -184,6 +186,10 @@ def block_until_ready(x: Any) -> Any:
     >>> block_until_ready(1)
     1
     """
+    spans = sys.modules.get("jitml.pipeline.spans")
+    if spans is not None:
+        with spans.spanning("wait", "block_until_ready"):
+            return x
     return x
 
 

@@ -26,6 +26,7 @@ from jitml.ir.graph import Graph, Literal
 from jitml.ir.nested import map_nested, nested_graphs
 from jitml.ir.source import SCOPE, user_source
 from jitml.ir.types import ArrayType
+from jitml.pipeline.spans import spanning
 from jitml.pipeline.value_checks import are_checked
 from jitml.reading import find_places, read_while_traced
 from jitml.recording import argument_names, output_leaves
@@ -306,7 +307,13 @@ class Jitted(Dispatcher):
         names = argument_names(self.__wrapped__, max(call.positions, default=-1) + 1)
         known = {names[s.key] if isinstance(s.key, int) else s.key: s.value for s in call.static}
         places = find_places(self.__wrapped__, known)
-        with collecting_origins() as origins, _collecting_guards() as inner, _own_names():
+        name = name_of(self.__wrapped__)
+        with (
+            spanning("trace", name),
+            collecting_origins() as origins,
+            _collecting_guards() as inner,
+            _own_names(),
+        ):
             attempt = self._attempt(trace)
         traced: TracedGraph = attempt.result
         later = list(callbacks_of(traced.graph))
@@ -449,6 +456,10 @@ class Jitted(Dispatcher):
         ('x', 'shape', 'f32[2]', 'f32[3]')
         """
         return list(self._retraces.found)
+
+    def programs(self) -> list[Any]:
+        """What has been compiled for it."""
+        return self._entries.compiled()
 
     def clear_cache(self) -> None:
         """Forget everything traced and compiled."""

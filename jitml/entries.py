@@ -213,6 +213,12 @@ class EntryTable:
                     known.callees.remove(callee)
                 known.callees.insert(0, callee)
 
+    def compiled(self) -> list[Compiled]:
+        """The programs of all entries, as far as they are compiled."""
+        with self._lock:
+            entries = [entry for known in self._known.values() for entry in known.entries]
+        return [entry._compiled for entry in entries if entry._compiled is not None]
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:

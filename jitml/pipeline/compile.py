@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from jitml.pipeline.devices import (
 )
 from jitml.pipeline.kernels import forget_kernels, host_target
 from jitml.pipeline.programs import find_program, make_ready, stored_key
+from jitml.pipeline.spans import spanning
 from jitml.pipeline.statistics import STATISTICS
 from jitml.pipeline.tiers import watch
 from jitml.pipeline.value_checks import are_checked, check_results
@@ -38,6 +40,9 @@ from jitml_runtime.library import with_addresses
 
 if TYPE_CHECKING:
     from jitml.codegen.plan import Program
+
+
+KNOWN: WeakValueDictionary[int, Compiled] = WeakValueDictionary()  # by the id of its executable
 
 
 class Compiled:
@@ -53,6 +58,12 @@ class Compiled:
         on_host: bool = False,
     ) -> None:
         self.graph = graph
+        with spanning("compile", graph.name):
+            self._build(program, donated, on_host)
+            KNOWN[id(self.executable)] = self
+
+    def _build(self, program: Program | None, donated: tuple[int, ...], on_host: bool) -> None:
+        graph = self.graph
         if device_name() != CPU and not on_host:
             self._bind_to_device(program or lower_graph(graph, donated))
             return
