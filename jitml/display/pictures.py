@@ -18,6 +18,7 @@ Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 _MOST_BYTES = 96_000  # of pixels, so that a cell stays under 200 KB even if they compress badly
 _LONGEST_SIDE = 256
 _LEAST_IMAGE = 8  # rows and columns; what is smaller is a table rather than an image
+_LEAST_WHITE = 0.4  # the brightest element of an image; what is darker says more as a heat map
 _MISSING = (230, 60, 200)  # the colour of NaN and infinity in a heat map
 # Colours from low to high: of one sign, and of both (white is zero).
 _ONE_SIGN = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))
@@ -36,7 +37,7 @@ def image_of(values: Numbers, statistics: Statistics) -> Pixels | None:
     is_unit = _is_float(values) and statistics.is_finite and bool(statistics.counts)
     if not is_unit or statistics.low is None or statistics.high is None:
         return None
-    if statistics.low < 0 or statistics.high > 1 or statistics.high <= 1 / 255:
+    if statistics.low < 0 or not _LEAST_WHITE <= statistics.high <= 1:
         return None
     return np.round(plain(_small_image(values)) * 255).astype(np.uint8)
 

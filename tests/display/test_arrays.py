@@ -119,6 +119,7 @@ def test_a_heat_map_is_blue_below_zero_and_red_above() -> None:
         (np.full((20, 20), 0.5), False),  # nothing to see
         (RANDOM.random((20, 20)), True),
         (RANDOM.random((20, 20)) + 1, False),
+        (RANDOM.random((20, 20)) / 10, False),
         (RANDOM.random((4, 20)), False),
         (RANDOM.random((20, 20, 2)), False),
         (RANDOM.integers(0, 9, (20, 20)), False),

@@ -213,14 +213,33 @@ def test_arrays_functions_and_trees(browser: Any, server: str, artefacts: Path) 
     outline.locator("summary").first.click()
     assert outline.evaluate("element => !element.open")
     assert any("step 300/300, done" in text for text in page.texts("div"))
+    graphs = page.page.locator(".jitml pre").all_text_contents()
+    assert any("= tanh %x" in text for text in graphs)
     assert "<b>loss</b>" in page.page.content()
 
 
-@pytest.mark.parametrize("name", ["01_first_steps", "02_training_digits"])
-def test_notebook(name: str, browser: Any, server: str, artefacts: Path) -> None:
-    page = Page(browser, server, name, artefacts)
+def test_training(browser: Any, server: str, artefacts: Path) -> None:
+    page = Page(browser, server, "02_training_digits", artefacts)
     page.photograph()
     page.check()
-    assert page.texts(".title, b")
-    if name == "02_training_digits":
-        assert any("550/550, done" in text for text in page.texts("div"))
+    assert any("550/550, done" in text for text in page.texts("div"))
+    assert {"loss", "test_accuracy"} <= set(page.texts("b"))
+    assert any("17,226 numbers" in text for text in page.texts("summary"))
+
+
+def test_reports(browser: Any, server: str, artefacts: Path) -> None:
+    """Reports, predicted memory, and an explanation in which a click marks what a line became."""
+    page = Page(browser, server, "07_reading_performance", artefacts)
+    lines = page.page.locator(".jitml pre >> text=products = a")
+    lines.first.click()
+    page.photograph()
+    page.check()
+    plan = page.page.locator(".jitml pre span", has_text="dot_general").last
+    colour = plan.evaluate("element => getComputedStyle(element).backgroundColor")
+    assert colour not in ("rgba(0, 0, 0, 0)", "transparent")
+    headings = str(page.texts(".title"))
+    for told in ("layer: ", " ms a call", "distances: ", " at most: ", "jitted score"):
+        assert told in headings
+    columns = set(page.texts("th"))
+    assert {"ms", "GB/s", "of peak", "variables", "lines", "variable", "line"} <= columns
+    assert "hidden" in str(page.texts("td"))
