@@ -26,19 +26,20 @@ MODULES = [
     "jax", "jax.numpy", "jax.numpy.linalg", "jax.numpy.fft", "jax.lax", "jax.lax.linalg", "jax.nn",
     "jax.nn.initializers", "jax.random", "jax.tree", "jax.tree_util", "jax.scipy.fft",
     "jax.scipy.integrate", "jax.scipy.interpolate", "jax.scipy.linalg", "jax.scipy.ndimage",
-    "jax.scipy.optimize", "jax.scipy.signal", "jax.scipy.special", "jax.scipy.stats", "jax.ops",
-    "jax.image", "jax.debug", "jax.dtypes", "jax.dlpack", "jax.errors", "jax.export",
-    "jax.sharding", "jax.typing", "jax.flatten_util", "jax.test_util",
+    "jax.scipy.optimize", "jax.scipy.signal", "jax.scipy.sparse.linalg", "jax.scipy.special",
+    "jax.scipy.stats", "jax.experimental.ode", "jax.ops", "jax.image", "jax.debug", "jax.dtypes",
+    "jax.dlpack", "jax.errors", "jax.export", "jax.sharding", "jax.typing", "jax.flatten_util", "jax.test_util",
     *(f"jax.scipy.stats.{name}" for name in DISTRIBUTIONS),
 ]  # fmt: skip
 
 # Modules of which every name must be there, but for those of REASONS.
 COMPLETE = [
-    "jax", "jax.debug", "jax.dlpack", "jax.dtypes", "jax.errors", "jax.export", "jax.flatten_util",
+    "jax", "jax.debug", "jax.dlpack", "jax.dtypes", "jax.errors", "jax.experimental.ode",
+    "jax.export", "jax.flatten_util",
     "jax.image", "jax.lax", "jax.nn", "jax.nn.initializers", "jax.numpy", "jax.ops", "jax.random",
     "jax.scipy.fft", "jax.scipy.integrate", "jax.scipy.interpolate", "jax.scipy.ndimage",
-    "jax.scipy.optimize", "jax.scipy.signal", "jax.scipy.special", "jax.scipy.stats",
-    "jax.sharding", "jax.test_util", "jax.tree",
+    "jax.scipy.optimize", "jax.scipy.signal", "jax.scipy.sparse.linalg", "jax.scipy.special",
+    "jax.scipy.stats", "jax.sharding", "jax.test_util", "jax.tree",
     "jax.tree_util", "jax.typing",
     *(f"jax.scipy.stats.{name}" for name in DISTRIBUTIONS),
 ]  # fmt: skip

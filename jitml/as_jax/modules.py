@@ -18,10 +18,11 @@ JAX_VERSION = "0.10.2"
 
 _SAME = (
     "ad_checkpoint api_util core custom_batching custom_derivatives debug distributed dlpack "
-    "dtypes errors experimental export flatten_util image lax lax.linalg monitoring nn "
-    "nn.initializers numpy numpy.fft numpy.linalg ops profiler random ref scipy scipy.fft "
-    "scipy.integrate scipy.interpolate scipy.linalg scipy.ndimage scipy.optimize scipy.signal "
-    "scipy.special scipy.stats sharding stages test_util tree tree_util typing"
+    "dtypes errors experimental experimental.ode export flatten_util image lax lax.linalg "
+    "monitoring nn nn.initializers numpy numpy.fft numpy.linalg ops profiler random ref "
+    "scipy scipy.fft scipy.integrate scipy.interpolate scipy.linalg scipy.ndimage "
+    "scipy.optimize scipy.signal scipy.sparse scipy.sparse.linalg scipy.special scipy.stats "
+    "sharding stages test_util tree tree_util typing"
 )
 """Modules that have the same name in both."""
 

@@ -6,8 +6,8 @@ import importlib
 from typing import Any
 
 __all__ = [
-    "fft", "integrate", "interpolate", "linalg", "ndimage", "optimize", "signal", "special",
-    "stats",
+    "fft", "integrate", "interpolate", "linalg", "ndimage", "optimize", "signal", "sparse",
+    "special", "stats",
 ]  # fmt: skip
 
 
