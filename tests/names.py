@@ -28,7 +28,8 @@ MODULES = [
     "jax.scipy.integrate", "jax.scipy.interpolate", "jax.scipy.linalg", "jax.scipy.ndimage",
     "jax.scipy.optimize", "jax.scipy.signal", "jax.scipy.sparse.linalg", "jax.scipy.special",
     "jax.scipy.stats", "jax.experimental.ode", "jax.ops", "jax.image", "jax.debug", "jax.dtypes",
-    "jax.dlpack", "jax.errors", "jax.export", "jax.sharding", "jax.typing", "jax.flatten_util", "jax.test_util",
+    "jax.dlpack", "jax.errors", "jax.export", "jax.sharding", "jax.typing",
+    "jax.flatten_util", "jax.test_util",
     *(f"jax.scipy.stats.{name}" for name in DISTRIBUTIONS),
 ]  # fmt: skip
 

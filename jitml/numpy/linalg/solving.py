@@ -33,6 +33,7 @@ from jitml.ops.linalg import svd as svd_op
 from jitml.ops.linalg.lu import lu
 from jitml.ops.linalg.solve import solve as solve_op
 from jitml.trace.core import type_of
+from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike
 
 
@@ -184,17 +185,17 @@ def matrix_rank(
         fail(ArgumentError, "matrix_rank: pass one of rtol and tol")
     value = floated("matrix_rank", M)
     if type_of(value).ndim < 2:
-        return reductions.any(settle(value) != 0).astype(np.int32)
+        return reductions.any(settle(value) != 0).astype(DEFAULT_DTYPES.of(int))
     x = checked("matrix_rank", value, square=hermitian)
     s = settle(svd_op.svd(x, False, False)[0])
     if tol is None:
         share = max(x.shape[-2:]) * float(np.finfo(x.dtype).eps) if rtol is None else rtol
         if not s.shape[-1]:
-            return zeros(s.shape[:-1], np.int32)
+            return zeros(s.shape[:-1], DEFAULT_DTYPES.of(int))
         least = extremes.max(s, -1) * settle(operand(share, "matrix_rank"))
     else:
         least = settle(operand(tol, "matrix_rank"))
-    return reductions.sum(s > least[..., None], -1, dtype=np.int32)
+    return reductions.sum(s > least[..., None], -1, dtype=DEFAULT_DTYPES.of(int))
 
 
 def lstsq(
@@ -220,7 +221,9 @@ def lstsq(
     columns = right if right.ndim == 2 else right[:, None]
     share = float(np.finfo(left.dtype).eps) * max(m, n) if rcond is None or rcond < 0 else rcond
     s = settle(svd_op.svd(left, False, False)[0])
-    rank = matrix_rank(left, rtol=share) if 0 not in left.shape else zeros((), np.int32)
+    rank = zeros((), DEFAULT_DTYPES.of(int))
+    if 0 not in left.shape:
+        rank = matrix_rank(left, rtol=share)
     x = pinv(left, rtol=share) @ columns
     gap = columns - left @ x
     residuals = reductions.sum(absolute(gap) ** 2, 0)

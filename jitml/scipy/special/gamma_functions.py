@@ -5,8 +5,10 @@ In: arrays and numbers, promoted to one float dtype. Out: arrays of it.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -185,15 +187,22 @@ def bernoulli(n: int) -> Array:
         return jnp.asarray(numbers.astype(DEFAULT_DTYPES.of(float)))
 
 
+@functools.cache
+def _exact_bernoulli(k: int) -> Fraction:
+    """B_k by its recurrence (DLMF 24.5.3)."""
+    if k == 0:
+        return Fraction(1)
+    if k > 1 and k % 2:
+        return Fraction(0)
+    return -sum(math.comb(k + 1, j) * _exact_bernoulli(j) for j in range(k)) / Fraction(k + 1)
+
+
 def _bernoulli(k: int) -> float:
-    """B_k for even k ≥ 2 as −(−1)^(k/2)·2·k!/(2π)^k·ζ(k) (DLMF 25.6.2)."""
-    zeta_of = sum(j ** -float(k) for j in range(30, 0, -1))
-    if k == 2:
-        zeta_of = math.pi**2 / 6
-    elif k < 20:
-        zeta_of += 30.5 ** (1 - k) / (k - 1)
+    """B_k for even k ≥ 2; large ones as −(−1)^(k/2)·2·k!/(2π)^k·ζ(k), where ζ is 1 (DLMF 25.6.2)."""
+    if k < 60:
+        return float(_exact_bernoulli(k))
     logarithm = math.lgamma(k + 1) - k * math.log(2 * math.pi)
-    size = 2 * math.exp(logarithm) * zeta_of if logarithm < 700 else math.inf
+    size = 2 * math.exp(logarithm) if logarithm < 700 else math.inf
     return size if k % 4 == 2 else -size
 
 
