@@ -198,7 +198,7 @@ def _exact_bernoulli(k: int) -> Fraction:
 
 
 def _bernoulli(k: int) -> float:
-    """B_k for even k ≥ 2; large ones as −(−1)^(k/2)·2·k!/(2π)^k·ζ(k), where ζ is 1 (DLMF 25.6.2)."""
+    """B_k for even k; a large one as −(−1)^(k/2)·2·k!/(2π)^k·ζ(k), ζ being 1 (DLMF 25.6.2)."""
     if k < 60:
         return float(_exact_bernoulli(k))
     logarithm = math.lgamma(k + 1) - k * math.log(2 * math.pi)
