@@ -241,5 +241,6 @@ def test_reports(browser: Any, server: str, artefacts: Path) -> None:
     for told in ("layer: ", " ms a call", "distances: ", " at most: ", "jitted score"):
         assert told in headings
     columns = set(page.texts("th"))
+    assert {"compile ms", "wait ms"} <= columns
     assert {"ms", "GB/s", "of peak", "variables", "lines", "variable", "line"} <= columns
     assert "hidden" in str(page.texts("td"))

@@ -13,6 +13,7 @@ import pytest
 from places import PACKAGES
 
 nbclient = pytest.importorskip("nbclient", reason="the extra `notebook` is not installed")
+nbconvert = pytest.importorskip("nbconvert", reason="the extra `notebook` is not installed")
 nbformat = pytest.importorskip("nbformat", reason="the extra `notebook` is not installed")
 pytest.importorskip("ipykernel", reason="the extra `notebook` is not installed")
 
@@ -40,5 +41,7 @@ def test_notebook(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     html = ["".join(data["text/html"]) for data in shown if "text/html" in data]
     assert all(len(text) < 200_000 for text in html)
     assert not any("http" in text or "<script" in text for text in html)
+    page, _ = nbconvert.HTMLExporter().from_notebook_node(notebook)
+    assert page.count('<div class="jitml">') == sum('class="jitml"' in text for text in html)
     fallbacks = [data["text/plain"] for data in shown if "text/html" in data]
     assert all(fallbacks)
