@@ -15,13 +15,13 @@ import numpy as np
 from jitml.emulation.faults import EmulatedFault
 from jitml.emulation.fused import fused_multiply_add
 from jitml.emulation.operands import Array, dtype_of, number, parts_of, reader, writer
-from jitml.emulation.ptx import PAIR, Instruction, PtxError, bits_of
+from jitml.emulation.ptx import PAIRS, Instruction, PtxError, bits_of
 
 if TYPE_CHECKING:
     from jitml.emulation.machine import Kernel, Lanes
 
 Step = Callable[["Lanes", Array], None]
-_TYPES = ("pred", PAIR, "f16", "f32", "f64", *(f"{k}{n}" for k in "sub" for n in (8, 16, 32, 64)))
+_TYPES = ("pred", *PAIRS, "f16", "f32", "f64", *(f"{k}{n}" for k in "sub" for n in (8, 16, 32, 64)))
 _CANONICAL: dict[int, Any] = {
     4: np.uint32(0x7FFFFFFF),
     8: np.uint64(0x7FF8000000000000),
@@ -78,7 +78,7 @@ def _elementwise(function: Function, count: int, by_bits: bool = False) -> Any:
 
     def build(kernel: Kernel, instruction: Instruction) -> Step:
         type_ = types_of(instruction)[-1]
-        if type_ == PAIR:
+        if type_ in PAIRS:
             return _by_halves(kernel, instruction, lambda *x: _canonical(function(*x)), count)
         if by_bits and type_ != "pred":
             type_ = f"u{bits_of(type_)}"
@@ -98,26 +98,28 @@ def _elementwise(function: Function, count: int, by_bits: bool = False) -> Any:
     return build
 
 
-def _halves(values: Array) -> tuple[Array, Array]:
+def _halves(words: Array, type_: str) -> tuple[Array, Array]:
     """The two numbers of a pair, the lower one first."""
-    words = np.asarray(values)
     low, high = (words & np.uint32(0xFFFF)), (words >> np.uint32(16))
-    return low.astype(np.uint16).view(np.float16), high.astype(np.uint16).view(np.float16)
+    dtype = PAIRS[type_]
+    return low.astype(np.uint16).view(dtype), high.astype(np.uint16).view(dtype)
 
 
 def _pair(low: Any, high: Any) -> Array:
-    first, second = (np.asarray(x, np.float16).view(np.uint16) for x in (low, high))
+    first, second = (np.asarray(x).view(np.uint16) for x in (low, high))
     pair: Array = first.astype(np.uint32) | (second.astype(np.uint32) << np.uint32(16))
     return pair
 
 
 def _by_halves(kernel: Kernel, instruction: Instruction, function: Function, count: int) -> Step:
     """An instruction on pairs of numbers."""
+    type_ = types_of(instruction)[-1]
+    _refuse_fusion(instruction, type_)
     read = [reader(kernel, s, "u32") for s in instruction.operands[1 : 1 + count]]
     write = writer(kernel, instruction.operands[0], "u32")
 
     def step(state: Lanes, lanes: Array) -> None:
-        halves = [_halves(r(state, lanes)) for r in read]
+        halves = [_halves(np.asarray(r(state, lanes)), type_) for r in read]
         low, high = (function(*(h[k] for h in halves)) for k in (0, 1))
         write(state, lanes, _pair(low, high))
 
@@ -126,7 +128,8 @@ def _by_halves(kernel: Kernel, instruction: Instruction, function: Function, cou
 
 def _refuse_fusion(instruction: Instruction, type_: str) -> None:
     name = instruction.opcode[0]
-    if type_ in ("f32", "f64") and name in ("add", "sub", "mul") and "rn" not in instruction.opcode:
+    is_float = type_.startswith("f") and name in ("add", "sub", "mul")
+    if is_float and "rn" not in instruction.opcode:
         raise PtxError(f"line {instruction.line}: {instruction} may be fused: it has no rounding")
     if {"ftz", "approx", "full"} & set(instruction.opcode):
         raise PtxError(f"line {instruction.line}: {instruction} is not IEEE 754's")
@@ -365,7 +368,7 @@ def _compare(kernel: Kernel, instruction: Instruction) -> Step:
     function = _COMPARISONS.get(name, _ordered_not_equal if name == "ne" else None)
     if function is None or len(instruction.operands) != 3:
         raise PtxError(f"line {instruction.line}: unknown comparison {instruction}")
-    if type_ == PAIR:
+    if type_ in PAIRS:
         return _compare_halves(kernel, instruction, function)
     first, second = (reader(kernel, s, type_) for s in instruction.operands[1:])
     targets = instruction.operands[0].split("|")
@@ -382,11 +385,12 @@ def _compare(kernel: Kernel, instruction: Instruction) -> Step:
 
 def _compare_halves(kernel: Kernel, instruction: Instruction, function: Function) -> Step:
     """A comparison of pairs: one predicate for each."""
+    type_ = types_of(instruction)[-1]
     first, second = (reader(kernel, s, "u32") for s in instruction.operands[1:])
     writes = [writer(kernel, t, "pred") for t in instruction.operands[0].split("|")]
 
     def step(state: Lanes, lanes: Array) -> None:
-        a, b = _halves(first(state, lanes)), _halves(second(state, lanes))
+        a, b = (_halves(np.asarray(r(state, lanes)), type_) for r in (first, second))
         for k, write in enumerate(writes):
             write(state, lanes, np.asarray(function(a[k], b[k])))
 
@@ -418,7 +422,7 @@ _ROUNDINGS: dict[str, Function] = {
 
 def _convert(kernel: Kernel, instruction: Instruction) -> Step:
     after, before = types_of(instruction)
-    if after == PAIR:
+    if after in PAIRS:
         return _convert_pair(kernel, instruction)
     if {"ftz", "sat"} & set(instruction.opcode):
         raise PtxError(f"line {instruction.line}: {instruction} is not supported")

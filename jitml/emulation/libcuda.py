@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from jitml.emulation.faults import EmulatedFault
-from jitml.emulation.machine import Counts, Kernel
+from jitml.emulation.machine import MOST_STEPS, Counts, Kernel
 from jitml.emulation.memory import Memory, OutOfMemory
 from jitml.emulation.ptx import PtxError, parse_module
 
@@ -37,14 +37,16 @@ class Launch:
 
 @dataclass
 class EmulatedCuda:
-    """The library. `version`, `device_count` and `planted` say what machine it pretends to be;
-    `launches` and `fault` what has happened; `measures` asks for counts.
+    """The library. `version`, `device_count` and `planted` say what machine it pretends to be,
+    `launches` and `fault` what has happened; `measures` asks for counts. A kernel that takes more
+    than `most_steps` is taken for endless.
     """
 
     version: int = 13000
     device_count: int = 1
     memory_bytes: int = 1 << 28
     measures: bool = False
+    most_steps: int = MOST_STEPS
     planted: dict[str, int] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     launches: list[Launch] = field(default_factory=list)
@@ -167,7 +169,7 @@ class EmulatedCuda:
             try:
                 parsed = parse_module(code.decode())
                 entry = parsed.entries[name.decode()]
-                self._kernels[key] = Kernel(parsed, entry, self.memory)
+                self._kernels[key] = Kernel(parsed, entry, self.memory, self.most_steps)
             except PtxError as error:
                 self.fault = EmulatedFault("ptx", str(error))
                 return INVALID_PTX

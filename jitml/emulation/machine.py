@@ -47,9 +47,12 @@ class Counts:
 class Kernel:
     """One kernel of a module, ready to run."""
 
-    def __init__(self, module: Module, entry: Entry, memory: Memory) -> None:
+    def __init__(
+        self, module: Module, entry: Entry, memory: Memory, most_steps: int = MOST_STEPS
+    ) -> None:
         self.entry = entry
         self.memory = memory
+        self.most_steps = most_steps
         self.shared: dict[str, int] = {}
         self.local: dict[str, int] = {}
         self.constants: dict[str, int] = {}
@@ -167,7 +170,7 @@ class Lanes:
             stop = min(self.groups, default=len(steps))
             while True:
                 taken += 1
-                if taken > MOST_STEPS:
+                if taken > self.kernel.most_steps:
                     raise EmulatedFault("endless", "the kernel does not come to an end")
                 self.pc = pc
                 if self.measures:

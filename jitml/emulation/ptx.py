@@ -65,7 +65,7 @@ class Module:
     variables: dict[str, Variable]
 
 
-PAIR = "f16x2"  # two numbers in one register
+PAIRS = {"f16x2": "f2", "s16x2": "i2", "u16x2": "u2"}  # two numbers in one register
 _BITS = re.compile(r"[a-z]+(\d+)")
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _VARIABLE = re.compile(
@@ -82,7 +82,7 @@ def bits_of(type_: str) -> int:
     """The bits of a PTX type: 32 for f32, 1 for pred."""
     if type_ == "pred":
         return 1
-    if type_ == PAIR:
+    if type_ in PAIRS:
         return 32
     found = _BITS.fullmatch(type_)
     if found is None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from jitml.ir.verify import verify
+from jitml.ops.elementwise import Bitcast
 from jitml.transforms.inline_calls import inline_calls
 from tests.fuzz.generate import random_arrays, random_graph, random_types
 from tests.fuzz.transformed import TRANSFORMS, transform
@@ -28,4 +29,6 @@ def test_random_programs_have_the_bits_of_the_cpu(number: int, emulated: Any) ->
     if number % 2:
         pair = random.choice([(a, b) for a in TRANSFORMS for b in TRANSFORMS])
         graph = verify(transform(graph, *pair))
+    if any(isinstance(eqn.op, Bitcast) for eqn in inline_calls(graph).eqns):
+        pytest.skip("a GPU has other bits for what is no number")
     agree(inline_calls(graph), random_arrays(graph.input_types, number))

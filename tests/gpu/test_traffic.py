@@ -41,6 +41,11 @@ ROWS = {
     "sum of columns": Row(lambda x: x.sum(0), ((70, 128),)),
     "sum of all": Row(lambda x: x.sum(), ((64, 300),)),
     "position of the largest": Row(lambda x: x.argmax(1), ((16, 1000),)),
+    "transpose": Row(lambda x: x.T + 1, ((96, 64),), 1.1),
+    "transpose with rests": Row(lambda x, y: x.T * y, ((50, 70), (70, 50)), 1.3),
+    "transpose of the middle": Row(
+        lambda x: x.transpose(1, 0, 2).transpose(0, 2, 1), ((4, 64, 32),), 1.1
+    ),
     "softmax": Row(jitml.nn.softmax, ((8, 1000),)),
     "long softmax": Row(jitml.nn.softmax, ((2, 4000),)),
     "layer norm": Row(normalized, ((8, 1024),)),

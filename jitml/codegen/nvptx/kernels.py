@@ -6,6 +6,7 @@ ABI, and how many threads take a unit. Neighbouring threads reach neighbouring e
 - one thread for each position of the outer axes, the last axis fastest; or for as many of them as
   16 bytes hold, where all accesses are aligned;
 - a warp, where a reduction runs along memory: its threads are the lanes of the fixed tree;
+- a block, where a kernel reads along one axis and writes along another: it turns tiles;
 - one thread for all units, where updates must happen in order.
 
 Bits do not depend on which it is.
@@ -24,6 +25,7 @@ from jitml.codegen.memory import store
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
 from jitml.codegen.nvptx.target import ACCESS_BYTES
+from jitml.codegen.nvptx.tiles import SIDE, THREADS, Tile, Turn, find_turn
 from jitml.codegen.nvptx.warp import WARP, Warp, suits_warps
 from jitml.codegen.target import Target
 from jitml.scalar.value import Value
@@ -37,6 +39,9 @@ def emit_threads(kernel: Kernel, target: Target, is_aligned: bool) -> KernelText
     """
     if suits_warps(kernel):
         return _WarpLoops(kernel, target).text()
+    turn = find_turn(kernel)
+    if turn is not None:
+        return _TileLoops(kernel, target, turn).text()
     vector = _vector_axis(kernel) if is_aligned else None
     return _ThreadLoops(kernel, target, vector).text()
 
@@ -143,3 +148,37 @@ class _WarpLoops(_ThreadLoops):
             super()._whole_axis(axis, body)
             return
         self.warp.loop(axis, body)
+
+
+class _TileLoops(_ThreadLoops):
+    """Units of a block: tiles of two axes, at all positions of the others."""
+
+    def __init__(self, kernel: Kernel, target: Target, turn: Turn) -> None:
+        super().__init__(kernel, target, None)
+        self.tile = Tile(self.nest, turn)
+        self.turn = turn
+
+    def text(self) -> KernelText:
+        nest = self.nest
+        units = math.prod(a.extent for a in self.write_units()[0])
+        text = self.tile.shared_memory() + nest.frame.finish(has_checks=False)
+        return KernelText(text, tuple(nest.frame.sizes), units, THREADS, nest.frame.scratch_bytes)
+
+    def write_units(self) -> tuple[list[Axis], int]:
+        nest, turn = self.nest, self.turn
+        begin, end = (Value(nest.emit, "i64", 1, f"%{name}") for name in ("begin", "end"))
+        # Blocks that follow each other read along the rows of the array.
+        across, along = (Axis(n, -k) for k, n in enumerate(self.tile.counts()[::-1], 1))
+        others = [a for a in self.kernel.live_outer() if a not in turn[:2]]
+        units = [*others, across, along]
+
+        def unit(number: Value, _: list[Value]) -> Sequence[Value]:
+            self.locate(units, number)
+            written, read = nest.position.pop(across), nest.position.pop(along)
+            stores = self.kernel.stores
+            self.tile.write(read * SIDE, written * SIDE, lambda: self._store_all(stores))
+            return []
+
+        with nest.scope():
+            nest.emit.loop(begin, end, 1, [], unit)
+        return units, 1
