@@ -16,6 +16,7 @@ from jitml.codegen.kernel import Axis, Kernel, Node, Store
 from jitml.codegen.memory import store
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
+from jitml.codegen.panels import Panels, choose_panels, write_panels
 from jitml.codegen.sharing import instructions
 from jitml.codegen.target import Target
 from jitml.codegen.tiles import TILES, Tiling, choose_tiling, write_tiles
@@ -91,8 +92,9 @@ class Loops:
         others = [a for a in outer if a is not vector]
         count = math.prod(a.extent for a in others)
         if vector is not None and (not others or (count < 16 and vector.extent >= 2048)):
-            self._nest(others, lambda: self._vector_loop(vector, begin, end, self.unit))
-            return [vector], UNITS_STEP
+            panels = choose_panels(nest, others, self._inner(), True)
+            self._nest(others, lambda: self._columns(vector, panels, begin, end))
+            return [vector], panels.width if panels else UNITS_STEP
         if not outer:
             self.unit()
             return [], 1
@@ -100,13 +102,18 @@ class Loops:
         if tiling is not None:
             return self._write_tiles(tiling, others, begin, end), 1
 
+        panels = choose_panels(nest, others, self._inner(), False)
+
         def unit(number: Value, _: list[Value]) -> Sequence[Value]:
             self.locate(others, number)
             if vector is None:
                 self.unit()
-            else:
-                nest.prepare(self.roots)
+                return []
+            nest.prepare(self.roots)
+            if panels is None:
                 self._whole_axis(vector, self.unit)
+            else:
+                self._columns(vector, panels, nest.frame.number(0), nest.frame.size(vector.extent))
             return []
 
         nest.prepare(self.roots)
@@ -143,21 +150,49 @@ class Loops:
         if axes:
             self.nest.position[axes[0]] = number
 
+    def _inner(self) -> list[Axis]:
+        inner = [a for a in self.kernel.inner if not a.merged and a.extent != 1]
+        return sorted(inner, key=lambda a: a is self.nest.vector)
+
     def unit(self) -> None:
         """Everything for one position of the outer axes."""
-        inner = [a for a in self.kernel.inner if not a.merged and a.extent != 1]
-        inner.sort(key=lambda a: a is self.nest.vector)
-        within = set(inner)
+        inner = self._inner()
+        early, late = self._stores(inner)
         self.nest.plan_buffers(inner)
         self.nest.prepare(self.roots)
-        late = []
-        for spec in self.kernel.stores:
-            if within & (spec.index.axes | {a for n in spec.roots for a in n.axes}):
-                late.append(spec)
-            else:
-                store(self.nest, spec)
+        for spec in early:
+            store(self.nest, spec)
         if late:
             self._nest(inner, lambda: self._store_all(late))
+
+    def _stores(self, inner: Sequence[Axis]) -> tuple[list[Store], list[Store]]:
+        """The stores outside of the loops over `inner` axes, and those inside."""
+        within = set(inner)
+        early: list[Store] = []
+        late: list[Store] = []
+        for spec in self.kernel.stores:
+            is_late = within & (spec.index.axes | {a for n in spec.roots for a in n.axes})
+            (late if is_late else early).append(spec)
+        return early, late
+
+    def _columns(self, vector: Axis, panels: Panels | None, lower: Value, upper: Value) -> None:
+        """Everything for columns [lower, upper) of the vector axis."""
+        if panels is None:
+            self._vector_loop(vector, lower, upper, self.unit)
+            return
+        inner = self._inner()
+        early, late = self._stores(inner)
+
+        def columns(first: Value, end: Value, body: Callable[[], None]) -> None:
+            self._vector_loop(vector, first, end, body)
+
+        def rest(first: Value, end: Value) -> None:
+            if early:
+                columns(first, end, lambda: self._store_all(early))
+            if late:
+                self._nest(inner, lambda: columns(first, end, lambda: self._store_all(late)))
+
+        write_panels(self.nest, panels, lower, upper, columns, rest)
 
     def _store_all(self, specs: Sequence[Store]) -> None:
         self.nest.prepare([n for s in specs for n in s.roots])

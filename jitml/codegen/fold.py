@@ -27,10 +27,13 @@ State = list[Value]
 
 def fold(nest: Nest, node: Node) -> State:
     """Write the reduction `node` at the current position; the scalars of its state."""
-    return Fold(nest, node).run()
+    done = nest.folded.get(node.number)
+    return Fold(nest, node).run() if done is None else done()
 
 
 class Fold:
+    """A reduction at one place of the nest."""
+
     def __init__(self, nest: Nest, node: Node) -> None:
         self.nest = nest
         self.frame = nest.frame
@@ -165,7 +168,7 @@ class Fold:
     ) -> list[Value]:
         """As many of the last elements as a run has, one by one."""
         parts, width = len(self.types), self.nest.width
-        memory = [self.frame.stack(LANES * _size_bytes(t)) for t in self.types]
+        memory = [self.frame.stack(LANES * size_bytes(t)) for t in self.types]
         places = [
             self.emit.address(memory[k % parts], self.frame.number(k // parts * width), t)
             for k, t in enumerate(self.types * (LANES // width))
@@ -177,7 +180,7 @@ class Fold:
             with self.nest.at(axis, index, 1):
                 lane = index - lower
                 at = [
-                    self.emit.address(m, lane, _stored(t))
+                    self.emit.address(m, lane, stored(t))
                     for m, t in zip(memory, self.types, strict=True)
                 ]
                 old = [self._get(p, t, 1) for p, t in zip(at, self.types, strict=True)]
@@ -303,7 +306,7 @@ class Fold:
             self.emit.loop(self.frame.number(0), limit, 1, [], level)
 
     def _memory(self, count: int, type_: str) -> Value:
-        size = count * self.lanes * _size_bytes(type_)
+        size = count * self.lanes * size_bytes(type_)
         return self.frame.scratch(size) if self.spec.lanes is None else self.frame.stack(size)
 
     def _read(self, memory: list[Value], slot: Value) -> State:
@@ -317,13 +320,13 @@ class Fold:
             self._put(self._slot(m, slot, type_), value, type_)
 
     def _slot(self, memory: Value, slot: Value, type_: str) -> Value:
-        return self.emit.address(memory, slot * self.lanes, _stored(type_))
+        return self.emit.address(memory, slot * self.lanes, stored(type_))
 
     def _put(self, place: Value, value: Value, type_: str) -> None:
-        self.emit.store(place, value, _stored(type_))
+        self.emit.store(place, value, stored(type_))
 
     def _get(self, place: Value, type_: str, lanes: int) -> Value:
-        return self.emit.load(place, _stored(type_), lanes)
+        return self.emit.load(place, stored(type_), lanes)
 
     def _unrolled(self, axis: Axis) -> State:
         half = _power_of_two(axis.extent)
@@ -356,9 +359,9 @@ def _power_of_two(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
-def _stored(type_: str) -> str:
+def stored(type_: str) -> str:
     return "bool" if type_ == "i1" else type_
 
 
-def _size_bytes(type_: str) -> int:
+def size_bytes(type_: str) -> int:
     return max(1, BITS[type_] // 8)

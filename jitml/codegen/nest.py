@@ -52,6 +52,8 @@ class Nest:
         self._buffers: dict[int, tuple[Axis, Value]] = {}
         self._filling: set[int] = set()
         self._filled: set[int] = set()
+        # Reductions that have been written before this place: what reads their state.
+        self.folded: dict[int, Callable[[], list[Value]]] = {}
 
     # ---- places --------------------------------------------------------------------------------
 

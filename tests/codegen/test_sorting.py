@@ -83,11 +83,15 @@ def _by_columns(lines: Lines, target: Target) -> KernelText:
 _WAYS = [_by_lanes, _by_columns, radix_kernel, merge_kernel]
 
 
+@pytest.mark.parametrize("vector_bytes", [16, None])
 @pytest.mark.parametrize("way", _WAYS)
-def test_each_way_alone_sorts(way: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever way is chosen, what it gives is the same."""
+def test_each_way_alone_sorts(
+    way: Any, vector_bytes: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever way is chosen, what it gives is the same, in vectors of any width."""
 
     def only(eqn: Eqn, target: Target) -> KernelText:
+        target = target if vector_bytes is None else target._replace(vector_bytes=vector_bytes)
         lines = Lines([a.type for a in eqn.inputs], eqn.op.dimension, eqn.op.num_keys)  # type: ignore[attr-defined]
         return way(lines, target)
 

@@ -13,6 +13,7 @@ from jitml.codegen.target import Target
 from jitml.scalar.value import Value, convert
 
 _POSITION_BITS = 32
+_LEAST_LANES = 4  # of vectors; a compiler splits those that a machine has not
 
 
 class Coding:
@@ -30,10 +31,12 @@ class Coding:
         self.has_position = has_position or len(lines.operands) > 1
         wide = self.has_position or self.words.bits > 32
         self.type = "u64" if wide else "u32"
-        self.lanes = target.lanes(8 if wide else 4)
+        self.lanes = max(_LEAST_LANES, target.lanes(8 if wide else 4))
         fits_word = len(lines.keys) == 1 and self.words.per_element == 1
         narrow = self.words.bits <= 32 and lines.extent <= 1 << _POSITION_BITS
-        self.fits = fits_word and (narrow or not self.has_position) and self.lanes >= 4
+        self.fits = (
+            fits_word and (narrow or not self.has_position) and target.lanes(4) >= _LEAST_LANES
+        )
 
     @property
     def size_bytes(self) -> int:

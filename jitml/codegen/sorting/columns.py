@@ -47,6 +47,9 @@ class Memory:
         """Sort the integers; where they are then."""
         f, first, second = self.f, self.buffer(self.f.number(0)), self.buffer(self.f.number(1))
         columns = Columns(f, first, self.rows)
+        for buffer in (first, second):  # what is read beyond the ends does not matter
+            buffer.store(f.number(-1), self.coding.last)
+            buffer.store(self.size, self.coding.last)
 
         def sort_block(at: Value) -> None:
             columns.sort(at)
