@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Random programs, half of them under two transforms, on the emulated device: the CPU's bits.
-=======
-"""Random programs, half of them under two nested transforms, on the emulated GPU: the CPU's bits.
->>>>>>> 0795d09 (Reductions down columns read memory row by row, in panels)
 
 JITML_GPU_PROGRAMS sets how many there are.
 """
