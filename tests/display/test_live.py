@@ -46,6 +46,7 @@ def test_numbers_are_kept_with_their_steps(screen: Recorder) -> None:
         run(loss=jnp.float32(step) / 2)
         if step % 2:
             run(accuracy=np.float64(step), count=jnp.array([step]))
+            assert run.history["accuracy"][-1] == step  # at once, drawn or not
     assert run.history["loss"].tolist() == [5, 5.5, 6, 6.5]
     assert run.steps["loss"].tolist() == [0, 1, 2, 3]
     assert run.history["accuracy"].tolist() == run.history["count"].tolist() == [11, 13]
