@@ -122,6 +122,17 @@ def is_library(file: str) -> bool:
     return not file or file.startswith(_libraries())
 
 
+def _is_library_module(module: ModuleType) -> bool:
+    """Whether a module is not the user's own. Those that are made while a program runs have no
+    file.
+    """
+    file = getattr(module, "__file__", None)
+    if file:
+        return is_library(file)
+    origin = getattr(getattr(module, "__spec__", None), "origin", None)
+    return origin in ("built-in", "frozen") or module.__name__ in sys.builtin_module_names
+
+
 def _is_library_type(type_: type) -> bool:
     if type_.__module__ == "builtins":
         return True
@@ -229,7 +240,7 @@ class _Search:
             root, tuple
         ):  # a static argument: known by the key of the entry, not by a place
             place = None
-        elif isinstance(value, ModuleType) and is_library(getattr(value, "__file__", None) or ""):
+        elif isinstance(value, ModuleType) and _is_library_module(value):
             return
         else:
             place = self._place(None, root, get, key, value, path, _mode_on_the_way(value))

@@ -128,8 +128,8 @@ ROWS: list[tuple[Make, tuple[Any, ...], str]] = [
 
 
 def outcome(message: str | None) -> str:
-    """A message without the line that ours tells."""
-    return (message or "").partition("\n  at ")[0].rstrip()
+    """A message without the lines that ours tells beside."""
+    return (message or "").partition("\n  ")[0].rstrip()
 
 
 @pytest.mark.sampled

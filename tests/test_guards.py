@@ -5,12 +5,13 @@ anew.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import gc
 import timeit
 import weakref
 from collections.abc import Callable
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,10 @@ FLAG = True
 MODE = "add"
 PAIR = (1.0, (2.0, 3.0))
 COUNTER = 0
+
+
+SETTINGS = ModuleType("settings_of_a_user")
+SETTINGS.rate = 2.0  # type: ignore[attr-defined]
 
 
 class Settings:
@@ -242,7 +247,78 @@ def another_type(patch: Any) -> Any:
     )
 
 
+class Mode(enum.Enum):
+    DOUBLE = 2.0
+    FIVEFOLD = 5.0
+
+
+def enum_member(patch: Any) -> Any:
+    holder = SimpleNamespace(mode=Mode.DOUBLE)
+    return lambda x: x * holder.mode.value, lambda: setattr(holder, "mode", Mode.FIVEFOLD)
+
+
+def enum_in_a_condition(patch: Any) -> Any:
+    modes = {"now": Mode.DOUBLE}
+
+    def f(x: Any) -> Any:
+        return x * 2 if modes["now"] is Mode.DOUBLE else x * 5
+
+    return f, lambda: modes.update(now=Mode.FIVEFOLD)
+
+
+def module_constant(patch: Any) -> Any:
+    return lambda x: x * SETTINGS.rate, lambda: patch.setattr(SETTINGS, "rate", 5.0)
+
+
+def nonlocal_of_a_nested_function(patch: Any) -> Any:
+    scale = 2.0
+
+    def f(x: Any) -> Any:
+        def inner(y: Any) -> Any:
+            return y * scale
+
+        return inner(x) + 1
+
+    def change() -> None:
+        nonlocal scale
+        scale = 5.0
+
+    return f, change
+
+
+def array_in_a_dict_of_a_list(patch: Any) -> Any:
+    layers = [{"w": jnp.ones(3)}, {"w": jnp.ones(3)}]
+
+    def f(x: Any) -> Any:
+        for layer in layers:
+            x = x * layer["w"]
+        return x
+
+    return f, lambda: layers[1].update(w=5 * jnp.ones(3))
+
+
+def self_of_a_bound_method(patch: Any) -> Any:
+    class Model:
+        def __init__(self) -> None:
+            self.options = {"rates": [1.0, 2.0]}
+
+        def __call__(self, x: Any) -> Any:
+            return x * self.options["rates"][-1]
+
+    model = Model()
+    return model.__call__, lambda: model.options["rates"].append(5.0)
+
+
+def default_of_a_called_function(patch: Any) -> Any:
+    def inner(x: Any, scale: float = 2.0) -> Any:
+        return x * scale
+
+    return lambda x: inner(x), lambda: setattr(inner, "__defaults__", (5.0,))
+
+
 CHANGES = [
+    enum_member, enum_in_a_condition, module_constant, nonlocal_of_a_nested_function,
+    array_in_a_dict_of_a_list, self_of_a_bound_method, default_of_a_called_function,
     global_number, attribute, nested_dict, list_append, list_element, default_argument,
     keyword_default, class_attribute, inherited_attribute, boolean, string, tuple_constant,
     method_attribute, callable_object, object_in_a_list, property_of_an_object, called_function,

@@ -90,6 +90,11 @@ class Op:
         return self.has("expand")
 
     @property
+    def label(self) -> str:
+        """What steps of a plan that run it are called."""
+        return self.name
+
+    @property
     def runs_once(self) -> bool:
         """Whether a trace for a derivative runs it by `record_in`, and nothing runs it again."""
         return self.has_rule

@@ -42,6 +42,8 @@ from jitml.trace.inline import inline
 from jitml_runtime.record import frozen, replace
 
 Values = Sequence[Traced]
+MAP = "map"  # the label of a scan whose steps are the elements of a map
+_BY_ELEMENT = ".elements"
 Step = Callable[[list[Traced], list[Traced], list[Traced]], tuple[Values, Values]]
 
 
@@ -61,6 +63,10 @@ class Scan(Control):
     constants: int
     carries: int
     reverse: bool = False
+
+    @property
+    def label(self) -> str:
+        return MAP if self.body.name.endswith(_BY_ELEMENT) else self.name
 
     def groups(self, items: Sequence[Any]) -> list[list[Any]]:
         """What belongs to constants, carries and slices."""
@@ -490,5 +496,5 @@ def batch_by_element(
     stacked = [
         at_front(size, x, a, type_of(x)) for x, a in zip(inputs, axes, strict=True) if a is not None
     ]
-    _, ys = scan_values(step, shared, [], stacked, size, False, f"{name}.batch")
+    _, ys = scan_values(step, shared, [], stacked, size, False, f"{name}{_BY_ELEMENT}")
     return ys, [0] * len(ys)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from jitml.codegen.kernel import Site
@@ -10,10 +11,11 @@ from jitml.ir.errors import JitmlError, NativeError, OutOfBoundsError
 from jitml.ir.graph import Eqn
 from jitml.ops.indexing import Gather
 from jitml.ops.native import NativeCall
+from jitml.ops.scan import MAP
 from jitml.ops.scatter import Scatter
 from jitml.ops.while_loop import Lanes
 from jitml_runtime import KernelFault, Loop
-from jitml_runtime.errors import ELEMENTS, LANES, STEPS, loop_steps, place_of
+from jitml_runtime.errors import ELEMENTS, LANES, STEPS, lane_text, loop_steps
 
 
 def explain_fault(program: Program, fault: KernelFault) -> JitmlError:
@@ -27,13 +29,50 @@ def explain_fault(program: Program, fault: KernelFault) -> JitmlError:
             hint="call it with NumPy arrays, outside of compiled programs, to see which",
             source=eqn.source,
         )
-    where = place_of(fault, counted_by(program, fault.instruction, fault.site))
+    where = _place(program, fault)
     return OutOfBoundsError(
         f"index {fault.value} is out of bounds for {describe_site(sites, fault.site)} ({where})",
         hint="x.at[index].get(mode='fill') reads, .set(…, mode='drop') writes only what is inside; "
         "'clip' takes the nearest",
         source=sites[fault.site].eqn.source,
     )
+
+
+def _place(program: Program, fault: KernelFault) -> str:
+    """Where in a result, in which lane, at which steps of loops a check has failed."""
+    instructions = program.plan.instructions
+    site = program.sites[fault.instruction][fault.site]
+    counted = counted_by(program, fault.instruction, fault.site)
+    labels = [
+        step.label
+        for number, step in enumerate(instructions)
+        if isinstance(step, Loop) and number < fault.instruction < step.end
+    ]
+    steps = list(fault.steps[::-1])  # the outermost first, as the labels
+    index = fault.index
+    if counted == STEPS:
+        labels.append(instructions[fault.instruction].label)
+        steps.append(index)
+        index = 0
+    pairs = list(zip(labels, steps, strict=False))
+    lanes = [step for label, step in pairs if label == MAP]
+    others = [step for label, step in pairs if label != MAP]
+    where = lane_text(lanes) + loop_steps(others[::-1])
+    if counted == LANES:
+        return f"in an element of a map{where}"
+    return f"at element {_element(site.eqn, index)} of the result{where}"
+
+
+def _element(eqn: Eqn, index: int) -> str:
+    """A linear index as the user counts, with an index for each axis where there are several."""
+    shape = (eqn.inputs[2] if isinstance(eqn.op, Scatter) else eqn.outputs[0]).type.shape
+    if len(shape) < 2 or not 0 <= index < math.prod(shape):
+        return str(index)
+    places = []
+    for extent in reversed(shape):
+        index, place = divmod(index, extent)
+        places.append(str(place))
+    return f"[{', '.join(reversed(places))}]"
 
 
 def counted_by(program: Program, instruction: int, site: int) -> str:

@@ -2,7 +2,8 @@
 
 In: a graph, and the kinds of checks that are wanted: "user" (`Check` equations), "nan", "div",
 "index". Out: a graph whose first inputs and outputs are the state: the number of the site that
-failed first (0: none), then slots for the values that belong to it; and the sites.
+failed first (0: none), then slots for the values that belong to it, and for the steps at which the
+loops around it were; and the sites.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from jitml.ops.check import Check
 from jitml.ops.cond import Cond, cond_values
 from jitml.ops.control import split
 from jitml.ops.dynamic import DynamicSlice, DynamicUpdateSlice, row_at
-from jitml.ops.elementwise import and_, convert, eq, ge, lt, ne, or_, rem, select, sub
+from jitml.ops.elementwise import add, and_, convert, eq, ge, lt, ne, or_, rem, select, sub
 from jitml.ops.indexing import Gather, Slices
+from jitml.ops.kinds import full_of
 from jitml.ops.layout import broadcast_in_dim, reshape
 from jitml.ops.reduction import argmax, reduce_or
 from jitml.ops.scan import Scan, scan_values
@@ -34,7 +36,10 @@ from jitml_runtime.record import replace
 
 Values = Sequence[Any]
 CODE = ArrayType(INT32, ())
-_PLACE = (ArrayType(INT64, ()),) * 2  # an index, and its number among those of a slice
+_POSITION = ArrayType(INT64, ())
+_PLACE = (_POSITION,) * 2  # an index, and its number among those of a slice
+
+_ONE = literal(1, _POSITION)
 
 # The ops that can make a NaN of numbers.
 _NAN_NAMES = (
@@ -53,6 +58,7 @@ class Site(NamedTuple):
     kind: str
     eqn: Eqn
     slots: tuple[int, ...]
+    depth: int  # of the loops around it, whose steps lie in the last slots, the outermost first
 
 
 class Functionalized(NamedTuple):
@@ -71,11 +77,13 @@ def functionalize(graph: Graph, kinds: Collection[str]) -> Functionalized:
     """
     sites = _Sites(kinds)
     sites.find(graph)
+    own = len(sites.slots)
+    sites.slots += [_POSITION] * max([site.depth for site in sites.found], default=0)
     count = 1 + len(sites.slots)
 
     def checked(*values: Any) -> list[Any]:
         state, inputs = split(values, count)
-        after, outputs = _Checker(sites, count).graph(graph, state, inputs)
+        after, outputs = _Checker(sites, count, own).graph(graph, state, inputs)
         return [*after, *outputs]
 
     types = [CODE, *sites.slots, *graph.input_types]
@@ -97,7 +105,7 @@ class _Sites:
         self.of: dict[Eqn, list[Site]] = {}
         self.inside: dict[Eqn, bool] = {}  # whether its graphs have checks
 
-    def find(self, graph: Graph) -> bool:
+    def find(self, graph: Graph, depth: int = 0) -> bool:
         """Note the sites of a graph; whether it has any, or checks that are not wanted."""
         before = len(self.found)
         has_known = False
@@ -106,15 +114,16 @@ class _Sites:
                 has_known = has_known or bool(self.of[eqn]) or self.inside[eqn]
                 continue
             self.of[eqn] = []
-            found = list(map(self.find, nested_graphs(eqn.op)))  # all of them
+            inner = depth + isinstance(eqn.op, (Scan, While))
+            found = [self.find(g, inner) for g in nested_graphs(eqn.op)]  # all of them
             self.inside[eqn] = any(found)
             has_known = has_known or isinstance(eqn.op, Check)
             for kind, types in _checks(eqn):
                 if kind in self.kinds:
-                    self._add(kind, eqn, types)
+                    self._add(kind, eqn, types, depth)
         return has_known or len(self.found) > before
 
-    def _add(self, kind: str, eqn: Eqn, types: Sequence[ArrayType]) -> None:
+    def _add(self, kind: str, eqn: Eqn, types: Sequence[ArrayType], depth: int) -> None:
         free = list(range(len(self.slots)))
         slots = []
         for type_ in types:
@@ -125,7 +134,7 @@ class _Sites:
             else:
                 free.remove(number)
             slots.append(number)
-        site = Site(len(self.found) + 1, kind, eqn, tuple(slots))
+        site = Site(len(self.found) + 1, kind, eqn, tuple(slots), depth)
         self.found.append(site)
         self.of[eqn].append(site)
 
@@ -136,9 +145,9 @@ def _checks(eqn: Eqn) -> Iterator[tuple[str, Sequence[ArrayType]]]:
     if isinstance(op, Check):
         yield "user", [a.type.strong() for a in eqn.inputs[1:]]
     if op.name == "div":
-        yield "div", ()
+        yield "div", (_POSITION,)
     if op.name in _NAN and any(is_inexact(v.type.dtype) for v in eqn.outputs):
-        yield "nan", ()
+        yield "nan", (_POSITION,)
     is_block = isinstance(op, (DynamicSlice, DynamicUpdateSlice)) and eqn.inputs[0].type.shape
     reads = isinstance(op, (Gather, Scatter)) and op.mode == "raise" and eqn.inputs[1].type.size
     if is_block or reads:
@@ -178,9 +187,11 @@ def _index_rows(eqn: Eqn, inputs: Values) -> _Rows:
 class _Checker:
     """Replays graphs, passing the state on."""
 
-    def __init__(self, sites: _Sites, count: int, is_silent: bool = False) -> None:
+    def __init__(self, sites: _Sites, count: int, own: int, is_silent: bool = False) -> None:
         self.sites = sites
         self.count = count
+        self.own = own  # slots before those of steps
+        self.depth = 0
         self.is_silent = is_silent  # computes for its checks alone what runs beside
 
     def graph(self, graph: Graph, state: Values, inputs: Values) -> tuple[Values, Values]:
@@ -218,7 +229,8 @@ class _Checker:
         if not isinstance(body, Graph) or len(body.inputs) != len(inputs):
             return state, replay(eqn, inputs)
         # A call with a rule of its own keeps the rule; its checks are made beside.
-        silent = _Checker(self.sites, self.count, is_silent=True)
+        silent = _Checker(self.sites, self.count, self.own, is_silent=True)
+        silent.depth = self.depth
         state, _ = silent.graph(body, state, inputs)
         return state, bind(map_nested(op, self._unchecked), *inputs)
 
@@ -249,14 +261,29 @@ class _Checker:
         constants, carries, arrays = op.groups(inputs)
 
         def step(cs: list[Any], ks: list[Any], xs: list[Any]) -> tuple[Values, Values]:
-            before, given = split(ks, self.count)
-            after, outputs = self.graph(op.body, before, [*cs, *given, *xs])
-            return [*after, *outputs[: op.carries]], outputs[op.carries :]
+            (number,), before, given = split(ks, 1, self.count)
+            after, outputs = self._inside(op.body, number, before, [*cs, *given, *xs])
+            nexts = [add(number, _ONE), *after, *outputs[: op.carries]]
+            return nexts, outputs[op.carries :]
 
-        last, ys = scan_values(
-            step, constants, [*state, *carries], arrays, op.length, op.reverse, op.body.name
-        )
-        return last[: self.count], [*last[self.count :], *ys]
+        start = [_zero(), *state, *carries]
+        last, ys = scan_values(step, constants, start, arrays, op.length, op.reverse, op.body.name)
+        return last[1 : 1 + self.count], [*last[1 + self.count :], *ys]
+
+    def _inside(
+        self, body: Graph, number: Any, before: Values, inputs: Values
+    ) -> tuple[Values, Values]:
+        """As `graph`, for the body of a loop at a step; its number is noted with a failure."""
+        self.depth += 1
+        after, outputs = self.graph(body, before, inputs)
+        self.depth -= 1
+        place = 1 + self.own + self.depth
+        if place >= self.count:
+            return after, outputs
+        is_new = and_(eq(before[0], literal(0, CODE)), ne(after[0], literal(0, CODE)))
+        noted = list(after)
+        noted[place] = select(is_new, number, after[place])
+        return noted, outputs
 
     def _while(self, op: While, state: Values, inputs: Values) -> tuple[Values, Values]:
         """The condition is checked before the loop and after each step; a loop in which a check
@@ -270,22 +297,22 @@ class _Checker:
 
         def step(cs: list[Any], ks: list[Any]) -> Values:
             asked_here, shared_here = split(cs, len(asked))
-            before, (_, *given) = split(ks, self.count)
-            after, nexts = self.graph(op.body, before, [*shared_here, *given])
+            (number,), before, (_, *given) = split(ks, 1, self.count)
+            after, nexts = self._inside(op.body, number, before, [*shared_here, *given])
             after, holds = asks(asked_here, after, nexts)
-            return [*after, holds, *nexts]
+            return [add(number, _ONE), *after, holds, *nexts]
 
         state, holds = asks(asked, state, carries)
         found = while_values(
-            lambda cs, ks: [ks[self.count]],
+            lambda cs, ks: [ks[1 + self.count]],
             step,
             [],
             [*asked, *shared],
-            [*state, holds, *carries],
+            [_zero(), *state, holds, *carries],
             op.body.name,
             type(op),
         )
-        return found[: self.count], found[self.count + 1 :]
+        return found[1 : 1 + self.count], found[self.count + 2 :]
 
 
 def _harmless(op: Op) -> Op:
@@ -303,20 +330,32 @@ def _failure(site: Site, inputs: Values, outputs: Values) -> tuple[Any, Values]:
         return eq(inputs[0], literal(False)), inputs[1:]
     if site.kind == "div":
         zero = literal(0, ArrayType(type_of(inputs[1]).dtype, ()))
-        return _any(eq(inputs[1], zero)), ()
+        return _first(eq(inputs[1], zero))
     if site.kind == "nan":
         floats = [x for x in outputs if is_inexact(type_of(x).dtype)]
-        failed = [_any(ne(x, x)) for x in floats]
-        found = failed[0]
-        for other in failed[1:]:
-            found = or_(found, other)
-        return found, ()
+        found, values = _first(ne(floats[0], floats[0]))
+        for other in floats[1:]:
+            found = or_(found, _any(ne(other, other)))
+        return found, values
     return _out_of_bounds(site.eqn, inputs)
 
 
 def _any(flags: Any) -> Any:
     shape = type_of(flags).shape
     return reduce_or(flags, range(len(shape))) if shape else flags
+
+
+def _first(flags: Any) -> tuple[Any, Values]:
+    """Whether any of the flags is set, and the linear index of the first that is."""
+    size = type_of(flags).size
+    if not type_of(flags).shape or not size:
+        return _any(flags), (_zero(),)
+    return _any(flags), (argmax(convert(reshape(flags, (size,)), INT32), 0, INT64),)
+
+
+def _zero() -> Any:
+    """A position to start from."""
+    return full_of(_POSITION, 0)
 
 
 def _out_of_bounds(eqn: Eqn, inputs: Values) -> tuple[Any, Values]:

@@ -53,6 +53,14 @@ def place_of(fault: KernelFault, counted: str) -> str:
     return f"at element {index} of the result{loop_steps(steps)}"
 
 
+def lane_text(lanes: Sequence[int]) -> str:
+    """In which elements of maps around it a check was, the outermost first."""
+    if not lanes:
+        return ""
+    word = "lane" if len(lanes) == 1 else "lanes"
+    return f", in {word} {', '.join(map(str, lanes))}"
+
+
 def loop_steps(steps: Sequence[int]) -> str:
     """At which steps the loops around a check were, the outermost first."""
     if not steps:

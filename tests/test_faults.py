@@ -1,0 +1,384 @@
+"""Planted faults, deep in programs: each error names the line, element, lane and step."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import jitml
+import jitml.numpy as jnp
+from jitml import checkify, grad, jit, lax, vmap
+from jitml.errors import CheckError, FloatError, JitmlError, OutOfBoundsError
+
+TABLE = jnp.arange(5.0)
+FIVE = np.arange(5.0, dtype=np.float32)
+INSIDE = np.array([0, 1, 4, 2], np.int32)
+OUTSIDE = np.array([0, 1, 7, 2], np.int32)
+ROWS = np.array([[1.0, 2.0], [3.0, -4.0], [-5.0, 6.0]], np.float32)
+
+
+class Fault(NamedTuple):
+    """A function, arguments that are fine, others that make it fail, and what is to be told."""
+
+    function: Callable[..., Any]
+    fine: tuple[Any, ...]
+    failing: tuple[Any, ...]
+    kind: type[JitmlError]
+    told: str
+    marked: str  # the text of the line
+    scope: str = ""  # a switch that must be on
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(
+    fine: Any, failing: Any, kind: type[JitmlError], told: str, marked: str, scope: str = ""
+) -> Callable[[Callable[..., Any]], None]:
+    def note(function: Callable[..., Any]) -> None:
+        given = [x if isinstance(x, tuple) else (x,) for x in (fine, failing)]
+        name = function.__name__
+        FAULTS[name] = Fault(function, given[0], given[1], kind, told, marked, scope)
+
+    return note
+
+
+def thrown(function: Callable[..., Any], *args: Any) -> Any:
+    """The result of a function with checks as values; what failed is raised."""
+    error, result = jit(checkify.checkify(function, checkify.all_checks))(*args)
+    error.throw()
+    return result
+
+
+# ---- indices -------------------------------------------------------------------------------------
+
+
+@fault(INSIDE, OUTSIDE, OutOfBoundsError, "index 7 .* size 5 .* element 2 of", "waves = ")
+def index_in_a_fused_kernel(i: Any) -> Any:
+    def f(i: Any) -> Any:
+        waves = jnp.sin(TABLE[i] * 2)
+        return jnp.exp(waves).sum()
+
+    return jit(f)(i)
+
+
+@fault(INSIDE, OUTSIDE, OutOfBoundsError, "index 7 .* at loop step 2", "taken = ")
+def index_in_a_scan(i: Any) -> Any:
+    def body(carry: Any, k: Any) -> Any:
+        taken = TABLE[k]
+        return carry + taken, taken
+
+    return jit(lambda i: lax.scan(body, 0.0, i))(i)
+
+
+@fault(INSIDE, OUTSIDE, OutOfBoundsError, "index 9 .* element 2 of .* at loop step 2", "taken = ")
+def index_in_a_scan_over_arrays(i: Any) -> Any:
+    def body(carry: Any, k: Any) -> Any:
+        taken = jnp.arange(9.0)[k + jnp.arange(3)]
+        return carry @ carry.T + taken, None
+
+    return jit(lambda i: lax.scan(body, jnp.zeros((3, 3)), i))(i)
+
+
+@fault(4, 9, OutOfBoundsError, "index 5 .* at loop step 5", "total = total")
+def index_in_a_while_loop(n: Any) -> Any:
+    def body(state: Any) -> Any:
+        k, total = state
+        total = total + TABLE[k]
+        return k + 1, total
+
+    return jit(lambda n: lax.while_loop(lambda s: s[0] < n, body, (0, jnp.zeros(3))))(n)
+
+
+@fault(INSIDE, OUTSIDE, OutOfBoundsError, r"index 7 .* element \[2, 0\] of", "pair = ")
+def index_in_a_lane(i: Any) -> Any:
+    def f(i: Any) -> Any:
+        pair = TABLE[i + jnp.array([0, -1])]
+        return pair.sum()
+
+    return jit(vmap(f))(i)
+
+
+@fault(
+    (np.stack([INSIDE, INSIDE]),), (np.stack([INSIDE, OUTSIDE]),),
+    OutOfBoundsError, "index 7 .* element 1 of .* at loop step 2", "taken = ",
+)  # fmt: skip
+def index_in_a_lane_of_a_scan(i: Any) -> Any:
+    def body(carry: Any, k: Any) -> Any:
+        taken = TABLE[k]
+        return carry + taken, taken
+
+    return jit(vmap(lambda i: lax.scan(body, 0.0, i)))(i)
+
+
+@fault(INSIDE, OUTSIDE, OutOfBoundsError, "index 7 .* in lane 2", "here = ")
+def index_in_a_branch_of_a_lane(i: Any) -> Any:
+    def taken(i: Any) -> Any:
+        here = TABLE[i]
+        return here
+
+    return jit(vmap(lambda i: lax.cond(i > 3, taken, lambda i: 0.0, i)))(i)
+
+
+@fault(4, 7, OutOfBoundsError, "index 7 .* size 5", "here = ")
+def index_in_a_branch(i: Any) -> Any:
+    def taken(i: Any) -> Any:
+        here = TABLE[i]
+        return here * 2
+
+    return jit(lambda i: lax.cond(i > 3, taken, lambda i: 0.0, i))(i)
+
+
+@fault((FIVE, INSIDE), (FIVE, OUTSIDE), OutOfBoundsError, "index 7 .* element 2 of", "taken = ")
+def index_in_a_gradient(x: Any, i: Any) -> Any:
+    def f(x: Any, i: Any) -> Any:
+        taken = x[i]
+        return (taken**2).sum()
+
+    return jit(grad(f))(x, i)
+
+
+@fault((FIVE, INSIDE), (FIVE, OUTSIDE), OutOfBoundsError, "index 7 .* at loop step 2", "c * x")
+def index_in_the_gradient_of_a_scan(x: Any, i: Any) -> Any:
+    def f(x: Any, i: Any) -> Any:
+        def body(c: Any, k: Any) -> Any:
+            return c * x[k], None
+
+        return lax.scan(body, 1.0, i)[0]
+
+    return jit(grad(f))(x, i)
+
+
+@fault(INSIDE, OUTSIDE, OutOfBoundsError, "index 7 .* element 2 of", "read = ")
+def index_in_a_jitted_function_in_another(i: Any) -> Any:
+    @jit
+    def inner(i: Any) -> Any:
+        read = TABLE[i]
+        return read
+
+    return jit(lambda i: inner(i + 0) * 3)(i)
+
+
+@fault(INSIDE, OUTSIDE, OutOfBoundsError, "index 7 .* element 2 of", ".add(")
+def index_of_an_update(i: Any) -> Any:
+    def f(v: Any, i: Any) -> Any:
+        return (TABLE.at[i].add(v) ** 2).sum()
+
+    return jit(grad(f))(np.ones(4, np.float32), i)
+
+
+# ---- NaN and infinity ----------------------------------------------------------------------------
+
+
+@fault(FIVE + 3, FIVE, FloatError, r"log gives NaN at element \[0\]", "logs = ", "debug_nans")
+def nan_in_a_fused_kernel(x: Any) -> Any:
+    def f(x: Any) -> Any:
+        shifted = x - 2
+        logs = jnp.log(shifted)
+        return (logs * 2 + 1).mean()
+
+    return jit(f)(x)
+
+
+@fault(
+    np.float32(3), np.float32(20), FloatError, "sqrt gives NaN of s: .* at loop step 2",
+    "s = jnp.sqrt", "debug_nans",
+)  # fmt: skip
+def nan_in_a_while_loop(x: Any) -> Any:
+    @jit
+    def f(x: Any) -> Any:
+        s = x
+        while s > 0:
+            s = jnp.sqrt(s - 3)
+        return s
+
+    return f(x)
+
+
+@fault(
+    (np.abs(ROWS),), (ROWS,), FloatError, r"log gives NaN at element \[1, 1\]", "jnp.log(x)",
+    "debug_nans",
+)  # fmt: skip
+def nan_in_a_lane(x: Any) -> Any:
+    return jit(vmap(lambda x: jnp.log(x).sum()))(x)
+
+
+@fault(
+    (np.abs(ROWS),), (ROWS,), FloatError,
+    r"log gives NaN at element \[1\] of hidden: .* at loop step 1", "hidden = ", "debug_nans",
+)  # fmt: skip
+def nan_in_a_scan(x: Any) -> Any:
+    def body(carry: Any, row: Any) -> Any:
+        hidden = jnp.log(row)
+        return carry + hidden.sum(), hidden
+
+    return jit(lambda x: lax.scan(body, 0.0, x))(x)
+
+
+@fault(FIVE + 1, FIVE, FloatError, r"gives NaN at element \[0\]", "norm = ", "debug_nans")
+def nan_in_a_gradient(x: Any) -> Any:
+    def f(x: Any) -> Any:
+        norm = jnp.sqrt(x * x)
+        return norm.sum()
+
+    return jit(grad(f))(x)
+
+
+@fault(
+    np.eye(3, dtype=np.float32), -np.eye(3, dtype=np.float32), FloatError,
+    r"cholesky gives NaN at element \[0, 0\]", "root = ", "debug_nans",
+)  # fmt: skip
+def nan_in_a_library_call(x: Any) -> Any:
+    def f(x: Any) -> Any:
+        root = jnp.linalg.cholesky(x)
+        return root.sum()
+
+    return jit(f)(x)
+
+
+@fault(
+    FIVE + 3, FIVE, FloatError, r"div gives infinity at element \[2\]", "inverse = ", "debug_infs"
+)
+def infinity_in_a_fused_kernel(x: Any) -> Any:
+    def f(x: Any) -> Any:
+        inverse = 1 / (x - 2)
+        return inverse.sum()
+
+    return jit(f)(x)
+
+
+@fault(FIVE + 1, FIVE - 3, FloatError, r"holds NaN at element \[1\]", "jit(f)(y)", "debug_nans")
+def nan_that_comes_with_an_argument(x: Any) -> Any:
+    def f(x: Any) -> Any:
+        return x * 2 + 1
+
+    y = np.where(x == -2, np.nan, x).astype(np.float32)
+    return jit(f)(y)
+
+
+# ---- checks --------------------------------------------------------------------------------------
+
+
+@fault(
+    (INSIDE, INSIDE + 1), (INSIDE, INSIDE - 1), CheckError, r"division by zero\n  at element \[1\]",
+    "ratio = ",
+)  # fmt: skip
+def division_by_zero(x: Any, y: Any) -> Any:
+    def f(x: Any, y: Any) -> Any:
+        ratio = x // y
+        return ratio.sum()
+
+    return thrown(f, x, y)
+
+
+@fault(INSIDE + 1, INSIDE, CheckError, r"division by zero(.|\n)*at loop step 0", "part = 12 // k")
+def division_by_zero_in_a_scan(x: Any) -> Any:
+    def body(carry: Any, k: Any) -> Any:
+        part = 12 // k
+        return carry + part, part
+
+    return thrown(lambda x: lax.scan(body, jnp.int32(0), x), x)
+
+
+@fault(FIVE, FIVE + 1, CheckError, r"5.0 is large(.|\n)*at loop step 4", "checkify.check(")
+def failed_check_in_a_scan(x: Any) -> Any:
+    def body(carry: Any, r: Any) -> Any:
+        checkify.check(r < 5, "{r} is large", r=r)
+        return carry + r, None
+
+    return thrown(lambda x: lax.scan(body, 0.0, x), x)
+
+
+@fault(FIVE, FIVE + 1, CheckError, r"5.0 is large(.|\n)*in lane 4", "checkify.check(")
+def failed_check_in_a_lane(x: Any) -> Any:
+    def f(r: Any) -> Any:
+        checkify.check(r < 5, "{r} is large", r=r)
+        return r * 2
+
+    return jit(vmap(f))(x)
+
+
+@fault(
+    (np.stack([FIVE, FIVE]),), (np.stack([FIVE, FIVE + 1]),), CheckError,
+    r"5.0 is large(.|\n)*in lane 1(.|\n)*at loop step 4", "checkify.check(",
+)  # fmt: skip
+def failed_check_in_a_lane_of_a_scan(x: Any) -> Any:
+    def body(carry: Any, r: Any) -> Any:
+        checkify.check(r < 5, "{r} is large", r=r)
+        return carry + r, None
+
+    return thrown(vmap(lambda x: lax.scan(body, 0.0, x)), x)
+
+
+@fault((4.0, 4), (4.0, 6), CheckError, r"x\[i\] failed(.|\n)*at loop step 2", "checkify.check(")
+def failed_check_in_a_while_loop(x: Any, n: Any) -> Any:
+    def body(state: Any) -> Any:
+        k, x = state
+        checkify.check(k < 4, "x[i] failed")
+        return k + 1, x * 2
+
+    return thrown(lambda x, n: lax.while_loop(lambda s: s[0] < n, body, (2, x)), x, n)
+
+
+# ---- all of them ---------------------------------------------------------------------------------
+
+
+def line_of(planted: Fault) -> int:
+    """The number of the line that has the mark, in the function's own text."""
+    import inspect
+
+    lines, first = inspect.getsourcelines(planted.function)
+    body = next(n for n, text in enumerate(lines) if text.startswith("def "))
+    marked = [n for n, text in enumerate(lines) if planted.marked in text and n > body]
+    assert len(marked) == 1, marked
+    return first + marked[0]
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_named(name: str) -> None:
+    planted = FAULTS[name]
+    with getattr(jitml, planted.scope or "debug_nans")(bool(planted.scope)):
+        jitml.block_until_ready(planted.function(*planted.fine))
+        with pytest.raises(planted.kind, match=planted.told) as found:
+            planted.function(*planted.failing)
+    message = str(found.value)
+    assert f"at {os.path.basename(__file__)}:{line_of(planted)}" in message
+    assert len(message.splitlines()) <= 6
+
+
+def test_there_are_enough() -> None:
+    assert len(FAULTS) >= 20
+
+
+def test_only_the_thread_that_asks_looks_for_nan() -> None:
+    """A thread in the scope sees what others run, compiled and not, with its own eyes."""
+    x = jnp.array([-1.0, 1.0])
+    jitted = jit(lambda x: jnp.log(x) * 2)
+    stop, problems = threading.Event(), []
+
+    def unconcerned() -> None:
+        while not stop.is_set():
+            try:
+                assert np.isnan(np.asarray(jnp.sqrt(x))[0]) and np.isnan(np.asarray(jitted(x))[0])
+            except Exception as error:
+                problems.append(error)
+                return
+
+    worker = threading.Thread(target=unconcerned)
+    worker.start()
+    try:
+        for _ in range(50):
+            with jitml.debug_nans(True):
+                for call in (lambda: jnp.sqrt(x), lambda: jitted(x)):
+                    with pytest.raises(FloatingPointError):
+                        call()
+            jnp.sqrt(x), jitted(x)
+    finally:
+        stop.set()
+        worker.join()
+    assert not problems
