@@ -19,9 +19,10 @@ ROOT = Path(__file__).parents[1]
 MODULES = [
     "jitml", "numpy", "numpy.linalg", "numpy.fft", "lax", "nn", "random", "scipy.special",
     "scipy.linalg", "scipy.stats", "scipy.signal", "scipy.fft", "scipy.ndimage",
-    "scipy.interpolate", "scipy.optimize", "scipy.integrate", "tree", "tree_util", "optim",
-    "display", "debug", "checkify", "export", "ffi", "sharding", "image", "ops", "dtypes",
-    "dlpack", "errors", "flatten_util", "core", "config", "test_util", "as_jax",
+    "scipy.interpolate", "scipy.optimize", "scipy.integrate", "custom_derivatives",
+    "ad_checkpoint", "tree", "tree_util", "optim", "display", "debug", "checkify", "export",
+    "ffi", "sharding", "image", "ops", "dtypes", "dlpack", "errors", "flatten_util", "core",
+    "config", "test_util", "as_jax", "stages", "typing", "experimental",
 ]  # fmt: skip
 
 

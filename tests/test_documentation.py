@@ -28,6 +28,7 @@ from typing import Any
 
 import pytest
 
+import jitml
 from jitml.__main__ import main
 from jitml.ir.op import Op
 
@@ -146,6 +147,7 @@ def reference_pages() -> dict[str, str]:
 
 def test_every_public_name_is_in_the_reference() -> None:
     pages = reference_pages()
+    assert {f"reference/{n}.md" for n in jitml._MODULES - {"scipy"}} <= set(pages)
     for name in PUBLIC:
         if name == "jitml_runtime":
             continue
