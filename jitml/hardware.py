@@ -82,12 +82,14 @@ class BackendError(ArgumentError, RuntimeError):
 
 
 def _check_backend(backend: Any) -> None:
-    if not is_device(backend):
-        raise BackendError(
-            f"there is no backend {backend!r}",
-            hint="programs run on 'cpu'",
-            source=user_source(),
-        )
+    if is_device(backend):
+        return
+    hint = "programs run on 'cpu'"
+    if backend in ("cuda", "gpu"):
+        from jitml.device.listing import describe_cuda
+
+        hint = f"{describe_cuda()}; programs run on 'cpu' unless JITML_DEVICE says otherwise"
+    raise BackendError(f"there is no backend {backend!r}", hint=hint, source=user_source())
 
 
 # ---- which there are ----------------------------------------------------------------------------

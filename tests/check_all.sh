@@ -83,7 +83,7 @@ sanitized() { # the C core under AddressSanitizer and UndefinedBehaviorSanitizer
 
 check "all cases, C core" env JITML_GRID=all "$python" -m pytest -n auto
 check "fast suite, Python executor" env JITML_RUNTIME=python "$python" -m pytest -n auto
-check "every op on the emulated GPU" env JITML_GPU=all "$python" -m pytest -n auto tests/gpu
+check "every op on the emulated GPU" env JITML_GPU=all JITML_GPU_PROGRAMS=200 "$python" -m pytest -n auto tests/gpu
 export JITML_FUZZ_PROGRAMS=500
 check "500 random programs" "$python" -m pytest -n auto tests/fuzz
 check "500 random programs at level 2" env JITML_FUZZ_LEVEL=2 "$python" -m pytest -n auto tests/fuzz

@@ -16,7 +16,7 @@ from jitml.ir.dtypes import FROM_SHORT_NAME, DType
 from tests.gpu.agreement import agree
 
 CASES = all_cases()
-CHOSEN = CASES if os.environ.get("JITML_GPU") == "all" else CASES[::101]
+CHOSEN = CASES if os.environ.get("JITML_GPU") == "all" else CASES[::211]
 
 
 def dtypes(case: Case) -> list[DType]:

@@ -125,6 +125,13 @@ def test_drivers_that_are_missing_or_too_old_say_so() -> None:
         Driver(EmulatedCuda(device_count=0))
 
 
+@pytest.mark.skipif(os.path.exists("/dev/nvidiactl"), reason="there is a driver")
+def test_who_asks_for_gpus_hears_at_once_why_there_are_none() -> None:
+    with pytest.raises(RuntimeError, match="there is no backend 'cuda'") as raised:
+        jitml.devices("cuda")
+    assert "there is no NVIDIA driver: libcuda.so.1 cannot be loaded" in str(raised.value)
+
+
 def test_blocks_too_large_are_refused() -> None:
     cuda = EmulatedCuda()
     driver = Driver(cuda)

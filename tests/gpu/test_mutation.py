@@ -29,7 +29,7 @@ from jitml.transforms.inline_calls import inline_calls
 from jitml_runtime import KernelFault
 from tests.gpu.agreement import same_bits
 
-EVERY = 1 if os.environ.get("JITML_GPU") == "all" else 61
+EVERY = 1 if os.environ.get("JITML_GPU") == "all" else 151
 LEAST_SCORE = 0.75
 
 

@@ -18,7 +18,7 @@ from tests.fuzz.generate import random_arrays, random_graph, random_types
 from tests.fuzz.transformed import TRANSFORMS, transform
 from tests.gpu.agreement import agree
 
-PROGRAMS = int(os.environ.get("JITML_GPU_PROGRAMS", "4"))
+PROGRAMS = int(os.environ.get("JITML_GPU_PROGRAMS", "2"))
 EQUATIONS = 15
 
 
