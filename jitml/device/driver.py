@@ -74,18 +74,25 @@ class Driver:
             raise NoDeviceError(
                 f"there is no device {ordinal}: the driver knows {count.value} devices"
             )
-        device = ctypes.c_int()
+        device = self._device = ctypes.c_int()
         self._call("cuDeviceGet", ctypes.byref(device), ordinal)
         name = ctypes.create_string_buffer(128)
         self._call("cuDeviceGetName", name, 128, device)
         self.name = name.value.decode()
         self.capability = (self._attribute(_MAJOR, device), self._attribute(_MINOR, device))
         self.multiprocessors = self._attribute(_MULTIPROCESSORS, device)
-        self._context = ctypes.c_void_p()
-        self._call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), device)
+        self._open()
+
+    def _open(self) -> None:
+        self._context, self.stream = ctypes.c_void_p(), ctypes.c_void_p()
+        self._call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), self._device)
         self._call("cuCtxSetCurrent", self._context)
-        self.stream = ctypes.c_void_p()
         self._call("cuStreamCreate", ctypes.byref(self.stream), _NOT_BLOCKING)
+
+    def reset(self) -> None:
+        """Begin anew after an error that the device does not get over: all its memory is gone."""
+        self._call("cuDevicePrimaryCtxReset_v2", self._device)
+        self._open()
 
     @property
     def target(self) -> str:

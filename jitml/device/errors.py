@@ -25,9 +25,9 @@ class LaunchError(DeviceError):
     """The device has refused a kernel."""
 
 
-class IllegalAccessError(DeviceError):
-    """A kernel has reached memory that is not its own."""
-
-
 class DeviceLostError(DeviceError):
-    """The device has gone, or hangs."""
+    """The device has gone, or hangs, or a kernel has failed."""
+
+
+class IllegalAccessError(DeviceLostError):
+    """A kernel has reached memory that is not its own."""

@@ -8,6 +8,7 @@ results. Failed checks are read there, from the error slot that kernels write.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from jitml.codegen.nvptx.grid import (
     SLOT_BYTES,
 )
 from jitml.device.driver import Driver
+from jitml.device.errors import DeviceLostError
 from jitml_runtime import (
     Branch,
     Buffer,
@@ -44,9 +46,18 @@ class Device:
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
+        self.lock = RLock()  # programs run one after the other
+        self._begin()
+
+    def _begin(self) -> None:
         self._functions: dict[str, Any] = {}
-        self.slot = driver.allocate(_RECORDS_BYTES)
+        self.slot = self.driver.allocate(_RECORDS_BYTES)
         self._clear()
+
+    def reset(self) -> None:
+        """Begin anew after an error that the device does not get over. Arrays lie on the host."""
+        self.driver.reset()
+        self._begin()
 
     def _clear(self) -> None:
         empty = np.zeros(_RECORDS_BYTES, np.uint8)
@@ -80,7 +91,7 @@ class Device:
 
 
 class DeviceExecutable:
-    """A plan bound to a device; `run` is as of x."""
+    """A plan bound to a device."""
 
     def __init__(
         self,
@@ -101,7 +112,12 @@ class DeviceExecutable:
         """Run the program on host memory; the outputs (those that have memory) are there when it
         returns.
         """
-        _Call(self, inputs).run(outputs)
+        with self.device.lock:
+            try:
+                _Call(self, inputs).run(outputs)
+            except DeviceLostError:
+                self.device.reset()
+                raise
 
 
 class _Call:
@@ -123,6 +139,9 @@ class _Call:
             self._place()
             self._run_block(0, len(self.plan.instructions))
             self._copy_results(outputs)
+        except DeviceLostError:
+            self.memory.clear()  # it is gone
+            raise
         finally:
             for address in self.memory:
                 self.driver.release(address)

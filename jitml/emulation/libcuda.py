@@ -106,6 +106,13 @@ class EmulatedCuda:
         context._obj.value = self._handle("context")
         return SUCCESS
 
+    def cuDevicePrimaryCtxReset_v2(self, device: Any) -> int:
+        self._sticky, self.fault = SUCCESS, None
+        self._queue.clear()
+        self._kernels.clear()
+        self.memory = Memory(self.memory_bytes)
+        return SUCCESS
+
     def cuCtxSetCurrent(self, context: Any) -> int:
         return SUCCESS
 
@@ -212,10 +219,3 @@ class EmulatedCuda:
                 self._sticky = ILLEGAL_ADDRESS if is_address else LAUNCH_FAILED
                 self._sticky = MISALIGNED if fault.kind == "misaligned" else self._sticky
         return self._sticky
-
-    def reset(self) -> None:
-        """Begin anew after an error, as a device does for a process that asks."""
-        self._sticky = SUCCESS
-        self._queue.clear()
-        self.memory = Memory(self.memory_bytes)
-        self._kernels.clear()

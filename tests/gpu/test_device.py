@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -18,6 +19,7 @@ from jitml.device.driver import Driver
 from jitml.device.executable import Device
 from jitml.emulation.libcuda import EmulatedCuda
 from jitml.ir.errors import OutOfBoundsError
+from jitml.pipeline import devices
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -51,7 +53,7 @@ def test_an_index_out_of_bounds_names_index_and_line(emulated: EmulatedCuda) -> 
     with pytest.raises(OutOfBoundsError, match="index 5 is out of bounds for axis 0") as raised:
         pick(X, np.array([0, 5, 9]))
     assert "pick = jitml.jit(lambda x, i: x[i])" in str(raised.value)
-    assert "at element 4 of" in str(raised.value)
+    assert "at element [1, 0] of" in str(raised.value)
     np.testing.assert_array_equal(pick(X, np.array([2, 0, 1])), X[[2, 0, 1]])
 
 
@@ -116,6 +118,23 @@ def test_failures_have_a_name_and_the_users_line(
     assert "failing = jitml.jit(lambda x: jnp.tanh(x) * 3)" in text
     # The process, the function and other arrays stay usable.
     np.testing.assert_allclose(failing(kept), np.tanh(X) * 3, rtol=1e-6)
+
+
+def test_a_kernel_that_goes_astray_is_an_error_and_the_device_begins_anew(
+    emulated: EmulatedCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = jnp.asarray(X)
+    before = jitml.jit(lambda x: x - 1)
+    before(kept)
+    ptx = devices._ptx
+    monkeypatch.setattr(
+        devices, "_ptx", lambda *a: re.sub(r"(st\.global\S+ \t\[%rd\d+)", r"\1+4096", ptx(*a))
+    )
+    stray = jitml.jit(lambda x: jnp.cos(x) + 1)
+    with pytest.raises(errors.IllegalAccessError, match="out-of-bounds: 4 bytes at") as raised:
+        stray(kept)
+    assert "stray = jitml.jit(lambda x: jnp.cos(x) + 1)" in str(raised.value)
+    np.testing.assert_array_equal(before(kept), X - 1)
 
 
 def test_drivers_that_are_missing_or_too_old_say_so() -> None:
