@@ -208,9 +208,10 @@ def _to_device(x: Any, device: Any, *, stream: Any = None) -> Any:
 
 def _sharding(x: Any) -> Any:
     """How the array lies on devices."""
+    from jitml.hardware import placement
     from jitml.sharding import SingleDeviceSharding
 
-    return SingleDeviceSharding(CPU)
+    return placement(x) or SingleDeviceSharding(CPU)
 
 
 def _shards(x: Any) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
@@ -17,8 +18,10 @@ from jitml.ir.source import user_source
 from jitml.trace.core import Tracer
 from jitml.transforms.values import as_value, is_array_like
 from jitml.tree import map as tree_map
+from jitml.tree import structure
 from jitml.typing import Array
 from jitml_runtime import Array as ConcreteArray
+from jitml_runtime import share
 
 __all__ = [
     "CPU", "Device", "copy_to_host_async", "default_backend", "device_count", "device_get",
@@ -202,7 +205,32 @@ def device_put(
     """
     for place in (*_leaves_of(device), *_leaves_of(src)):
         check_device(place, "device_put")
-    return tree_map(lambda leaf: as_value(leaf, "device_put: the value"), x)
+    values = tree_map(lambda leaf: as_value(leaf, "device_put: the value"), x)
+    if hasattr(device, "spec"):
+        return tree_map(lambda leaf: _placed(leaf, device), values)
+    is_tree = isinstance(device, (dict, list, tuple)) and structure(device) == structure(values)
+    return tree_map(_placed, values, device) if is_tree else values
+
+
+# By id, while the array lives: the sharding by which a program has placed it.
+_PLACES: dict[int, tuple[weakref.ref[ConcreteArray], Any]] = {}
+
+
+def _placed(x: Any, sharding: Any) -> Any:
+    """The array, which says of itself that it lies by `sharding`."""
+    if type(x) is not ConcreteArray or not hasattr(sharding, "spec"):
+        return x
+    sharding.shard_shape(x.shape)
+    placed = share(x, x.shape, x.weak_type)
+    number = id(placed)
+    _PLACES[number] = (weakref.ref(placed, lambda _: _PLACES.pop(number, None)), sharding)
+    return placed
+
+
+def placement(x: Any) -> Any | None:
+    """The sharding that an array was given by `device_put`."""
+    found = _PLACES.get(id(x))
+    return found[1] if found is not None and found[0]() is x else None
 
 
 def _leaves_of(place: Any) -> list[Any]:

@@ -205,3 +205,23 @@ def test_mistakes(path: Path, tmp_path: Path) -> None:
     numpy_files.save_file({}, path, {"jitml": "2"})
     with pytest.raises(CheckpointError, match="has the format 2, this jitml reads 1"):
         jitml.load(path)
+
+
+def test_headers_that_lie_are_refused(path: Path) -> None:
+    def written(header: bytes, data: bytes, size: int | None = None) -> None:
+        path.write_bytes((size or len(header)).to_bytes(8, "little") + header + data)
+
+    part = '{"dtype":"F32","shape":[2],"data_offsets":[%d,%d]}'
+    for first, second in [
+        ((0, 8), (4, 12)),
+        ((0, 8), (8, 99)),
+        ((0, 8), (12, 8)),
+        ((0, 8), (9, 17)),
+    ]:
+        written(f'{{"a":{part % first},"b":{part % second}}}'.encode(), bytes(17))
+        with pytest.raises(CheckpointError, match="is no safetensors file, or is damaged"):
+            jitml.load(path)
+    for size in (1, 2**62, 2**64 - 1):
+        written(b"{}", b"", size)
+        with pytest.raises(CheckpointError, match="is no safetensors file, or is damaged"):
+            jitml.load(path)

@@ -230,3 +230,14 @@ def test_the_two_passes_of_reverse_mode() -> None:
     assert bwd(fwd(3.0)[1], 2.0) == 12
     with pytest.raises(TypeError):
         jitml.fwd_and_bwd(f, "x")
+
+
+def test_arrays_say_how_they_were_placed() -> None:
+    by_rows = NamedSharding(jitml.make_mesh((1,), ("x",)), P("x"))
+    x = jnp.ones((2, 3))
+    tree = jitml.device_put({"a": x, "b": 1.0}, {"a": by_rows, "b": jitml.devices()[0]})
+    assert tree["a"].sharding == jitml.device_put(x, by_rows).sharding == by_rows
+    assert not isinstance(x.sharding, NamedSharding)
+    assert not isinstance(tree["b"].sharding, NamedSharding)
+    with pytest.raises(ShapeError, match="1 entries for an array of 0 dimensions"):
+        jitml.device_put(1.0, by_rows)

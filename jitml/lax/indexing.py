@@ -19,6 +19,7 @@ from jitml.ops import indexing as ix
 from jitml.ops import scatter as sc
 from jitml.ops.indexing import GatherDimensionNumbers
 from jitml.ops.scatter import ScatterDimensionNumbers
+from jitml.trace.conventions import CONVENTIONS
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike
 
@@ -184,8 +185,9 @@ def index_take(src: Array, idxs: Sequence[ArrayLike], axes: Sequence[int]) -> Ar
     """
     x = as_operand(src, "index_take")
     sizes = type_of(x).shape
+    mode = "wrap" if CONVENTIONS.are_of_jax else "raise"
     positions = [
-        positions_of(Dynamic(as_operand(i)), sizes[a], "raise")
+        positions_of(Dynamic(as_operand(i)), sizes[a], mode)
         for i, a in zip(idxs, axes, strict=True)
     ]
     stacked, shape = stacked_positions("index_take", positions)
