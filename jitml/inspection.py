@@ -14,11 +14,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from jitml.custom_derivatives import custom_vjp
 from jitml.dispatch import Jitted, retracing
+from jitml.ir.dtypes import is_inexact
 from jitml.ir.errors import ArgumentError, TreeError
 from jitml.ir.graph import Graph
 from jitml.ir.nested import nested_graphs
@@ -32,6 +34,9 @@ from jitml.trace.core import Tracer, bind
 from jitml.tree_structure import Structure, flatten
 from jitml_runtime import from_numpy
 
+# The loops around a value: how many steps (None: not known), and whether from the last one on.
+Loops: TypeAlias = "tuple[tuple[int | None, bool], ...]"
+COTANGENT = "grad "  # in front of the name of a variable
 RETURNED = "return"  # what a value is called that a function returns
 _MADE = "<string>"  # the file of functions that Python itself makes, of named tuples for example
 _MOST_LEAVES = 256  # of a container that is observed
@@ -77,6 +82,14 @@ class Observation:
         self._leaves = [_Leaf(self, x) if _is_open(x) else x for x in found]
         return True
 
+    def passed(self, value: Any) -> Any:
+        """The value itself, observed."""
+        if self._structure is None:
+            self.observe(value)
+        elif isinstance(self._leaves[0], _Leaf):
+            self._leaves[0].tell(value)  # traced once more
+        return value
+
     def __str__(self) -> str:
         types = [f"{x.dtype}{list(x.shape)}" for x in flatten(self.value)[0] if hasattr(x, "dtype")]
         shown = ", ".join(types[:3]) + (", …" if len(types) > 3 else "")
@@ -84,15 +97,17 @@ class Observation:
 
 
 class _Leaf:
-    """One observed value; `runs` has what it was each time, `loops` the lengths of the scans around
-    it (None: not known).
-    """
+    """One observed value; `runs` has what it was each time."""
 
     def __init__(self, observation: Observation, tracer: Tracer) -> None:
         self.runs: list[np.ndarray[Any, Any]] = []
-        self.loops: tuple[int | None, ...] = ()
+        self.loops: Loops = ()
         source = Source(file=observation.file, line=observation.line, function=observation.function)
         self.host = HostFunction(observation.variable, self, self._note, source)
+        self.tell(tracer)
+
+    def tell(self, tracer: Tracer) -> None:
+        """Record that the value is told."""
         bind(Observe(self.host, (), ()), tracer)
 
     def _note(self, arrays: Sequence[Any], types: Sequence[Any]) -> Sequence[Any]:
@@ -104,10 +119,16 @@ class _Leaf:
         if not self.loops and len(self.runs) == 1:
             return from_numpy(self.runs[0])
         rows = np.stack(self.runs)
-        lengths = [n for n in self.loops if n is not None]
+        lengths = [n for n, _ in self.loops if n is not None]
         if len(lengths) == len(self.loops) and int(np.prod(lengths)) == len(self.runs):
             rows = rows.reshape(*lengths, *rows.shape[1:])
-        return from_numpy(rows)
+            backwards = [axis for axis, (_, is_reverse) in enumerate(self.loops) if is_reverse]
+            rows = np.flip(rows, tuple(backwards))
+        return from_numpy(np.ascontiguousarray(rows))
+
+
+def _is_float(x: Any) -> bool:
+    return _is_open(x) and is_inexact(x.dtype)
 
 
 def _is_open(x: Any) -> bool:
@@ -188,9 +209,13 @@ class _NotRun(ArgumentError, KeyError):
 
 
 def _fits(seen: Observation, key: str | int) -> bool:
+    name, of_value = seen.variable, not seen.variable.startswith(COTANGENT)
     if isinstance(key, int):
-        return seen.line == key
-    return key in (seen.variable, f"{seen.function}.{seen.variable}", seen.place)
+        return of_value and seen.line == key
+    if key == seen.place:
+        return of_value
+    prefix = "" if of_value else COTANGENT
+    return key in (name, f"{prefix}{seen.function}.{name.removeprefix(COTANGENT)}")
 
 
 # ---- watching ------------------------------------------------------------------------------------
@@ -199,8 +224,9 @@ def _fits(seen: Observation, key: str | int) -> bool:
 class _Watcher:
     """Looks at the variables of users' functions line by line."""
 
-    def __init__(self) -> None:
+    def __init__(self, cotangents: bool) -> None:
         self.observations: list[Observation] = []
+        self._cotangents = cotangents
         self._seen: dict[FrameType, dict[str, int]] = {}
         self._lines: dict[FrameType, int] = {}
         self._kept: list[Any] = []  # what is seen is told apart by its id, and so must stay
@@ -233,6 +259,21 @@ class _Watcher:
             if name in values and seen.get(name) != id(values[name]):
                 seen[name] = id(values[name])
                 self._observe(name, values[name], frame)
+                if self._cotangents and _is_float(values[name]):
+                    # Python puts what is here now into the variable when this returns.
+                    values[name] = self._tapped(name, values[name], frame)
+                    seen[name] = id(values[name])
+
+    def _tapped(self, name: str, value: Any, frame: FrameType) -> Any:
+        """The same value, whose cotangent is observed."""
+        code = frame.f_code
+        seen = Observation(f"{COTANGENT}{name}", code.co_filename, self._lines[frame], code.co_name)
+        self.observations.append(seen)
+        tapped = custom_vjp(lambda x: x)
+        tapped.defvjp(lambda x: (x, None), lambda _, ct: (seen.passed(ct),))
+        found = tapped(value)
+        self._kept.append(found)
+        return found
 
     def _observe(self, name: str, value: Any, frame: FrameType) -> None:
         self._kept.append(value)
@@ -242,7 +283,7 @@ class _Watcher:
         if seen.observe(value):
             self.observations.append(seen)
 
-    def note_loops(self, graph: Graph, around: tuple[int | None, ...] = ()) -> None:
+    def note_loops(self, graph: Graph, around: Loops = ()) -> None:
         """Tell the observations in a graph which loops are around them."""
         for eqn in graph.eqns:
             if isinstance(eqn.op, Observe):
@@ -251,10 +292,10 @@ class _Watcher:
                 self.note_loops(inner, (*around, *_loop(eqn.op)))
 
 
-def _loop(op: Any) -> tuple[int | None, ...]:
+def _loop(op: Any) -> Loops:
     if isinstance(op, Scan):
-        return (op.length,)
-    return (None,) if op.name == "while" else ()
+        return ((op.length, op.reverse),)
+    return ((None, False),) if op.name == "while" else ()
 
 
 def _own_names(code: CodeType) -> tuple[str, ...]:
@@ -272,16 +313,17 @@ def _watching(watcher: _Watcher) -> Iterator[None]:
         sys.settrace(before)
 
 
-def inspect(fun: Callable[..., Any]) -> Callable[..., Inspected]:
+def inspect(fun: Callable[..., Any], cotangents: bool = False) -> Callable[..., Inspected]:
     """A function that calls `fun`, compiled, and gives the values of its variables as well, and of
     the functions of the user's that it calls.
 
     `jitml.inspect(f)(x)["hidden"]` is what the variable `hidden` holds at the end; `[12]` and
     `["model.py:12"]` what line 12 has assigned or returned; `["layer.hidden"]` that of the function
     `layer`. `.history(key)` has the values of all assignments, `.result` is what `fun` returns.
-    Under vmap the axis of the map comes first; in a scan the values of all steps are stacked, in
-    the order in which they are computed; under grad they are those of the forward pass. `fun` may
-    be jitted, a gradient, a map: it is traced anew.
+    Under vmap the axis of the map comes first; in a scan the values of all steps are stacked, as
+    scan stacks its outputs; under grad they are those of the forward pass. `fun` may be jitted, a
+    gradient, a map: it is traced anew. With `cotangents`, `["grad hidden"]` is the cotangent of the
+    variable `hidden`, where `fun` takes gradients by reverse mode.
 
     >>> import jitml, jitml.numpy as jnp
     >>> @jitml.jit
@@ -301,7 +343,7 @@ def inspect(fun: Callable[..., Any]) -> Callable[..., Inspected]:
         )
 
     def inspected(*args: Any, **kwargs: Any) -> Inspected:
-        watcher = _Watcher()
+        watcher = _Watcher(cotangents)
         jitted = fun.observed() if isinstance(fun, Jitted) else Jitted(fun, NONE_CHOSEN)
         with retracing(), _watching(watcher):
             entry, values = jitted.prepared(args, kwargs)

@@ -212,3 +212,41 @@ def test_text_and_html() -> None:
 def test_what_is_no_function_is_refused() -> None:
     with pytest.raises(ArgumentError, match="inspect takes a function, not a float"):
         inspect(1.0)  # type: ignore[arg-type]
+
+
+def test_cotangents_if_asked_for() -> None:
+    h1 = layer(X, W)
+    wanted = {
+        "grad h1": jitml.grad(lambda h: layer(h, W).sum() * 2)(h1),
+        "grad h2": 2 * jnp.ones((4, 3)),
+        "grad network.total": jnp.float32(2),
+    }
+    for function in (jitml.grad(network), jitml.jit(jitml.grad(network)),
+                     jitml.grad(jitml.jit(network))):  # fmt: skip
+        found = inspect(function, cotangents=True)(X, W)
+        for name, value in wanted.items():
+            assert np.allclose(found[name], value), name
+        assert same(found["h2"], layer(h1, W)) and same(found[LINE + 2], layer(h1, W))
+        assert np.allclose(found.result, function(X, W))
+    assert "grad h2" not in inspect(network, cotangents=True)(X, W)
+    mapped = inspect(jitml.vmap(jitml.grad(network), (0, None)), cotangents=True)
+    assert mapped(jnp.stack([X, X]), W)["grad h1"].shape == (2, 4, 3)
+
+
+def test_cotangents_in_a_scan_lie_at_their_steps() -> None:
+    found = inspect(jitml.grad(lambda x: scanned(x)[0]), cotangents=True)(X)
+    halves = np.array([0.125, 0.25, 0.5, 1.0], np.float32)
+    own = np.eye(4, dtype=np.float32)[0]
+    assert np.allclose(found["grad after"], (halves + own)[:, None] * np.ones(3))
+
+
+def test_values_of_reverse_scans_lie_at_their_rows() -> None:
+    def f(x: Any) -> Any:
+        def body(carry: Any, row: Any) -> Any:
+            after = carry + row
+            return after, after
+
+        return lax.scan(body, jnp.zeros(3), x, reverse=True)[1]
+
+    found = inspect(f)(X)
+    assert same(found["after"], found.result)

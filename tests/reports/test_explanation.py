@@ -123,7 +123,7 @@ def test_two_pages_do_not_meet() -> None:
 
 def test_large_programs_are_shown_in_part() -> None:
     def large(x: Any) -> Any:
-        for n in range(150):
+        for n in range(100):
             x = jnp.sort(jnp.sin(x * n) + jnp.cos(x), axis=n % 2)
         return x
 

@@ -139,7 +139,7 @@ def test_all_of_it_is_data_text_and_html() -> None:
 
 def test_programs_with_many_steps_are_shown_in_part() -> None:
     def many(x: Any) -> Any:
-        for _ in range(60):
+        for _ in range(45):
             x = jnp.sort(x) + 1
         return x
 
