@@ -103,7 +103,7 @@ def jit(
     check_device(backend, "jit")
     if not callable(fun):
         raise ArgumentError(
-            f"jit: a {type(fun).__name__} is not a function",
+            f"jit: {type(fun).__name__} is not a function",
             hint="pass the function itself, not what it returns",
             source=user_source(),
         )

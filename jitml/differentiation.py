@@ -63,7 +63,8 @@ def jvp(fun: Callable[..., Any], primals: Any, tangents: Any, has_aux: bool = Fa
     if structure != tangent_structure:
         raise failure(
             TreeError,
-            f"jvp: primals and tangents differ in structure: {structure} and {tangent_structure}",
+            "jvp: primals and tangents differ in structure: "
+            f"{structure.text} and {tangent_structure.text}",
             "give one tangent for each primal",
         )
     values = [as_value(x, "a primal of jvp") for x in leaves]

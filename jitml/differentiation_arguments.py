@@ -193,11 +193,14 @@ def check_input(name: str, path: str, type_: ArrayType, holomorphic: bool, allow
 
 def check_scalar(name: str, recorded: Recorded, holomorphic: bool) -> None:
     if recorded.structure.spec is not None:
+        hint = "return extra results beside the number, with has_aux=True"
+        if recorded.structure.num_leaves == 0:
+            hint = "a function without a return statement returns None"
         raise failure(
             DifferentiationError,
             f"{name}: the function must return one number, "
-            f"but it returned the tree {recorded.structure}",
-            "return extra results beside the number, with has_aux=True",
+            f"but it returned {recorded.structure.text}",
+            hint,
         )
     (type_,) = recorded.graph.output_types
     if type_.shape:

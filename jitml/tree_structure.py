@@ -43,7 +43,12 @@ class Structure:
         return (Structure, (self.spec, self.num_leaves))
 
     def __repr__(self) -> str:
-        return f"PyTreeDef({_format(self.spec)})"
+        return f"PyTreeDef({self.text})"
+
+    @property
+    def text(self) -> str:
+        """The containers as Python writes them, with * for each leaf."""
+        return _format(self.spec)
 
     @property
     def num_nodes(self) -> int:

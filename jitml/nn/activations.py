@@ -9,7 +9,7 @@ from typing import Any
 import jitml.numpy as jnp
 from jitml.eager import compiled_at_once, operation
 from jitml.ir.errors import ArgumentError, ShapeError
-from jitml.numpy.operands import as_axis, as_dtype, fail, floated, operand, settle
+from jitml.numpy.operands import as_axes, as_axis, as_dtype, fail, floated, operand, settle
 from jitml.numpy.rows import named
 from jitml.ops import elementwise as ew
 from jitml.trace.core import type_of
@@ -224,8 +224,9 @@ def log1mexp(x: ArrayLike) -> Array:
 # ---- along axes -------------------------------------------------------------------------------
 
 
-def _shift(x: Any, axis: Axis, mask: ArrayLike | None) -> Any:
-    """The greatest element along axes, which no derivative goes through."""
+def _shift(name: str, x: Any, axis: Axis, mask: ArrayLike | None) -> Any:
+    """The greatest element along axes of `name`, which no derivative goes through."""
+    as_axes(axis, type_of(operand(x)).ndim, name)
     top = jnp.max(settle(ew.stop_gradient(operand(x))), axis, None, True, -math.inf, mask)
     return settle(ew.stop_gradient(operand(top)))
 
@@ -238,7 +239,7 @@ def softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -> Ar
     [0.5 0.5]
     """
     value = _float("softmax", x)
-    grown = jnp.exp(_inside(value - _shift(value, axis, where), where, -math.inf))
+    grown = jnp.exp(_inside(value - _shift("softmax", value, axis, where), where, -math.inf))
     return _inside(grown / jnp.sum(grown, axis, keepdims=True), where, 0)
 
 
@@ -250,7 +251,7 @@ def log_softmax(x: ArrayLike, axis: Axis = -1, where: ArrayLike | None = None) -
     [0.]
     """
     value = _float("log_softmax", x)
-    moved = _inside(value - _shift(value, axis, where), where, -math.inf)
+    moved = _inside(value - _shift("log_softmax", value, axis, where), where, -math.inf)
     total = jnp.log(jnp.sum(jnp.exp(moved), axis, keepdims=True))
     return _inside(moved - total, where, -math.inf)
 
@@ -277,7 +278,7 @@ def logsumexp(
     if b is not None:
         value, factor = jnp.broadcast_arrays(value, b)
         value = jnp.where(factor != 0, value, -math.inf)
-    top = _shift(jnp.real(value), axis, where)
+    top = _shift("logsumexp", jnp.real(value), axis, where)
     top = jnp.where(jnp.isfinite(top), top, 0)
     grown = jnp.exp(value - top)
     if b is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -70,12 +70,13 @@ def logical_not(x: ArrayLike, /) -> Array:
 def _bits(name: str, x: Any, y: Any) -> list[Any]:
     xs = pair(name, x, y)
     if kind(xs[0]) in "fc":
-        fail(
-            DTypeError,
-            f"{name} does not take {type_of(xs[0]).dtype.name}",
-            "it takes integers and booleans",
-        )
+        _refuse(name, xs[0])
     return xs
+
+
+def _refuse(name: str, x: Any) -> NoReturn:
+    what = f"{name} does not take {type_of(x).dtype.name}"
+    fail(DTypeError, what, "it takes integers and booleans")
 
 
 def _bitwise(name: str, op: Binary, identity: int, summary: str, call: str, result: str) -> ufunc:
@@ -103,7 +104,10 @@ def invert(x: ArrayLike, /) -> Array:
     >>> print(invert(0))
     -1
     """
-    return settle(ew.not_(operand(x, "invert")))
+    bits = operand(x, "invert")
+    if kind(bits) in "fc":
+        _refuse("invert", bits)
+    return settle(ew.not_(bits))
 
 
 bitwise_not = bitwise_invert = invert

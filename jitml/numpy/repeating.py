@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jitml.ir import dtypes
-from jitml.ir.errors import ArgumentError, ShapeError
+from jitml.ir.errors import ArgumentError, ConcretizationTypeError, ShapeError, TracerError
 from jitml.numpy.arithmetic import remainder
 from jitml.numpy.cumulative import cumsum
 from jitml.numpy.indexing import take
@@ -70,7 +70,7 @@ def repeat(
     if axis is None:
         x, axis = ravel(settle(x)), 0
     where = as_axis(axis, type_of(x).ndim, "repeat")
-    counts = np.asarray(repeats) if total_repeat_length is None else None
+    counts = _known_counts(repeats) if total_repeat_length is None else None
     if counts is not None and counts.size == 1:
         return settle(_repeat_each(x, where, int(counts.reshape(()))))
     if counts is None:
@@ -83,6 +83,17 @@ def repeat(
             f"repeat: {counts.shape} counts for axis {where} of size {type_of(x).shape[where]}",
         )
     return take(settle(x), np.repeat(np.arange(counts.size), counts), where)
+
+
+def _known_counts(repeats: ArrayLike) -> Any:
+    try:
+        return np.asarray(repeats)
+    except TracerError:
+        fail(
+            ConcretizationTypeError,
+            "repeat: the size of the result depends on repeats, which is not known while tracing",
+            "pass total_repeat_length= to repeat",
+        )
 
 
 def _repeat_each(x: Any, axis: int, count: int) -> Any:

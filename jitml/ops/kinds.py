@@ -165,7 +165,7 @@ class Row(Elementwise):
         if kind(types[0].dtype) not in self.kinds:
             raise DTypeError(
                 f"{self.name} does not take {types[0].dtype.name}",
-                hint=f"it takes {', '.join(_KIND_NAMES[k] for k in self.kinds)}",
+                hint=f"it takes {_kinds_in_words(self.kinds)}",
             )
 
     def output_dtypes(self, *dtypes: DType) -> tuple[DType, ...]:
@@ -219,7 +219,14 @@ class Row(Elementwise):
         return bool(self.transposes) if rule == "transpose" else super().has(rule)
 
 
-_KIND_NAMES = {"b": "bool", "i": "signed", "u": "unsigned", "f": "float", "c": "complex"}
+_KIND_NAMES = {
+    "b": "booleans", "i": "integers", "u": "integers", "f": "floats", "c": "complex numbers",
+}  # fmt: skip
+
+
+def _kinds_in_words(kinds: str) -> str:
+    *most, last = dict.fromkeys(_KIND_NAMES[k] for k in kinds)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def with_literals(inputs: Sequence[Traced]) -> list[Traced]:

@@ -32,6 +32,7 @@ from jitml.typing import Array, ArrayLike, ConcreteArray, Shape
 Words = tuple[Any, Any]  # the two words of a key, as operands
 UINT32 = np.dtype(np.uint32)
 _WORD = ArrayType(UINT32, ())
+_MAKE_KEY = "jitml.random.key(seed) makes a key; it is the first argument"
 
 
 class KeyType:
@@ -224,17 +225,26 @@ def words_of(name: str, key: Any, is_use: bool = True) -> tuple[Any, Any]:
     """The two words of one key, as 0-d operands; what `is_use` gives numbers that no other use of
     the key may give.
     """
-    words = key._words if isinstance(key, Key) else operand(key, name)
+    words = _words_given(name, key)
     type_ = type_of(words)
     if type_.dtype != UINT32 or type_.shape != (2,):
-        what = f"{len(type_.shape) - 1} dimensions of keys" if type_.shape[-1:] == (2,) else type_
-        fail(
-            ArgumentError, f"random.{name}: takes one key, not {what}", "vmap runs it for each key"
-        )
+        are_keys = type_.dtype == UINT32 and type_.shape[-1:] == (2,)
+        what = f"{len(type_.shape) - 1} dimensions of keys" if are_keys else type_
+        hint = "vmap runs it for each key" if are_keys else _MAKE_KEY
+        fail(ArgumentError, f"random.{name}: takes one key, not {what}", hint)
     if is_use and is_on("jax_debug_key_reuse"):
         words = _used(words, name, isinstance(key, Key))
     first, second = (mv.reshape(take_slice(words, 0, k, k + 1), ()) for k in (0, 1))
     return first, second
+
+
+def _words_given(name: str, key: Any) -> Any:
+    if isinstance(key, Key):
+        return key._words
+    if isinstance(key, (tuple, list, str)) or key is None:
+        wanted = f"random.{name}: takes one key, not a {type(key).__name__}"
+        fail(ArgumentError, wanted, _MAKE_KEY)
+    return operand(key, name)
 
 
 def _used(words: Any, name: str, is_typed: bool) -> Any:

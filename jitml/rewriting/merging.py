@@ -176,9 +176,7 @@ class Merge:
             return before
         line = self._sides[1 - side].line
         holds = "does not hold" if side == 0 else "holds"
-        return Unassigned(
-            f"{name} is assigned on line {line} only, where the condition {user_source()} {holds}"
-        )
+        return Unassigned(f"{name} is assigned only where the condition {holds} (line {line})")
 
     def _alone(self, leaf: Any, number: int | None, is_first: bool) -> Any:
         if number is None:

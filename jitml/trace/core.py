@@ -154,7 +154,7 @@ class Tracer:
         return int(self._concrete(ConcretizationTypeError, "a Python int", _STATIC))
 
     def __index__(self) -> int:
-        value = self._concrete(TracerIntegerConversionError, "a Python index", _STATIC)
+        value = self._concrete(TracerIntegerConversionError, "a Python integer", _STATIC)
         return int(value.__index__())
 
     def __float__(self) -> float:
