@@ -7,6 +7,7 @@ steps. Numbers are looked at when they are drawn, not when they are told.
 
 from __future__ import annotations
 
+import math
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -36,7 +37,8 @@ def live(iterable: Iterable[T], **curves: Callable[[], Any]) -> Live[T]:
 
     Tell it numbers by calling it in the loop; or name functions, which are called after each step.
     `history` has all numbers by name, also after the loop was interrupted; `steps` has the steps
-    that they belong to. A number may be an array of one element.
+    that they belong to. A number may be an array of one element; it is looked at later, when it is
+    drawn or asked for, and is NaN if it was donated before.
 
     >>> import jitml, jitml.numpy as jnp
     >>> run = jitml.live(range(3))
@@ -75,7 +77,7 @@ class Live(Generic[T]):
     def __call__(self, **values: Any) -> None:
         """Add numbers to the curves of these names, at this step."""
         for name, value in values.items():
-            if getattr(value, "size", 1) != 1 or isinstance(value, Tracer):
+            if getattr(value, "size", 1) != 1 or not _is_number(value):
                 raise _no_number(name, value)
             self._pending.append((name, self.done, value))
         if len(self._pending) > _MOST_PENDING:
@@ -124,8 +126,7 @@ class Live(Generic[T]):
         for name, step, value in pending:
             if name not in self._values:
                 self._values[name], self._steps[name] = array("d"), array("q")
-            number = float(value.item() if getattr(value, "shape", ()) else value)
-            self._values[name].append(number)
+            self._values[name].append(_number(value))
             self._steps[name].append(step)
 
     # ---- how it shows itself --------------------------------------------------------------------
@@ -160,12 +161,27 @@ class Live(Generic[T]):
         return html.page(html.element("div", share, " ", line), html.row(*drawn))
 
 
+def _number(value: Any) -> float:
+    """The number that an array of one element holds; NaN if it has been donated meanwhile."""
+    if hasattr(value, "is_deleted") and value.is_deleted():
+        return math.nan
+    return float(value.item() if getattr(value, "shape", ()) else value)
+
+
+def _is_number(value: Any) -> bool:
+    return hasattr(value, "__float__") and not isinstance(value, Tracer)
+
+
 def _no_number(name: str, value: Any) -> ArgumentError:
     if isinstance(value, Tracer):
         return ArgumentError(
             f"live: {name} is not known while a function is traced",
             hint="return it from the jitted function, and tell it outside",
             source=user_source(),
+        )
+    if not hasattr(value, "shape"):
+        return ArgumentError(
+            f"live: {name} is a {type(value).__name__}, not a number", source=user_source()
         )
     return ArgumentError(
         f"live: {name} has shape {value.shape}, which is not one number",

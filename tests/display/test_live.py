@@ -87,6 +87,15 @@ def test_a_line_tells_step_numbers_time_and_compilations(screen: Recorder) -> No
     assert re.match(r"step 3/3, done · size 0.125 · .* · 1 compilation · ", screen.lines[-1])
 
 
+def test_a_number_that_was_donated_before_it_was_seen_is_nan() -> None:
+    run = jitml.live(range(2))
+    x = jnp.float32(1)
+    run(x=x)
+    x.delete()
+    run(x=2.0)
+    assert np.array_equal(run.history["x"], [np.nan, 2], equal_nan=True)
+
+
 def test_a_second_loop_goes_on(screen: Recorder) -> None:
     run = jitml.live([1, 2])
     for _ in range(2):
@@ -130,6 +139,7 @@ def test_charts_of_odd_curves() -> None:
     [
         (lambda run: run(loss=jnp.ones(3)), r"loss has shape \(3,\).*\n.*hint: tell its mean"),
         (lambda run: jitml.jit(lambda x: run(loss=x))(1.0), "not known while a function is traced"),
+        (lambda run: run(loss="0.5"), "loss is a str, not a number"),
         (lambda run: jitml.live(range(3), loss=[1]), r"loss is a list.*\n.*loss=lambda: loss"),
     ],
 )
