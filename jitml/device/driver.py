@@ -22,6 +22,7 @@ from jitml.device.errors import (
 
 OLDEST_VERSION = 12000  # of the driver: stream-ordered memory, graphs, PTX 8.0
 _NOT_BLOCKING = 1  # a stream that does not wait for the default one
+_RELAXED = 2  # how much a capture forbids
 _MAJOR, _MINOR, _MULTIPROCESSORS = 75, 76, 16
 _ERRORS: dict[int, tuple[type[DeviceError], str]] = {
     1: (LaunchError, "it does not take these arguments"),
@@ -39,6 +40,7 @@ _ERRORS: dict[int, tuple[type[DeviceError], str]] = {
     702: (DeviceLostError, "a kernel has run for too long"),
     716: (IllegalAccessError, "a kernel has reached a misaligned address"),
     719: (DeviceLostError, "a kernel has failed"),
+    900: (LaunchError, "this cannot be part of a graph"),
     999: (DeviceLostError, "the device has been lost"),
 }
 
@@ -167,6 +169,29 @@ class Driver:
         pointers = (ctypes.c_void_p * len(arguments))(*(begin + 8 * k for k in range(len(values))))
         shape = (blocks, 1, 1, threads, 1, 1)
         self._call("cuLaunchKernel", function, *shape, shared, self.stream, pointers, None)
+
+    # ---- graphs ----------------------------------------------------------------------------------
+
+    def begin_capture(self) -> None:
+        """Record what is asked of the stream from now on, instead of doing it."""
+        self._call("cuStreamBeginCapture_v2", self.stream, _RELAXED)
+
+    def end_capture(self) -> Any:
+        """What has been recorded, as one thing to launch."""
+        graph, launchable = ctypes.c_void_p(), ctypes.c_void_p()
+        self._call("cuStreamEndCapture", self.stream, ctypes.byref(graph))
+        flags = ctypes.c_uint64(0)
+        self._call("cuGraphInstantiateWithFlags", ctypes.byref(launchable), graph, flags)
+        self._call("cuGraphDestroy", graph)
+        return launchable
+
+    def launch_graph(self, graph: Any) -> None:
+        """Do again what has been recorded."""
+        self._call("cuGraphLaunch", graph, self.stream)
+
+    def release_graph(self, graph: Any) -> None:
+        """Forget a graph."""
+        self._call("cuGraphExecDestroy", graph)
 
     def synchronize(self) -> None:
         """Wait for all that has been asked; what has gone wrong meanwhile is raised here."""

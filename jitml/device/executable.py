@@ -1,12 +1,14 @@
 """Plans on a device: memory, launches, loops, and what failed checks mean.
 
-Comes in: a plan of launches, the PTX of its kernels, arrays. Goes out: arrays. Work is queued on
-one stream; the host waits where it must know something (a condition, a host function) and for the
-results. Failed checks are read there, from the error slot that kernels write.
+Comes in: a plan of launches, the PTX of its kernels, arrays. Goes out: arrays. A plan without
+decisions of the host is recorded as one graph the first time; else its work is queued step by step
+on one stream, and the host waits where it must know something (a condition, a host function).
+Failed checks are read with the results, from the error slot that kernels write.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from threading import RLock
 from typing import Any
@@ -33,11 +35,12 @@ from jitml_runtime import (
     Loop,
     Plan,
 )
-from jitml_runtime.plan import block_ends
+from jitml_runtime.plan import Step, block_ends
 
 BLOCK_THREADS = 128
 MOST_THREADS = 1 << 15  # of a grid: each takes several units where there are more
 MOST_SCRATCH_BYTES = 1 << 26
+MOST_NODES = 2000  # of a graph
 _RECORDS_BYTES = SLOT_BYTES + MOST_THREADS * RECORD_BYTES
 
 
@@ -47,6 +50,8 @@ class Device:
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self.lock = RLock()  # programs run one after the other
+        self.generation = 0  # counts how often it has begun anew
+        self._garbage: list[tuple[int, Sequence[int], Any]] = []
         self._begin()
 
     def _begin(self) -> None:
@@ -56,8 +61,24 @@ class Device:
 
     def reset(self) -> None:
         """Begin anew after an error that the device does not get over. Arrays lie on the host."""
+        self.generation += 1
         self.driver.reset()
         self._begin()
+
+    def discard(self, generation: int, memory: Sequence[int], graph: Any = None) -> None:
+        """Note what nobody needs any more; it may be told at any time, so nothing is done yet."""
+        self._garbage.append((generation, memory, graph))
+
+    def collect(self) -> None:
+        """Give back what has been discarded."""
+        garbage, self._garbage = self._garbage, []
+        for generation, memory, graph in garbage:
+            if generation != self.generation:
+                continue
+            for address in memory:
+                self.driver.release(address)
+            if graph is not None:
+                self.driver.release_graph(graph)
 
     def _clear(self) -> None:
         empty = np.zeros(_RECORDS_BYTES, np.uint8)
@@ -107,44 +128,110 @@ class DeviceExecutable:
         self.functions = tuple(host_functions)
         self.ptx = tuple(ptx)
         self.at = 0  # the instruction that was met last
+        self.is_graph = 1 < _graph_nodes(plan.instructions) <= MOST_NODES
+        self._recorded: _Recorded | None = None
 
     def run_on_views(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
         """Run the program on host memory; the outputs (those that have memory) are there when it
         returns.
         """
         with self.device.lock:
+            self.device.collect()
             try:
-                _Call(self, inputs).run(outputs)
+                if self.is_graph:
+                    self._run_graph(inputs, outputs)
+                else:
+                    _Call(self).run(inputs, outputs)
             except DeviceLostError:
                 self.device.reset()
                 raise
+
+    def _run_graph(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """All steps in one launch, recorded the first time."""
+        if self._recorded is None or self._recorded.generation != self.device.generation:
+            self._recorded = _Recorded(self)
+        self._recorded.run(inputs, outputs)
+
+
+class _Recorded:
+    """A program as a graph, with memory of its own."""
+
+    def __init__(self, executable: DeviceExecutable) -> None:
+        device = executable.device
+        self.generation = device.generation
+        self.call = call = _Call(executable)
+        weakref.finalize(self, device.discard, self.generation, call.memory).atexit = False
+        call.place()
+        call.load_kernels()
+        device.driver.begin_capture()
+        try:
+            call.run_steps()
+        finally:
+            self.graph = device.driver.end_capture()
+        self.checks = call.launched
+        weakref.finalize(self, device.discard, self.generation, (), self.graph).atexit = False
+
+    def run(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        self.call.copy_inputs(inputs)
+        self.call.driver.launch_graph(self.graph)
+        self.call.launched = list(self.checks)
+        self.call.copy_results(outputs)
+
+
+def _graph_nodes(steps: Sequence[Step]) -> int:
+    """How many nodes the graph of some steps has; 0 if the host must look at values meanwhile."""
+    nodes, number = 0, 0
+    while number < len(steps):
+        step = steps[number]
+        if isinstance(step, (HostCall, Branch)):
+            return 0
+        if isinstance(step, Loop):
+            inner = _graph_nodes(steps[number + 1 : step.end]) if step.length >= 0 else 0
+            if inner == 0:
+                return 0
+            nodes += inner * step.length
+            number = step.end
+        else:
+            nodes += 1
+            number += 1
+    return nodes
 
 
 class _Call:
     """One run: the addresses of all buffers, and what must be given back."""
 
-    def __init__(self, executable: DeviceExecutable, inputs: Sequence[Any]) -> None:
+    def __init__(self, executable: DeviceExecutable) -> None:
         self.executable = executable
         self.plan = executable.plan
         self.device = executable.device
         self.driver = executable.device.driver
-        self.inputs = inputs
         self.memory: list[int] = []
         self.steps: list[int] = []
         self.launched: list[tuple[int, tuple[int, ...]]] = []  # with checks
-        self.arena = self.scratch = self.scratch_bytes = 0
+        self.arena = self.scratch = 0
 
-    def run(self, outputs: Sequence[Any]) -> None:
+    def run(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """All of it, in memory that is given back."""
         try:
-            self._place()
-            self._run_block(0, len(self.plan.instructions))
-            self._copy_results(outputs)
+            self.place()
+            self.copy_inputs(inputs)
+            self.run_steps()
+            self.copy_results(outputs)
         except DeviceLostError:
             self.memory.clear()  # it is gone
             raise
         finally:
             for address in self.memory:
                 self.driver.release(address)
+
+    def load_kernels(self) -> None:
+        """Load what will be launched."""
+        for text in self.executable.ptx:
+            self.device.function(text)
+
+    def run_steps(self) -> None:
+        """Ask for all steps."""
+        self._run_block(0, len(self.plan.instructions))
 
     # ---- memory --------------------------------------------------------------------------------
 
@@ -153,9 +240,15 @@ class _Call:
         self.memory.append(address)
         return address
 
-    def _place(self) -> None:
+    def place(self) -> None:
+        """Find memory for everything."""
         if self.plan.arena_bytes:
             self.arena = self._allocate(self.plan.arena_bytes)
+        steps = (s for s in self.plan.instructions if isinstance(s, Instruction))
+        scratch_bytes = max((_scratch_bytes(step) for step in steps), default=0)
+        if scratch_bytes:
+            self.scratch = self._allocate(scratch_bytes)
+            self.driver.fill(self.scratch, 0, scratch_bytes)  # networks sort beyond their elements
         self.addresses = [self._address(buffer) for buffer in self.plan.buffers]
 
     def _address(self, buffer: Buffer) -> int:
@@ -164,15 +257,20 @@ class _Call:
         if buffer.kind == "moving":  # set by its loop
             return 0
         address = self._allocate(buffer.size_bytes)
-        if buffer.kind == "input":
-            data = self.inputs[buffer.index]
-            self.driver.copy_in(address, data.ctypes.data, data.nbytes)
-        elif buffer.kind == "constant":
+        if buffer.kind == "constant":
             constant = np.frombuffer(self.plan.constants[buffer.index], np.uint8)
             self.driver.copy_in(address, constant.ctypes.data, constant.nbytes)
         return address
 
-    def _copy_results(self, outputs: Sequence[Any]) -> None:
+    def copy_inputs(self, inputs: Sequence[Any]) -> None:
+        """Copy the arguments to the device."""
+        for number, buffer in enumerate(self.plan.buffers):
+            if buffer.kind == "input":
+                data = inputs[buffer.index]
+                self.driver.copy_in(self.addresses[number], data.ctypes.data, data.nbytes)
+
+    def copy_results(self, outputs: Sequence[Any]) -> None:
+        """Copy the results to the host, when they are there."""
         places = [
             (buffer.index, self.addresses[number])
             for number, buffer in enumerate(self.plan.buffers)
@@ -224,14 +322,7 @@ class _Call:
     def _launch(self, number: int, step: Instruction) -> None:
         if step.extent == 0:
             return
-        together = max(1, step.grain)  # threads of one unit
-        threads = min(step.extent * together, MOST_THREADS) if step.grain else 1
-        if step.scratch_bytes:
-            threads = max(1, min(threads, MOST_SCRATCH_BYTES // step.scratch_bytes))
-        threads = -(-threads // together) * together
-        in_block = together if together > 1 else min(BLOCK_THREADS, threads)
-        blocks = -(-threads // in_block)
-        self._make_room(blocks * in_block * step.scratch_bytes)
+        blocks, in_block = _grid(step)
         launch = 0
         if self.executable.checked[number]:
             if len(self.launched) == MOST_LAUNCHES:
@@ -252,12 +343,6 @@ class _Call:
                 step.scratch_bytes,
             ],
         )
-
-    def _make_room(self, size_bytes: int) -> None:
-        if size_bytes > self.scratch_bytes:
-            self.scratch = self._allocate(size_bytes)
-            self.driver.fill(self.scratch, 0, size_bytes)  # networks sort beyond their elements
-            self.scratch_bytes = size_bytes
 
     def _branch(self, number: int, step: Branch) -> None:
         index = int(self._read(step.index).view(np.int32)[0])
@@ -300,3 +385,22 @@ class _Call:
         for number, data in zip(step.outputs, outputs, strict=True):
             self.driver.copy_in(self.addresses[number], data.ctypes.data, data.nbytes)
         self.driver.synchronize()
+
+
+def _grid(step: Instruction) -> tuple[int, int]:
+    """The blocks of a launch, and the threads of each."""
+    together = max(1, step.grain)  # threads of one unit
+    threads = min(step.extent * together, MOST_THREADS) if step.grain else 1
+    if step.scratch_bytes:
+        threads = max(1, min(threads, MOST_SCRATCH_BYTES // step.scratch_bytes))
+    threads = -(-threads // together) * together
+    in_block = together if together > 1 else min(BLOCK_THREADS, threads)
+    return -(-threads // in_block), in_block
+
+
+def _scratch_bytes(step: Instruction) -> int:
+    """What all threads of a launch need."""
+    if step.extent == 0:
+        return 0
+    blocks, in_block = _grid(step)
+    return blocks * in_block * step.scratch_bytes

@@ -20,9 +20,13 @@ from jitml.emulation.memory import Memory, OutOfMemory
 from jitml.emulation.ptx import PtxError, parse_module
 
 SUCCESS, INVALID_VALUE, OUT_OF_MEMORY = 0, 1, 2
+CAPTURE_UNSUPPORTED = 900
 INVALID_PTX, ILLEGAL_ADDRESS, MISALIGNED, LAUNCH_FAILED = 218, 700, 716, 719
 MOST_THREADS, MOST_SHARED_BYTES = 1024, 227 << 10
 _ATTRIBUTES = {75: 9, 76: 0, 16: 132}
+
+
+Work = Callable[[], None]
 
 
 @dataclass
@@ -55,7 +59,8 @@ class EmulatedCuda:
     def __post_init__(self) -> None:
         self.memory = Memory(self.memory_bytes)
         self._handles: dict[int, Any] = {}
-        self._queue: list[Callable[[], None]] = []
+        self._queue: list[Work] = []
+        self._captured: list[Work] | None = None
         self._sticky = SUCCESS
         self._kernels: dict[bytes, Kernel] = {}
 
@@ -71,6 +76,10 @@ class EmulatedCuda:
             return int(found(*arguments))
 
         return call
+
+    def _ask(self, work: Work) -> None:
+        """Let work wait in the stream, or become part of the graph that is captured."""
+        (self._queue if self._captured is None else self._captured).append(work)
 
     def _handle(self, thing: Any) -> int:
         number = 0x1000 + 16 * len(self._handles)
@@ -108,6 +117,7 @@ class EmulatedCuda:
 
     def cuDevicePrimaryCtxReset_v2(self, device: Any) -> int:
         self._sticky, self.fault = SUCCESS, None
+        self._captured = None
         self._queue.clear()
         self._kernels.clear()
         self.memory = Memory(self.memory_bytes)
@@ -123,6 +133,8 @@ class EmulatedCuda:
     # ---- memory --------------------------------------------------------------------------------
 
     def cuMemAllocAsync(self, address: Any, size: Any, stream: Any) -> int:
+        if self._captured is not None:
+            return CAPTURE_UNSUPPORTED
         try:
             address._obj.value = self.memory.allocate(size.value)
         except OutOfMemory:
@@ -131,7 +143,7 @@ class EmulatedCuda:
 
     def cuMemFreeAsync(self, address: Any, stream: Any) -> int:
         number = address.value
-        self._queue.append(lambda: self.memory.release(number))
+        self._ask(lambda: self.memory.release(number))
         return SUCCESS
 
     def cuMemcpyHtoDAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> int:
@@ -141,7 +153,7 @@ class EmulatedCuda:
             host = (ctypes.c_ubyte * count).from_address(data)
             self.memory.view(address, count, True)[:] = np.frombuffer(host, np.uint8)
 
-        self._queue.append(copy)
+        self._ask(copy)
         return self._sticky
 
     def cuMemcpyDtoHAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> int:
@@ -150,17 +162,17 @@ class EmulatedCuda:
         def copy() -> None:
             ctypes.memmove(data, self.memory.view(address, count, False).tobytes(), count)
 
-        self._queue.append(copy)
+        self._ask(copy)
         return self._sticky
 
     def cuMemcpyDtoDAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> int:
         numbers = source.value, target.value, size.value
-        self._queue.append(lambda: self.memory.copy(*numbers))
+        self._ask(lambda: self.memory.copy(*numbers))
         return self._sticky
 
     def cuMemsetD8Async(self, target: Any, byte: Any, size: Any, stream: Any) -> int:
         address, value, count = target.value, byte.value, size.value
-        self._queue.append(lambda: self.memory.view(address, count, True).fill(value))
+        self._ask(lambda: self.memory.view(address, count, True).fill(value))
         return self._sticky
 
     # ---- kernels -------------------------------------------------------------------------------
@@ -204,10 +216,40 @@ class EmulatedCuda:
             if self.measures:
                 self.launches.append(Launch(text, x * y * z, threads, counts))
 
-        self._queue.append(launch)
+        self._ask(launch)
         return self._sticky
 
+    # ---- graphs --------------------------------------------------------------------------------
+
+    def cuStreamBeginCapture_v2(self, stream: Any, mode: int) -> int:
+        self._captured = []
+        return self._sticky
+
+    def cuStreamEndCapture(self, stream: Any, graph: Any) -> int:
+        graph._obj.value = self._handle(self._captured)
+        self._captured = None
+        return self._sticky
+
+    def cuGraphInstantiateWithFlags(self, launchable: Any, graph: Any, flags: Any) -> int:
+        launchable._obj.value = self._handle(list(self._handles[graph.value]))
+        return self._sticky
+
+    def cuGraphDestroy(self, graph: Any) -> int:
+        self._handles[graph.value] = None
+        return SUCCESS
+
+    def cuGraphLaunch(self, launchable: Any, stream: Any) -> int:
+        for work in self._handles[launchable.value]:
+            self._ask(work)
+        return self._sticky
+
+    def cuGraphExecDestroy(self, launchable: Any) -> int:
+        self._handles[launchable.value] = None
+        return SUCCESS
+
     def cuStreamSynchronize(self, stream: Any) -> int:
+        if self._captured is not None:
+            return CAPTURE_UNSUPPORTED
         queue, self._queue = self._queue, []
         for work in queue:
             try:

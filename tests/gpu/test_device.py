@@ -64,6 +64,42 @@ def test_the_first_check_wins_whatever_the_threads(emulated: EmulatedCuda) -> No
         jitml.jit(lambda x, i: x[i])(np.arange(3.0), indices)
 
 
+def test_a_program_without_decisions_is_one_launch(emulated: EmulatedCuda) -> None:
+    weights = {"w": np.full((4, 3), 0.3, np.float32), "b": np.zeros(3, np.float32)}
+
+    def loss(p: Any, x: Any) -> Any:
+        def step(h: Any, _: Any) -> Any:
+            return jnp.tanh(h @ (p["w"].T @ p["w"])), None
+
+        h, _ = jitml.lax.scan(step, x @ p["w"] + p["b"], None, length=3)
+        return (h * h).sum()
+
+    @jitml.jit
+    def train(p: Any, x: Any) -> Any:
+        return jitml.tree.map(lambda v, g: v - 0.1 * g, p, jitml.grad(loss)(p, x))
+
+    once = train(weights, X / 10)
+    launches = emulated.calls["cuLaunchKernel"]
+    again = train(once, X / 10)
+    assert emulated.calls["cuGraphLaunch"] == 2
+    assert emulated.calls["cuLaunchKernel"] == launches > 5
+    assert not np.array_equal(again["w"], once["w"])
+    jitml.clear_caches()
+    np.testing.assert_array_equal(train(once, X / 10)["w"], again["w"])
+
+
+def test_checks_within_a_graph_tell_the_step(emulated: EmulatedCuda) -> None:
+    def walk(x: Any, i: Any) -> Any:
+        return jitml.lax.scan(lambda c, k: (jnp.sort(c + x[k]), None), x, i)[0]
+
+    walk = jitml.jit(walk)
+    walk(X[0], np.array([0, 1, 2]))
+    for _ in range(2):
+        with pytest.raises(OutOfBoundsError, match=r"index 9 .*step 1"):
+            walk(X[0], np.array([0, 9, 8]))
+    assert emulated.calls["cuGraphLaunch"] == 3
+
+
 def test_python_is_called_between_launches(emulated: EmulatedCuda) -> None:
     seen = []
 

@@ -142,13 +142,16 @@ record:
   %s = shl i64 %site, {INDEX_BITS}
   %ls = or i64 %l, %s
   %key = or i64 %ls, %index
+  %old = atomicrmw umin ptr addrspace(1) %slot, i64 %key syncscope("device") monotonic
+  %is_least = icmp ult i64 %key, %old
+  br i1 %is_least, label %keep, label %out
+keep:
   %place = mul i64 %thread, {RECORD_BYTES}
   %behind = add i64 %place, {SLOT_BYTES}
   %record.g = getelementptr i8, ptr addrspace(1) %slot, i64 %behind
   store i64 %key, ptr addrspace(1) %record.g, align 8
   %value.g = getelementptr i8, ptr addrspace(1) %record.g, i64 8
   store i64 %value, ptr addrspace(1) %value.g, align 8
-  %old = atomicrmw umin ptr addrspace(1) %slot, i64 %key syncscope("device") monotonic
   br label %out
 out:
   ret void
