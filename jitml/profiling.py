@@ -69,7 +69,10 @@ class Profile:
 
     def __init__(self, detail: str = "functions") -> None:
         self.detail = detail
-        self.spans: list[Span] = []
+        self._told: list[Span] = []  # by the pipeline
+        self._runs: list[Any] = []  # told by the runtime, which knows no names
+        self._names = _Names(set())
+        self._spans: list[Span] | None = None  # all of them, once somebody looks
         self.kernels: list[KernelRow] = []
         self.wall_ms = 0.0
         self.lost = 0  # runs that there was no room for
@@ -88,7 +91,7 @@ class Profile:
                     source=user_source(),
                 )
             _RUNNING.append(self)
-        self.spans.clear()
+        self._told, self._runs, self._spans = [], [], None
         self._name_threads()
         if self.detail == "kernels":
             for compiled in list(pipeline.KNOWN.values()):
@@ -105,18 +108,29 @@ class Profile:
         unlisten(self._note)
         self._name_threads()
         self.wall_ms = (end_ns - self._begin_ns) / 1e6
-        runs, self.lost = recorded_runs()
-        names = _Names({span.name for span in self.spans if span.kind == "trace"})
-        for about, begin_ns, run_end_ns, size_bytes, thread in runs:
-            kind, name = ("transfer", _COPIES) if about is None else ("run", names.of(about))
-            self.spans.append(Span(kind, name, begin_ns, run_end_ns, thread, size_bytes))
-        self.spans = [names.renamed(span) for span in self.spans]
-        self.spans.sort(key=lambda span: (span.begin_ns, -span.end_ns))
-        self._take_kernels(names)
+        self._runs, self.lost = recorded_runs()
+        self._names = _Names({span.name for span in self._told if span.kind == "trace"})
+        for program in {id(run[0]): run[0] for run in self._runs if run[0] is not None}.values():
+            self._names.of(program)  # while it is known
+        self._take_kernels()
         _RUNNING.clear()
 
+    @property
+    def spans(self) -> list[Span]:
+        """What was done when, in order; put together when it is first asked for."""
+        if self._spans is None:
+            found = [self._names.renamed(span) for span in self._told]
+            for about, begin_ns, end_ns, size_bytes, thread in self._runs:
+                of_copy = about is None
+                name = _COPIES if of_copy else self._names.of(about)
+                kind = "transfer" if of_copy else "run"
+                found.append(Span(kind, name, begin_ns, end_ns, thread, size_bytes))
+            self._spans = sorted(found, key=lambda span: (span.begin_ns, -span.end_ns))
+            self._told, self._runs = [], []
+        return self._spans
+
     def _note(self, span: Span) -> None:
-        self.spans.append(span)
+        self._told.append(span)
         self.threads.setdefault(span.thread, threading.current_thread().name)
         if span.kind == "compile" and self.detail == "kernels":
             for compiled in list(pipeline.KNOWN.values()):
@@ -132,13 +146,13 @@ class Profile:
             self._measured[id(compiled)] = compiled
             compiled.executable.measure(True)
 
-    def _take_kernels(self, names: _Names) -> None:
+    def _take_kernels(self) -> None:
         for compiled in self._measured.values():
             compiled.executable.measure(False)
             times = compiled.executable.step_times
             if not any(calls for calls, _ in times):
                 continue
-            name, sources = names.of(compiled.executable), compiled.program.sources
+            name, sources = self._names.of(compiled.executable), compiled.program.sources
             for number, (step, (calls, ns)) in enumerate(
                 zip(compiled.plan.instructions, times, strict=True)
             ):

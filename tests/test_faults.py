@@ -351,6 +351,16 @@ def test_a_planted_fault_is_named(name: str) -> None:
     assert len(message.splitlines()) <= 6
 
 
+def test_looking_for_nan_repeats_no_effect(capfd: pytest.CaptureFixture[str]) -> None:
+    def f(x: Any) -> Any:
+        jitml.debug.print("x = {x}", x=x)
+        return jnp.log(x) * 2
+
+    with jitml.debug_nans(True), pytest.raises(FloatError, match="log gives NaN"):
+        jit(f)(-1.0)
+    assert capfd.readouterr().out == "x = -1.0\n"
+
+
 def test_there_are_enough() -> None:
     assert len(FAULTS) >= 20
 

@@ -17,7 +17,7 @@ import jitml.numpy as jnp
 from jitml import lax
 from jitml.errors import ArgumentError, VerificationError
 from jitml.ir.graph import Graph
-from jitml.ops.elementwise import cos, sin
+from jitml.ops.elementwise import add, cos, maximum, sin
 from jitml.pipeline import passes
 from jitml_runtime.record import replace
 
@@ -40,6 +40,10 @@ def looped(x: Any) -> Any:
 RIGHT = {
     "gradient": (jitml.value_and_grad(loss), (X.T, X)),
     "scan": (looped, (X,)),
+    "reverse scan": (
+        lambda x: lax.scan(lambda c, row: (c * 0.5 + row, c), x[0], x, reverse=True),
+        (X,),
+    ),
     "while": (lambda x: lax.while_loop(lambda c: c.sum() < 100, lambda c: c + c * c, x), (X,)),
     "cond": (lambda x: lax.cond(x[0, 0] > 0, jnp.exp, jnp.cos, x), (X,)),
     "map": (jitml.vmap(lambda x: jnp.cumsum(x)[::-1] / x.max()), (X,)),
@@ -67,9 +71,14 @@ def wrong_sine(graph: Graph) -> Graph:
     return graph.with_eqns([replace(e, op=cos) if e.op is sin else e for e in graph.eqns])
 
 
+def wrong_maximum(graph: Graph) -> Graph:
+    """A mistake that shows for some values only."""
+    return graph.with_eqns([replace(e, op=add) if e.op is maximum else e for e in graph.eqns])
+
+
 def only_fused(graph: Graph) -> Graph:
     """The mistake, where there is more than one equation."""
-    return wrong_sine(graph) if len(graph.eqns) > 1 else graph
+    return wrong_maximum(wrong_sine(graph)) if len(graph.eqns) > 1 else graph
 
 
 @pytest.fixture
@@ -115,6 +124,23 @@ def test_a_mistake_in_a_loop_is_named_with_its_step(fused_mistake: Path) -> None
         return lax.scan(body, x[0], x)
 
     with pytest.raises(VerificationError, match=r"in wave: f32\[17\] \(sin\), at loop step 0"):
+        jitml.jit(f, verify=1)(X)
+
+
+def test_every_result_is_compared(fused_mistake: Path) -> None:
+    with pytest.raises(VerificationError):
+        jitml.jit(lambda x: (jnp.sin(x) + 1, x * 2), verify=1)(X)
+
+
+def test_a_mistake_at_a_later_step(fused_mistake: Path) -> None:
+    def f(x: Any) -> Any:
+        def body(carry: Any, row: Any) -> Any:
+            level = jnp.maximum(carry - 1, 0.0)
+            return level * 1.5, row + level
+
+        return lax.scan(body, jnp.float32(2.0), x)
+
+    with pytest.raises(VerificationError, match=r"first in level: .*, at loop step 2"):
         jitml.jit(f, verify=1)(X)
 
 

@@ -72,6 +72,17 @@ def test_bytes_and_operations_of_known_kernels(name: str) -> None:
     assert all(c.bytes >= c.least_bytes for c in costs)
 
 
+@pytest.mark.parametrize("name", ["axpy", "exp", "transposed", "cumulative"])
+def test_what_is_read_once_is_moved_once(name: str) -> None:
+    function, args, size_bytes, _, _ = KNOWN[name]
+    assert sum(part.cost.bytes for part in anatomy(function, *args).steps) == size_bytes
+
+
+def test_what_is_read_in_two_passes_is_moved_twice() -> None:
+    (part,) = anatomy(lambda x: x[1:] - x[:-1], V).steps
+    assert part.cost.bytes == 3 * F * 1023
+
+
 def test_updates_and_copies() -> None:
     parts = anatomy(lambda x, i: x.at[i].add(1.0), X, ROWS).steps
     by_kind = {part.kind: part.cost for part in parts}
