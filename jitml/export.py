@@ -112,7 +112,7 @@ def save_c(
             hint="the last part of the path names header, object file and function",
             source=user_source(),
         )
-    traced, program, target = _compile(fun, args, kwargs, cpu)
+    traced, program, target = _compile(fun, args, kwargs, cpu, joins=False)
     if program.plan.routines:
         called = ", ".join(name for _, name in program.plan.routines)
         raise TransformError(
@@ -139,11 +139,15 @@ def save_c(
 
 
 def _compile(
-    fun: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], cpu: str
+    fun: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    cpu: str,
+    joins: bool = True,
 ) -> tuple[Traced, Program, Target]:
     target = _target(cpu)
     traced = (fun if isinstance(fun, Jitted) else jit(fun)).trace(*args, **kwargs)
-    program = lower(traced.graph, target)
+    program = lower(traced.graph, target, joins=joins)
     check_own(traced.graph)
     return traced, program, target
 

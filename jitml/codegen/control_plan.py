@@ -65,8 +65,7 @@ def _add_block(
     for atom, target in zip(graph.outputs, targets, strict=True):
         if isinstance(atom, Var) and atom not in planner.numbers and target is not None:
             planner.numbers[atom] = target
-    for group in planner.fused.groups:
-        planner.add_group(group)
+    planner.add_groups()
     places = [planner.atom_number(atom) for atom in graph.outputs]
     for place, target in zip(places, targets, strict=True):
         if target is not None and place != target:

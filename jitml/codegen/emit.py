@@ -32,6 +32,7 @@ class KernelText:
     """LLVM text of a kernel (its function is named `kernel`) and how one call of it is made.
 
     `work_ns` is a rough estimate, for kernels whose time does not show in the bytes they touch.
+    `elements_per_unit` is for kernels that run through elements in order; 0 for others.
     """
 
     text: str
@@ -40,6 +41,7 @@ class KernelText:
     grain: int
     scratch_bytes: int
     work_ns: int = 0
+    elements_per_unit: int = 0
 
 
 def emit_kernel(kernel: Kernel, target: Target) -> KernelText:
@@ -50,7 +52,12 @@ def emit_kernel(kernel: Kernel, target: Target) -> KernelText:
     text = frame.finish(has_checks=any(n.name == "check" for n in nest.nodes))
     extent = math.prod(a.extent for a in unit_axes)
     grain = _grain(kernel, extent, _unit_cost(nest.nodes, set(unit_axes)), step)
-    return KernelText(text, tuple(frame.sizes), extent, grain, frame.scratch_bytes)
+    outer = kernel.live_outer()
+    in_order = unit_axes == outer[: len(unit_axes)]
+    elements = math.prod(a.extent for a in outer[len(unit_axes) :]) if in_order else 0
+    return KernelText(
+        text, tuple(frame.sizes), extent, grain, frame.scratch_bytes, elements_per_unit=elements
+    )
 
 
 def _unit_cost(nodes: Sequence[Node], unit_axes: set[Axis]) -> int:

@@ -60,11 +60,14 @@ class Group:
 
 @dataclass
 class Fused:
-    """The groups of a graph in order, the equations by variable, and all variables with buffers."""
+    """The groups of a graph in order, the equations by variable, all variables with buffers, and
+    the variables that the graph gives.
+    """
 
     groups: list[Group]
     definitions: dict[Var, Eqn]
     buffers: set[Var] = field(default_factory=set)
+    outputs: frozenset[Var] = frozenset()
 
 
 def fuse(
@@ -120,7 +123,8 @@ class _Fuser:
         while ordered is None:
             self._build_all()
             ordered = self._in_order()
-        return Fused(ordered, self.definitions, self.buffers)
+        outputs = frozenset(a for a in self.graph.outputs if isinstance(a, Var))
+        return Fused(ordered, self.definitions, self.buffers, outputs)
 
     # ---- which variables get buffers -----------------------------------------------------------
 

@@ -16,16 +16,11 @@ strides nor on threads and vector width. (k is never padded: fma(0, 0, -0) is +0
 
 The steps. C overlaps neither A nor B. `gemm` has the buffers ("a", "b" or a temp of packed
 panels, "c"). With an epilogue (a kernel of the ABI that works on rows of C) they are ("a", "b" or
-temp, "c", "epilogue"), then the epilogue's own buffers: "epilogue" is the address of its code.
-`gemm` calls
-
-    epilogue(own buffers, (col0, col1, batch, row0, *own sizes), begin, end, fault)
-
-for rectangles of C that are final and still in cache; each element of C is in exactly one of
-them. The units [begin, end) are rows of C counted through the batch (batch · m + row0 …), the
-columns are [col0, col1). It may change C in place. Its own sizes follow those of `gemm`
-(`GemmStep.sizes`), `fault` is the caller's record, `fault->scratch` its own area, its status goes
-up: 2 stops at once, others are merged.
+temp, "c", "epilogue"), then the epilogue's own buffers; "epilogue" holds the address of its code.
+When rows of C are final, and still in cache, `gemm` calls it for them: units [begin, end), which
+are whole rows of C counted through the batch, `units` each. It may change C in place. `fault` is
+the caller's record, `fault->scratch` its own area, its status goes up: 2 stops at once, others are
+merged.
 """
 
 from __future__ import annotations
@@ -43,7 +38,6 @@ from jitml.codegen.gemm_driver import (
     B_PACKED,
     C_DIRECT,
     C_HELD,
-    EPILOGUE_HEADER,
     NO_EPILOGUE,
     GemmSizes,
     PackSizes,
@@ -62,7 +56,6 @@ _BLOCK_DEPTH = 544
 _BLOCK_ROWS = {4: 140, 8: 98}  # by the size of a number
 _BLOCK_COLUMNS = 2048
 _HELD_COLUMNS = 512
-_EPILOGUE_COLUMNS = 256
 # Multiply-adds up to which a product is one unit, and which a chunk of units should have.
 _SPLIT_WORK = 1 << 20
 _CHUNK_WORK = 1 << 19
@@ -123,6 +116,7 @@ class Epilogue(NamedTuple):
 
     buffers: tuple[str | Temp, ...]
     sizes: tuple[int, ...]
+    units: int  # in a row of C
     scratch_bytes: int = 0
 
 
@@ -201,10 +195,13 @@ class _Planner:
         row_blocks = _divide_up(m, most_rows)
         limit = _HELD_COLUMNS if self.c_mode == C_HELD else _BLOCK_COLUMNS
         column_blocks = _divide_up(self.columns, limit)
+        if self.epilogue:  # it takes whole rows; what they need should stay in cache
+            row_blocks *= column_blocks
+            column_blocks = 1
         if self.shape.batch == 1 and m * self.columns * self.depth > _SPLIT_WORK:
             wanted = _divide_up(_UNITS, column_blocks)
             row_blocks = max(row_blocks, min(wanted, m // (4 * height)), 1)
-            wanted = _divide_up(_UNITS, row_blocks)
+            wanted = 1 if self.epilogue else _divide_up(_UNITS, row_blocks)
             column_blocks = max(column_blocks, min(wanted, self.columns // (8 * width)), 1)
         self.block_rows = _round_up(_divide_up(m, row_blocks), height)
         self.block_columns = _round_up(_divide_up(self.columns, column_blocks), width)
@@ -274,8 +271,7 @@ class _Planner:
         own = self.epilogue.sizes if self.epilogue else ()
         scratch_b = _round_up(a_bytes, _LINE)
         scratch_c = _round_up(scratch_b + b_bytes, _LINE)
-        scratch_sizes = _round_up(scratch_c + c_bytes, _LINE)
-        a_table = _round_up(scratch_sizes + 8 * (EPILOGUE_HEADER + len(own)), _LINE)
+        a_table = _round_up(scratch_c + c_bytes, _LINE)
         b_table = a_table + (8 * table_entries(self.block_depth) if s.a_gather else 0)
         table_end = b_table + (8 * table_entries(self.block_depth) if s.b_gather else 0)
         scratch_end = _round_up(table_end, _LINE)
@@ -306,14 +302,13 @@ class _Planner:
             tile_a_step=a_step,
             scratch_b=scratch_b,
             scratch_c=scratch_c,
-            scratch_sizes=scratch_sizes,
             scratch_end=scratch_end,
             a_record=a_record,
             b_record=a_record + 8 * len(records[0]),
             a_table=a_table,
             b_table=b_table,
-            epilogue_columns=_round_up(_EPILOGUE_COLUMNS, tile.columns),
-            epilogue_sizes=len(own) if self.epilogue else NO_EPILOGUE,
+            epilogue_sizes=8 * len(GemmSizes._fields) if self.epilogue else NO_EPILOGUE,
+            epilogue_units=self.epilogue.units if self.epilogue else 0,
         )
         buffers: tuple[str | Temp, ...] = ("a", b, "c")
         if self.epilogue:

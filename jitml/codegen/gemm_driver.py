@@ -53,14 +53,13 @@ class GemmSizes(NamedTuple):
     tile_a_step: int
     scratch_b: int  # where areas of the scratch memory begin; A's is first
     scratch_c: int
-    scratch_sizes: int
     scratch_end: int
     a_record: int  # where in `sizes`, in bytes, records of gathered operands begin
     b_record: int
     a_table: int  # where in the scratch memory their tables are
     b_table: int
-    epilogue_columns: int  # how many columns of C each call of the epilogue gets
-    epilogue_sizes: int  # how many sizes of its own it has; NO_EPILOGUE: none is called
+    epilogue_sizes: int  # where in `sizes`, in bytes, those of the epilogue begin; or NO_EPILOGUE
+    epilogue_units: int  # of the epilogue in a row of C
 
 
 class PackSizes(NamedTuple):
@@ -75,10 +74,6 @@ class PackSizes(NamedTuple):
     b_row: int
     b_column: int
     packed_batch: int
-
-
-# What precedes the epilogue's own sizes in the array it gets.
-EPILOGUE_HEADER = 4
 
 
 def pack_b(types: GemmTypes) -> Function:
@@ -146,7 +141,6 @@ class _Driver:
         f.line(f"store i32 0, ptr {self.status.ref}, align 4")
         self.strides = f.effect(f"alloca [{len(STRIDES)} x i64], align 8", "ptr")
         self.has_epilogue = self.s["epilogue_sizes"] >= 0
-        f.if_(self.has_epilogue, self._copy_epilogue_sizes)
         f.loop(begin, end, 1, [], self._unit)
         f.line(f"%status = load i32, ptr {self.status.ref}, align 4")
         f.line("ret i32 %status")
@@ -169,6 +163,7 @@ class _Driver:
         # A product of depth 0 has one empty K-block, which writes the zeros.
         depth = select(s["depth"] > 0, s["depth"], 1)
         f.loop(f.integer(0), depth, s["block_depth"], [], self._depth_block)
+        f.if_(self.has_epilogue, self._call_epilogue)
         return []
 
     def _elements(self, numbers: Value) -> Value:
@@ -254,7 +249,6 @@ class _Driver:
             self._elements(width),
         )  # fmt: skip
         f.if_(is_held & self.is_last, lambda: f.call("store_rows", store))
-        f.if_(self.has_epilogue & self.is_last, lambda: self._epilogue(j + tile.columns))
         return []
 
     def _column(self, b: Sequence[Value], c: Sequence[Value], width: Value) -> None:
@@ -298,43 +292,18 @@ class _Driver:
         row = select(is_packed | pack_here, f.integer(panel_row), s["b_row"])
         return pointer, row
 
-    # ---- epilogue --------------------------------------------------------------------------------
-
-    def _copy_epilogue_sizes(self) -> None:
+    def _call_epilogue(self) -> None:
+        """Run it for the rows of C that are finished."""
         f, s = self.function, self.s
-        own = f.offset(self.sizes, f.integer(8 * len(GemmSizes._fields)))
-        to = f.offset(self.scratch, s["scratch_sizes"] + 8 * EPILOGUE_HEADER)
-
-        def copy(i: Value, _: list[Value]) -> list[Value]:
-            f.store(f.offset(to, i * 8), f.load(f.offset(own, i * 8), "i64"), "i64")
-            return []
-
-        f.loop(f.integer(0), s["epilogue_sizes"], 1, [], copy)
-
-    def _epilogue(self, reached: Value) -> None:
-        """Call it for the columns finished since its last call, if there are enough or no more."""
-        f, s = self.function, self.s
-        group = s["epilogue_columns"]
-        is_due = (reached % group == 0) | (reached >= self.columns)
-        first = (reached - self.tile.columns) / group * group
-        last = smaller(reached, self.columns)
-        f.if_(is_due, lambda: self._call_epilogue(self.column + first, self.column + last))
-
-    def _call_epilogue(self, first: Value, last: Value) -> None:
-        f, s = self.function, self.s
-        header: Sequence[Value] = (
-            self._elements(first), self._elements(last), self.batch, self.row,
-        )  # fmt: skip
-        sizes = f.offset(self.scratch, s["scratch_sizes"])
-        for index, value in enumerate(header):
-            f.store_integer(sizes, index, value)
+        sizes = f.offset(self.sizes, s["epilogue_sizes"])
         own_scratch = f.offset(self.scratch, s["scratch_end"])
-        begin = self.batch * s["rows"] + self.row
-        code = f.load_pointer(self.buffers, 3)
+        first = self.batch * s["rows"] + self.row
+        units = (first * s["epilogue_units"], (first + self.rows) * s["epilogue_units"])
+        code = f.load_pointer(f.load_pointer(self.buffers, 3), 0)
         buffers = f.offset(self.buffers, f.integer(8 * 4))
         place = f.offset(self.fault, f.integer(SCRATCH_OFFSET))
         f.line(f"store ptr {own_scratch.ref}, ptr {place.ref}, align 8")
-        status = f.call_kernel(code, (buffers, sizes, begin, begin + self.rows, self.fault))
+        status = f.call_kernel(code, (buffers, sizes, *units, self.fault))
         f.line(f"store ptr {self.scratch.ref}, ptr {place.ref}, align 8")
         f.if_(status == STOPPED, lambda: f.leave(STOPPED))
         before = f.effect(f"load i32, ptr {self.status.ref}, align 4", "i32")

@@ -6,6 +6,7 @@ kernels that it names, and for each instruction the equations whose checks can f
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +15,9 @@ import numpy as np
 from jitml.codegen.control_plan import add_control
 from jitml.codegen.donation import choose_aliases, updated_operands
 from jitml.codegen.emit import KernelText, emit_kernel
+from jitml.codegen.epilogue import can_follow, units_per_row
 from jitml.codegen.fuse import Fused, Group, View, has_effect
-from jitml.codegen.gemm import Temp, gemm_kernels, gemm_steps
+from jitml.codegen.gemm import Epilogue, GemmShape, Temp, gemm_kernels, gemm_steps
 from jitml.codegen.kernel import Kernel, Site
 from jitml.codegen.library import library_kernel
 from jitml.codegen.matrices import matrix_kernel
@@ -40,7 +42,7 @@ from jitml.ops.scatter import Scatter
 from jitml.ops.sort import Sort
 from jitml.ops.top_k import TopK
 from jitml_runtime import ArraySpec, Buffer, Copy, HostCall, Instruction, Plan, Step
-from jitml_runtime.plan import ROUTINE_BYTES
+from jitml_runtime.plan import KERNEL_ROUTINE, ROUTINE_BYTES
 
 # Codegen levels: register-tiled kernels, and loops whose state is in registers, need the better
 # allocator; of the others, small ones are compiled in a third of the time without it. Bits are the
@@ -81,20 +83,32 @@ class Program:
     functions: tuple[HostFunction | Eqn, ...] = ()  # an equation: its op is to run on the host
 
 
-def make_plan(graph: Graph, fused: Fused, target: Target, donated: tuple[int, ...] = ()) -> Program:
+def make_plan(
+    graph: Graph,
+    fused: Fused,
+    target: Target,
+    donated: tuple[int, ...] = (),
+    joins: bool = True,
+) -> Program:
     """The plan of a fused graph, with kernels for `target`; results may take the memory of the
-    `donated` inputs.
+    `donated` inputs. If it `joins`, kernels may call kernels by address.
     """
-    return Planner(graph, fused, target, donated).program()
+    return Planner(graph, fused, target, donated, joins).program()
 
 
 class Planner:
     """The plan so far; `numbers` has the buffers of the variables of the graph at hand."""
 
     def __init__(
-        self, graph: Graph, fused: Fused, target: Target, donated: tuple[int, ...] = ()
+        self,
+        graph: Graph,
+        fused: Fused,
+        target: Target,
+        donated: tuple[int, ...] = (),
+        joins: bool = True,
     ) -> None:
         self.graph = graph
+        self.joins = joins
         self.donated = donated
         self.fused = self.outermost = fused
         self.target = target
@@ -122,8 +136,7 @@ class Planner:
         for number, atom in enumerate(self.graph.outputs):
             if isinstance(atom, Var) and forward[number] is None and duplicates[number] is None:
                 self._add_buffer(atom, Buffer("output", number, 0, atom.type.size_bytes))
-        for group in self.fused.groups:
-            self.add_group(group)
+        self.add_groups()
         arena_bytes = self._place_temps()
         plan = Plan(
             tuple(_spec(t) for t in self.graph.input_types),
@@ -241,6 +254,42 @@ class Planner:
             self._add_step(Copy(source, target, eqn.op.name), (), (eqn.source,))
 
     # ---- groups ------------------------------------------------------------------------------
+
+    def add_groups(self) -> None:
+        """The steps of the graph at hand. A product runs what follows it on its rows, if it can."""
+        readers = Counter(var for group in self.fused.groups for var in {*group.reads})
+        product: Group | None = None  # the last group, if its steps are still to be added
+        for group in self.fused.groups:
+            if product is not None and self._add_joined(product, group, readers):
+                product = None
+                continue
+            if product is not None:
+                self.add_group(product)
+            product = group
+        if product is not None:
+            self.add_group(product)
+
+    def _add_joined(self, product: Group, after: Group, readers: Counter[Var]) -> bool:
+        """One step for both groups, if that can be."""
+        eqn, built = product.special, after.built
+        if not self.joins or eqn is None or built is None or not can_follow(product, after):
+            return False
+        code = self.emit(built.kernel)
+        units = units_per_row(self._product_shape(eqn, product.views), code)
+        if not units:
+            return False
+        (result,) = eqn.outputs
+        is_passing = readers[result] == 1 and result not in self.fused.outputs
+        alike = [v for v in built.writes if v.type.size_bytes == result.type.size_bytes]
+        if is_passing and alike:  # what comes of it takes its place
+            self.numbers[result] = self.number(alike[0])
+        reads = (*product.reads, *after.reads)
+        whole = Group([result, *after.roots], eqn, built, reads, product.views)
+        first, fused = len(self.steps), self.fused
+        self._add_matrices(eqn, product.views, (after, code, units))
+        for number in range(first, len(self.steps)):
+            self.origins.setdefault(number, (whole, fused))
+        return True
 
     def add_group(self, group: Group) -> None:
         first, fused = len(self.steps), self.fused
@@ -405,19 +454,31 @@ class Planner:
     def _kernel(self, code: KernelCode) -> int:
         return self.kernels.setdefault(code, len(self.kernels))
 
+    def _product_shape(self, eqn: Eqn, views: Mapping[Var, View]) -> GemmShape:
+        (_, x_strides), (_, y_strides) = (views[a] for a in eqn.inputs if isinstance(a, Var))
+        return gemm_shape(eqn, x_strides, y_strides)
+
     def _add_product(self, eqn: Eqn, views: Mapping[Var, View]) -> None:
-        """A product of batched matrices, read through strides."""
-        op = eqn.op
+        self._add_matrices(eqn, views)
+
+    def _add_matrices(
+        self,
+        eqn: Eqn,
+        views: Mapping[Var, View],
+        after: tuple[Group, KernelText, int] | None = None,
+    ) -> None:
+        """A product of batched matrices, read through strides; `after`: what runs on its rows."""
+        op, shape = eqn.op, self._product_shape(eqn, views)
         assert isinstance(op, DotGeneral)
-        (x, x_strides), (y, y_strides) = (views[a] for a in eqn.inputs if isinstance(a, Var))
-        shape = gemm_shape(eqn, x_strides, y_strides)
         types = (eqn.inputs[0].type.dtype, op.accumulator(eqn.inputs[0].type.dtype))
         operand, accumulate = (short_name(t) for t in types)
         result = short_name(eqn.outputs[0].type.dtype)
         gathers = bool(shape.a_gather or shape.b_gather)
         kernels = gemm_kernels(operand, accumulate, result, self.target, gathers)
+        (x, _), (y, _) = (views[a] for a in eqn.inputs if isinstance(a, Var))
         known = {"a": self.number(x), "b": self.number(y), "c": self.number(eqn.outputs[0])}
-        for step in gemm_steps(shape, kernels):
+        epilogue, eqns = self._epilogue(after, known) if after else (None, [])
+        for step in gemm_steps(shape, kernels, epilogue):
             for name in step.buffers:
                 if isinstance(name, Temp) and name.name not in known:
                     known[name.name] = self.add_temp(name.size_bytes)
@@ -426,6 +487,7 @@ class Planner:
             for number in numbers:
                 self.touch(number)
             kernel = self._kernel(KernelCode(kernels.text, step.function, MATRIX_LEVEL))
+            done = [eqn, *(eqns if step.function == "gemm" else ())]
             instruction = Instruction(
                 kernel,
                 numbers,
@@ -433,9 +495,25 @@ class Planner:
                 step.extent,
                 step.grain,
                 step.scratch_bytes,
-                op.name,
+                " ".join(dict.fromkeys(e.op.name for e in done)),
             )
-            self._add_step(instruction, (), (eqn.source,))
+            self._add_step(instruction, (), tuple(e.source for e in done))
+
+    def _epilogue(
+        self, after: tuple[Group, KernelText, int], known: dict[str, int]
+    ) -> tuple[Epilogue, list[Eqn]]:
+        """What the product must know of the kernel that it runs; its buffers become `known`."""
+        group, code, units = after
+        assert group.built is not None
+        kernel = self._kernel(KernelCode(code.text, "kernel", SMALL_LEVEL))
+        known["epilogue"] = self._routine_number(f"{KERNEL_ROUTINE} {kernel}")
+        names: list[str | Temp] = []
+        for atom in (*group.built.reads, *group.built.writes):
+            name = f"epilogue {len(names)}"
+            names.append(name)
+            known[name] = self.atom_number(atom)
+        eqns = [self.fused.definitions[v] for v in group.built.writes]
+        return Epilogue(tuple(names), code.sizes, units, code.scratch_bytes), eqns
 
     # ---- temporary memory
     # -------------------------------------------------------------------------

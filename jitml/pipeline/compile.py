@@ -82,7 +82,10 @@ class Compiled:
         functions = self.program.functions if "program" in self.__dict__ else ()
         called = [function.on_views for function in functions if isinstance(function, HostFunction)]
         self.executable = Executable(
-            with_addresses(ready.plan), ready.addresses, (ready.codes, graph), called
+            with_addresses(ready.plan, ready.addresses),
+            ready.addresses,
+            (ready.codes, graph),
+            called,
         )
         self._run = self.executable.run
         watch(self.executable, ready)

@@ -14,11 +14,15 @@ from jitml.pipeline.passes import PASSES
 from jitml.transforms.runner import run_passes
 
 
-def lower(graph: Graph, target: Target, donated: tuple[int, ...] = ()) -> Program:
-    """The program of a graph for `target`, before machine code."""
+def lower(
+    graph: Graph, target: Target, donated: tuple[int, ...] = (), joins: bool = True
+) -> Program:
+    """The program of a graph for `target`, before machine code; if it `joins`, kernels may call
+    kernels by address.
+    """
     graph = run_passes(graph, PASSES).graph
     if target.triple == TRIPLE:
         from jitml.codegen.nvptx.plan import make_device_plan
 
         return make_device_plan(graph, fuse(graph), target, donated)
-    return make_plan(graph, fuse(graph), target, donated)
+    return make_plan(graph, fuse(graph), target, donated, joins)

@@ -20,6 +20,7 @@ from jitml.codegen.kernel import Axis, Index, Kernel
 from jitml.codegen.llvm import STORAGE_BITS
 from jitml.ir.graph import Eqn, Graph, Var
 from jitml.ir.nested import nested_graphs
+from jitml.ops.contraction import DotGeneral
 from jitml.ops.control import Control
 from jitml.ops.cost import operation_count
 from jitml.ops.cumulative import Cumulative
@@ -71,6 +72,9 @@ def cost_of_step(
     if not is_last:
         return Cost(sum(plan.buffers[b].size_bytes for b in dict.fromkeys(step.buffers)))
     moved, least = _kernel_bytes(group) if group.built else (_operand_bytes(group),) * 2
+    if group.built and group.special and isinstance(group.special.op, DotGeneral):
+        read = sum(a.type.size_bytes for a in group.special.inputs)  # by the product itself
+        moved, least = moved + read, least + read
     shares = _shares(group)
     return Cost(
         moved,

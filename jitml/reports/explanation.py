@@ -21,6 +21,7 @@ from jitml.reports.anatomy import Anatomy, StepPart, take_apart
 from jitml.transforms.runner import Report
 from jitml_runtime import Branch, Copy, HostCall, Instruction, Loop, Plan
 from jitml_runtime.library import find_routine
+from jitml_runtime.plan import KERNEL_ROUTINE
 
 _LONGEST_KERNEL = 80  # lines; more are told by their number, unless all are asked for
 _MOST_ASSEMBLED = 12  # kernels whose assembly a notebook shows
@@ -195,7 +196,8 @@ def _libraries(plan: Plan, step: Instruction) -> list[str]:
     """The routines that a step calls, and whose they are."""
     names = dict(plan.routines)
     constants = [plan.buffers[b].index for b in step.buffers if plan.buffers[b].kind == "constant"]
-    return [find_routine(names[number]).library for number in constants if number in names]
+    called = [names[number] for number in constants if number in names]
+    return [find_routine(n).library for n in called if n.split()[0] != KERNEL_ROUTINE]
 
 
 def _kernel_of(part: StepPart) -> int | None:

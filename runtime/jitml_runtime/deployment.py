@@ -183,7 +183,9 @@ class Program:
         codes = [load_object(data) for data in deployment.objects]
         addresses = [codes[number].address(name) for number, name in deployment.kernels]
         self._deployment = deployment
-        self._executable = Executable(with_addresses(deployment.plan), addresses, tuple(codes), ())
+        self._executable = Executable(
+            with_addresses(deployment.plan, addresses), addresses, tuple(codes), ()
+        )
         self._constants = [
             from_numpy(np.frombuffer(data, spec.dtype).reshape(spec.shape), spec.weak)
             for spec, data in deployment.constants

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from .errors import LoadError
-from .plan import Plan
+from .plan import KERNEL_ROUTINE, Plan
 from .record import replace
 
 # How builds of LAPACK call a routine, and the bytes of their integers.
@@ -47,16 +47,19 @@ class Routine(NamedTuple):
     library: str
 
 
-def with_addresses(plan: Plan) -> Plan:
-    """The plan with the addresses of the routines that its kernels call. LoadError is raised if
-    there is no such routine here.
+def with_addresses(plan: Plan, kernels: Sequence[int]) -> Plan:
+    """The plan with the addresses of the routines that its kernels call; those of its kernels are
+    given. LoadError is raised if there is no such routine here.
     """
     if not plan.routines:
         return plan
     constants = list(plan.constants)
     for number, name in plan.routines:
-        routine = find_routine(name)
-        constants[number] = _ENTRY.pack(*routine[:3])
+        family, _, which = name.partition(" ")
+        if family == KERNEL_ROUTINE:
+            constants[number] = _ENTRY.pack(kernels[int(which)], 0, 0)
+        else:
+            constants[number] = _ENTRY.pack(*find_routine(name)[:3])
     return replace(plan, constants=tuple(constants))
 
 

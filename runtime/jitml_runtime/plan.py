@@ -18,6 +18,8 @@ import numpy as np
 from .record import frozen
 
 ALIGNMENT_BYTES = 64
+# "kernel 3" is the routine that is the plan's own kernel 3, for kernels that call kernels.
+KERNEL_ROUTINE = "kernel"
 ROUTINE_BYTES = 24
 
 
@@ -191,6 +193,9 @@ def _problems(plan: Plan, kernels: int, functions: int) -> Iterator[str]:
     for number, name in plan.routines:
         if not 0 <= number < len(plan.constants) or len(plan.constants[number]) != ROUTINE_BYTES:
             yield f"there is no constant {number} for the address of {name}"
+        family, _, which = name.partition(" ")
+        if family == KERNEL_ROUTINE and not (which.isdecimal() and int(which) < kernels):
+            yield f"there is no {name} to be called"
 
 
 def _buffer_problem(plan: Plan, number: int, buffer: Buffer, sizes: dict[str, list[int]]) -> str:

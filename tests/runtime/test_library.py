@@ -17,6 +17,7 @@ import jitml.numpy as jnp
 import jitml_runtime
 from jitml_runtime import LoadError, library
 from jitml_runtime.library import find_routine, with_addresses
+from jitml_runtime.plan import check_plan
 
 MATRIX = np.array([[4.0, 1.0, 0.5], [1.0, 3.0, 0.25], [0.5, 0.25, 2.0]])
 
@@ -45,10 +46,18 @@ def test_plans_without_routines_stay_as_they_are() -> None:
     plan = jitml.jit(lambda x: x + 1).lower(jnp.ones(3)).compile
     assert plan is not None
     empty = jitml_runtime.Plan((), (), (), ())
-    assert with_addresses(empty) is empty
+    assert with_addresses(empty, []) is empty
     named = jitml_runtime.Plan((), (), (), (), 0, (bytes(24),), routines=((0, "lapack dpotrf"),))
-    (entry,) = with_addresses(named).constants
+    (entry,) = with_addresses(named, []).constants
     assert int.from_bytes(entry[:8], "little") == find_routine("lapack dpotrf").address
+
+
+def test_kernels_that_kernels_call() -> None:
+    own = jitml_runtime.Plan((), (), (), (), 0, (bytes(24),), routines=((0, "kernel 1"),))
+    (entry,) = with_addresses(own, [64, 128]).constants
+    assert int.from_bytes(entry[:8], "little") == 128
+    with pytest.raises(ValueError, match="there is no kernel 1 to be called"):
+        check_plan(own, 1, 0)
 
 
 def test_libraries_of_32_bit_integers_serve(

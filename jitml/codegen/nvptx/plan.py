@@ -35,7 +35,7 @@ def make_device_plan(
     graph: Graph, fused: Fused, target: Target, donated: tuple[int, ...] = ()
 ) -> Program:
     """The plan of a fused graph for a GPU."""
-    return _DevicePlanner(graph, fused, target, donated).program()
+    return _DevicePlanner(graph, fused, target, donated, joins=False).program()
 
 
 class _DevicePlanner(Planner):

@@ -1,0 +1,78 @@
+"""Which kernels a matrix product can run itself, on rows that are finished and still in cache.
+
+Comes in: the group of a product and the group after it. Goes out: whether the second works on each
+element of the product where it lies, so that it can run row by row. Its results are the same either
+way. What it computes does not matter.
+"""
+
+from __future__ import annotations
+
+import math
+
+from jitml.codegen.emit import KernelText
+from jitml.codegen.fuse import Group
+from jitml.codegen.gemm import GemmShape
+from jitml.codegen.kernel import Index, Kernel, Load
+from jitml.codegen.vectorize import UNITS_STEP
+from jitml.ir.dtypes import is_complex
+from jitml.ir.graph import Var
+from jitml.ops.contraction import DotGeneral
+
+# Products with fewer rows or columns leave too little to share out, or to keep in cache.
+_LEAST_ROWS, _MOST_COLUMNS = 64, 4096
+
+
+def can_follow(product: Group, after: Group) -> bool:
+    """Whether `after` can run on rows of what `product` gives."""
+    if product.special is None or not isinstance(product.special.op, DotGeneral):
+        return False
+    (result,) = product.special.outputs
+    if after.special is not None or after.built is None or result not in after.built.reads:
+        return False
+    kernel = after.built.kernel
+    if kernel.sites or is_complex(result.type.dtype) or result.type.size == 0:
+        return False
+    if any(not axis.merged and axis.extent != 1 for axis in kernel.inner):
+        return False
+    return _is_in_place(kernel, after.built.reads.index(result)) and _covers(kernel, result)
+
+
+def _is_in_place(kernel: Kernel, operand: int) -> bool:
+    """Whether the operand is read, and everything written, where the loops are."""
+    nodes = kernel.nodes()
+    if any(node.name in ("reduce", "check") for node in nodes):
+        return False
+    loads: list[Load] = [node.data for node in nodes if node.name == "load"]
+    if any(store.combine or store.where or len(store.nodes) > 1 for store in kernel.stores):
+        return False
+    indices = [load.index for load in loads if load.operand == operand]
+    indices += [store.index for store in kernel.stores]
+    return all(_is_linear(index, kernel) for index in indices)
+
+
+def _is_linear(index: Index, kernel: Kernel) -> bool:
+    """Whether an index counts the elements in the order of the loops."""
+    stride = 1
+    for axis in reversed(kernel.live_outer()):
+        if index.coefficient(axis) != stride:
+            return False
+        stride *= axis.extent
+    return index.constant == 0 and not index.values
+
+
+def _covers(kernel: Kernel, result: Var) -> bool:
+    return math.prod(axis.extent for axis in kernel.live_outer()) == result.type.size
+
+
+def units_per_row(shape: GemmShape, code: KernelText) -> int:
+    """How many units of a kernel make a row of the product; 0 if they do not, or it does not
+    pay.
+    """
+    rows = shape.batch * shape.m
+    if shape.m < _LEAST_ROWS or shape.n > _MOST_COLUMNS or code.elements_per_unit == 0:
+        return 0
+    if shape.n % code.elements_per_unit or code.extent * code.elements_per_unit != rows * shape.n:
+        return 0
+    units = shape.n // code.elements_per_unit
+    # Units that are single elements run in whole vectors.
+    return 0 if code.elements_per_unit == 1 and units % UNITS_STEP else units
