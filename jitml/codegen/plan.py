@@ -278,6 +278,9 @@ class Planner:
         units = units_per_row(self._product_shape(eqn, product.views), code)
         if not units:
             return False
+        operands = {self.number(base) for base, _ in product.views.values()}
+        if any(self.numbers.get(var) in operands for var in built.writes):
+            return False  # other rows of the product still read what would be overwritten
         (result,) = eqn.outputs
         is_passing = readers[result] == 1 and result not in self.fused.outputs
         alike = [v for v in built.writes if v.type.size_bytes == result.type.size_bytes]

@@ -103,6 +103,20 @@ def test_joined_and_apart_have_the_same_bits(name: str, apart: Callable[[], None
             assert np.asarray(x).tobytes() == np.asarray(y).tobytes()
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_loops_of_joined_steps(threads: int) -> None:
+    """Each step reads all of what the step before has left."""
+    x, w = normal(200, 128), normal(128, 128) / 16
+    wanted = x
+    for _ in range(5):
+        wanted = np.tanh(wanted @ w) + wanted
+    with jitml.num_threads(threads):
+        found = jitml.jit(
+            lambda x, w: jitml.lax.fori_loop(0, 5, lambda i, c: jnp.tanh(c @ w) + c, x)
+        )(x, w)
+    np.testing.assert_allclose(np.asarray(found), wanted, rtol=1e-4, atol=1e-4)
+
+
 SEPARATE: dict[str, Case] = {
     "with its transpose": (lambda x: x @ x + (x @ x).T, (normal(128, 128),)),
     "reversed": (lambda x, w: (x @ w)[::-1] + 1, (normal(200, 30), normal(30, 64))),
