@@ -135,21 +135,22 @@ def store(nest: Nest, spec: Store) -> None:
 
 
 def _update(nest: Nest, spec: Store) -> None:
-    """One update of a scatter: read, combine, write, if it lands inside."""
+    """One update of a scatter, or one per lane: read, combine, write, if it lands inside."""
     emit = nest.emit
     where = emit.constant("i1", True) if spec.where is None else nest.value(spec.where)
     assert spec.combine is not None
     combine = spec.combine
     scale = len(spec.nodes)
     index, _, _ = nest.index_parts(spec.index)
+    lanes = nest.lanes if nest.vector in spec.index.axes else 1
 
     def write() -> None:
         places = [
             emit.address(nest.frame.pointers[spec.operand], index * scale + part, spec.storage)
             for part in range(scale)
         ]
-        old = [emit.load(place, spec.storage) for place in places]
-        new = [nest.value(n) for n in spec.nodes]
+        old = [emit.load(place, spec.storage, lanes) for place in places]
+        new = [emit.splat(nest.value(n), lanes) for n in spec.nodes]
         if scale == 1:
             results = [combine(old[0], new[0])]
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from jitml.codegen.kernel import Axis, Kernel, Node
+from jitml.codegen.kernel import Axis, Kernel, Node, Store
 from jitml.codegen.sharing import instructions
 from jitml.codegen.target import Target
 from jitml.scalar.value import BITS
@@ -24,8 +24,10 @@ def choose_vector_axis(kernel: Kernel, nodes: Sequence[Node]) -> Axis | None:
     """The axis along which most accesses are contiguous; a reduced axis or the innermost outer one
     first.
     """
-    if any(s.combine for s in kernel.stores):
-        return None
+    updates = [s for s in kernel.stores if s.combine]
+    if updates:
+        beside = (a for a in kernel.live_outer() if all(_lies_beside(s, a) for s in updates))
+        return next(beside, None)
     reduced = [
         n.data.axis
         for n in nodes
@@ -45,6 +47,24 @@ def choose_vector_axis(kernel: Kernel, nodes: Sequence[Node]) -> Axis | None:
         return score + (0.1 if axis.extent >= 64 else -2.0 if axis.extent < 8 else 0.0)
 
     return max((a for a in axes if a not in fixed), key=contiguity, default=None)
+
+
+def _lies_beside(update: Store, axis: Axis) -> bool:
+    """Whether the elements along `axis` of an update lie side by side: no two are the same."""
+    decided = [*update.index.nodes, *([] if update.where is None else [update.where])]
+    is_dense = update.index.coefficient(axis) == 1 and len(update.nodes) == 1
+    return is_dense and not any(_varies(n, axis) for n in decided)
+
+
+def _varies(node: Node, axis: Axis) -> bool:
+    """Whether the value of a node differs along `axis`; that of a check is its condition, wherever
+    it tells of a failure.
+    """
+    if node.name not in ("check", "and"):
+        return axis in node.axes
+    is_check = node.name == "check"
+    operands = (node.operands[0], *node.operands[3:]) if is_check else node.operands
+    return any(_varies(x, axis) for x in operands)
 
 
 _STRIDE_SCORES = {0: 0.5, 1: 3.0, 2: 1.0}
