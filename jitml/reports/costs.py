@@ -101,8 +101,12 @@ def _operand_bytes(group: Group) -> int:
     """The arrays that a kernel of its own kind reads and writes, each once."""
     assert group.special is not None
     eqn = group.special
-    atoms = dict.fromkeys([*(a for a in eqn.inputs if isinstance(a, Var)), *eqn.outputs])
-    return sum(a.type.size_bytes for a in atoms)
+    sizes: dict[Var, int] = {var: var.type.size_bytes for var in eqn.outputs}
+    for atom in eqn.inputs:
+        if isinstance(atom, Var):
+            base = group.views[atom][0] if atom in group.views else atom
+            sizes[base] = min(atom.type.size_bytes, base.type.size_bytes)  # through a view
+    return sum(sizes.values())
 
 
 def _kernel_bytes(group: Group) -> tuple[int, int]:

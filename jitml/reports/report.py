@@ -193,7 +193,7 @@ def measure(
             hint="memory and explain take ShapeDtypeStructs as well",
             source=user_source(),
         )
-    compiled = Compiled(anatomy.graph, anatomy.program, donated)
+    compiled = Compiled(anatomy.graph, anatomy.program, donated, on_host=True)
     runs, wall_ns, times = _fastest(compiled, values, donated, anatomy.graph.has_effect)
     peak = machine_peak()
     rows = tuple([_row(part, *times[part.number], peak) for part in anatomy.steps])

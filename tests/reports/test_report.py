@@ -58,6 +58,13 @@ KNOWN: dict[str, tuple[Callable[..., Any], tuple[Any, ...], float, float, float]
     "norm": (norm, (X,), 2 * F * N * N, 5 * N * N, N),
     "part of a table": (lambda x: jnp.exp(x)[:8] * 2, (X,), 2 * F * 8 * N, 2 * 8 * N, 8 * N),
     "outer": (lambda x, y: x[:, None] * y, (V, V[:N]), F * 1024 * N, 1024 * N, 0),
+    "convolution": (
+        lambda x, k: lax.conv(x, k, (1, 1), "VALID"),
+        (jnp.ones((2, 8, 18, 18)), jnp.ones((16, 8, 3, 3))),
+        F * (2 * 8 * 18 * 18 + 16 * 8 * 9 + 2 * 16 * 16 * 16),
+        2 * 2 * 16 * 16 * 16 * 8 * 9,
+        0,
+    ),
     "cumulative": (jnp.cumsum, (V,), 2 * F * 1024, 1024, 0),
 }
 
