@@ -27,8 +27,9 @@ on_version() { # the suite in a fresh virtual environment of another Python
 libraries() { # other libraries on jitml: Optax, and what extra `libraries` names
   local folder
   folder=$(mktemp -d)
-  "$python" -m venv "$folder" && "$folder/bin/pip" install --quiet ".[test,libraries]" &&
-    JITML_GRID=all "$folder/bin/python" -m pytest -n auto -p no:cacheprovider tests/as_jax tests/libraries tests/test_checkpoints.py
+  "$python" -m venv "$folder" && "$folder/bin/pip" install --quiet ".[test,libraries,fft]" &&
+    JITML_GRID=all "$folder/bin/python" -m pytest -n auto -p no:cacheprovider tests/as_jax tests/libraries tests/test_checkpoints.py \
+      tests/numpy/test_fft.py tests/scipy/test_scipy_fft.py tests/runtime/test_library.py
 }
 
 notebooks() { # all notebooks in a kernel, some in JupyterLab by headless Chromium where there is one

@@ -30,6 +30,7 @@ def solve(name: str, matrix: Any, b: Any, **options: Any) -> Any:
     return getattr(linalg, name)(matrix, b, tol=1e-12, maxiter=300, **options)[0]
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("name", "matrix"), CASES)
 def test_solutions(name: str, matrix: Any) -> None:
     b = B.astype(matrix.dtype)
@@ -38,6 +39,7 @@ def test_solutions(name: str, matrix: Any) -> None:
         np.testing.assert_allclose(found, np.linalg.solve(matrix, b), 1e-8)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(("name", "matrix"), CASES[:3])
 def test_derivatives(name: str, matrix: Any) -> None:
     def total(m: Any, b: Any) -> Any:
