@@ -103,6 +103,8 @@ check "wheels" wheel
 check "sanitizers" sanitized
 check "a minute of concurrent calls, a hundred forks" env JITML_STRESS=1 "$python" -m pytest \
   tests/test_concurrency.py tests/runtime/test_threads.py
+check "all calls of every function" env JITML_GRID=full "$python" -m pytest -n auto tests/test_every_call.py \
+  tests/numpy/test_every_name.py tests/lax/test_every_dtype.py
 check "the array API standard" tests/array_api.sh "$python" -n auto
 check "lint" make lint
 printf '\nEquations of the random programs, by op. %s\n' "$histogram" >>"$results"

@@ -264,3 +264,9 @@ def test_errors() -> None:
         jitml.grad(special.expn)(2.0, 1.0)
     with pytest.raises(ShapeError, match="gammainc: shapes do not broadcast"):
         special.gammainc(jnp.ones(2), jnp.ones(3))
+
+
+def test_whole_binomial_coefficients_have_slopes() -> None:
+    slope = jitml.grad(lambda n: special.comb(n, 2))
+    np.testing.assert_allclose(slope(6.0), 5.5, 1e-5)
+    assert special.comb(6.0, 2) == 15

@@ -203,7 +203,9 @@ def fiedler_companion(a: ArrayLike) -> Array:
         places[k, k + 1] = k + 2
     for k in range(2, n, 2):
         places[k, k - 1] = k + 1
-    picked = settle(ew.select(places > 0, -x[places], zeros((n, n), x.dtype)))
+    picked = settle(
+        ew.select(operand(places > 0), operand(-x[places]), operand(zeros((n, n), x.dtype)))
+    )
     return picked + c.astype(x.dtype)
 
 

@@ -17,6 +17,7 @@ import jitml.numpy as jnp
 from jitml.eager import operation
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError, DTypeError
+from jitml.lax import stop_gradient
 from jitml.numpy.operands import fail, kind, kind_of, operand, settle
 from jitml.ops import elementwise as ew
 from jitml.scipy.special.complex_gamma import complex_gamma, complex_loggamma, in_double
@@ -157,7 +158,8 @@ def comb(N: ArrayLike, k: ArrayLike, *, repetition: bool = False) -> Array:
     ways = 1 / ((n + 1) * beta(n - some + 1, some + 1))
     # The quotient of whole numbers is whole: where a float can hold it, rounding gives it.
     whole = (n == jnp.floor(n)) & (some == jnp.floor(some)) & (ways < 0.1 / jnp.finfo(n.dtype).eps)
-    return jnp.where(inside, jnp.where(whole, jnp.round(ways), ways), 0)
+    rounding = stop_gradient(jnp.where(whole, jnp.round(ways) - ways, 0))
+    return jnp.where(inside, ways + rounding, 0)
 
 
 @operation
