@@ -255,5 +255,7 @@ def test_errors_name_the_users_line(name: str) -> None:
 
 
 def test_fiedler_companion_has_slopes() -> None:
-    slope = jitml.grad(lambda a: linalg.fiedler_companion(a).sum())(np.array([3.0, 1.0, 2.5]))
+    slope = jitml.grad(lambda a: jitml.scipy.linalg.fiedler_companion(a).sum())(
+        np.array([3.0, 1.0, 2.5])
+    )
     np.testing.assert_allclose(slope, [3.5 / 9, -1 / 3, -1 / 3], 1e-6)

@@ -220,3 +220,8 @@ def test_errors() -> None:
             call()
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = stats.nothing
+
+
+def test_the_least_count_of_geom_has_the_slope_of_others() -> None:
+    slope = jitml.grad(lambda k: stats.geom.pmf(k, 0.3))(1.0)
+    np.testing.assert_allclose(slope, 0.3 * np.log(0.7), 1e-5)
