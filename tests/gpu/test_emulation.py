@@ -94,6 +94,8 @@ def test_threads_that_write_what_others_read_are_a_race() -> None:
         run(body, np.arange(64, dtype=np.int32))
     with pytest.raises(EmulatedFault, match="race"):
         run("st.global.b32 [%rd2], %r1;", np.arange(64, dtype=np.int32))
+    with pytest.raises(EmulatedFault, match="reads what another has written"):
+        run("st.global.b32 [%rd4], %r1; ld.global.b32 %r5, [%rd1];", np.arange(64, dtype=np.int32))
 
 
 def test_memory_beside_an_allocation_is_nobodys() -> None:
@@ -164,6 +166,14 @@ def test_fused_multiplications_round_once(dtype: Any) -> None:
         below, above = (np.nextafter(r, dtype(s * np.inf)) for s in (-1, 1))
         gap = abs(exact - Fraction(float(r)))
         assert all(gap <= abs(exact - Fraction(float(v))) for v in (below, above)), (x, y, z)
+
+
+def test_fused_multiplications_do_not_round_twice() -> None:
+    a = np.array([1 + 2**-12] * 2, np.float32)
+    c = np.array([2.0**-60, -(2.0**-60)], np.float32)
+    up, down = 1 + 2**-11 + 2**-23, 1 + 2**-11
+    assert fused_multiply_add(a, a, c).tolist() == [up, down]
+    assert fused_multiply_add(-a, a, c).tolist() == [-down, -up]
 
 
 def test_fused_multiplications_at_the_edges() -> None:

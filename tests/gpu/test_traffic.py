@@ -37,6 +37,8 @@ ROWS = {
     "elementwise": Row(lambda x, y: jnp.tanh(x * y) + 1, ((4096,), (4096,)), 1.0, 16),
     "bfloat16": Row(lambda x: x.astype("bfloat16") * 2, ((4096,),), 1.0, 16),
     "elements that fill no vector": Row(lambda x: jnp.exp(x), ((33, 65),), 1.05, 4),
+    "elements that are not aligned": Row(lambda x: x[1:1025] * 2, ((1025,),), 1.2, 4),
+    "product": Row(lambda x, y: x @ y, ((33, 20), (20, 40)), 50.0),
     "sum of rows": Row(lambda x: x.sum(1), ((16, 1000),)),
     "sum of columns": Row(lambda x: x.sum(0), ((70, 128),)),
     "sum of all": Row(lambda x: x.sum(), ((64, 300),)),
