@@ -162,7 +162,7 @@ def test_a_map_of_loops_is_one_kernel_with_the_bits_of_steps(
         arguments[1] = arguments[1][:, 0]
     scale = jnp.asarray(0.75).astype(dtype)
     graph = jitml.make_graph(jitml.vmap(program, in_axes=(0, 0, None)))(*arguments, scale)
-    (step,) = [s for s in lower(graph, host()).plan.instructions if s.label == "scan"]
+    (step,) = [s for s in lower(graph, host()).plan.instructions if s.label == "map"]
     assert isinstance(step, Instruction)
     assert (step.extent, step.grain) == (300, 64)
     found = {n: run_on(graph, [*arguments, scale], n) for n in (1, 2, 3)}
@@ -184,7 +184,7 @@ def test_a_map_of_loops_that_check_goes_one_by_one() -> None:
         lambda n, x: lax.while_loop(lambda s: s[0] < n, lambda s: (s[0] + 1, x[s[0]]), (0, x[0])),
         in_axes=(0, None),
     )
-    with pytest.raises(OutOfBoundsError, match=r"index 37 .* at loop steps 1, 37\)"):
+    with pytest.raises(OutOfBoundsError, match=r"index 37 .* in lane 1, at loop step 37\)"):
         jitml.jit(f)(np.array([3, 90, 2, 80]), X)
 
 
