@@ -356,7 +356,8 @@ def clip(
         fail(ArgumentError, "clip: no array was given")
     low, high = a_min if min is None else min, a_max if max is None else max
     given = [x for x in (value, low, high) if x is not None]
-    if any(kind(operand(x, "clip")) == "c" for x in given):
+    numbers = [x for x in given if isinstance(x, complex)]  # others may need the array's width
+    if numbers or any(kind(operand(x, "clip")) == "c" for x in given if not is_number(x)):
         fail(DTypeError, "clip: complex numbers have no order")
     result = value
     if low is not None:

@@ -364,3 +364,9 @@ def test_piecewise_over_the_whole() -> None:
     np.testing.assert_array_equal(found, 3 * X)
     with pytest.raises(ArgumentError, match="1 functions for 2 conditions"):
         jnp.piecewise(X, [X > 0, X < 0], [1.0])
+
+
+def test_bounds_of_clip_may_need_the_width_of_the_array() -> None:
+    assert jnp.clip(jnp.array([0, 2**32 - 1], "uint32"), max=2**31).tolist() == [0, 2**31]
+    with pytest.raises(jitml.errors.DTypeError, match="clip: complex numbers have no order"):
+        jnp.clip(1.0, 1j)
