@@ -43,14 +43,14 @@ class _DevicePlanner(Planner):
 
     _is_aligned = True
 
-    def add_group(self, group: Group) -> None:
+    def _add_steps_of(self, group: Group) -> None:
         eqn = group.special
         if eqn is not None and isinstance(eqn.op, TopK) and eqn.outputs[0].type.size:
             # It is written for vectors; those of a thread are many registers.
             vectors = self.target._replace(vector_bytes=ACCESS_BYTES * 2)
             self._add_kernel(eqn, top_k_kernel(eqn, vectors))
         else:
-            super().add_group(group)
+            super()._add_steps_of(group)
 
     def emit(self, kernel: Kernel) -> KernelText:
         return emit_threads(kernel, self.target, self._is_aligned)
