@@ -50,7 +50,7 @@ grad: gradients are of functions that return one number; this one returned f64[3
   hint: reduce the result with .sum() or .mean(), or use jacrev or vjp
 """),
     "grad_of_a_tree": (lambda: d.value_and_grad(lambda x: (x, x))(1.0), """
-value_and_grad: the function must return one number, but it returned the tree PyTreeDef((*, *))
+value_and_grad: the function must return one number, but it returned (*, *)
   hint: return extra results beside the number, with has_aux=True
 """),
     "grad_of_an_integer_result": (lambda: d.grad(lambda x: convert(x, I32))(1.0), """
@@ -101,7 +101,7 @@ jacrev: the function must return a real number, but it returned c64[3]
   hint: pass holomorphic=True if the function is, or use vjp
 """),
     "jvp_structures": (lambda: d.jvp(f, (1.0, 2.0), (1.0,)), """
-jvp: primals and tangents differ in structure: PyTreeDef((*, *)) and PyTreeDef((*,))
+jvp: primals and tangents differ in structure: (*, *) and (*,)
   hint: give one tangent for each primal
 """),
     "jvp_not_a_tuple": (lambda: d.jvp(f, 1.0, 1.0), """

@@ -250,7 +250,7 @@ def test_every_op_has_a_row() -> None:
     loops = {"cond", "lanes", "scan", "while", "while_tangents"}
     # Those that vmap takes away: lax/test_collectives.py.
     collectives = {"all_gather", "all_reduce", "all_to_all", "axis_index", "ppermute"}
-    # Functions of Python: test_effects.py, test_ffi.py, test_checkify.py, test_inspection.py.
+    # Functions of Python: test_effects.py, test_ffi.py, test_checkify.py, test_inspect.py.
     foreign = {
         "check", "debug_callback", "io_callback", "native_call", "observe", "pure_callback",
     }  # fmt: skip

@@ -108,7 +108,7 @@ class _LoopBuilder:
         _add_block(planner, op.body, [*shared, *currents, *windows], [*targets, *stacks], self.eqn)
         step = Loop(
             op.length, -1, place + 1, len(planner.steps), tuple(self.moving), tuple(self.carries),
-            op.reverse, op.label,
+            op.reverse, op.step_label,
         )  # fmt: skip
         self._finish(place, step, currents, targets, self.eqn.outputs[: op.carries])
 

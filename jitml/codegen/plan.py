@@ -441,7 +441,7 @@ class Planner:
             level = LEVEL if code.grain else SMALL_LEVEL
         kernel = self._kernel(KernelCode(code.text, "kernel", level))
         numbers = tuple([self.atom_number(a) for a in atoms])
-        label = " ".join(dict.fromkeys(e.op.label for e in eqns))
+        label = " ".join(dict.fromkeys(e.op.step_label for e in eqns))
         step = Instruction(
             kernel,
             numbers,

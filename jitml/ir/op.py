@@ -90,7 +90,7 @@ class Op:
         return self.has("expand")
 
     @property
-    def label(self) -> str:
+    def step_label(self) -> str:
         """What steps of a plan that run it are called."""
         return self.name
 

@@ -65,7 +65,7 @@ class Scan(Control):
     reverse: bool = False
 
     @property
-    def label(self) -> str:
+    def step_label(self) -> str:
         return MAP if self.body.name.endswith(_BY_ELEMENT) else self.name
 
     def groups(self, items: Sequence[Any]) -> list[list[Any]]:

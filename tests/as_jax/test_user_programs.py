@@ -1,6 +1,6 @@
 """Programs of the kinds that JAX's users write, as they are, on jitml: the numbers are JAX's.
 
-`python tests/as_jax/test_programs.py` runs them with JAX and writes what they print to
+`python tests/as_jax/test_user_programs.py` runs them with JAX and writes what they print to
 programs_reference.json.
 """
 

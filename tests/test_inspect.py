@@ -42,7 +42,7 @@ def test_values_by_name_and_line(function: Any) -> None:
     h1 = jnp.tanh(X @ W)
     h2 = jnp.tanh(h1 @ W)
     assert same(found["h2"], h2) and same(found["network.h2"], h2)
-    assert same(found[LINE + 2], h2) and same(found[f"test_inspection.py:{LINE + 2}"], h2)
+    assert same(found[LINE + 2], h2) and same(found[f"test_inspect.py:{LINE + 2}"], h2)
     assert same(found["total"], h2.sum())
     assert same(found["z"], h1 @ W) and same(found["layer.z"], h1 @ W)
     first, second = found.history("z")
@@ -204,7 +204,7 @@ def test_static_and_donated_arguments() -> None:
 
 def test_text_and_html() -> None:
     found = inspect(network)(X, W)
-    assert f"h2: float32[4, 3]  # test_inspection.py:{LINE + 2} in network" in str(found)
+    assert f"h2: float32[4, 3]  # test_inspect.py:{LINE + 2} in network" in str(found)
     page = found._repr_html_()
     assert "h2: float32[4, 3]" in page and "<script" not in page
 
