@@ -46,15 +46,10 @@ def _scan(code: CodeType) -> Iterator[Access]:
         is_global = opname in ("LOAD_GLOBAL", "LOAD_NAME")
         if not is_global and not _is_variable(opname):
             continue
-        loaded = (
-            instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,)
-        )
-        for name in loaded[:-1]:
-            yield Access(name, is_global, ())
         steps = _steps(instructions, position + 1)
         if _is_measured(instructions, position, steps):
             steps = (*steps, (LENGTH, None))
-        yield Access(loaded[-1], is_global, steps)
+        yield Access(instruction.argval, is_global, steps)
 
 
 def _is_variable(opname: str) -> bool:

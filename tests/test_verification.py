@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places import PACKAGES
 
 import jitml
 import jitml.nn as nn
@@ -152,10 +153,9 @@ def test_the_file_shows_it_again(fused_mistake: Path) -> None:
         jitml.jit(f, verify=1)(X, 3.0)
     path = re.search(r"python (\S+) shows", str(found.value))
     assert path is not None
-    root = Path(__file__).parents[1]
     script = fused_mistake / path[1]
     # In a process where nothing is wrong there is no difference.
-    environment = {"PYTHONPATH": f"{root}:{root / 'runtime'}", "PATH": ""}
+    environment = {"PYTHONPATH": PACKAGES, "PATH": ""}
     done = subprocess.run(
         [sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=60
     )

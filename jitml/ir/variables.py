@@ -35,7 +35,17 @@ def instructions_of(code: CodeType) -> list[Any]:
     """The instructions of `code` that do something (`dis.Instruction`)."""
     import dis
 
-    return [i for i in dis.get_instructions(code) if i.opname not in _SKIPPED]
+    found = [i for i in dis.get_instructions(code) if i.opname not in _SKIPPED]
+    return [part for instruction in found for part in _parts(instruction)]
+
+
+def _parts(instruction: Any) -> list[Any]:
+    """The two instructions that a newer Python has as one: STORE_FAST_LOAD_FAST and its kin."""
+    first, fast, second = instruction.opname.partition("_FAST_")
+    if not fast or not isinstance(instruction.argval, tuple):
+        return [instruction]
+    names = zip((f"{first}_FAST", second), instruction.argval, strict=True)
+    return [instruction._replace(opname=name, argval=value) for name, value in names]
 
 
 def variable_of(source: Source) -> str:
