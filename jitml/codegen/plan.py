@@ -127,6 +127,7 @@ class Planner:
         self.in_place: dict[int, list[tuple[int, int]]] = {}  # by step: buffers that it updates
         # For those who ask what became of equations: the group of each step, whose buffers are.
         self.origins: dict[int, tuple[Group, Fused]] = {}
+        self._texts: dict[Kernel, KernelText] = {}
         self.owners: dict[int, tuple[Var, Eqn | None]] = {}
 
     def program(self) -> Program:
@@ -274,7 +275,7 @@ class Planner:
         eqn, built = product.special, after.built
         if not self.joins or eqn is None or built is None or not can_follow(product, after):
             return False
-        code = self.emit(built.kernel)
+        code = self._text_of(built.kernel)
         units = units_per_row(self._product_shape(eqn, product.views), code)
         if not units:
             return False
@@ -346,7 +347,7 @@ class Planner:
         if group.built is None:
             return
         kernel, reads, writes = group.built.kernel, group.built.reads, group.built.writes
-        code = self.emit(kernel)
+        code = self._text_of(kernel)
         sites = tuple(kernel.sites)
         eqns = [self.fused.definitions[v] for v in writes]
         self._add_instruction(code, [*reads, *writes], sites, eqns)
@@ -354,6 +355,12 @@ class Planner:
             numbers = [self.atom_number(a) for a in (*reads, *writes)]
             pairs = [(numbers[a], numbers[b]) for a, b in updated_operands(kernel)]
             self.in_place[len(self.steps) - 1] = pairs
+
+    def _text_of(self, kernel: Kernel) -> KernelText:
+        """The text of a kernel, which a product before it may have asked for already."""
+        if kernel not in self._texts:
+            self._texts[kernel] = self.emit(kernel)
+        return self._texts[kernel]
 
     def emit(self, kernel: Kernel) -> KernelText:
         """The text of a kernel for the target."""

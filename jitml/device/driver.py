@@ -146,11 +146,6 @@ class Driver:
             arguments = (ctypes.c_uint64(target), ctypes.c_uint64(source))
             self._call("cuMemcpyDtoDAsync_v2", *arguments, ctypes.c_size_t(size_bytes), self.stream)
 
-    def fill(self, address: int, byte: int, size_bytes: int) -> None:
-        """Set bytes on the device."""
-        arguments = (ctypes.c_uint64(address), ctypes.c_ubyte(byte), ctypes.c_size_t(size_bytes))
-        self._call("cuMemsetD8Async", *arguments, self.stream)
-
     # ---- kernels ---------------------------------------------------------------------------------
 
     def load(self, code: bytes, name: str = "kernel") -> Any:

@@ -248,7 +248,6 @@ class _Call:
         scratch_bytes = max((_scratch_bytes(step) for step in steps), default=0)
         if scratch_bytes:
             self.scratch = self._allocate(scratch_bytes)
-            self.driver.fill(self.scratch, 0, scratch_bytes)  # networks sort beyond their elements
         self.addresses = [self._address(buffer) for buffer in self.plan.buffers]
 
     def _address(self, buffer: Buffer) -> int:

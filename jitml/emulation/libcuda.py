@@ -170,11 +170,6 @@ class EmulatedCuda:
         self._ask(lambda: self.memory.copy(*numbers))
         return self._sticky
 
-    def cuMemsetD8Async(self, target: Any, byte: Any, size: Any, stream: Any) -> int:
-        address, value, count = target.value, byte.value, size.value
-        self._ask(lambda: self.memory.view(address, count, True).fill(value))
-        return self._sticky
-
     # ---- kernels -------------------------------------------------------------------------------
 
     def cuModuleLoadData(self, module: Any, code: bytes) -> int:

@@ -4,9 +4,10 @@ options. Arrays are NumPy's; what a call should give, JAX's or NumPy's function 
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+from every.pools import Call, calls, optional
 
 R = np.random.default_rng(1)
 V = np.array([3.0, 1.0, 2.0, 1.0, 5.0])
@@ -30,24 +31,6 @@ TURNS = np.array([0, 4, 8, -3, 3, 10])
 SETS = ("intersect1d", "setdiff1d", "setxor1d", "union1d")
 UNIQUE = ("unique_counts", "unique_inverse", "unique_all", "unique_values")
 OUT: dict[str, Any] = {"inplace": False}
-
-
-class Call(NamedTuple):
-    """One call of a function."""
-
-    name: str
-    arguments: tuple[Any, ...]
-    options: dict[str, Any]
-
-
-def calls(name: str, *each: tuple[Any, ...], **options: Any) -> list[Call]:
-    """Calls of a function with each of these arguments and the same options."""
-    return [Call(name, arguments, options) for arguments in each]
-
-
-def optional(name: str, arguments: tuple[Any, ...], *each: dict[str, Any]) -> list[Call]:
-    """Calls of a function with the same arguments and each of these options."""
-    return [Call(name, arguments, options) for options in each]
 
 
 CALLS: list[Call] = [

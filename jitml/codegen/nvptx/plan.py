@@ -19,7 +19,6 @@ from jitml.codegen.nvptx.kernels import emit_threads
 from jitml.codegen.nvptx.product import product_kernel
 from jitml.codegen.nvptx.target import ACCESS_BYTES
 from jitml.codegen.plan import Planner, Program
-from jitml.codegen.product import gemm_shape
 from jitml.codegen.sorting import top_k_kernel
 from jitml.codegen.target import Target
 from jitml.ir.dtypes import short_name
@@ -84,8 +83,8 @@ class _DevicePlanner(Planner):
     def _add_product(self, eqn: Eqn, views: Mapping[Var, View]) -> None:
         op = eqn.op
         assert isinstance(op, DotGeneral)
-        (x, x_strides), (y, y_strides) = (views[a] for a in eqn.inputs if isinstance(a, Var))
-        shape = gemm_shape(eqn, x_strides, y_strides)
+        (x, _), (y, _) = (views[a] for a in eqn.inputs if isinstance(a, Var))
+        shape = self._product_shape(eqn, views)
         types = (eqn.inputs[0].type.dtype, op.accumulator(eqn.inputs[0].type.dtype))
         operand, accumulate = map(short_name, types)
         result = short_name(eqn.outputs[0].type.dtype)

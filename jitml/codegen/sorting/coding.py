@@ -34,9 +34,7 @@ class Coding:
         self.lanes = max(_LEAST_LANES, target.lanes(8 if wide else 4))
         fits_word = len(lines.keys) == 1 and self.words.per_element == 1
         narrow = self.words.bits <= 32 and lines.extent <= 1 << _POSITION_BITS
-        self.fits = (
-            fits_word and (narrow or not self.has_position) and target.lanes(4) >= _LEAST_LANES
-        )
+        self.fits = fits_word and (narrow or not self.has_position)
 
     @property
     def size_bytes(self) -> int:

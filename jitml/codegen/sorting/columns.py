@@ -98,26 +98,15 @@ class _Line:
 
     def _read(self, base: Value, integers: Integers) -> Value:
         """The line's integers one after the other, and behind them those that come last."""
-        zero, extent = self.f.number(0), self.lines.extent_value
-        state = [self.transfer.nothing_shared()]
-        whole = extent & -self.lanes if self.lines.inner == 1 else zero
 
-        def vector(i: Value, state: list[Value]) -> Sequence[Value]:
-            coded, shared = self.transfer.read_vector(
-                base + i, self.transfer.positions(i), state[0]
-            )
+        def take(i: Value, coded: Value, _: list[Value]) -> Sequence[Value]:
             integers.store(i, coded)
-            return [shared]
+            return []
 
-        def single(i: Value, state: list[Value]) -> Sequence[Value]:
-            coded, shared = self.transfer.read_one(base, i, state[0])
-            integers.store(i, coded)
-            return [shared]
-
-        state = self.emit.loop(zero, whole, self.lanes, state, vector)
-        state = self.emit.loop(whole, extent, 1, state, single)
-        self.f.each(extent, self.memory.size, lambda i: integers.store(i, self.coding.last))
-        return state[0]
+        (shared,) = self.transfer.read_line(base, [], take)
+        extent, size = self.lines.extent_value, self.memory.size
+        self.f.each(extent, size, lambda i: integers.store(i, self.coding.last))
+        return shared
 
     def _write(self, base: Value, integers: Integers) -> None:
         zero, extent = self.f.number(0), self.lines.extent_value

@@ -42,24 +42,11 @@ class _TopK:
         self.k = self.f.argument(k)
 
     def line(self, number: Value) -> None:
-        f, lines = self.f, self.lines
-        zero, extent = f.number(0), lines.extent_value
-        base, shared = lines.first(number, extent), self.transfer.nothing_shared()
-        whole = extent & -self.lanes if lines.inner == 1 else zero
-
-        def vector(i: Value, state: list[Value]) -> Sequence[Value]:
-            positions = self.transfer.positions(i)
-            coded, _ = self.transfer.read_vector(base + i, positions, shared)
-            return self._gather(coded, state)
-
-        def single(i: Value, state: list[Value]) -> Sequence[Value]:
-            coded, _ = self.transfer.read_one(base, i, shared)
-            return self._gather(coded, state)
-
-        state = [zero, self.coding.last]
-        state = self.emit.loop(zero, whole, self.lanes, state, vector)
-        state = self.emit.loop(whole, extent, 1, state, single)
-        self._sort(state[0])
+        lines = self.lines
+        base = lines.first(number, lines.extent_value)
+        start = [self.f.number(0), self.coding.last]
+        _, count, _ = self.transfer.read_line(base, start, lambda _, x, s: self._gather(x, s))
+        self._sort(count)
         self._write(base, lines.first(number, self.k))
 
     def _gather(self, coded: Value, state: list[Value]) -> list[Value]:

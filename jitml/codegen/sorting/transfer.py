@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from jitml.codegen.sorting.coding import Coding
 from jitml.scalar.value import Value, convert
+
+Take = Callable[[Value, Value, list[Value]], Sequence[Value]]
 
 
 class Transfer:
@@ -43,6 +45,24 @@ class Transfer:
             one = convert(coding.words.shared(word), coding.type)
             shared = self.emit.insert(shared, self.emit.extract(shared, 0) | one, 0)
         return coding.encode(word, i), shared
+
+    def read_line(self, base: Value, state: list[Value], take: Take) -> list[Value]:
+        """`take(i, coded, state)` gives the next state for each element of the line at `base`, or
+        vector of them; what `shared` is then, and the last state.
+        """
+        zero, extent = self.f.number(0), self.lines.extent_value
+        whole = extent & -self.lanes if self.lines.inner == 1 else zero
+
+        def vector(i: Value, state: list[Value]) -> Sequence[Value]:
+            coded, shared = self.read_vector(base + i, self.positions(i), state[0])
+            return [shared, *take(i, coded, state[1:])]
+
+        def single(i: Value, state: list[Value]) -> Sequence[Value]:
+            coded, shared = self.read_one(base, i, state[0])
+            return [shared, *take(i, coded, state[1:])]
+
+        state = self.emit.loop(zero, whole, self.lanes, [self.nothing_shared(), *state], vector)
+        return self.emit.loop(whole, extent, 1, state, single)
 
     def write_vector(self, element: Value, integers: Value) -> None:
         """Decode vectors to where `element` of the first result is."""
