@@ -62,6 +62,8 @@ def load(kernel: Kernel, instruction: Instruction) -> Step:
             _check_whole(some, size * len(writes))
             if where == "global" and state.measures:
                 state.count_sectors(some, size * len(writes), here, "load")
+            elif where == "shared":
+                state.count_banks(some, size * len(writes), here)
             for k, write in enumerate(writes):
                 found = _read(state, some + np.uint64(k * size), size, here, where)
                 write(state, here, found.view(dtype))
@@ -134,6 +136,8 @@ def store(kernel: Kernel, instruction: Instruction) -> Step:
             _check_whole(some, size * len(reads))
             if where == "global" and state.measures:
                 state.count_sectors(some, size * len(reads), here, "store")
+            elif where == "shared":
+                state.count_banks(some, size * len(reads), here)
             for k, value in enumerate(values):
                 if len(here) != len(lanes) and value.ndim:
                     value = value[np.isin(lanes, here)]

@@ -596,7 +596,7 @@ def _nothing(kernel: Kernel, instruction: Instruction) -> Step:
 
 
 def _builders() -> dict[str, Callable[[Kernel, Instruction], Step]]:
-    from jitml.emulation import accesses
+    from jitml.emulation import accesses, matrix
 
     return {
         "add": _elementwise(np.add, 2),
@@ -642,6 +642,9 @@ def _builders() -> dict[str, Callable[[Kernel, Instruction], Step]]:
         "bar": _barrier,
         "barrier": _barrier,
         "shfl": _shuffle,
+        "mma": matrix.multiply,
+        "ldmatrix": matrix.load_matrices,
+        "cp": matrix.copy_later,
         "membar": _nothing,
         "fence": _nothing,
     }

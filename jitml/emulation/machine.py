@@ -16,12 +16,14 @@ import numpy as np
 
 from jitml.emulation.faults import EmulatedFault
 from jitml.emulation.instructions import compile_instruction
+from jitml.emulation.matrix import Arriving
 from jitml.emulation.memory import Memory
 from jitml.emulation.ptx import Entry, Module
 
 MOST_LANES = 1 << 14  # that run together
 WARP = 32
 SECTOR_BYTES = 32
+BANKS = 32  # of shared memory, 4 bytes wide
 SHARED_BASE = 0x0100_0000_0000  # of generic addresses
 LOCAL_BASE = 0x0200_0000_0000
 MOST_STEPS = 200_000_000
@@ -31,12 +33,16 @@ Step = Callable[["Lanes", Array], None]
 
 @dataclass
 class Counts:
-    """What a launch did; sectors are 32-byte parts of memory that warps' accesses touch."""
+    """What a launch did. Sectors are parts of 32 bytes that warps' accesses of memory touch. Those
+    of shared memory go in turns of 128 bytes; places of one bank take turns of their own: conflicts.
+    """
 
     instructions: Counter[str] = field(default_factory=Counter)
     load_sectors: int = 0
     store_sectors: int = 0
     widest_access: int = 0
+    shared_turns: int = 0
+    bank_conflicts: int = 0
 
     @property
     def sectors(self) -> int:
@@ -94,6 +100,8 @@ class Kernel:
             for (name, size), value in zip(sizes, arguments, strict=True)
         }
         threads = block[0] * block[1] * block[2]
+        if threads > (self.entry.most_threads or threads):
+            raise EmulatedFault("launch", f"{threads} threads of a kernel for fewer")
         blocks = grid[0] * grid[1] * grid[2]
         first = self.memory.begin_launch(threads * blocks)
         counts = Counts()
@@ -107,7 +115,7 @@ class Kernel:
         return counts
 
 
-_CONTROL = ("bra", "bar", "barrier", "ret", "exit", "shfl")
+_CONTROL = ("bra", "bar", "barrier", "ret", "exit", "shfl", "mma", "ldmatrix")
 
 
 def _aligned(offset: int, align: int) -> int:
@@ -154,6 +162,8 @@ class Lanes:
         self.shared_written = np.zeros(self.shared.size, bool)
         self.local = np.zeros(max(16, kernel.local_bytes) * self.count, np.uint8)
         self.local_written = np.zeros(self.local.size, bool)
+        self.arriving: list[Arriving] = []  # what cp.async has been asked for
+        self.copy_groups = np.zeros(self.count, np.int64)  # that each lane has closed
         self.pc = 0
 
     def run(self) -> None:
@@ -320,6 +330,24 @@ class Lanes:
         else:
             self.counts.store_sectors += number
         self.counts.widest_access = max(self.counts.widest_access, size)
+
+    def count_banks(self, offsets: Array, size: int, lanes: Array) -> None:
+        """Count the turns that the warps' accesses of shared memory take. Lanes go together as far
+        as they have 128 bytes; lanes that read one word together wait for nobody.
+        """
+        if not self.measures:
+            return
+        words = max(1, size // 4)
+        turn = lanes.astype(np.int64) * words // BANKS
+        first = np.asarray(offsets).astype(np.int64) // 4
+        every = (first[:, None] + np.arange(words)).ravel()
+        places = np.unique((np.repeat(turn, words) << 32) + every)
+        in_bank = (places >> 32) * BANKS + (places & (BANKS - 1))
+        banks, count = np.unique(in_bank, return_counts=True)
+        turns, begins = np.unique(banks // BANKS, return_index=True)
+        most = np.maximum.reduceat(count, begins)
+        self.counts.shared_turns += len(turns)
+        self.counts.bank_conflicts += int((most - 1).sum())
 
 
 def _special(

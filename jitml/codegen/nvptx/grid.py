@@ -42,9 +42,11 @@ def on_grid(text: str, buffers: int, sizes: int, threads: int) -> str:
         "i64 %extent", "ptr addrspace(1) %slot", "i64 %launch",
         "ptr addrspace(1) %scratch", "i64 %scratch_bytes",
     ]  # fmt: skip
+    # The assembler may give so few threads more registers.
+    limit = f' "nvvm.maxntid"="{threads}"' if threads > 1 else ""
     lines = [
         *(line for line in _DECLARATIONS if line not in inner),
-        f"define ptx_kernel void @kernel({', '.join(parameters)}) nounwind {{",
+        f"define ptx_kernel void @kernel({', '.join(parameters)}) nounwind{limit} {{",
         "entry:",
         *_tables(buffers, sizes),
         *_START,

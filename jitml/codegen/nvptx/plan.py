@@ -57,11 +57,13 @@ class _DevicePlanner(Planner):
     def _add_nest(self, group: Group) -> None:
         if group.built is not None:
             atoms = (*group.built.reads, *group.built.writes)
-            buffers = [self.buffers[self.atom_number(a)] for a in atoms]
-            # A slice that moves over an array may begin anywhere.
-            moving = (b.size_bytes for b in buffers if b.kind == "moving")
-            self._is_aligned = not any(size % ACCESS_BYTES for size in moving)
+            self._is_aligned = self._are_aligned(atoms)
         super()._add_nest(group)
+
+    def _are_aligned(self, atoms: Sequence[Atom]) -> bool:
+        """Whether arrays begin at multiples of an access: a slice that moves may begin anywhere."""
+        buffers = [self.buffers[self.atom_number(a)] for a in atoms]
+        return not any(b.kind == "moving" and b.size_bytes % ACCESS_BYTES for b in buffers)
 
     def _add_kernel(self, eqn: Eqn, code: KernelText) -> None:
         super()._add_kernel(eqn, replace(code, grain=1))
@@ -88,8 +90,11 @@ class _DevicePlanner(Planner):
         types = (eqn.inputs[0].type.dtype, op.accumulator(eqn.inputs[0].type.dtype))
         operand, accumulate = map(short_name, types)
         result = short_name(eqn.outputs[0].type.dtype)
-        code = product_kernel(shape, operand, accumulate, result, self.target)
-        self._add_instruction(code, [x, y, eqn.outputs[0]], (), [eqn])
+        atoms = [x, y, eqn.outputs[0]]
+        dtypes = (operand, accumulate, result)
+        is_aligned = self._are_aligned(atoms)
+        code = product_kernel(shape, dtypes, op.precision, self.target, is_aligned)
+        self._add_instruction(code, atoms, (), [eqn])
 
     def _add_library_call(self, eqn: Eqn, op: LibraryCall) -> None:
         self._add_host_equation(eqn)

@@ -16,6 +16,13 @@ from typing import NamedTuple
 from jitml.codegen.kernel import Axis, Kernel, Node
 from jitml.codegen.llvm import STORAGE_BITS
 from jitml.codegen.nest import Nest
+from jitml.codegen.nvptx.block import (
+    MOST_SHARED_BYTES,
+    barrier,
+    declare_shared,
+    shared_memory,
+    thread_number,
+)
 from jitml.scalar.value import BITS, Value, convert
 
 SIDE = 32
@@ -23,9 +30,6 @@ THREADS = 256
 _ROWS = THREADS // SIDE  # that the block reads at once
 _PITCH = SIDE + 1
 _LEAST_EXTENT = 16
-MOST_SHARED_BYTES = 48 << 10
-_THREAD = "@llvm.nvvm.read.ptx.sreg.tid.x"
-_BARRIER = "@llvm.nvvm.barrier.cta.sync.aligned.all"
 
 
 class Turn(NamedTuple):
@@ -67,10 +71,6 @@ class Tile:
     def __init__(self, nest: Nest, turn: Turn) -> None:
         self.nest, self.turn = nest, turn
         self.emit = nest.emit
-        self.emit.declarations |= {
-            f"declare i32 {_THREAD}()",
-            f"declare void {_BARRIER}(i32) convergent",
-        }
 
     def counts(self) -> tuple[int, int]:
         """How many tiles there are along the axis that is read, and along the other."""
@@ -79,16 +79,15 @@ class Tile:
     def shared_memory(self) -> str:
         """The declarations of the tiles."""
         return "".join(
-            f"@tile{k} = internal addrspace(3) global [{_PITCH * SIDE * _size(n)} x i8] undef, "
-            "align 16\n"
+            declare_shared(f"tile{k}", _PITCH * SIDE * _size(n))
             for k, n in enumerate(self.turn.loads)
         )
 
     def write(self, read: Value, written: Value, body: Callable[[], None]) -> None:
         """The tile that begins at these positions; `body` stores one element."""
-        self._barrier()
+        barrier(self.emit)
         self._each(self.turn.written, written, self.turn.read, read, self._keep)
-        self._barrier()
+        barrier(self.emit)
 
         def compute(row: Value, column: Value) -> None:
             for k, node in enumerate(self.turn.loads):
@@ -97,9 +96,6 @@ class Tile:
             body()
 
         self._each(self.turn.read, read, self.turn.written, written, compute)
-
-    def _barrier(self) -> None:
-        self.emit.line(f"call void {_BARRIER}(i32 0)")
 
     def _each(
         self,
@@ -113,7 +109,7 @@ class Tile:
         many rows.
         """
         nest, number = self.nest, self.nest.frame.number
-        thread = self.emit.pure(f"call i32 {_THREAD}()", "u32")
+        thread = thread_number(self.emit)
         column = convert(thread & (SIDE - 1), "i64")
         begin = convert(thread >> 5, "i64")
         at = first_column + column
@@ -140,8 +136,7 @@ class Tile:
 
     def _place(self, number: int, node: Node, row: Value, column: Value) -> Value:
         """Where an element of a load's tile lies."""
-        name = f"addrspacecast (ptr addrspace(3) @tile{number} to ptr)"
-        tile = Value(self.emit, "ptr", 1, name)
+        tile = shared_memory(self.emit, f"tile{number}")
         return self.emit.address(tile, row * _PITCH + column, _kept(node))
 
 

@@ -18,12 +18,16 @@ from jitml.codegen.kernel import Axis, Kernel, Node, Reduce
 from jitml.codegen.llvm import Emitter, llvm_type
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
+from jitml.codegen.nvptx.block import (
+    MOST_SHARED_BYTES,
+    declare_shared,
+    shared_memory,
+    thread_number,
+)
 from jitml.codegen.row_buffer import loads_to_keep, nodes_to_keep
 from jitml.scalar.value import BITS, Value, bitcast, convert
 
 WARP = 32
-MOST_SHARED_BYTES = 48 << 10  # of a block, which is a warp here, without asking the driver for more
-_THREAD = "@llvm.nvvm.read.ptx.sreg.tid.x"
 
 
 def suits_warps(kernel: Kernel) -> bool:
@@ -60,17 +64,12 @@ class Warp:
         self.nest = nest
         self.emit = nest.emit
         nest.write_node = self._write
-        self.emit.declarations.add(f"declare i32 {_THREAD}()")
         self._row_bytes = 0
-
-    @property
-    def _thread(self) -> Value:
-        return self.emit.pure(f"call i32 {_THREAD}()", "u32")
 
     @property
     def lane(self) -> Value:
         """The number of this thread in its warp."""
-        return convert(self._thread & (WARP - 1), "i64")
+        return convert(thread_number(self.emit) & (WARP - 1), "i64")
 
     def _write(self, nest: Nest, node: Node) -> object:
         if node.name == "reduce" and is_by_warp(node.data):
@@ -99,7 +98,7 @@ class Warp:
         """Keep what several loops over an axis need, as far as there is room."""
         places: dict[int, tuple[Axis, Value]] = {}
         nest, axes = self.nest, set(inner[-1:])
-        rows = Value(self.emit, "ptr", 1, "addrspacecast (ptr addrspace(3) @rows to ptr)")
+        rows = shared_memory(self.emit, "rows")
         dear = list(nodes_to_keep(nest.kernel, nest.nodes, list(axes)))
         for axis, node in [*loads_to_keep(nest.kernel, nest.nodes, list(axes)), *dear]:
             size = (axis.extent * max(1, BITS[node.type] // 8) + 15) // 16 * 16
@@ -111,9 +110,7 @@ class Warp:
 
     def shared_memory(self) -> str:
         """The declaration of the rows."""
-        if not self._row_bytes:
-            return ""
-        return f"@rows = internal addrspace(3) global [{self._row_bytes} x i8] undef, align 16\n"
+        return declare_shared("rows", self._row_bytes) if self._row_bytes else ""
 
 
 class _WarpFold(Fold):

@@ -1,0 +1,35 @@
+"""What the threads of a block share: their numbers, barriers, shared memory.
+
+Comes in: the emitter of a kernel. Goes out: values and lines of its text.
+"""
+
+from __future__ import annotations
+
+from jitml.codegen.llvm import Emitter
+from jitml.scalar.value import Value
+
+MOST_SHARED_BYTES = 48 << 10  # of a block, without asking the driver for more
+_THREAD = "@llvm.nvvm.read.ptx.sreg.tid.x"
+_BARRIER = "@llvm.nvvm.barrier.cta.sync.aligned.all"
+
+
+def thread_number(emit: Emitter) -> Value:
+    """The number of this thread in its block."""
+    emit.declarations.add(f"declare i32 {_THREAD}()")
+    return emit.pure(f"call i32 {_THREAD}()", "u32")
+
+
+def barrier(emit: Emitter) -> None:
+    """Wait until all threads of the block are here."""
+    emit.declarations.add(f"declare void {_BARRIER}(i32) convergent")
+    emit.line(f"call void {_BARRIER}(i32 0)")
+
+
+def shared_memory(emit: Emitter, name: str) -> Value:
+    """Where the shared memory of this name begins."""
+    return Value(emit, "ptr", 1, f"addrspacecast (ptr addrspace(3) @{name} to ptr)")
+
+
+def declare_shared(name: str, size_bytes: int, align: int = 16) -> str:
+    """The declaration of shared memory."""
+    return f"@{name} = internal addrspace(3) global [{size_bytes} x i8] undef, align {align}\n"
