@@ -34,7 +34,7 @@ Step = Callable[["Lanes", Array], None]
 @dataclass
 class Counts:
     """What a launch did. Sectors are parts of 32 bytes that warps' accesses of memory touch. Those
-    of shared memory go in turns of 128 bytes; places of one bank take turns of their own: conflicts.
+    of shared memory go in turns of 128 bytes; places of one bank take further ones: conflicts.
     """
 
     instructions: Counter[str] = field(default_factory=Counter)
