@@ -23,11 +23,10 @@ from jitml.ops.elementwise import eq
 from jitml.recording import output_leaves
 from jitml.trace.core import Tracer, bind, trace_graph, type_of
 from jitml.transforms.execute import execute
-from jitml.transforms.functionalize import CODE, Site, functionalize
+from jitml.transforms.functionalize import CODE, Site, deepest, functionalize
 from jitml.transforms.values import as_value, zeros
 from jitml.tree_registry import register_pytree_node_class
 from jitml.tree_structure import Structure, flatten
-from jitml_runtime.errors import loop_steps
 
 __all__ = [
     "BatchedError",
@@ -112,10 +111,8 @@ class _Sites:
         """The failure of number `code`, with the values in its slots."""
         site = self.sites[code - 1]
         found = _exception(site, [slots[n] for n in site.slots])
-        if site.depth:
-            outermost = len(slots) - max(s.depth for s in self.sites)
-            steps = [int(x) for x in slots[outermost : outermost + site.depth]]
-            found.message += f"\n  {loop_steps(steps[::-1]).lstrip(', ')}"
+        if site.loops:
+            found.message += f"\n  {site.place(slots, deepest(self.sites)).lstrip(', ')}"
         return found
 
 

@@ -220,6 +220,47 @@ def nan_in_a_scan(x: Any) -> Any:
     return jit(lambda x: lax.scan(body, 0.0, x))(x)
 
 
+@fault(
+    (np.array([1, 2, 1, 0], np.int32),), (np.array([1, 2, 1, 4], np.int32),), FloatError,
+    "sqrt gives NaN of bad: .* in lane 3, at loop step 2", "bad = ", "debug_nans",
+)  # fmt: skip
+def nan_in_a_loop_of_a_lane(n: Any) -> Any:
+    def body(state: Any) -> Any:
+        k, x = state
+        bad = jnp.sqrt(x - 2.0)
+        return k + 1, bad + k
+
+    return jit(vmap(lambda n: lax.while_loop(lambda s: s[0] < n, body, (0, 9.0))[1]))(n)
+
+
+@fault(
+    (np.full((2, 4, 3), 2, np.float32),), (np.linspace(2, -1, 24, dtype="f").reshape(2, 4, 3),),
+    FloatError, r"log gives NaN at element \[1\] of logs: .* at loop step 2", "logs = ",
+    "debug_nans",
+)  # fmt: skip
+def nan_in_the_gradient_of_a_lane_of_a_scan(x: Any) -> Any:
+    def f(x: Any) -> Any:
+        def body(carry: Any, row: Any) -> Any:
+            logs = jnp.log(row.sum() + carry)
+            return logs, None
+
+        return lax.scan(body, 0.5, x)[0]
+
+    return jit(vmap(grad(f)))(x)
+
+
+@fault(
+    np.float32([1, 2]), np.float32([1, 1e6]), FloatError,
+    r"convert gives infinity at element \[1\] of halves: f16\[2\]", "halves = ", "debug_infs",
+)  # fmt: skip
+def infinity_in_a_cast(x: Any) -> Any:
+    def f(x: Any) -> Any:
+        halves = x.astype("float16")
+        return halves * 2
+
+    return jit(f)(x)
+
+
 @fault(FIVE + 1, FIVE, FloatError, r"gives NaN at element \[0\]", "norm = ", "debug_nans")
 def nan_in_a_gradient(x: Any) -> Any:
     def f(x: Any) -> Any:
@@ -359,6 +400,59 @@ def test_looking_for_nan_repeats_no_effect(capfd: pytest.CaptureFixture[str]) ->
     with jitml.debug_nans(True), pytest.raises(FloatError, match="log gives NaN"):
         jit(f)(-1.0)
     assert capfd.readouterr().out == "x = -1.0\n"
+
+
+def test_nothing_runs_again_to_find_nan() -> None:
+    calls = []
+
+    def noted(x: Any) -> Any:
+        calls.append(float(x))
+        return np.asarray(x)
+
+    def f(x: Any) -> Any:
+        def body(carry: Any, k: Any) -> Any:
+            row = jitml.io_callback(noted, jitml.ShapeDtypeStruct((), "float32"), carry)
+            bad = jnp.sqrt(row - k)
+            return bad, None
+
+        return lax.scan(body, x, jnp.arange(3.0))[0]
+
+    told = "sqrt gives NaN of bad: .* at loop step 2"
+    with jitml.debug_nans(True), pytest.raises(FloatError, match=told):
+        jit(f)(9.0)
+    assert len(calls) == 3
+
+
+def test_nan_that_no_result_holds_is_fine() -> None:
+    def f(x: Any, n: Any) -> Any:
+        def body(state: Any) -> Any:
+            k, total = state
+            return k + 1, total + jnp.where(k > 2, jnp.sqrt(k - 3.0), 0.0) * x
+
+        return lax.while_loop(lambda s: s[0] < n, body, (0, jnp.zeros(3)))[1].sum()
+
+    expected = jit(f)(2.0, 6)
+    with jitml.debug_nans(True):
+        assert jit(f)(2.0, 6) == expected
+        assert np.isfinite(jit(grad(f))(2.0, 6))
+
+
+def test_donated_arguments_are_taken_where_nan_is_looked_for() -> None:
+    f, x = jit(lambda x: jnp.log(x) * 2 + 1, donate_argnums=0), jnp.array([1.0, 2.0])
+    with jitml.debug_nans(True):
+        f(x)
+        assert x.is_deleted()
+        with pytest.raises(FloatError, match=r"log gives NaN at element \[1\]"):
+            f(jnp.array([1.0, -2.0]))
+
+
+def test_a_failed_check_raises_where_nan_is_looked_for() -> None:
+    def f(x: Any) -> Any:
+        checkify.check(x > 0, "{x} is not positive", x=x)
+        return jnp.log(x) * 2
+
+    with jitml.debug_nans(True), pytest.raises(CheckError, match=r"-1\.0 is not positive"):
+        jit(f)(-1.0)
 
 
 def test_there_are_enough() -> None:

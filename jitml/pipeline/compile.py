@@ -30,8 +30,16 @@ from jitml.pipeline.programs import find_program, make_ready, stored_key
 from jitml.pipeline.spans import spanning
 from jitml.pipeline.statistics import STATISTICS
 from jitml.pipeline.tiers import watch
-from jitml.pipeline.value_checks import are_checked, check_results
+from jitml.pipeline.value_checks import (
+    Kind,
+    Watched,
+    are_checked,
+    check_operation,
+    forbidden_kinds,
+    has_parts,
+)
 from jitml.trace.core import array_type, current_source, set_evaluator
+from jitml.trace.flags import scope_flag
 from jitml.transforms.execute import interpret, set_executor
 from jitml.transforms.inline_calls import drop_barriers, inline_calls
 from jitml_runtime import Array, Executable, KernelFault, Operation, forget_operations, from_numpy
@@ -109,12 +117,37 @@ class Compiled:
             return self._run_located(arguments, graph)
         from jitml.pipeline.key_checks import KeyCheck
 
-        own, given = graph or self.graph, self._kept(arguments)
+        own = graph or self.graph
         keys = KeyCheck(own, arguments)
-        results = self._run_located(arguments, graph)
+        kinds = forbidden_kinds()
+        if kinds and has_parts(own):
+            results = self._run_watched(own, kinds, arguments)
+        else:
+            results = self._run_located(arguments, graph)
+            check_operation(own, results, kinds)
         keys.follow(results)
-        check_results(own, results, given)
         return results
+
+    def _run_watched(
+        self, graph: Graph, kinds: tuple[Kind, ...], arguments: Sequence[Array]
+    ) -> tuple[Array, ...]:
+        """As `run`, by a program that also notes which equation makes what is forbidden."""
+        given = self._kept(arguments)
+        with scope_flag("jax_debug_nans", False), scope_flag("jax_debug_infs", False):
+            found = self._watching.get(kinds)
+            if found is None:
+                watched = Watched(self.graph, kinds)
+                taken = [len(watched.start) + argument for _, argument in self.plan.aliases]
+                found = watched, Compiled(watched.graph, donated=tuple(taken))
+                self._watching[kinds] = found
+        watched, compiled = found
+        results = compiled._run_located([*watched.start, *arguments], watched.graph)
+        return tuple(watched.results(results, given, graph))
+
+    @cached_property
+    def _watching(self) -> dict[tuple[Kind, ...], tuple[Watched, Compiled]]:
+        """Programs that also note what is forbidden, by what that is."""
+        return {}
 
     def _run_located(self, arguments: Sequence[Array], graph: Graph | None) -> tuple[Array, ...]:
         try:

@@ -1,18 +1,21 @@
 """Checks as values: a graph to the graph that also returns what failed first.
 
 In: a graph, and the kinds of checks that are wanted: "user" (`Check` equations), "nan", "div",
-"index". Out: a graph whose first inputs and outputs are the state: the number of the site that
-failed first (0: none), then slots for the values that belong to it, and for the steps at which the
-loops around it were; and the sites.
+"index"; or those that only watch, "made nan" and "made inf": what an equation makes of values that
+are free of it is noted, all goes on as without, and checks of the user stay. Out: a graph whose
+first inputs and outputs are the state: the number of the site that failed first (0: none), then
+slots for the values that belong to it, and for the steps at which the loops around it were; and the
+sites.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from jitml.ir.dtypes import INT32, INT64, is_inexact
-from jitml.ir.graph import Eqn, Graph
+from jitml.ir.dtypes import INT32, INT64, is_complex, is_inexact
+from jitml.ir.graph import Eqn, Graph, Literal
 from jitml.ir.nested import map_nested, nested_graphs
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
@@ -20,18 +23,35 @@ from jitml.ops.check import Check
 from jitml.ops.cond import Cond, cond_values
 from jitml.ops.control import split
 from jitml.ops.dynamic import DynamicSlice, DynamicUpdateSlice, row_at
-from jitml.ops.elementwise import add, and_, convert, eq, ge, lt, ne, or_, rem, select, sub
+from jitml.ops.elementwise import (
+    abs_,
+    add,
+    and_,
+    convert,
+    eq,
+    ge,
+    imag,
+    lt,
+    ne,
+    not_,
+    or_,
+    real,
+    rem,
+    select,
+    sub,
+)
 from jitml.ops.indexing import Gather, Slices
-from jitml.ops.kinds import full_of
-from jitml.ops.layout import broadcast_in_dim, reshape
-from jitml.ops.reduction import argmax, reduce_or
-from jitml.ops.scan import Scan, scan_values
+from jitml.ops.kinds import Movement, full_of
+from jitml.ops.layout import broadcast_in_dim, iota, reshape
+from jitml.ops.reduction import argmax, reduce_min, reduce_or
+from jitml.ops.scan import MAP, Scan, scan_values
 from jitml.ops.scatter import Scatter
 from jitml.ops.slicing import concatenate
-from jitml.ops.while_loop import While, while_values
+from jitml.ops.while_loop import Lanes, While, while_values
 from jitml.trace.core import bind, trace_graph, type_of, using_source
 from jitml.trace.inline import replay
 from jitml.trace.numbers import literal
+from jitml_runtime.errors import lane_text, loop_steps
 from jitml_runtime.record import replace
 
 Values = Sequence[Any]
@@ -50,6 +70,10 @@ _NAN_NAMES = (
 )
 _NAN = frozenset(_NAN_NAMES.split())
 
+WATCHED = ("made nan", "made inf")
+_PASSED_ON_NAMES = "abs barrier copy identity max min neg real imag select sign sort"
+_PASSED_ON = frozenset(_PASSED_ON_NAMES.split())
+
 
 class Site(NamedTuple):
     """A check: its number in the state, its kind, the equation, and the slots of its values."""
@@ -58,7 +82,20 @@ class Site(NamedTuple):
     kind: str
     eqn: Eqn
     slots: tuple[int, ...]
-    depth: int  # of the loops around it, whose steps lie in the last slots, the outermost first
+    loops: tuple[str, ...]  # around it, whose steps lie in the last slots, the outermost first
+
+    def place(self, slots: Sequence[Any], deepest: int) -> str:
+        """In which elements of maps and at which steps of loops it failed, for the values of all
+        slots, where the deepest site has so many loops around it.
+        """
+        first = len(slots) - deepest
+        steps = [int(x) for x in slots[first : first + len(self.loops)]]
+        pairs = [pair for pair in zip(self.loops, steps, strict=True) if pair[0] != Lanes.name]
+        is_element = len(pairs) < len(steps)
+        lanes = [step for label, step in pairs if label == MAP]
+        others = [step for label, step in pairs if label != MAP]
+        text = lane_text(lanes) + loop_steps(others[::-1])
+        return f", in an element of a map{text}" if is_element else text
 
 
 class Functionalized(NamedTuple):
@@ -67,6 +104,16 @@ class Functionalized(NamedTuple):
     graph: Graph
     slots: tuple[ArrayType, ...]
     sites: tuple[Site, ...]
+
+    @property
+    def deepest(self) -> int:
+        """How many loops are around the site with most of them."""
+        return deepest(self.sites)
+
+
+def deepest(sites: Sequence[Site]) -> int:
+    """How many loops are around the site with most of them."""
+    return max([len(site.loops) for site in sites], default=0)
 
 
 def functionalize(graph: Graph, kinds: Collection[str]) -> Functionalized:
@@ -78,7 +125,7 @@ def functionalize(graph: Graph, kinds: Collection[str]) -> Functionalized:
     sites = _Sites(kinds)
     sites.find(graph)
     own = len(sites.slots)
-    sites.slots += [_POSITION] * max([site.depth for site in sites.found], default=0)
+    sites.slots += [_POSITION] * deepest(sites.found)
     count = 1 + len(sites.slots)
 
     def checked(*values: Any) -> list[Any]:
@@ -99,13 +146,13 @@ class _Sites:
     """The checks of a graph. Slots are shared: only the first failure is told."""
 
     def __init__(self, kinds: Collection[str]) -> None:
-        self.kinds = kinds
+        self.kinds = frozenset(kinds)
         self.found: list[Site] = []
         self.slots: list[ArrayType] = []
         self.of: dict[Eqn, list[Site]] = {}
         self.inside: dict[Eqn, bool] = {}  # whether its graphs have checks
 
-    def find(self, graph: Graph, depth: int = 0) -> bool:
+    def find(self, graph: Graph, loops: tuple[str, ...] = ()) -> bool:
         """Note the sites of a graph; whether it has any, or checks that are not wanted."""
         before = len(self.found)
         has_known = False
@@ -114,16 +161,16 @@ class _Sites:
                 has_known = has_known or bool(self.of[eqn]) or self.inside[eqn]
                 continue
             self.of[eqn] = []
-            inner = depth + isinstance(eqn.op, (Scan, While))
+            inner = (*loops, eqn.op.step_label) if isinstance(eqn.op, (Scan, While)) else loops
             found = [self.find(g, inner) for g in nested_graphs(eqn.op)]  # all of them
             self.inside[eqn] = any(found)
             has_known = has_known or isinstance(eqn.op, Check)
             for kind, types in _checks(eqn):
                 if kind in self.kinds:
-                    self._add(kind, eqn, types, depth)
+                    self._add(kind, eqn, types, loops)
         return has_known or len(self.found) > before
 
-    def _add(self, kind: str, eqn: Eqn, types: Sequence[ArrayType], depth: int) -> None:
+    def _add(self, kind: str, eqn: Eqn, types: Sequence[ArrayType], loops: tuple[str, ...]) -> None:
         free = list(range(len(self.slots)))
         slots = []
         for type_ in types:
@@ -134,7 +181,7 @@ class _Sites:
             else:
                 free.remove(number)
             slots.append(number)
-        site = Site(len(self.found) + 1, kind, eqn, tuple(slots), depth)
+        site = Site(len(self.found) + 1, kind, eqn, tuple(slots), loops)
         self.found.append(site)
         self.of[eqn].append(site)
 
@@ -148,10 +195,18 @@ def _checks(eqn: Eqn) -> Iterator[tuple[str, Sequence[ArrayType]]]:
         yield "div", (_POSITION,)
     if op.name in _NAN and any(is_inexact(v.type.dtype) for v in eqn.outputs):
         yield "nan", (_POSITION,)
+    if any(is_inexact(v.type.dtype) for v in eqn.outputs) and not _only_moves(op):
+        yield from ((kind, (_POSITION,)) for kind in WATCHED)
     is_block = isinstance(op, (DynamicSlice, DynamicUpdateSlice)) and eqn.inputs[0].type.shape
     reads = isinstance(op, (Gather, Scatter)) and op.mode == "raise" and eqn.inputs[1].type.size
     if is_block or reads:
         yield "index", _PLACE
+
+
+def _only_moves(op: Op) -> bool:
+    """Whether what an op gives holds nothing that it was not given."""
+    fills = isinstance(op, Gather) and op.mode == "fill"
+    return op.name in _PASSED_ON or (isinstance(op, Movement) and not fills)
 
 
 class _Rows(NamedTuple):
@@ -193,6 +248,8 @@ class _Checker:
         self.own = own  # slots before those of steps
         self.depth = 0
         self.is_silent = is_silent  # computes for its checks alone what runs beside
+        self.only_watches = not sites.kinds.isdisjoint(WATCHED)
+        self.holds: dict[tuple[int, str], tuple[Any, Any]] = {}  # by value and kind: if it has any
 
     def graph(self, graph: Graph, state: Values, inputs: Values) -> tuple[Values, Values]:
         """The state after a graph, and its outputs."""
@@ -210,12 +267,33 @@ class _Checker:
             if self.is_silent and eqn.op.has_effect and not eqn.outputs and not sites:
                 return state, []
             outputs: Values = []
-            if not isinstance(eqn.op, Check):
+            if self.only_watches:
+                outputs = replay(eqn, inputs)
+            elif not isinstance(eqn.op, Check):
                 outputs = replay(replace(eqn, op=_harmless(eqn.op) if sites else eqn.op), inputs)
             for site in sites:
-                failed, values = _failure(site, inputs, outputs)
+                find = self._made if self.only_watches else _failure
+                failed, values = find(site, inputs, outputs)
                 state = _noted(state, site, failed, values)
             return state, outputs
+
+    def _made(self, site: Site, inputs: Values, outputs: Values) -> tuple[Any, Values]:
+        """Whether outputs hold what no input does, and the place of the first such."""
+        first, *others = [x for x in outputs if is_inexact(type_of(x).dtype)]
+        made, values = _first(_HOLDS[site.kind](first))
+        self.holds[id(first), site.kind] = (first, made)
+        for other in others:
+            made = or_(made, self._any_in(other, site.kind))
+        for x in inputs:
+            if not isinstance(x, Literal) and is_inexact(type_of(x).dtype):
+                made = and_(made, not_(self._any_in(x, site.kind)))
+        return made, values
+
+    def _any_in(self, x: Any, kind: str) -> Any:
+        found = self.holds.get((id(x), kind))
+        if found is None:
+            found = self.holds[id(x), kind] = (x, _any(_HOLDS[kind](x)))
+        return found[1]
 
     def _nested(self, eqn: Eqn, state: Values, inputs: Values) -> tuple[Values, Values]:
         op = eqn.op
@@ -232,6 +310,8 @@ class _Checker:
         silent = _Checker(self.sites, self.count, self.own, is_silent=True)
         silent.depth = self.depth
         state, _ = silent.graph(body, state, inputs)
+        if self.only_watches:
+            return state, replay(eqn, inputs)
         return state, bind(map_nested(op, self._unchecked), *inputs)
 
     def _unchecked(self, graph: Graph) -> Graph:
@@ -293,7 +373,7 @@ class _Checker:
 
         def asks(constants: Values, before: Values, given: Values) -> tuple[Values, Any]:
             after, (holds,) = self.graph(op.condition, before, [*constants, *given])
-            return after, and_(holds, eq(after[0], 0))
+            return after, holds if self.only_watches else and_(holds, eq(after[0], 0))
 
         def step(cs: list[Any], ks: list[Any]) -> Values:
             asked_here, shared_here = split(cs, len(asked))
@@ -340,6 +420,19 @@ def _failure(site: Site, inputs: Values, outputs: Values) -> tuple[Any, Values]:
     return _out_of_bounds(site.eqn, inputs)
 
 
+def _is_nan(x: Any) -> Any:
+    return ne(x, x)
+
+
+def _is_inf(x: Any) -> Any:
+    if is_complex(type_of(x).dtype):
+        return or_(_is_inf(real(x)), _is_inf(imag(x)))
+    return eq(abs_(x), full_of(type_of(x), math.inf))
+
+
+_HOLDS = dict(zip(WATCHED, (_is_nan, _is_inf), strict=True))
+
+
 def _any(flags: Any) -> Any:
     shape = type_of(flags).shape
     return reduce_or(flags, range(len(shape))) if shape else flags
@@ -347,10 +440,13 @@ def _any(flags: Any) -> Any:
 
 def _first(flags: Any) -> tuple[Any, Values]:
     """Whether any of the flags is set, and the linear index of the first that is."""
-    size = type_of(flags).size
-    if not type_of(flags).shape or not size:
+    shape, size = type_of(flags).shape, type_of(flags).size
+    if not shape or not size:
         return _any(flags), (_zero(),)
-    return _any(flags), (argmax(convert(reshape(flags, (size,)), INT32), 0, INT64),)
+    places = reshape(iota(INT64, (size,), 0), shape)
+    nowhere = full_of(type_of(places), size)
+    first = reduce_min(select(flags, places, nowhere), range(len(shape)))
+    return lt(first, literal(size, _POSITION)), (first,)
 
 
 def _zero() -> Any:
