@@ -80,7 +80,7 @@ def pack_b(types: GemmTypes) -> Function:
     """Kernel over buffers (b, packed): panels of B, each of all rows and one tile's columns."""
     f = Function("pack_b", ABI, "i32", cold=True)
     buffers, sizes, begin, end, fault = f.parameters
-    s = _load_sizes(f, sizes, PackSizes._fields)
+    s = _Sizes(f, sizes, PackSizes._fields)
     b, packed = f.load_pointer(buffers, 0), f.load_pointer(buffers, 1)
     width = types.tile.columns // types.parts
     to_row = f.integer(types.tile.b_row * types.parts)
@@ -121,8 +121,19 @@ def gemm(types: GemmTypes, gathers: bool) -> Function:
     return _Driver(types, gathers).function
 
 
-def _load_sizes(f: Function, sizes: Value, names: Sequence[str]) -> dict[str, Value]:
-    return {name: f.load_integer(sizes, i) for i, name in enumerate(names)}
+class _Sizes:
+    """Numbers in memory by name, loaded anew wherever they are used: so few are alive at a time,
+    and the compiler need not search where to keep them.
+    """
+
+    def __init__(self, f: Function, sizes: Value, names: Sequence[str]) -> None:
+        self._f, self._sizes = f, sizes
+        self._places = {name: 8 * place for place, name in enumerate(names)}
+
+    def __getitem__(self, name: str) -> Value:
+        f = self._f
+        place = f.offset(self._sizes, f.integer(self._places[name]))
+        return f.effect(f"load i64, ptr {place.ref}, align 8", "i64")
 
 
 class _Driver:
@@ -134,7 +145,7 @@ class _Driver:
         self.tile = types.tile
         self.function = f = Function("gemm", ABI, "i32", cold=True)
         self.buffers, self.sizes, begin, end, self.fault = f.parameters
-        self.s = _load_sizes(f, self.sizes, GemmSizes._fields)
+        self.s = _Sizes(f, self.sizes, GemmSizes._fields)
         self.a, self.b, self.c = (f.load_pointer(self.buffers, i) for i in range(3))
         self.scratch = f.load_pointer(self.fault, SCRATCH_OFFSET // 8)
         self.status = f.effect("alloca i32, align 4", "ptr")
@@ -227,7 +238,9 @@ class _Driver:
     def _panel(self, j: Value, _: list[Value]) -> list[Value]:
         f, s, tile = self.function, self.s, self.tile
         width = smaller(self.columns - j, f.integer(tile.columns))
-        is_partial = width % tile.lanes != 0
+        is_partial = width % tile.lanes != 0  # what matters where there are no masks
+        if tile.masks:
+            is_partial = f.constant("i1", 0)
         b, b_row = self._panel_of_b(j, width, is_partial)
         b_next = f.offset(b, select(s["b_mode"] == B_PACKED, s["depth"] * b_row, 0))
         result = f.offset(self.c_unit, self._elements(j) * self.types.result_bytes)
@@ -243,12 +256,13 @@ class _Driver:
         c_in = select(self.is_first, zeros, c_out)
         c_in_row = select(self.is_first, f.integer(0), c_out_row)
         self._column((b, b_row, b_next), (c_in, c_in_row, c_out, c_out_row), width)
-        element = f.integer(tile.itemsize * self.types.parts)
-        store = (
-            result, s["c_row"], hold, f.integer(hold_row), element, self.rows,
-            self._elements(width),
-        )  # fmt: skip
-        f.if_(is_held & self.is_last, lambda: f.call("store_rows", store))
+        if self.types.holds:
+            element = f.integer(tile.itemsize * self.types.parts)
+            store = (
+                result, s["c_row"], hold, f.integer(hold_row), element, self.rows,
+                self._elements(width),
+            )  # fmt: skip
+            f.if_(is_held & self.is_last, lambda: f.call("store_rows", store))
         return []
 
     def _column(self, b: Sequence[Value], c: Sequence[Value], width: Value) -> None:
@@ -256,14 +270,13 @@ class _Driver:
         f, s = self.function, self.s
         start, b_row, b_next = b
         c_in, c_in_row, c_out, c_out_row = c
-        strides = (s["tile_a_row"], s["tile_a_step"], b_row, c_in_row, c_out_row)
+        strides = (s["tile_a_row"], s["tile_a_step"], b_row, c_in_row, c_out_row, width)
         for index, stride in enumerate(strides):
             f.store_integer(self.strides, index, stride)
         common = (self.a_block, start, self.depth, c_in, c_out, self.strides, self.rows)
-        is_packed, is_wide = s["a_mode"] != A_DIRECT, width > self.tile.lanes
-        f.if_(is_packed, lambda: f.call("column_packed", (*common, width, b_next)))
-        f.if_(~is_packed & is_wide, lambda: f.call("column2", common))
-        f.if_(~is_packed & ~is_wide, lambda: f.call("column1", common))
+        is_packed = s["a_mode"] != A_DIRECT
+        f.if_(is_packed, lambda: f.call("column_packed", (*common, b_next)))
+        f.if_(~is_packed, lambda: f.call("column", common))
 
     def _panel_of_b(self, j: Value, width: Value, is_partial: Value) -> tuple[Value, Value]:
         """Pointer and row stride of a panel of B; packs it if it must be and is not yet."""

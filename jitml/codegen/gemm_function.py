@@ -84,6 +84,16 @@ class Function(Emitter):
         )
         return self.effect(f"call {vector} {name}({arguments})", type_, lanes)
 
+    def store_lanes(self, pointer: Value, value: Value, type_: str, mask: Value) -> None:
+        """Write the lanes that `mask` asks for, and nothing else."""
+        vector, choice = llvm_type(type_, value.lanes), llvm_type("i1", value.lanes)
+        name = f"@llvm.masked.store.{suffix(type_, value.lanes)}.p0"
+        self.declarations.add(f"declare void {name}({vector}, ptr, i32, {choice})")
+        arguments = (
+            f"{vector} {value.ref}, ptr {pointer.ref}, i32 {BITS[type_] // 8}, {choice} {mask.ref}"
+        )
+        self.line(f"call void {name}({arguments})")
+
     def call(self, name: str, arguments: Sequence[Value]) -> None:
         """Call a function of this module that returns nothing."""
         self.line(f"call void @{name}({_typed(arguments)})")

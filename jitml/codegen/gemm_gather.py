@@ -14,7 +14,6 @@ from functools import partial
 from typing import NamedTuple
 
 from jitml.codegen.gemm_function import Function, larger, smaller
-from jitml.codegen.gemm_pack import transposed_square
 from jitml.codegen.gemm_types import GemmTypes
 from jitml.scalar.value import Value, convert, select
 
@@ -51,7 +50,7 @@ def gather_record(gather: Gather, types: GemmTypes) -> tuple[int, ...]:
     """The numbers by which the kernels know an operand; its axes are merged."""
     lanes, depth = gather
     lane_run, depth_run = (axes[-1][0] if axes[-1][1] == 1 else 1 for axes in gather)
-    is_wide = types.plain_operand and types.tile.lanes > 1
+    is_wide = types.masks_operand
     mode = EACH
     if is_wide and depth_run >= max(_LEAST_RUN, min(lane_run, types.tile.lanes)):
         mode = ALONG_DEPTH
@@ -80,8 +79,8 @@ def gather_functions(types: GemmTypes) -> list[Function]:
     """`gather` and `gather_table`, with what they call."""
     functions = [_find_places(), _gather_table(), _gather_each(types)]
     modes = {EACH: "gather_each"}
-    if types.plain_operand and types.tile.lanes > 1:
-        functions += [_gather_along_depth(types), _gather_along_lanes(types)]
+    if types.masks_operand:
+        functions += [_gather_along_depth(types), _gather_piece(types), _gather_along_lanes(types)]
         modes |= {ALONG_DEPTH: "gather_along_depth", ALONG_LANES: "gather_along_lanes"}
     f = Function("gather", _GATHER, cold=True)
     wanted = f.load_integer(f.parameters[3], _MODE)
@@ -95,7 +94,7 @@ def gather_functions(types: GemmTypes) -> list[Function]:
 
 def _find_places() -> Function:
     """Where the elements first … first + count - 1 of some axes lie, into a table."""
-    f = Function("find_places", ("ptr", "ptr", "i64", "i64", "i64"))
+    f = Function("find_places", ("ptr", "ptr", "i64", "i64", "i64"), cold=True)
     table, axes, axis_count, first, count = f.parameters
     extent, stride = f.load_integer(axes, 0), f.load_integer(axes, 1)
     end = first + count
@@ -184,7 +183,7 @@ def _gather_along_depth(types: GemmTypes) -> Function:
     A square at the end of a run writes rows beyond it, which the next run overwrites; behind the
     last K-block there is room. Where lanes end within a square, the last one is repeated.
     """
-    f = Function("gather_along_depth", _GATHER)
+    f = Function("gather_along_depth", _GATHER, cold=True)
     to, to_row, at, record, table, first, lanes, start, depth = f.parameters
     places = _places_of_lanes(f, types, record, first, lanes)
     run = f.load_integer(record, _DEPTH_RUN)
@@ -192,39 +191,28 @@ def _gather_along_depth(types: GemmTypes) -> Function:
     before = start % run
     runs = (before + depth - 1) / run + 1
 
-    def group(j: Value, _: list[Value]) -> list[Value]:
-        numbers = [smaller(j + lane, lanes - 1) for lane in range(square)]
-        # Left to itself, strength reduction would take long over all these addresses.
-        sources = [f.opaque(f.offset(at, f.load(f.offset(places, n * 8), "i64"))) for n in numbers]
-        target = f.offset(to, j * size)
+    def one_run(number: Value, _: list[Value]) -> list[Value]:
+        lower = larger(number * run - before, f.integer(0))
+        count = smaller((number + 1) * run - before, depth) - lower
+        place = f.load(f.offset(table, number * 8), "i64")
+        source = f.offset(at, place + (lower + before - number * run) * size)
+        target = f.offset(to, lower * to_row)
 
-        def one_run(number: Value, _: list[Value]) -> list[Value]:
-            begin = number * run - before
-            end = smaller(begin + run, depth)
-            place = f.load(f.offset(table, number * 8), "i64") - begin * size
-
-            def turn(k: Value, _: list[Value]) -> list[Value]:
-                mask = f.first_lanes(end - k, square)
-                now = f.opaque(place + k * size)
-                rows = [f.load_lanes(f.offset(s, now), types.compute, mask) for s in sources]
-                row = f.opaque(f.offset(target, k * to_row))
-                for lane, value in enumerate(transposed_square(f, rows)):
-                    f.store(f.offset(row, to_row * lane), value, types.compute)
-                return []
-
-            f.loop(larger(begin, f.integer(0)), end, square, [], turn)
+        def group(j: Value, _: list[Value]) -> list[Value]:
+            ends = (f.offset(target, j * size), to_row, source, f.offset(places, j * 8))
+            f.call("turn_squares", (*ends, lanes - j, count))
             return []
 
-        f.loop(f.integer(0), runs, 1, [], one_run)
+        f.loop(f.integer(0), lanes, square, [], group)
         return []
 
-    f.loop(f.integer(0), lanes, square, [], group)
+    f.loop(f.integer(0), runs, 1, [], one_run)
     return f
 
 
 def _gather_along_lanes(types: GemmTypes) -> Function:
     """Each k reads runs of lanes: a vector of a panel's row is put together of pieces of them."""
-    f = Function("gather_along_lanes", _GATHER)
+    f = Function("gather_along_lanes", _GATHER, cold=True)
     to, to_row, at, record, table, first, lanes, _, depth = f.parameters
     run = f.load_integer(record, _LANE_RUN)
     place = f.effect("alloca i64, align 8", "ptr")
@@ -239,21 +227,30 @@ def _gather_along_lanes(types: GemmTypes) -> Function:
             begin = number * run
             f.call("find_places", (place, *axes, number, f.integer(1)))
             source = f.offset(at, f.load(place, "i64") + (lower - begin) * size)
-            ended = f.first_lanes(larger(begin - lower, f.integer(0)), width)
-            mask = f.first_lanes(smaller(begin + run, upper) - lower, width) & ~ended
-
-            def step(k: Value, state: list[Value]) -> list[Value]:
-                now = f.offset(source, f.load(f.opaque(f.offset(table, k * 8)), "i64"))
-                new = f.load_lanes(now, types.compute, mask)
-                old = f.load(state[0], types.compute, width)
-                f.store(state[0], select(mask, new, old), types.compute)
-                return [f.offset(state[0], to_row)]
-
-            f.loop(f.integer(0), depth, 1, [f.offset(to, j * size)], step)
+            ends = (larger(begin - lower, f.integer(0)), smaller(begin + run, upper) - lower)
+            f.call("gather_piece", (f.offset(to, j * size), to_row, source, table, *ends, depth))
             return []
 
         f.loop(lower / run, (upper - 1) / run + 1, 1, [], piece)
         return []
 
     f.loop(f.integer(0), lanes, width, [], vector)
+    return f
+
+
+def _gather_piece(types: GemmTypes) -> Function:
+    """The lanes from one number to another of a vector of each row."""
+    f = Function("gather_piece", ("ptr", "i64", "ptr", "ptr", "i64", "i64", "i64"))
+    to, to_row, source, table, lower, upper, depth = f.parameters
+    width = types.tile.lanes
+    mask = f.first_lanes(upper, width) & ~f.first_lanes(lower, width)
+
+    def step(k: Value, state: list[Value]) -> list[Value]:
+        place = f.offset(source, f.load(f.opaque(f.offset(table, k * 8)), "i64"))
+        old = f.load(state[0], types.compute, width)
+        value = select(mask, f.load_lanes(place, types.compute, mask), old)
+        f.store(state[0], value, types.compute)
+        return [f.offset(state[0], to_row)]
+
+    f.loop(f.integer(0), depth, 1, [to], step)
     return f

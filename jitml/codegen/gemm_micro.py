@@ -1,10 +1,14 @@
 """Micro-kernels of the matrix product: a tile of C in registers, one ordered chain over k each.
 
 In: pointers into A, B and C with byte strides. Out: LLVM functions: `micro<vectors>x<rows>`, tiles
-with operands of any strides; `panel`, the large tile over packed operands; `column<vectors>` and
+with operands of any strides; `panel`, the large tile over packed operands; `column` and
 `column_packed`, which run tiles down the rows of C. Reading and writing C go through separate
 pointers: the first K-block reads a row of zeros with stride 0. Nothing here knows where the
 operands come from.
+
+Few kernels serve all sizes, for each costs time to compile. Those for what is lower than the large
+ones repeat the last row, that is, compute and store the same numbers again, and mask the columns
+beyond the last one, where the machine has masks.
 """
 
 from __future__ import annotations
@@ -14,17 +18,17 @@ from functools import partial
 from typing import NamedTuple
 
 from jitml.codegen.gemm_function import Function, smaller
-from jitml.scalar.value import BITS, FLOATS, Value, fma
+from jitml.scalar.value import BITS, FLOATS, Value, fma, select
 
 # a, b, the number of k, c read and c written, and the strides: few enough to stay in registers.
 _MICRO = ("ptr", "ptr", "i64", "ptr", "ptr", "ptr")
 COLUMN = (*_MICRO, "i64")  # … and rows
-# What the strides are, in an array: of a along rows and k, of b along k, of the rows of c.
-STRIDES = ("a_row", "a_step", "b_step", "c_in_row", "c_out_row")
+# What the strides are, in an array: of a along rows and k, of b along k, of the rows of c; behind
+# them the number of columns.
+STRIDES = ("a_row", "a_step", "b_step", "c_in_row", "c_out_row", "columns")
 # … and, where a and b are packed, what of b to fetch ahead, and how much of it per k.
 _PANEL = (*_MICRO, "ptr", "i64")
-COLUMN_PACKED = (*COLUMN, "i64", "ptr")  # … and width, and the next panel of b
-_TAILS = (8, 4, 2, 1)
+COLUMN_PACKED = (*COLUMN, "ptr")  # … and the next panel of b
 _BLOCK = 8  # rows and columns of the blocks that packing moves at once
 _AHEAD_BYTES = 1024
 
@@ -33,12 +37,14 @@ class Tile(NamedTuple):
     """Register tiles of numbers of type `compute`, `vectors` vectors of `lanes` wide.
 
     `rows` is the height for operands of any strides, `panel_rows` the one for packed operands.
+    `masks`: the machine can read and write some lanes of a vector.
     """
 
     compute: str
     lanes: int
     rows: int
     panel_rows: int
+    masks: bool
     vectors: int = 2
 
     @property
@@ -71,11 +77,17 @@ class Tile(NamedTuple):
 
 def tile_functions(tile: Tile) -> list[Function]:
     """All micro-kernels of a tile and the columns that call them."""
-    widths = range(1, tile.vectors + 1)
-    heights = sorted({tile.rows, *(h for h in _TAILS if h < max(tile.rows, tile.panel_rows))})
-    micros = [_micro(tile, v, rows) for v in widths for rows in heights]
-    columns = [_column(tile, v, heights) for v in widths]
-    return [*micros, _panel(tile), *columns, _column_packed(tile)]
+    # To mask a vector costs as much as to multiply by it, so what does most of the work has none.
+    micros = [_Micro(tile, tile.vectors, tile.rows), _Panel(tile)]
+    micros += [_Partial(tile, *extents) for extents in _partial_tiles(tile)]
+    return [*(micro.function for micro in micros), _column(tile), _column_packed(tile)]
+
+
+def _partial_tiles(tile: Tile) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Vectors and rows of the tiles for what is low or not as wide, and for what is narrow: of half
+    the rows that one would be as slow.
+    """
+    return (tile.vectors, tile.rows // 2), (1, tile.rows)
 
 
 def load_strides(f: Function, strides: Value) -> list[Value]:
@@ -88,129 +100,187 @@ def multiply_add(a: Value, b: Value, c: Value) -> Value:
     return fma(a, b, c) if a.type in FLOATS else a * b + c
 
 
-def _tile_places(
-    f: Function, tile: Tile, c: Value, stride: Value, shape: tuple[int, int]
-) -> list[Value]:
-    """Addresses of the vectors of a tile of C, row by row."""
-    rows, vectors = shape
-    return [
-        f.offset(f.offset(c, stride * row), f.integer(tile.vector_bytes * v))
-        for row in range(rows)
-        for v in range(vectors)
-    ]
-
-
-def _accumulate(
-    f: Function, tile: Tile, a: Sequence[Value], b: Sequence[Value], sums: Sequence[Value]
-) -> list[Value]:
-    """Add one k: the numbers at addresses `a` times the vectors at addresses `b`."""
-    row_b = [f.load(place, tile.compute, tile.lanes) for place in b]
-    after = []
-    for row, place in enumerate(a):
-        value = f.splat(f.load(place, tile.compute), tile.lanes)
-        row_sums = sums[row * len(b) : (row + 1) * len(b)]
-        after += [multiply_add(value, x, y) for x, y in zip(row_b, row_sums, strict=True)]
-    return after
-
-
-def _vectors(f: Function, tile: Tile, place: Value, vectors: int) -> list[Value]:
-    return [f.offset(place, f.integer(tile.vector_bytes * v)) for v in range(vectors)]
-
-
-def _micro(tile: Tile, vectors: int, rows: int) -> Function:
+class _Micro:
     """c_out[rows, vectors] = c_in + Σ_k a[row, k] · b[k, vector], in the order of k."""
-    f = Function(f"micro{vectors}x{rows}", _MICRO)
-    a, b, count, c_in, c_out, strides = f.parameters
-    a_row, a_step, b_step, c_in_row, c_out_row = load_strides(f, strides)
-    shape = (rows, vectors)
-    sums = [
-        f.load(place, tile.compute, tile.lanes)
-        for place in _tile_places(f, tile, c_in, c_in_row, shape)
-    ]
-    # Left to itself, strength reduction would chain the additions of one row to the next.
-    starts = [f.opaque(f.offset(a, a_row * row)) for row in range(rows)]
 
-    def step(_: Value, state: list[Value]) -> list[Value]:
-        b_now, along, *sums_now = state
-        places = [f.offset(start, along) for start in starts]
-        after = _accumulate(f, tile, places, _vectors(f, tile, b_now, vectors), sums_now)
-        return [f.offset(b_now, b_step), along + a_step, *after]
+    def __init__(self, tile: Tile, vectors: int, rows: int) -> None:
+        self.tile, self.vectors, self.rows = tile, vectors, rows
+        self.function = f = self.start()
+        strides = load_strides(f, f.parameters[5])
+        self.a_row, self.a_step, self.b_step, c_in_row, c_out_row, columns = strides
+        self.mask = self.mask_of(columns)
+        c_in, c_out = f.parameters[3:5]
+        sums = [v for place in self.row_places(c_in, c_in_row) for v in self.load_row(place)]
+        results = self.chains(sums, c_out, c_out_row)
+        for row, place in enumerate(self.row_places(c_out, c_out_row)):
+            own = results[row * vectors : (row + 1) * vectors]
+            for v, (to, value) in enumerate(zip(self.vectors_at(place), own, strict=True)):
+                self._store(to, value, v)
 
-    state = f.loop(f.integer(0), count, 1, [b, f.integer(0), *sums], step)
-    places = _tile_places(f, tile, c_out, c_out_row, shape)
-    for place, value in zip(places, state[2:], strict=True):
-        f.store(place, value, tile.compute)
-    return f
+    def start(self) -> Function:
+        """The function, with nothing in it."""
+        return Function(f"micro{self.vectors}x{self.rows}", _MICRO)
+
+    def mask_of(self, columns: Value) -> Value | None:
+        """The lanes of the last vector that are there, where this matters."""
+        return None
+
+    def row_places(self, first: Value, stride: Value) -> list[Value]:
+        """Where the rows of a tile lie."""
+        places = [first]
+        for _ in range(1, self.rows):
+            places.append(self.function.offset(places[-1], stride))
+        return places
+
+    def vectors_at(self, place: Value) -> list[Value]:
+        """Addresses of the vectors from `place` on."""
+        f, size = self.function, self.tile.vector_bytes
+        return [f.offset(place, f.integer(size * v)) for v in range(self.vectors)]
+
+    def load_row(self, place: Value) -> list[Value]:
+        """The vectors of a row of b or c."""
+        f, tile = self.function, self.tile
+        *whole, last = self.vectors_at(place)
+        row = [f.load(at, tile.compute, tile.lanes) for at in whole]
+        if self.mask is None:
+            return [*row, f.load(last, tile.compute, tile.lanes)]
+        return [*row, f.load_lanes(last, tile.compute, self.mask)]
+
+    def _store(self, place: Value, value: Value, vector: int) -> None:
+        f, type_ = self.function, self.tile.compute
+        if self.mask is None or vector < self.vectors - 1:
+            f.store(place, value, type_)
+        else:
+            f.store_lanes(place, value, type_, self.mask)
+
+    def add(self, a: Sequence[Value], b: Value, sums: Sequence[Value]) -> list[Value]:
+        """Add one k: the numbers at addresses `a` times the row at `b`."""
+        f, tile = self.function, self.tile
+        row_b = self.load_row(b)
+        after = []
+        for row, place in enumerate(a):
+            value = f.splat(f.load(place, tile.compute), tile.lanes)
+            row_sums = sums[row * len(row_b) : (row + 1) * len(row_b)]
+            after += [multiply_add(value, x, y) for x, y in zip(row_b, row_sums, strict=True)]
+        return after
+
+    def chains(self, sums: list[Value], c_out: Value, c_out_row: Value) -> list[Value]:
+        """The sums after all k."""
+        f = self.function
+        a, b, count = f.parameters[:3]
+        # Left to itself, strength reduction would chain the additions of one row to the next.
+        starts = [f.opaque(place) for place in self.row_places(a, self.a_row)]
+
+        def step(_: Value, state: list[Value]) -> list[Value]:
+            b_now, along, *sums_now = state
+            after = self.add([f.offset(start, along) for start in starts], b_now, sums_now)
+            return [f.offset(b_now, self.b_step), along + self.a_step, *after]
+
+        return f.loop(f.integer(0), count, 1, [b, f.integer(0), *sums], step)[2:]
 
 
-def _panel(tile: Tile) -> Function:
+class _Partial(_Micro):
+    """A tile with as many rows as the last parameter says, and of the last vector as many lanes as
+    there are columns.
+    """
+
+    def start(self) -> Function:
+        return Function(f"micro{self.vectors}x{self.rows}", COLUMN)
+
+    def mask_of(self, columns: Value) -> Value | None:
+        lanes = self.tile.lanes
+        if not self.tile.masks:
+            return None
+        return self.function.first_lanes(columns - lanes * (self.vectors - 1), lanes)
+
+    def row_places(self, first: Value, stride: Value) -> list[Value]:
+        """Where they lie; the last one stands for those that are not there."""
+        f = self.function
+        count = f.opaque(f.parameters[6])
+        places = [first]
+        for row in range(1, self.rows):
+            places.append(f.offset(places[-1], select(count > row, stride, 0)))
+        return places
+
+
+class _Panel(_Micro):
     """The large tile over packed operands, fetching ahead.
 
     A's next tile follows this one in memory; B's next panel is fetched bit by bit, a share in
     each tile; so is the tile of C below this one.
     """
-    f = Function("panel", _PANEL)
-    a, b, count, c_in, c_out, strides, b_next, b_next_step = f.parameters
-    _, _, _, c_in_row, c_out_row = load_strides(f, strides)
-    shape = (tile.panel_rows, tile.vectors)
-    sums = [
-        f.load(place, tile.compute, tile.lanes)
-        for place in _tile_places(f, tile, c_in, c_in_row, shape)
-    ]
-    below = f.offset(c_out, c_out_row * tile.panel_rows)
-    for place in _tile_places(f, tile, below, c_out_row, shape):
-        f.prefetch(place, 1, to_write=True)
 
-    def step(_: Value, state: list[Value]) -> list[Value]:
-        a_now, b_now, next_now, *sums_now = state
+    def __init__(self, tile: Tile) -> None:
+        super().__init__(tile, tile.vectors, tile.panel_rows)
+
+    def start(self) -> Function:
+        return Function("panel", _PANEL)
+
+    def chains(self, sums: list[Value], c_out: Value, c_out_row: Value) -> list[Value]:
+        f, tile = self.function, self.tile
+        a, b, count = f.parameters[:3]
+        b_next, b_next_step = f.parameters[6:]
         ahead = f.integer(_AHEAD_BYTES)
-        for place in (a_now, *_vectors(f, tile, b_now, tile.vectors)):
-            f.prefetch(f.offset(place, ahead), 1)
-        f.prefetch(next_now, 2)
-        places = [f.offset(a_now, f.integer(tile.itemsize * row)) for row in range(shape[0])]
-        after = _accumulate(f, tile, places, _vectors(f, tile, b_now, tile.vectors), sums_now)
-        moved = (f.offset(a_now, f.integer(tile.a_row)), f.offset(b_now, f.integer(tile.b_row)))
-        return [*moved, f.offset(next_now, b_next_step), *after]
 
-    state = f.loop(f.integer(0), count, 1, [a, b, b_next, *sums], step)
-    places = _tile_places(f, tile, c_out, c_out_row, shape)
-    for place, value in zip(places, state[3:], strict=True):
-        f.store(place, value, tile.compute)
-    return f
+        def fetch_row(_: Value, state: list[Value]) -> list[Value]:
+            for place in self.vectors_at(state[0]):
+                f.prefetch(place, 1, to_write=True)
+            return [f.offset(state[0], c_out_row)]
+
+        below = f.offset(c_out, c_out_row * self.rows)
+        f.loop(f.integer(0), f.integer(self.rows), 1, [below], fetch_row)
+
+        def step(_: Value, state: list[Value]) -> list[Value]:
+            a_now, b_now, next_now, *sums_now = state
+            for place in (a_now, *self.vectors_at(b_now)):
+                f.prefetch(f.offset(place, ahead), 1)
+            f.prefetch(next_now, 2)
+            places = [f.offset(a_now, f.integer(tile.itemsize * row)) for row in range(self.rows)]
+            after = self.add(places, b_now, sums_now)
+            moved = (f.offset(a_now, f.integer(tile.a_row)), f.offset(b_now, f.integer(tile.b_row)))
+            return [*moved, f.offset(next_now, b_next_step), *after]
+
+        return f.loop(f.integer(0), count, 1, [a, b, b_next, *sums], step)[3:]
 
 
-def _column(tile: Tile, vectors: int, heights: Sequence[int]) -> Function:
-    """Run tiles of the full height down `rows` rows, then smaller ones for the rest."""
-    f = Function(f"column{vectors}", COLUMN, cold=True)
+def _column(tile: Tile) -> Function:
+    """Run tiles down `rows` rows."""
+    f = Function("column", COLUMN, cold=True)
     a, b, count, c_in, c_out, strides, rows = f.parameters
-    a_row, _, _, c_in_row, c_out_row = load_strides(f, strides)
+    a_row, _, _, c_in_row, c_out_row, columns = load_strides(f, strides)
+    low, narrow = (f"micro{vectors}x{most}" for vectors, most in _partial_tiles(tile))
+    is_narrow = columns <= tile.lanes * (tile.vectors - 1)
+    share = select(is_narrow, f.integer(tile.rows), tile.rows // 2)
+    whole = select(columns == tile.columns, rows - rows % tile.rows, 0)
 
-    def call(height: int, row: Value) -> None:
-        a_now, in_now, out_now = (
-            f.offset(start, row * stride)
-            for start, stride in ((a, a_row), (c_in, c_in_row), (c_out, c_out_row))
-        )
-        f.call(f"micro{vectors}x{height}", (a_now, b, count, in_now, out_now, strides))
+    def moved(state: list[Value], step: Value) -> list[Value]:
+        strides = (a_row, c_in_row, c_out_row)
+        return [f.offset(at, stride * step) for at, stride in zip(state, strides, strict=True)]
 
-    def full(row: Value, _: list[Value]) -> list[Value]:
-        call(tile.rows, row)
-        return []
+    def full(_: Value, state: list[Value]) -> list[Value]:
+        a_now, in_now, out_now = state
+        name = f"micro{tile.vectors}x{tile.rows}"
+        f.call(name, (a_now, b, count, in_now, out_now, strides))
+        return moved(state, f.integer(tile.rows))
 
-    rest = rows % tile.rows
-    f.loop(f.integer(0), rows - rest, tile.rows, [], full)
-    # The rest is below 8: its binary digits say which smaller kernels run.
-    for height in (h for h in heights if h < tile.rows):
-        before = rows - rest + (rest & (8 - 2 * height))
-        f.if_((rest & height) != 0, partial(call, height, before))
+    def rest(row: Value, state: list[Value]) -> list[Value]:
+        a_now, in_now, out_now = state
+        arguments = (a_now, b, count, in_now, out_now, strides, smaller(rows - row, share))
+        f.if_(is_narrow, partial(f.call, narrow, arguments))
+        f.if_(~is_narrow, partial(f.call, low, arguments))
+        return moved(state, share)
+
+    state = f.loop(f.integer(0), whole, tile.rows, [a, c_in, c_out], full)
+    f.loop(whole, rows, share, state, rest)
     return f
 
 
 def _column_packed(tile: Tile) -> Function:
-    """Run the large tile down the rows; what is too low or too narrow goes the general way."""
+    """Run the large tile down the rows; what is lower or not as wide goes the general way."""
     f = Function("column_packed", COLUMN_PACKED, cold=True)
-    a, b, count, c_in, c_out, strides, rows, width, b_next = f.parameters
-    _, _, _, c_in_row, c_out_row = load_strides(f, strides)
-    is_wide = width > tile.lanes * (tile.vectors - 1)
+    a, b, count, c_in, c_out, strides, rows, b_next = f.parameters
+    _, _, _, c_in_row, c_out_row, columns = load_strides(f, strides)
+    is_full = columns == tile.columns
     a_tile = count * tile.a_row
     share = f.integer(tile.b_row * tile.panel_rows) / rows
 
@@ -218,10 +288,9 @@ def _column_packed(tile: Tile) -> Function:
         a_now, in_now, out_now, ahead = state
         height = smaller(rows - row, f.integer(tile.panel_rows))
         arguments = (a_now, b, count, in_now, out_now, strides)
-        is_full = is_wide & (height == tile.panel_rows)
-        f.if_(is_full, lambda: f.call("panel", (*arguments, ahead, share)))
-        f.if_(is_wide & ~is_full, lambda: f.call("column2", (*arguments, height)))
-        f.if_(~is_wide, lambda: f.call("column1", (*arguments, height)))
+        is_whole = is_full & (height == tile.panel_rows)
+        f.if_(is_whole, lambda: f.call("panel", (*arguments, ahead, share)))
+        f.if_(~is_whole, lambda: f.call("column", (*arguments, height)))
         steps = (a_tile, c_in_row * tile.panel_rows, c_out_row * tile.panel_rows, share * count)
         return [f.offset(place, step) for place, step in zip(state, steps, strict=True)]
 

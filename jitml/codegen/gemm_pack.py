@@ -3,7 +3,8 @@
 In: source and destination pointers, byte strides and extents. Out: LLVM functions that copy,
 widen, transpose and pad (`pack_a`, `pack_panel`), or narrow and store (`store_rows`). Packing never
 changes a number's value; the packed B of a complex product has each row twice, as (re, im) and as
-(-im, re). Nothing here knows blocks or threads.
+(-im, re). Panels that are too narrow are padded only where the micro-kernels have no masks. Nothing
+here knows blocks or threads.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from jitml.scalar.value import Value, convert, select
 
 # Destination, its row stride, source, its strides along rows and columns, rows, columns.
 COPY = ("ptr", "i64", "ptr", "i64", "i64", "i64", "i64")
+# Destination, its row stride, a base, offsets from it, how many of them, elements at each.
+TURN = ("ptr", "i64", "ptr", "ptr", "i64", "i64")
 # How far along each column a transposing copy fetches ahead.
 _AHEAD_BYTES = 512
 # Moves `lanes` consecutive numbers to a destination from a source.
@@ -28,13 +31,12 @@ def pack_functions(types: GemmTypes) -> list[Function]:
     size, wide = types.operand_bytes // types.parts, types.tile.itemsize
     widen = partial(_widen, types)
     results = (types.result_bytes, wide * types.parts)
-    functions = [
-        _clear(types),
-        *_copies("store", types, partial(_narrow, types), results, types.parts),
-        *_copies("copy", types, widen, (wide, size), 1),
-        _copy_transposed(types),
-        _pack(types),
-    ]
+    functions = [*_copies("copy", types, widen, (wide, size), 1), _turn_squares(types)]
+    functions += [_copy_transposed(types), _pack(types)]
+    if not types.tile.masks:
+        functions.append(_clear(types))
+    if types.holds:
+        functions += _copies("store", types, partial(_narrow, types), results, types.parts)
     if not types.pairs:
         return [*functions, _pack_b(types)]
     pair = 2 * size
@@ -145,34 +147,59 @@ def _copy_rows(
     return f
 
 
-def _copy_transposed(types: GemmTypes) -> Function:
-    """The source is consecutive along rows: square blocks turn in registers.
+def _turn_squares(types: GemmTypes) -> Function:
+    """Transpose `count` consecutive elements from each of some places, which lie at offsets from a
+    base, to rows: squares turn in registers.
 
-    Where fewer columns are left than a block has, the last one is repeated; panels are wide
-    enough for that.
+    The first `lanes` offsets count, the last one of them for the rest of the square. Where elements
+    can be masked, `count` may be any number, but the last square writes whole rows; panels have
+    room for that.
     """
-    f = Function("copy_transposed", COPY)
+    f = Function("turn_squares", TURN)
+    to, to_row, base, offsets, lanes, count = f.parameters
+    square, size = types.tile.block, types.operand_bytes // types.parts
+    numbers = [smaller(f.integer(lane), lanes - 1) for lane in range(square)]
+    # Left to itself, strength reduction would take long over all these addresses.
+    places = [f.opaque(f.offset(base, f.load(f.offset(offsets, n * 8), "i64"))) for n in numbers]
+
+    def turn(k: Value, _: list[Value]) -> list[Value]:
+        now = f.opaque(k * size)
+        at = [f.offset(place, now) for place in places]
+        for place in at:
+            f.prefetch(f.offset(place, f.integer(_AHEAD_BYTES)), 1)
+        if types.masks_operand:
+            mask = f.first_lanes(count - k, square)
+            rows = [f.load_lanes(place, types.compute, mask) for place in at]
+        else:
+            rows = [convert(f.load(p, types.operand, square), types.compute) for p in at]
+        row_place = f.opaque(f.offset(to, k * to_row))
+        for value in transposed_square(f, rows):
+            f.store(row_place, value, types.compute)
+            row_place = f.offset(row_place, to_row)
+        return []
+
+    f.loop(f.integer(0), count, square, [], turn)
+    return f
+
+
+def _copy_transposed(types: GemmTypes) -> Function:
+    """The source is consecutive along rows. Where fewer columns are left than a square has, the
+    last one is repeated; panels are wide enough for that.
+    """
+    f = Function("copy_transposed", COPY, cold=True)
     to, to_row, at, at_row, at_column, rows, columns = f.parameters
     lanes, size = types.tile.block, types.tile.itemsize
     full = rows - rows % lanes
+    offsets = f.effect(f"alloca [{lanes} x i64], align 8", "ptr")
+    for lane in range(lanes):
+        f.store_integer(offsets, lane, at_column * lane)
 
-    def row(i: Value, _: list[Value]) -> list[Value]:
-        def column(j: Value, _: list[Value]) -> list[Value]:
-            start, last = f.offset(at, i * at_row), columns - 1
-            rows_now = [smaller(j + lane, last) * at_column for lane in range(lanes)]
-            places = [f.opaque(f.offset(start, row)) for row in rows_now]
-            for place in places:
-                f.prefetch(f.offset(place, f.integer(_AHEAD_BYTES)), 1)
-            loaded = [convert(f.load(p, types.operand, lanes), types.compute) for p in places]
-            target = f.opaque(f.offset(f.offset(to, i * to_row), j * size))
-            for lane, value in enumerate(transposed_square(f, loaded)):
-                f.store(f.offset(target, to_row * lane), value, types.compute)
-            return []
-
-        f.loop(f.integer(0), columns, lanes, [], column)
+    def column(j: Value, _: list[Value]) -> list[Value]:
+        base, target = f.offset(at, j * at_column), f.offset(to, j * size)
+        f.call("turn_squares", (target, to_row, base, offsets, columns - j, full))
         return []
 
-    f.loop(f.integer(0), full, lanes, [], row)
+    f.loop(f.integer(0), columns, lanes, [], column)
     to_rest, at_rest = f.offset(to, full * to_row), f.offset(at, full * at_row)
     f.call("copy_each", (to_rest, to_row, at_rest, at_row, at_column, rows - full, columns))
     return f
@@ -222,11 +249,12 @@ def _pack_pairs(types: GemmTypes) -> Function:
 
 
 def _pack_b(types: GemmTypes) -> Function:
-    """Pack a panel of B; a panel that is too narrow is filled up with zeros."""
+    """Pack a panel of B; without masks, one that is too narrow is filled up with zeros."""
     f = Function("pack_panel", COPY, cold=True)
     to, to_row, _, _, at_column, rows, columns = f.parameters
-    narrow = columns < types.tile.columns // types.parts
-    f.if_(narrow, lambda: f.call("clear", (to, rows * to_row)))
+    if not types.tile.masks:
+        narrow = columns < types.tile.columns // types.parts
+        f.if_(narrow, lambda: f.call("clear", (to, rows * to_row)))
     if not types.pairs:
         f.call("pack_a", f.parameters)
         return f

@@ -56,6 +56,16 @@ class GemmTypes(NamedTuple):
         """Whether the micro-kernel may keep its partial sums in the result."""
         return same_bits(self.result, self.compute) and self.accumulate == self.compute
 
+    @property
+    def holds(self) -> bool:
+        """Whether partial sums may have to be held apart from the result."""
+        return not (self.plain_result and self.tile.masks)
+
+    @property
+    def masks_operand(self) -> bool:
+        """Whether some lanes of a vector of operands can be read."""
+        return self.plain_operand and self.tile.masks and self.tile.lanes > 1
+
 
 def same_bits(a: str, b: str) -> bool:
     """Whether two types are stored alike (equal but for the sign of integers)."""
@@ -82,9 +92,10 @@ def resolve_types(operand: str, accumulate: str, result: str, target: Target) ->
         accumulate = compute
     lanes = target.lanes(BITS[compute] // 8)
     rows, panel_rows = _heights(target)
-    return GemmTypes(
-        operand, accumulate, result, all(pairs), Tile(compute, lanes, rows, panel_rows)
-    )
+    # AVX and AVX-512 have masks for numbers of 32 and 64 bits.
+    masks = target.triple.startswith("x86_64") and target.vector_bytes >= 32
+    tile = Tile(compute, lanes, rows, panel_rows, masks)
+    return GemmTypes(operand, accumulate, result, all(pairs), tile)
 
 
 def _heights(target: Target) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import mmap
 import random
 from collections.abc import Sequence
@@ -254,6 +255,15 @@ def test_every_element_is_the_chain(dtype: str, layout: str, vector_bytes: int) 
         a = operand(batch, m, k, dtype, layout[0], 1)
         b = operand(batch, k, n, dtype, layout[1], 2)
         check(a, b, (dtype, dtype, dtype), vector_bytes)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_every_tail(dtype: str) -> None:
+    types = (dtype, dtype, dtype)
+    for m, n in itertools.product((*range(1, 9), 12), (1, 8, 9, 16, 17, 23, 31, 32, 41)):
+        check(fill((1, m, 5), dtype, m), fill((1, 5, n), dtype, n), types)
+    for m, n in [(64, 193), (71, 200), (77, 224), (83, 230), (98, 209)]:  # both are packed
+        check(fill((1, m, 5), dtype, m), fill((1, 5, n), dtype, n), types)
 
 
 MIXED = [
