@@ -226,4 +226,18 @@ _OPERATORS = frozenset(
 )  # fmt: skip
 _defer_operators()
 
+
+def _show_without_our_frames() -> None:
+    """Let errors that end a program show the user's lines alone."""
+    show = sys.excepthook
+
+    def shown(kind: Any, error: BaseException, traceback: Any) -> None:
+        importlib.import_module("jitml.ir.tracebacks").hide_frames(error)
+        show(kind, error, error.__traceback__)
+
+    sys.excepthook = shown
+
+
+_show_without_our_frames()
+
 __all__ = ["block_until_ready", *sorted(_MODULES), *sorted(_FUNCTIONS)]

@@ -9,7 +9,6 @@ of the forward pass.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from jitml.ir.dtypes import is_inexact
 from jitml.ir.errors import ArgumentError, TreeError
 from jitml.ir.graph import Graph
 from jitml.ir.nested import nested_graphs
-from jitml.ir.source import Source, user_source
+from jitml.ir.source import Source, file_name, user_source
 from jitml.ops.callback import HostFunction
 from jitml.ops.observe import Observe
 from jitml.ops.scan import Scan
@@ -58,7 +57,7 @@ class Observation:
     @property
     def place(self) -> str:
         """`model.py:12`."""
-        return f"{os.path.basename(self.file)}:{self.line}"
+        return f"{file_name(self.file)}:{self.line}"
 
     @property
     def count(self) -> int:

@@ -9,7 +9,6 @@ eighth, ….
 from __future__ import annotations
 
 import functools
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from jitml.guards import Change
+from jitml.ir.source import file_name
 from jitml.ir.types import ArrayType
 from jitml.signature import StaticValue, name_of
 from jitml.tree_structure import Structure
@@ -220,7 +220,7 @@ def _tell(function: Any, count: int, seconds: float, reasons: Sequence[Retrace])
     import logging
 
     code, first = _code_of(function), reasons[0]
-    where = f" ({os.path.basename(code.co_filename)}:{code.co_firstlineno})" if code else ""
+    where = f" ({file_name(code.co_filename)}:{code.co_firstlineno})" if code else ""
     more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
     logging.getLogger("jitml").warning(
         f"jitml: {name_of(function)}{where} has been traced {count} times, {seconds:.2f} s so far: "

@@ -6,11 +6,11 @@ In: the function, and what is known of its traces. Out: HTML, and the same as te
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from jitml.display import html
+from jitml.ir.source import file_name
 from jitml.ir.types import ArrayType
 from jitml.retraces import Retraces, Signature
 from jitml.signature import name_of
@@ -57,7 +57,7 @@ def _counted(function: Callable[..., Any], retraces: Retraces) -> str:
     while isinstance(function, functools.partial):
         function = function.func
     code = getattr(function, "__code__", None)
-    place = f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}, " if code else ""
+    place = f"{file_name(code.co_filename)}:{code.co_firstlineno}, " if code else ""
     if not retraces.count:
         return f"{place}not compiled yet"
     times = "once" if retraces.count == 1 else f"{retraces.count} times"

@@ -40,7 +40,7 @@ def load_ipython_extension(shell: Any) -> None:
 def _asked(shell: Any, line: str, cell: str | None, ask: Callable[..., Any]) -> Any:
     """The answer for the call at the end of the code, whose other statements are executed."""
     source = line if cell is None else f"\n{cell}"  # the magic itself is the first line
-    file = shell.compile.cache(source)
+    file = shell.compile.cache(source, shell.execution_count)
     tree = ast.parse(source, file)
     last = tree.body[-1] if tree.body else None
     if not isinstance(last, ast.Expr) or not isinstance(last.value, ast.Call):

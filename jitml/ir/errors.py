@@ -5,6 +5,8 @@ Public as `jitml.errors`. Names that JAX's users catch are kept.
 
 from __future__ import annotations
 
+import sys
+
 from jitml.ir.source import Source
 
 
@@ -22,6 +24,17 @@ class JitmlError(Exception):
         if self.source is None and source:
             self.source = source
         return self
+
+    def _render_traceback_(self) -> list[str]:
+        """As IPython shows it."""
+        from jitml.ir.tracebacks import hide_frames
+
+        hide_frames(self)
+        shell = sys.modules["IPython"].get_ipython().InteractiveTB
+        lines: list[str] = shell.structured_traceback(
+            type(self), self, self.__traceback__, tb_offset=1
+        )
+        return lines
 
     def __str__(self) -> str:
         lines = [self.message]
@@ -150,3 +163,8 @@ class UnassignedVariableError(JitmlError, NameError):
 
 class InternalError(JitmlError, AssertionError):
     """A mistake of jitml's own; please report it with the message."""
+
+
+for _found in list(globals().values()):
+    if isinstance(_found, type) and issubclass(_found, JitmlError):
+        _found.__module__ = "jitml.errors"  # where users find them

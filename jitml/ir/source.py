@@ -18,6 +18,14 @@ _OURS: dict[str, bool] = {}  # by file name: code objects are hashed anew each t
 _MOST_FILES = 4096
 
 
+def file_name(file: str) -> str:
+    """What users call a file: its name without folders, or `In[3]` for a cell of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    cell = shell.compile.format_code_name(file) if shell is not None else None
+    return cell[1] if cell else os.path.basename(file)
+
+
 class Source:
     """A user's file and line. Made from a running frame at the price of two references; resolved
     when asked."""
@@ -79,7 +87,7 @@ class Source:
         return self._code is other._code and self._instruction == other._instruction
 
     def __str__(self) -> str:
-        return f"{os.path.basename(self.file)}:{self.line}{self._scope_text()}" if self else ""
+        return f"{file_name(self.file)}:{self.line}{self._scope_text()}" if self else ""
 
     def _scope_text(self) -> str:
         return f" [{self.scope}]" if self.scope else ""
@@ -95,7 +103,7 @@ class Source:
             return ""
         where = f" in {self.function}" if self.function not in ("", "<module>") else ""
         text = f":  {self.text}" if self.text else ""
-        return f"at {os.path.basename(self.file)}:{self.line}{where}{self._scope_text()}{text}"
+        return f"at {file_name(self.file)}:{self.line}{where}{self._scope_text()}{text}"
 
 
 NOWHERE = Source()

@@ -15,6 +15,7 @@ from jitml.codegen.plan import KernelCode
 from jitml.codegen.target import compile_assembly
 from jitml.display import html
 from jitml.ir.graph import Graph
+from jitml.ir.source import file_name
 from jitml.pipeline.cost import bytes_accessed, flop_count
 from jitml.pipeline.kernels import host_target
 from jitml.reports.anatomy import Anatomy, StepPart, take_apart
@@ -291,10 +292,9 @@ class _Page:
 
     def _own_file(self) -> str:
         import inspect
-        import os
 
         code = getattr(inspect.unwrap(self.parts.fun), "__code__", None)
-        return os.path.basename(code.co_filename) if code is not None else ""
+        return file_name(code.co_filename) if code is not None else ""
 
     def _source_line(self, place: str, text: str) -> object:
         number = self.numbers.get(place)

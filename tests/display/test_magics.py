@@ -28,7 +28,9 @@ class Shell:
         assert kind == "line_cell"
         self.magics[name] = function
 
-    def cache(self, source: str) -> str:
+    execution_count = 1
+
+    def cache(self, source: str, number: int) -> str:
         return "<cell>"
 
 

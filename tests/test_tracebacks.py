@@ -1,0 +1,93 @@
+"""Errors are shown with the user's lines alone: in scripts and in IPython."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+import pytest
+from places import PACKAGES
+
+import jitml
+import jitml.numpy as jnp
+from jitml.ir.tracebacks import hide_frames
+
+PROGRAM = """
+import jitml, jitml.numpy as jnp
+
+def layer(x, w):
+    h = x @ w
+    return h
+
+@jitml.jit
+def model(x, w):
+    return jitml.vmap(layer, (0, None))(x, w).sum()
+
+def train(x, w):
+    return jitml.grad(model, 1)(x, w)
+
+train(jnp.ones((4, 3)), jnp.ones((5, 3)))
+"""
+TOLD = ["train(jnp.ones", "jitml.grad(model", "jitml.vmap(layer", "h = x @ w"]
+
+
+def run(*command: str, **variables: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": PACKAGES, **variables}
+    done = subprocess.run([sys.executable, *command], env=environment, capture_output=True)
+    return done.stderr.decode() + done.stdout.decode()
+
+
+def test_a_script_shows_the_users_lines_alone(tmp_path: Path) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(PROGRAM)
+    shown = run(str(path))
+    frames = [line for line in shown.splitlines() if line.startswith('  File "')]
+    assert len(frames) == 4 and all(str(path) in frame for frame in frames)
+    assert "\njitml.errors.ShapeError: matmul: inner sizes differ" in shown
+    assert str(Path(jitml.__file__).parent) in run(str(path), JITML_TRACEBACK="full")
+
+
+def test_ipython_shows_the_users_lines_alone() -> None:
+    pytest.importorskip("IPython", reason="the extra `notebook` is not installed")
+    start = "from IPython.core.interactiveshell import InteractiveShell as S\n"
+    shown = run("-c", f"{start}S.instance(colors='NoColor').run_cell({PROGRAM!r})")
+    assert [shown.index(line) for line in TOLD] and "differentiation.py" not in shown
+    assert "  at In[1]:4 in layer:  h = x @ w" in shown
+
+
+def test_errors_of_users_and_what_they_came_from() -> None:
+    def first(x: object) -> object:
+        raise KeyError("mine")
+
+    def second(x: object) -> object:
+        try:
+            return jitml.grad(first)(1.0)
+        except KeyError as error:
+            raise ValueError("also mine") from error
+
+    with pytest.raises(ValueError, match="also mine") as caught:
+        jitml.vmap(second)(jnp.ones(3))
+    hide_frames(caught.value)
+    cause = caught.value.__cause__
+    assert cause is not None
+    for error, names in ((caught.value, ["second"]), (cause, ["second", "first"])):
+        found = [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+        assert found[-len(names) :] == names
+        assert not set(found) & {"gradient_function", "trace_graph", "record"}
+
+
+@pytest.mark.parametrize(
+    ("error", "count"),
+    [("ZeroDivisionError('x')", 2), ("InternalError('x')", 2), ("ShapeError('x')", 1)],
+)
+def test_a_fault_of_ours_is_shown_whole(error: str, count: int) -> None:
+    file = str(Path(jitml.__file__).parent / "made.py")
+    names = dict(vars(jitml.errors))
+    exec(compile(f"def fail(): raise {error}", file, "exec"), names)
+    with pytest.raises(Exception, match="x") as caught:
+        names["fail"]()
+    hide_frames(caught.value)
+    assert len(traceback.extract_tb(caught.value.__traceback__)) == count
