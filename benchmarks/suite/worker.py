@@ -36,6 +36,8 @@ def prepared(peer: str, workload: Workload) -> Call:
 
 
 def _traced(library: Library, workload: Workload, arrays: tuple[Any, ...]) -> Call:
+    is_wide = any(np.asarray(x).dtype == np.float64 for x in _leaves(arrays))
+    library.root.config.update("jax_enable_x64", is_wide)
     inputs = library.tree.map(library.np.asarray, arrays)
 
     def function(*xs: Any) -> Any:
@@ -46,6 +48,13 @@ def _traced(library: Library, workload: Workload, arrays: tuple[Any, ...]) -> Ca
         return lambda: called(*inputs)
     finish = library.root.block_until_ready
     return lambda: finish(called(*inputs))
+
+
+def _leaves(tree: Any) -> list[Any]:
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    is_nested = isinstance(tree, (tuple, list))
+    return [leaf for x in tree for leaf in _leaves(x)] if is_nested else [tree]
 
 
 def _mapped(function: Callable[[Any], Any], tree: Any) -> Any:

@@ -46,6 +46,11 @@ class Library:
         return self._module("random")
 
     @cached_property
+    def scipy(self) -> Any:
+        self._module("scipy.special")
+        return self._module("scipy")
+
+    @cached_property
     def tree(self) -> Any:
         return self._module("tree")
 

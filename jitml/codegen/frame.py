@@ -49,6 +49,7 @@ class Frame:
         self.emit = Emitter(
             f'nounwind "min-legal-vector-width"="{bits}" "prefer-vector-width"="{bits}"',
             aligns_vectors,
+            target.has_avx512,
         )
         self.sizes: list[int] = []
         self.scratch_bytes = 0

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from jitml.codegen import avx512
+from jitml.scalar.composed import COMPOSED
 from jitml.scalar.value import (
     BITS,
     FLOATS,
@@ -75,14 +77,21 @@ def _round_to_float32(number: float) -> float:
 class Emitter:
     """Writes one function's body; `lines` is its text so far, `declarations` what the module needs
     beside it: intrinsics, tables, and functions, which have `attributes`. If it `aligns_vectors`,
-    those in memory lie at multiples of their size.
+    those in memory lie at multiples of their size. `has_avx512` tells of instructions for vectors
+    of 64 bytes.
     """
 
-    def __init__(self, attributes: str = "nounwind", aligns_vectors: bool = False) -> None:
+    def __init__(
+        self,
+        attributes: str = "nounwind",
+        aligns_vectors: bool = False,
+        has_avx512: bool = False,
+    ) -> None:
         self.lines: list[str] = []
         self.declarations: set[str] = set()
         self.attributes = attributes
         self.aligns_vectors = aligns_vectors
+        self.has_avx512 = has_avx512
         self.block = "entry"
         self._count = 0
         self._scopes: list[dict[Any, Any]] = [{}]
@@ -164,6 +173,8 @@ class Emitter:
             return self.intrinsic(_INTRINSICS[name], type_, lanes, refs)
         elif name == "abs":
             return self.intrinsic("fabs", type_, lanes, refs)
+        elif name in COMPOSED:
+            return self._composed(name, operands)
         elif name == "count_leading_zeros":
             return self._count_leading_zeros(operands[0])
         elif name == "neg":
@@ -197,6 +208,30 @@ class Emitter:
         self.declarations.add(f"declare {vector} {function}({', '.join([vector] * len(refs))})")
         arguments = ", ".join(f"{vector} {ref}" for ref in refs)
         return self.pure(f"call {vector} {function}({arguments})", type_, lanes)
+
+    def _composed(self, name: str, operands: tuple[Value, ...]) -> Value:
+        """An instruction of AVX-512 for each of its vectors, or others in its place."""
+        whole = 512 // BITS[operands[0].type]
+        lanes = operands[0].lanes
+        if not self.has_avx512 or lanes % whole:
+            return COMPOSED[name](*operands)
+        parts = [
+            avx512.instruction(self, name, *(self._part(x, k, whole) for x in operands))
+            for k in range(0, lanes, whole)
+        ]
+        return self._joined(parts)
+
+    def _part(self, x: Value, first: int, lanes: int) -> Value:
+        return x if x.lanes == lanes else self.shuffle(x, x, range(first, first + lanes))
+
+    def _joined(self, parts: Sequence[Value]) -> Value:
+        """The concatenation of vectors; a power of two of them."""
+        while len(parts) > 1:
+            lanes = range(2 * parts[0].lanes)
+            parts = [
+                self.shuffle(a, b, lanes) for a, b in zip(parts[::2], parts[1::2], strict=True)
+            ]
+        return parts[0]
 
     def _count_leading_zeros(self, x: Value) -> Value:
         vector, function = llvm_type(x.type, x.lanes), f"@llvm.ctlz.{suffix(x.type, x.lanes)}"
@@ -277,7 +312,7 @@ class Emitter:
         key = (*functions, *((x.type, x.lanes) for x in operands))
         if key in self._functions:
             return self._functions[key]
-        body = Emitter(self.attributes)
+        body = Emitter(self.attributes, has_avx512=self.has_avx512)
         arguments = [
             Value(body, x.type, x.lanes, f"%a{number}") for number, x in enumerate(operands)
         ]

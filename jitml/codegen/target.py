@@ -23,6 +23,11 @@ class Target(NamedTuple):
         """How many elements of `itemsize` bytes one vector holds."""
         return max(1, self.vector_bytes // itemsize)
 
+    @property
+    def has_avx512(self) -> bool:
+        """Whether vectors are those of x86-64's AVX-512."""
+        return self.vector_bytes == 64 and self.triple.startswith("x86_64")
+
 
 @functools.cache
 def host() -> Target:

@@ -64,23 +64,20 @@ def polynomial(x: Value, coefficients: Sequence[float]) -> Value:
     terms: list[Operand] = list(coefficients)
     power = x
     while len(terms) > 1:
-        pairs: list[Operand] = [
-            fma(power, terms[i + 1], terms[i]) for i in range(0, len(terms) - 1, 2)
-        ]
-        terms = pairs + terms[2 * len(pairs) :]
+        if len(terms) % 2:
+            # The last one joins its neighbour, which often spares a power.
+            terms[-2:] = [fma(power, terms[-1], terms[-2])]
+        terms = [fma(power, terms[i + 1], terms[i]) for i in range(0, len(terms), 2)]
         if len(terms) > 1:
             power = power * power
     (result,) = terms
     return result if isinstance(result, Value) else x.like(result)
 
 
-def round_with_bits(x: Value) -> Pair:
-    """`x` rounded to the nearest integer (as a float), and bits whose low half holds that integer.
-
-    |x| must be below 2^(fraction-1); elsewhere both are of no use.
-    """
-    shifted = x + format_of(x).magic
-    return shifted - format_of(x).magic, bits_of(shifted)
+def round_moderate(x: Value) -> Value:
+    """`x` rounded to the nearest integer, for |x| < 2^(fraction-1); elsewhere of no use."""
+    magic = format_of(x).magic
+    return (x + magic) - magic
 
 
 def power_of_two(exponent: Value, type_: str) -> Value:

@@ -68,7 +68,7 @@ def bessel_i0e(x: Value) -> Value:
     size = abs(x)
     near, far = _scaled(size, _I0_NEAR, _I0_FAR)
     result = select(size > 8.0, far / sqrt(size), near)
-    return select(x == x, result, x)
+    return select(size > 0.0, result, select(x == 0.0, 1.0, x))
 
 
 @routine

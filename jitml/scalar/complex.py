@@ -14,14 +14,13 @@ from jitml.scalar.arithmetic import (
     Pair,
     by_type,
     fast_two_sum,
-    scale_by_power_of_two,
     two_product,
     two_sum,
 )
 from jitml.scalar.trigonometric import atan2
 from jitml.scalar.trigonometric import cos as real_cos
 from jitml.scalar.trigonometric import sin as real_sin
-from jitml.scalar.value import Value, copysign, fma, is_nan, select
+from jitml.scalar.value import Value, copysign, fma, is_nan, scale, select
 from jitml.scalar.value import sqrt as real_sqrt
 
 ComplexOperand: TypeAlias = Union["Complex", Value, complex, float, int]
@@ -216,8 +215,8 @@ def _sqrt_special(x: Complex, usual: Complex) -> Complex:
 def exp(x: Complex) -> Complex:
     """eˣ, without early overflow of either part."""
     n, one, _ = exponential.exp_as_pair(x.re, x.re.like(0.0))
-    re = scale_by_power_of_two(one * real_cos(x.im), n)
-    im = scale_by_power_of_two(one * real_sin(x.im), n)
+    re = scale(one * real_cos(x.im), n)
+    im = scale(one * real_sin(x.im), n)
     im = select(x.im == 0.0, x.im, im)
     lost = ~is_finite(x.im)
     down, up = lost & (x.re == -math.inf), lost & (x.re == math.inf)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 
 from jitml.scalar import exponential, logarithm
-from jitml.scalar.arithmetic import by_type, scale_by_power_of_two
+from jitml.scalar.arithmetic import by_type
 from jitml.scalar.complex import Complex, hypot, is_finite, is_infinite, sqrt
 from jitml.scalar.trigonometric import atan2
 from jitml.scalar.trigonometric import cos as real_cos
 from jitml.scalar.trigonometric import sin as real_sin
-from jitml.scalar.value import Value, copysign, fma, is_nan, select
+from jitml.scalar.value import Value, copysign, fma, is_nan, scale, select
 
 
 def _times_i(x: Complex) -> Complex:
@@ -29,8 +29,8 @@ def _half_exponential(x: Complex, first: Value, second: Value) -> tuple[Value, V
     """e^|re|/2 times each factor, without early overflow."""
     n, one, _ = exponential.exp_as_pair(abs(x.re), x.re.like(0.0))
     return (
-        scale_by_power_of_two(one * first, n - 1),
-        scale_by_power_of_two(one * second, n - 1),
+        scale(one * first, n - 1.0),
+        scale(one * second, n - 1.0),
     )
 
 

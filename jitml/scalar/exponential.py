@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from jitml.scalar.arithmetic import (
-    Pair,
-    bits_of,
     by_type,
     clamp,
     fast_two_sum,
@@ -12,12 +12,10 @@ from jitml.scalar.arithmetic import (
     format_of,
     is_single,
     polynomial,
-    power_of_two,
-    round_with_bits,
-    scale_by_power_of_two,
+    round_moderate,
     sign_bit,
 )
-from jitml.scalar.value import Value, fma, routine, select
+from jitml.scalar.value import Value, fma, routine, scale, select
 
 LOG2_E = 1.4426950408889634
 # ln 2 in two parts; the first has trailing zeros, so that n·high is exact for every exponent n.
@@ -46,102 +44,130 @@ _TANH_F64 = (
     -0.008863194525985102, 0.0035917198599951282, -0.001453217507280057, 0.0005791391160674438,
     -0.00021030565690559086, 5.102362608548697e-05,
 )  # fmt: skip
-# (sinh(x) − x)/x³ as a polynomial in x², minimax for the relative error on |x| ≤ 1: 2^-31 and
-# 2^-61.
-_SINH_F32 = (1.6666667e-01, 8.3333105e-03, 1.9842896e-04, 2.7822123e-06)
+# (cosh(r) − 1)/r² as a polynomial in r², minimax on |r| ≤ ln2/2: 2^-34.3 and 2^-70.6 of cosh.
+_COSH_F32 = (5e-01, 4.1666266e-02, 1.3946233e-03)
+_COSH_F64 = (
+    0.5, 0.04166666666666671, 0.0013888888888863948, 2.4801587363380832e-05,
+    2.7557241832059875e-07, 2.09244244530316e-09,
+)  # fmt: skip
+# (sinh(r) − r)/r³ likewise: 2^-37.5 and 2^-61.7 of sinh.
+_SINH_F32 = (1.6666667e-01, 8.333289e-03, 1.9904962e-04)
 _SINH_F64 = (
-    0.16666666666666669, 0.008333333333332912, 0.0001984126984159341, 2.7557319106756893e-06,
-    2.505213099858142e-08, 1.6056659192540544e-10, 7.776598818738156e-13,
+    0.16666666666666677, 0.008333333333321624, 0.00019841269886144137, 2.7557244191958305e-06,
+    2.5109042715825737e-08,
 )  # fmt: skip
 
 
+def _round(x: Value) -> Value:
+    """x/ln2 as a whole number, for moderate x."""
+    magic = format_of(x).magic
+    return fma(x, LOG2_E, magic) - magic
+
+
 def _reduce(x: Value, rest: Value | None = None) -> tuple[Value, Value, Value]:
-    """x + rest = n·ln2 + r, |r| ≤ ln2/2: the bits of n, r, and exp(r) − 1 − r."""
+    """x + rest = n·ln2 + r, |r| ≤ ln2/2: n, r, and (exp(r) − 1 − r)/r²."""
     high, low = LN2_F32 if is_single(x) else LN2_F64
-    shifted = fma(x, LOG2_E, format_of(x).magic)
-    n = shifted - format_of(x).magic
+    n = _round(x)
     near = fma(n, -high, x)
     r = fma(n, -low, near) if rest is None else near + fma(n, -low, rest)
-    return bits_of(shifted), r, r * r * polynomial(r, _EXP_F32 if is_single(r) else _EXP_F64)
+    return n, r, polynomial(r, _EXP_F32 if is_single(r) else _EXP_F64)
 
 
 @routine
 def exp(x: Value) -> Value:
     """eˣ within 1 ulp; minimax polynomial after reduction by ln 2."""
     n, r, tail = _reduce(clamp(x, by_type(x, -104.0, -746.0), by_type(x, 89.0, 710.0)))
-    return scale_by_power_of_two((r + tail) + 1.0, n)
+    return scale(fma(r * r, tail, r) + 1.0, n)
 
 
 def exp_as_pair(high: Value, low: Value) -> tuple[Value, Value, Value]:
-    """exp(high + low) = (m + rest)·2ⁿ: the bits of n, m and rest. Saturates; |low| ≪ 1."""
+    """exp(high + low) = (m + rest)·2ⁿ: n, m and rest. Saturates; |low| ≪ 1."""
     clamped = clamp(high, by_type(high, -105.0, -747.0), by_type(high, 170.0, 1400.0))
     n, r, tail = _reduce(clamped, select(clamped == high, low, 0.0))
-    return (n, *fast_two_sum(1.0, r + tail))
+    return (n, *fast_two_sum(1.0, fma(r * r, tail, r)))
 
 
 @routine
 def exp2(x: Value) -> Value:
     """2ˣ within 1.5 ulp; minimax polynomial on |r| ≤ 1/2."""
     x = clamp(x, by_type(x, -151.0, -1076.0), by_type(x, 129.0, 1025.0))
-    n, bits = round_with_bits(x)
-    r = x - n
-    power = fma(r, polynomial(r, _EXP2_F32 if is_single(x) else _EXP2_F64), 1.0)
-    return scale_by_power_of_two(power, bits)
+    n = round_moderate(x)
+    return exp2_of(x - n, n)
+
+
+def exp2_of(r: Value, n: Value) -> Value:
+    """2^(n + r) for whole n, |r| ≤ 1/2."""
+    return scale(fma(r, polynomial(r, _EXP2_F32 if is_single(r) else _EXP2_F64), 1.0), n)
 
 
 @routine
 def expm1(x: Value) -> Value:
     """eˣ − 1 within 1.5 ulp; minimax polynomial after reduction by ln 2."""
-    clamped = clamp(x, by_type(x, -18.0, -38.0), by_type(x, 89.0, 710.0))
-    n, r, tail = _reduce(clamped)
+    n, r, tail = _reduce(clamp(x, by_type(x, -18.0, -38.0), by_type(x, 89.0, 710.0)))
     # Half the result, so that its scale is a normal number over the whole range.
-    scale = power_of_two(n - 1, x.type)
-    half = fma(scale, tail, fma(scale, r, scale - 0.5))
+    factor = scale(x.like(0.5), n)
+    half = fma(factor, r * r * tail, fma(factor, r, factor - 0.5))
     return select(abs(x) < by_type(x, 2.0**-30, 2.0**-60), x, half + half)
 
 
 @routine
 def tanh(x: Value) -> Value:
-    """Hyperbolic tangent within 1.6 ulp: odd for |x| < 0.55, else 1 − 2t/(1 + t), t = e^(−2|x|)."""
-    size = abs(x)
+    """Hyperbolic tangent within 1.6 ulp: odd for |x| < 0.55, else 1 − 2/(e^(2|x|) + 1)."""
+    size, limit = abs(x), by_type(x, 10.0, 20.0)
     z = x * x
     near = fma(size * z, polynomial(z, _TANH_F32 if is_single(x) else _TANH_F64), size)
-    limit = by_type(x, 10.0, 20.0)
-    n, r, tail = _reduce(select(size.like(limit) < size, limit, size) * -2.0)
-    t = ((r + tail) + 1.0) * power_of_two(n, x.type)
-    far = 1.0 - (t + t) / (t + 1.0)
+    n, r, tail = _reduce(select(size.like(limit) < size, limit, size) * 2.0)
+    factor = scale(x.like(1.0), n)
+    far = 1.0 - 2.0 / fma(factor, fma(r * r, tail, r), factor + 1.0)
     return flip_sign(select(size < 0.55, near, far), sign_bit(x))
 
 
 @routine
 def logistic(x: Value) -> Value:
     """1/(1 + e⁻ˣ) within 2 ulp, with denormal results for very negative x."""
-    small = exp(-abs(x))
+    size, limit = abs(x), by_type(x, 104.0, 746.0)
+    n, r, tail = _reduce(-select(size.like(limit) < size, limit, size))
+    small = scale(fma(r * r, tail, r) + 1.0, n)
     below, below_low = fast_two_sum(1.0, small)
     quotient = select(x < 0.0, small, 1.0) / below
     return fma(-quotient, below_low, quotient)
 
 
-def _half_exponentials(size: Value) -> Pair:
-    """e^s/2 and e^−s/2 for s ≥ 0; the first overflows only where it must."""
+class _Halves(NamedTuple):
+    """For s = n·ln2 + r ≥ 0: eˢ = (1 + r + odd + even)·2ⁿ and e⁻ˢ = (1 − r − odd + even)·t·2ⁿ."""
+
+    n: Value
+    r: Value
+    odd: Value  # sinh(r) − r
+    even: Value  # cosh(r) − 1
+    t: Value  # 4⁻ⁿ
+
+
+def _halves(size: Value) -> _Halves:
     limit = by_type(size, 91.0, 712.0)
-    n, r, tail = _reduce(select(size.like(limit) < size, limit, size))
-    half = scale_by_power_of_two((r + tail) + 1.0, n - 1)
-    return half, 0.25 / half
+    size = select(size.like(limit) < size, limit, size)
+    high, low = LN2_F32 if is_single(size) else LN2_F64
+    n = _round(size)
+    r = fma(n, -low, fma(n, -high, size))
+    z = r * r
+    even = z * polynomial(z, _COSH_F32 if is_single(r) else _COSH_F64)
+    odd = r * z * polynomial(z, _SINH_F32 if is_single(r) else _SINH_F64)
+    t = scale(size.like(1.0), select(n.like(60.0) < n, 60.0, n) * -2.0)
+    return _Halves(n, r, odd, even, t)
 
 
 @routine
 def sinh(x: Value) -> Value:
-    """Hyperbolic sine within 2 ulp: an odd polynomial for |x| < 1, else (eˣ − e⁻ˣ)/2."""
-    size = abs(x)
-    z = x * x
-    small = fma(size * z, polynomial(z, _SINH_F32 if is_single(x) else _SINH_F64), size)
-    growing, shrinking = _half_exponentials(size)
-    return flip_sign(select(size < 1.0, small, growing - shrinking), sign_bit(x))
+    """Hyperbolic sine within 2 ulp."""
+    n, r, odd, even, t = _halves(abs(x))
+    minus, plus = 1.0 - t, t + 1.0
+    total = minus + fma(plus, r, fma(plus, odd, minus * even))
+    return flip_sign(scale(total, n - 1.0), sign_bit(x))
 
 
 @routine
 def cosh(x: Value) -> Value:
-    """Hyperbolic cosine within 1.5 ulp: (eˣ + e⁻ˣ)/2 without early overflow."""
-    growing, shrinking = _half_exponentials(abs(x))
-    return growing + shrinking
+    """Hyperbolic cosine within 2 ulp."""
+    n, r, odd, even, t = _halves(abs(x))
+    r = r + odd
+    return scale(fma(t, (even - r) + 1.0, (even + r) + 1.0), n - 1.0)

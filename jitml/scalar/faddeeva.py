@@ -13,7 +13,6 @@ from jitml.scalar.arithmetic import (
     flip_sign,
     in_double,
     polynomial,
-    scale_by_power_of_two,
     sign_bit,
     two_product,
     two_sum,
@@ -22,7 +21,7 @@ from jitml.scalar.complex import Complex, choose
 from jitml.scalar.exponential import exp, exp_as_pair
 from jitml.scalar.special import erfc, scaled_erfcx
 from jitml.scalar.trigonometric import cos, sin, tan
-from jitml.scalar.value import Value, convert, floor, fma, round_even, routine, select
+from jitml.scalar.value import Value, convert, floor, fma, round_even, routine, scale, select
 
 _TERMS = 11
 _STEP = math.sqrt(math.pi / (_TERMS + 1))
@@ -58,8 +57,8 @@ def _gauss(x: Value, y: Value) -> Complex:
     high, low = two_sum(other, -square)
     n, mantissa, _ = exp_as_pair(high, low + (other_low - square_low))
     angle = x * y * 2.0
-    re = scale_by_power_of_two(mantissa * cos(angle), n)
-    im = scale_by_power_of_two(mantissa * -sin(angle), n)
+    re = scale(mantissa * cos(angle), n)
+    im = scale(mantissa * -sin(angle), n)
     return Complex(re, im)
 
 
@@ -111,7 +110,7 @@ def erfcx(x: Value) -> Value:
     """exp(x²)·erfc(x), within 4 ulp in f32."""
     square, low = two_product(x, x)
     n, one, _ = exp_as_pair(square, low)
-    near = scale_by_power_of_two(erfc(x) * one, n)
+    near = scale(erfc(x) * one, n)
     middle, _ = scaled_erfcx(select((x >= 0.5) & (x < 27.0), x, 1.0))
     inverse = 1.0 / x
     tail = polynomial(inverse * inverse * 0.5, _ERFCX_FAR)
@@ -149,7 +148,7 @@ def _far_dawsn(x: Value) -> Value:
         total = total + weight / (square - t)
     tangent = tan(part * math.pi)
     n, one, _ = exp_as_pair(-square, -low)
-    gauss = scale_by_power_of_two(one, n) * select(shifted, tangent, -1.0 / tangent)
+    gauss = scale(one, n) * select(shifted, tangent, -1.0 / tangent)
     return fma(total * x, _STEP * _INVERSE_ROOT_PI, gauss * (math.sqrt(math.pi) / 2))
 
 

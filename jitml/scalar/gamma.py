@@ -5,9 +5,20 @@ from __future__ import annotations
 import math
 
 from jitml.scalar.arithmetic import Pair, polynomial
-from jitml.scalar.logarithm import join_logarithm, log, log1p, log1p_tail, split_exponent
+from jitml.scalar.logarithm import join_logarithm, log, log1p, log1p_tail
 from jitml.scalar.trigonometric import cos_of, sin_of, tan_of
-from jitml.scalar.value import Value, convert, copysign, fma, is_nan, round_even, routine, select
+from jitml.scalar.value import (
+    Value,
+    convert,
+    copysign,
+    exponent,
+    fma,
+    is_nan,
+    mantissa,
+    round_even,
+    routine,
+    select,
+)
 
 # (lgamma(2 + d)/d − (1 − γ))/d, minimax for the relative error of lgamma on −0.6 ≤ d ≤ 1/2:
 # 2^-56.4.
@@ -76,8 +87,8 @@ def _lgamma_right(x: Value) -> Value:
     low, tiny, far = x < 1.4, x < 0.5, x > 8.5
     d = select(low, select(tiny, x, x - 1.0), near - 2.0)
     below = select(tiny, x * (x + 1.0), x)
-    mantissa, k, _ = split_exponent(select(far, x, select(low, below, factor)))
-    f = mantissa - 1.0
+    split = select(far, x, select(low, below, factor))
+    k, f = exponent(split), mantissa(split) - 1.0
     tail = log1p_tail(f)
     logarithm = join_logarithm(k, f, tail)
     # Near the zero at 1, log(x) = d + tail, and the d goes into the leading coefficient.

@@ -9,7 +9,6 @@ from jitml.scalar.arithmetic import (
     fast_two_sum,
     in_double,
     polynomial,
-    scale_by_power_of_two,
     two_product,
     two_sum,
 )
@@ -17,7 +16,7 @@ from jitml.scalar.exponential import exp_as_pair
 from jitml.scalar.gamma import abs_sin_of_half_turns, brought_near, lgamma, stirling_rest
 from jitml.scalar.logarithm import log, log1p
 from jitml.scalar.power import log_pair
-from jitml.scalar.value import Value, floor, fma, is_nan, routine, select
+from jitml.scalar.value import Value, floor, fma, is_nan, routine, scale, select
 
 # Γ(2 + d) for |d| ≤ 1/2 by interpolation at Chebyshev's points: 2^-59.
 _NEAR = (
@@ -53,7 +52,7 @@ def gamma(x: Value) -> Value:
     reflection = select(is_even(floor(size)), x.like(-math.pi), math.pi) / (size * sine)
     high, low = _log_gamma_far(select(size > 8.5, size, 8.5))
     n, mantissa, _ = exp_as_pair(select(negative, -high, high), select(negative, -low, low))
-    far = scale_by_power_of_two(select(negative, mantissa * reflection, mantissa), n)
+    far = scale(select(negative, mantissa * reflection, mantissa), n)
     result = select(size > 8.5, far, select(negative, reflection / near, near))
     result = select(size < 2.0**-60, 1.0 / x, result)
     result = select(negative & (x == floor(x)), math.nan, result)
@@ -129,7 +128,7 @@ def beta(a: Value, b: Value) -> Value:
     total = a + b
     n, mantissa, _ = exp_as_pair(log_beta(a, b), a * 0.0)
     signed = sign * gamma_sign(a) * gamma_sign(b) * gamma_sign(total)
-    by_logarithm = signed * scale_by_power_of_two(mantissa, n)
+    by_logarithm = signed * scale(mantissa, n)
     direct = sign * gamma(a) / gamma(total) * gamma(b)
     small = (abs(a) < 100.0) & (abs(b) < 100.0) & (abs(total) < 100.0)
     result = select(small & (abs(direct) < math.inf), direct, by_logarithm)
@@ -149,7 +148,7 @@ def poch(z: Value, m: Value) -> Value:
     above, below = select(both, 1.0 - z, total), select(both, 1.0 - total, z)
     n, mantissa, _ = exp_as_pair(lgamma(above) - lgamma(below), z * 0.0)
     signed = gamma_sign(above) * gamma_sign(below)
-    by_logarithm = signed * scale_by_power_of_two(mantissa, n)
+    by_logarithm = signed * scale(mantissa, n)
     small = (abs(above) < 100.0) & (abs(below) < 100.0)
     result = select(small, gamma(above) / gamma(below), by_logarithm)
     result = select(both & ~is_even(m), -result, result)

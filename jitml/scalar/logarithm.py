@@ -5,30 +5,27 @@ from __future__ import annotations
 import math
 
 from jitml.scalar.arithmetic import (
-    bits_of,
     by_type,
     fast_two_sum,
     flip_sign,
-    format_of,
     is_single,
     polynomial,
-    power_of_two,
     sign_bit,
     two_product,
     two_sum,
 )
 from jitml.scalar.exponential import LN2_F32, LN2_F64
-from jitml.scalar.value import Value, bitcast, fma, routine, select, sqrt
+from jitml.scalar.value import Value, exponent, fma, mantissa, routine, scale, select, sqrt
 
-# (log(1 + f) − f + f²/2)/f³, minimax for the relative error of log1p on |f| ≤ 1/3: 2^-30.0.
+# (log(1 + f) − f)/f², minimax for the relative error of log1p on −1/4 ≤ f ≤ 1/2: 2^-29.8.
 _LOG_F32 = (
-    3.3333334e-01, -2.4999811e-01, 1.9999766e-01, -1.6680095e-01, 1.4298886e-01,
-    -1.2187551e-01, 1.0822915e-01, -1.2884654e-01, 1.17249295e-01,
+    -4.9999997e-01, 3.333333e-01, -2.5000456e-01, 2.0000827e-01, -1.6648987e-01, 1.4237437e-01,
+    -1.2725586e-01, 1.2026418e-01, -9.811881e-02, 4.2167116e-02,
 )  # fmt: skip
-# (2·atanh(s) − 2s)/s³ as a polynomial in s², minimax on s ≤ (√2 − 1)/(√2 + 1): 2^-58.5 of log.
+# (2·atanh(s) − 2s)/s³ as a polynomial in s², minimax on |s| ≤ 1/5: 2^-61.7 of log.
 _LOG_F64 = (
-    0.6666666666666735, 0.39999999999409275, 0.285714287437143, 0.22222198425429923,
-    0.18183572565352618, 0.15313826244657464, 0.1479832270718644,
+    0.666666666666666, 0.4000000000005581, 0.28571428556035844, 0.22222224273404934,
+    0.181816672305014, 0.15391068549344247, 0.13174315892714764, 0.13838266023329224,
 )  # fmt: skip
 # log2(e), log10(e) and log10(2), each as a head and the rest; exponent·head of the last is exact.
 _LOG2_E_F32 = (1.4426950216293335, 1.9259629911266175e-08)
@@ -44,40 +41,15 @@ _TINY = (2.0**-14, 2.0**-29)
 _TINIEST = (2.0**-30, 2.0**-60)
 
 
-def split_exponent(x: Value) -> tuple[Value, Value, Value]:
-    """x = m·2ᵏ for finite x > 0: m near 1, k as a float, and k in the low bits.
-
-    m is in [2/3, 4/3) for f32 and in [√½, √2) for f64. For denormal x the low bits are of no use.
-    """
-    layout = format_of(x)
-    denormal = x < layout.smallest_normal
-    bits = bits_of(select(denormal, x * 2.0 ** (layout.fraction + 2), x))
-    start = 0x3F2AAAAB if is_single(x) else 0x3FE6A09E667F3BCD
-    offset = (layout.bias + 1) << layout.fraction
-    biased = (bits - start + offset) >> layout.fraction  # k + bias + 1
-    exponent = biased - (layout.bias + 1)
-    mantissa = bitcast(bits - (exponent << layout.fraction), x.type)
-    whole = 2.0**layout.fraction  # a float whose ulp is 1
-    as_float = bitcast(biased | bits_of(x.like(whole)), x.type)
-    base = whole + layout.bias + 1
-    return mantissa, as_float - select(denormal, x.like(base + layout.fraction + 2), base), exponent
-
-
 def log1p_tail(f: Value) -> Value:
-    """log(1 + f) − f for f of a mantissa near 1."""
+    """log(1 + f) − f for −1/4 ≤ f ≤ 1/2."""
     square = f * f
     if is_single(f):
-        return fma(square * f, polynomial(f, _LOG_F32), square * -0.5)
+        return square * polynomial(f, _LOG_F32)
     s = f / (f + 2.0)
     z = s * s
     half_square = square * 0.5
     return fma(s, fma(z, polynomial(z, _LOG_F64), half_square), -half_square)
-
-
-def _finish(x: Value, result: Value) -> Value:
-    """Put in what logarithms give at 0, ∞, NaN and below 0."""
-    result = select(x < math.inf, result, x)
-    return select(x > 0.0, result, select(x == 0.0, x.like(-math.inf), math.nan))
 
 
 def join_logarithm(k: Value, f: Value, tail: Value) -> Value:
@@ -89,25 +61,23 @@ def join_logarithm(k: Value, f: Value, tail: Value) -> Value:
 @routine
 def log(x: Value) -> Value:
     """Natural logarithm within 1 ulp; f64 after fdlibm's e_log."""
-    mantissa, k, _ = split_exponent(x)
-    f = mantissa - 1.0
-    return _finish(x, join_logarithm(k, f, log1p_tail(f)))
+    f = mantissa(x) - 1.0
+    return join_logarithm(exponent(x), f, log1p_tail(f))
 
 
-def _log_to_base(x: Value, scale: tuple[float, float], step: tuple[float, float]) -> Value:
-    """log(x)·scale, where step = ln2·scale; both are given as a head and the rest."""
-    mantissa, k, _ = split_exponent(x)
-    f = mantissa - 1.0
-    tail = log1p_tail(f)
-    head = f * scale[0]
-    rest = fma(f, scale[0], -head) + fma(tail, scale[0], f * scale[1])
-    total, lost = fast_two_sum(k * step[0], head)
-    return _finish(x, total + (lost + fma(k, step[1], rest)))
+def _log_to_base(x: Value, factor: tuple[float, float], step: tuple[float, float]) -> Value:
+    """log(x)·factor, where step = ln2·factor; both are given as a head and the rest."""
+    k, f = exponent(x), mantissa(x) - 1.0
+    rest = fma(log1p_tail(f), factor[0], f * factor[1])
+    near = fma(f, factor[0], rest)
+    if step[1] == 0.0:
+        return near + k
+    return fma(k, step[0], fma(k, step[1], near))
 
 
 @routine
 def log2(x: Value) -> Value:
-    """Logarithm to base 2 within 1.5 ulp, exact for powers of 2."""
+    """Logarithm to base 2 within 2 ulp, exact for powers of 2."""
     return _log_to_base(x, _LOG2_E_F32 if is_single(x) else _LOG2_E_F64, (1.0, 0.0))
 
 
@@ -120,10 +90,10 @@ def log10(x: Value) -> Value:
 
 
 def _log_of_sum(u: Value, c: Value, shift: Value | float = 0.0) -> Value:
-    """log(u + c) + shift·ln2, `c` being small beside u; meaningful for finite u > 0 only."""
-    mantissa, k, exponent = split_exponent(u)
-    # 2^(1−k) becomes 0 instead of a denormal for the largest k, where c does not matter.
-    f = (mantissa - 1.0) + c * 0.5 * power_of_two(1 - exponent, u.type)
+    """log(u + c) + shift·ln2, `c` being small beside u; as log(u) where that is not finite."""
+    k = exponent(u)
+    rest = select(abs(k) < 4096.0, scale(c, -k), 0.0)
+    f = (mantissa(u) - 1.0) + rest
     return join_logarithm(k + shift, f, log1p_tail(f))
 
 
@@ -131,13 +101,13 @@ def _log_of_sum(u: Value, c: Value, shift: Value | float = 0.0) -> Value:
 def log1p(x: Value) -> Value:
     """log(1 + x) within 2 ulp, from the exact sum 1 + x."""
     u, c = two_sum(x.like(1.0), x)
-    return select(abs(x) < by_type(x, *_TINIEST), x, _finish(u, _log_of_sum(u, c)))
+    return select(abs(x) < by_type(x, *_TINIEST), x, _log_of_sum(u, c))
 
 
 def log1p_pair(high: Value, low: Value) -> Value:
     """log(1 + high + low)."""
     u, c = two_sum(high.like(1.0), high)
-    result = _finish(u, _log_of_sum(u, c + low))
+    result = _log_of_sum(u, c + low)
     return select(abs(high) < by_type(high, *_TINIEST), high, result)
 
 

@@ -15,32 +15,37 @@ from jitml.scalar.arithmetic import (
     format_of,
     is_single,
     polynomial,
-    power_of_two,
-    round_with_bits,
-    scale_by_power_of_two,
+    rarely,
+    round_moderate,
     sign_bit,
     two_product,
 )
 from jitml.scalar.complex import Complex
-from jitml.scalar.exponential import LN2_F64, exp_as_pair
-from jitml.scalar.logarithm import split_exponent
-from jitml.scalar.value import FLOATS, Value, bitcast, convert, fma, routine, select, sqrt, trunc
+from jitml.scalar.exponential import LN2_F64, exp2_of, exp_as_pair
+from jitml.scalar.value import (
+    FLOATS,
+    Value,
+    bitcast,
+    convert,
+    exponent,
+    fma,
+    mantissa,
+    routine,
+    scale,
+    select,
+    sqrt,
+    trunc,
+)
 
-# log2 of (1 + s)/(1 − s), over s, as a polynomial in s²: minimax on the mantissas [√½, √2),
-# 2^-43.6.
+# log2 of (1 + s)/(1 − s), over s, as a polynomial in s²: minimax on |s| ≤ 1/5, 2^-35.5.
 _LOG2 = (
-    2.8853900817778495, 0.9617966941146373, 0.5770779419578497, 0.41220929518872046,
-    0.31990388850933804, 0.2829266713724446,
+    2.8853900818360856, 0.9617966217210792, 0.5770923467616639, 0.4112062798128239,
+    0.34839295588409513,
 )  # fmt: skip
-# 2^r, minimax on |r| ≤ 1/2, 2^-34.5.
-_EXP2 = (
-    0.9999999999617103, 0.6931471807283658, 0.2402265119801672, 0.05550410353513361,
-    0.00961802727186986, 0.0013333922600222883, 0.0001546928561792017, 1.5201900370345584e-05,
-)  # fmt: skip
-# (log((1 + s)/(1 − s)) − 2s − 2s³/3)/s⁵ as a polynomial in s², minimax on [√½, √2), 2^-73 of log.
+# (log((1 + s)/(1 − s)) − 2s − 2s³/3)/s⁵ as a polynomial in s², minimax there, 2^-75.8 of log.
 _LOG_FAR = (
-    0.3999999999999998, 0.28571428571443863, 0.22222222217780638, 0.1818181884543925,
-    0.15384558312791433, 0.13336269469567602, 0.11675671292434885, 0.11982723620426831,
+    0.4, 0.28571428571426166, 0.2222222222283964, 0.18181818098400207, 0.15384622060524106,
+    0.13333000559017874, 0.11775133946850928, 0.1032731002661004, 0.11612379692609565,
 )  # fmt: skip
 _TWO_THIRDS_LOW = 3.700743415417188e-17  # 2/3 less its f64
 
@@ -89,9 +94,15 @@ def _cbrt_guess(x: Value) -> Value:
 
 @routine
 def pow(x: Value, y: Value) -> Value:
-    """xʸ within 1 ulp, with the special values of C's pow; f32 through f64, f64 in pairs."""
+    """xʸ within 1.5 ulp, with the special values of C's pow; f32 through f64, f64 in pairs."""
+    power = _pow_single(abs(x), y) if is_single(x) else _pow_double(abs(x), y)
+    usual = (x > 0.0) & (x < math.inf) & (abs(y) < math.inf)
+    return rarely(~usual, _special_power, (x, y, power), (power,))[0]
+
+
+def _special_power(x: Value, y: Value, power: Value) -> tuple[Value]:
+    """xʸ for x ≤ 0 and operands that are not finite, from |x|ʸ where that is of use."""
     size = abs(x)
-    power = _pow_single(size, y) if is_single(x) else _pow_double(size, y)
     power = select(size == 0.0, select(y < 0.0, y.like(math.inf), 0.0), power)
     power = select(size == math.inf, select(y < 0.0, y.like(0.0), math.inf), power)
     whole = trunc(y) == y
@@ -100,31 +111,35 @@ def pow(x: Value, y: Value) -> Value:
     power = flip_sign(power, select(odd, sign_bit(x), sign_bit(x) & 0))
     power = select((x < 0.0) & (size < math.inf) & ~whole, math.nan, power)
     power = select((size == 1.0) & (abs(y) == math.inf), 1.0, power)
-    return select((y == 0.0) | (x == 1.0), 1.0, select((x != x) | (y != y), math.nan, power))
+    undefined = (x != x) | (y != y)
+    return (select((y == 0.0) | (x == 1.0), 1.0, select(undefined, math.nan, power)),)
 
 
 def _pow_single(size: Value, y: Value) -> Value:
-    """size^y for f32 operands, finite size > 0, in f64."""
-    mantissa, k, _ = split_exponent(convert(size, "f64"))
-    s = (mantissa - 1.0) / (mantissa + 1.0)
-    logarithm = fma(s, polynomial(s * s, _LOG2), k)
-    exponent = clamp(logarithm * convert(y, "f64"), -160.0, 160.0)
-    n, bits = round_with_bits(exponent)
-    return convert(polynomial(exponent - n, _EXP2) * power_of_two(bits, "f64"), size.type)
+    """size^y for f32 operands: the logarithm and the product in f64, which leave 2^-29."""
+    m = mantissa(size)
+    inverse = convert(1.0 / (m + 1.0), "f64")
+    excess, below = convert(m - 1.0, "f64"), convert(m, "f64") + 1.0
+    s = excess * inverse
+    s = fma(fma(-s, below, excess), inverse, s)
+    logarithm = fma(s, polynomial(s * s, _LOG2), convert(exponent(size), "f64"))
+    product = clamp(logarithm * convert(y, "f64"), -160.0, 160.0)
+    n = round_moderate(product)
+    return exp2_of(convert(product - n, "f32"), convert(n, "f32"))
 
 
 def _pow_double(size: Value, y: Value) -> Value:
     """size^y for f64 operands, finite size > 0: exp of y·log(size) as a pair."""
     high, low = log_pair(size)
     product, rest = two_product(high, y)
-    n, mantissa, _ = exp_as_pair(product, fma(low, y, rest))
-    return scale_by_power_of_two(mantissa, n)
+    n, factor, _ = exp_as_pair(product, fma(low, y, rest))
+    return scale(factor, n)
 
 
 def log_pair(x: Value) -> Pair:
     """log(x) for f64 x > 0 to about 2^-65, relative."""
-    mantissa, k, _ = split_exponent(x)
-    s, s_low = _atanh_argument(mantissa)
+    k = exponent(x)
+    s, s_low = _atanh_argument(mantissa(x))
     z, z_low = two_product(s, s)
     z_low = fma(s + s, s_low, z_low)
     cube, cube_low = two_product(z, s)
@@ -140,11 +155,11 @@ def log_pair(x: Value) -> Pair:
     return fast_two_sum(high, low + fma(k, LN2_F64[1], near_low))
 
 
-def _atanh_argument(mantissa: Value) -> Pair:
+def _atanh_argument(m: Value) -> Pair:
     """(m − 1)/(m + 1) as a pair."""
-    f = mantissa - 1.0
-    below = mantissa + 1.0
-    below_low = mantissa - (below - 1.0)
+    f = m - 1.0
+    below = m + 1.0
+    below_low = m - (below - 1.0)
     inverse = 1.0 / below
     s = f * inverse
     return s, fma(-s, below_low, fma(-s, below, f)) * inverse

@@ -11,13 +11,12 @@ from jitml.scalar.arithmetic import (
     flip_sign,
     is_single,
     polynomial,
-    scale_by_power_of_two,
     sign_bit,
     two_product,
 )
 from jitml.scalar.exponential import exp_as_pair
 from jitml.scalar.logarithm import log
-from jitml.scalar.value import Value, fma, routine, select, sqrt
+from jitml.scalar.value import Value, fma, routine, scale, select, sqrt
 
 # erf(x)/x − 1 as a polynomial in x², minimax for the relative error on |x| ≤ 1.25 and |x| ≤ 1:
 # 2^-29.5 and 2^-56.3.
@@ -92,7 +91,7 @@ def _erfc_far(size: Value) -> Pair:
     n, one, one_low = exp_as_pair(-square, -square_rest)
     ratio, ratio_low = scaled_erfcx(size)
     mantissa = fma(one, ratio, fma(one, ratio_low, one_low * ratio))
-    return scale_by_power_of_two(mantissa, n), scale_by_power_of_two(one, n)
+    return scale(mantissa, n), scale(one, n)
 
 
 def scaled_erfcx(x: Value) -> Pair:

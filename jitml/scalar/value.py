@@ -257,6 +257,23 @@ def count_leading_zeros(x: Value) -> Value:
     return unary("count_leading_zeros", x)
 
 
+def scale(x: Value, n: Value) -> Value:
+    """x·2ⁿ for a whole n, rounded once; |x| from 2^-60 to 2^60, |n| up to twice the exponents'."""
+    return binary("scale", x, n)
+
+
+def mantissa(x: Value) -> Value:
+    """The m in [3/4, 3/2) with x = m·2ᵏ; finite for x = 0 and ∞."""
+    return unary("mantissa", x)
+
+
+def exponent(x: Value) -> Value:
+    """The k with x = m·2ᵏ, m the mantissa; −∞ at 0, ∞ at ∞. Below 0 and at NaN it is NaN, or the
+    mantissa is.
+    """
+    return unary("exponent", x)
+
+
 def convert(x: Value, type_: str) -> Value:
     """Convert the number: floats to integers truncate and saturate (NaN gives 0), to i1 tests for
     non-zero."""

@@ -24,17 +24,23 @@ class Kernel:
     """One function over arrays: `types` go in, `outputs` come out, `lanes` at a time."""
 
     def __init__(
-        self, function: Function, types: Sequence[str], outputs: Sequence[str], lanes: int
+        self,
+        function: Function,
+        types: Sequence[str],
+        outputs: Sequence[str],
+        lanes: int,
+        has_avx512: bool | None = None,
     ) -> None:
         self.function = function
         self.types = tuple(types)
         self.outputs = tuple(outputs)
         self.lanes = lanes
+        self.has_avx512 = host().has_avx512 if has_avx512 is None else has_avx512
         self.address = 0
 
     def body(self, name: str) -> tuple[str, set[str]]:
         """LLVM text: a loop over full vectors, then one over what is left."""
-        emit = Emitter()
+        emit = Emitter(has_avx512=self.has_avx512)
         count = len(self.types) + len(self.outputs)
         pointers = [Value(emit, "ptr", 1, f"%p{k}") for k in range(count)]
         size, zero = Value(emit, "i64", 1, "%n"), emit.constant("i64", 0)

@@ -65,7 +65,7 @@ REFERENCES = {
     "exp2": Reference(np.exp2, lambda x: mpmath.mpf(2) ** x, 1.5),
     "expm1": Reference(np.expm1, mpmath.expm1, 1.5),
     "log": Reference(np.log, mpmath.log, 1.0),
-    "log2": Reference(np.log2, lambda x: mpmath.log(x) / mpmath.log(2), 1.5),
+    "log2": Reference(np.log2, lambda x: mpmath.log(x) / mpmath.log(2), 2.0),
     "log10": Reference(np.log10, mpmath.log10, 1.5),
     "log1p": Reference(np.log1p, _log1p, 2.0),
     "logistic": Reference(_double_logistic, lambda x: 1 / (1 + mpmath.exp(-x)), 2.0),
@@ -79,7 +79,7 @@ REFERENCES = {
     "acos": Reference(np.arccos, mpmath.acos, 1.5),
     "atan": Reference(np.arctan, mpmath.atan, 1.5),
     "sinh": Reference(np.sinh, mpmath.sinh, 2.0),
-    "cosh": Reference(np.cosh, mpmath.cosh, 1.5),
+    "cosh": Reference(np.cosh, mpmath.cosh, 2.0),
     "tanh": Reference(np.tanh, mpmath.tanh, 1.6),
     "asinh": Reference(np.arcsinh, mpmath.asinh, 2.0),
     "acosh": Reference(np.arccosh, mpmath.acosh, 2.0),
@@ -91,7 +91,7 @@ REFERENCES = {
     "bessel_i1e": Reference(scipy.special.i1e, _scaled_bessel(1), 4.0),
     "lgamma": Reference(scipy.special.gammaln, _lgamma, 4.0, scale=_size_of_lgamma),
     "digamma": Reference(scipy.special.digamma, mpmath.digamma, 4.0, scale=_size_of_digamma),
-    "pow": Reference(np.power, mpmath.power, 1.0, arity=2),
+    "pow": Reference(np.power, mpmath.power, 1.5, arity=2),
     "atan2": Reference(np.arctan2, mpmath.atan2, 2.0, arity=2),
 }
 
