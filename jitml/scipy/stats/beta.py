@@ -84,6 +84,6 @@ def logsf(
     """The logarithm of how probable more than x is.
 
     >>> print(logsf(0.5, 2.0, 1.0))
-    -0.28768206
+    -0.2876821
     """
     return jnp.log(sf(x, a, b, loc, scale))
