@@ -118,7 +118,7 @@ def _gather(nest: Nest, place: _Place, storage: str, mask: Value | None) -> Valu
 def store(nest: Nest, spec: Store) -> None:
     """Write an element, or one per lane, of one part or (complex) two."""
     if spec.combine is not None:
-        _update(nest, spec)
+        update(nest, spec)
         return
     lanes = nest.lanes if nest.vector in spec.index.axes else 1
     values = [nest.emit.splat(nest.value(n), lanes) for n in spec.nodes]
@@ -134,7 +134,7 @@ def store(nest: Nest, spec: Store) -> None:
         nest.emit.store(address, values[0], spec.storage)
 
 
-def _update(nest: Nest, spec: Store) -> None:
+def update(nest: Nest, spec: Store) -> None:
     """One update of a scatter, or one per lane: read, combine, write, if it lands inside."""
     emit = nest.emit
     where = emit.constant("i1", True) if spec.where is None else nest.value(spec.where)

@@ -591,6 +591,24 @@ def _shuffle(kernel: Kernel, instruction: Instruction) -> Step:
     return step
 
 
+def _vote(kernel: Kernel, instruction: Instruction) -> Step:
+    """vote.sync.ballot of whole warps."""
+    if instruction.opcode[1:3] != ("sync", "ballot") or instruction.operands[2] != "-1":
+        raise PtxError(f"line {instruction.line}: {instruction} is not supported")
+    read = reader(kernel, instruction.operands[1], "pred")
+    write = writer(kernel, instruction.operands[0], "u32")
+
+    def step(state: Lanes, lanes: Array) -> None:
+        lanes = state.gather_warp(lanes, np.uint32(0xFFFFFFFF))
+        if len(lanes):
+            bits = np.broadcast_to(read(state, lanes), lanes.shape).reshape(-1, 32)
+            votes = np.packbits(bits, axis=1, bitorder="little").view(np.uint32)
+            write(state, lanes, np.repeat(votes[:, 0], 32))
+            state.go(state.pc + 1, lanes)
+
+    return step
+
+
 def _nothing(kernel: Kernel, instruction: Instruction) -> Step:
     return lambda state, lanes: None
 
@@ -642,6 +660,7 @@ def _builders() -> dict[str, Callable[[Kernel, Instruction], Step]]:
         "bar": _barrier,
         "barrier": _barrier,
         "shfl": _shuffle,
+        "vote": _vote,
         "mma": matrix.multiply,
         "ldmatrix": matrix.load_matrices,
         "cp": matrix.copy_later,

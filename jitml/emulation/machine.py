@@ -115,7 +115,7 @@ class Kernel:
         return counts
 
 
-_CONTROL = ("bra", "bar", "barrier", "ret", "exit", "shfl", "mma", "ldmatrix")
+_CONTROL = ("bra", "bar", "barrier", "ret", "exit", "shfl", "vote", "mma", "ldmatrix")
 
 
 def _aligned(offset: int, align: int) -> int:

@@ -7,7 +7,7 @@ ABI, and how many threads take a unit. Neighbouring threads reach neighbouring e
   16 bytes hold, where all accesses are aligned;
 - a warp, where a reduction runs along memory: its threads are the lanes of the fixed tree;
 - a block, where a kernel reads along one axis and writes along another: it turns tiles;
-- one thread for all units, where updates must happen in order.
+- a warp, where updates must happen in order: it has some of the slices.
 
 Bits do not depend on which it is.
 """
@@ -24,6 +24,7 @@ from jitml.codegen.llvm import STORAGE_BITS
 from jitml.codegen.memory import store
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
+from jitml.codegen.nvptx.scatter import Shares
 from jitml.codegen.nvptx.target import ACCESS_BYTES
 from jitml.codegen.nvptx.tiles import SIDE, THREADS, Tile, Turn, find_turn
 from jitml.codegen.nvptx.warp import WARP, Warp, suits_warps
@@ -33,10 +34,14 @@ from jitml.scalar.value import Value
 MOST_LANES = 8  # that a thread takes
 
 
-def emit_threads(kernel: Kernel, target: Target, is_aligned: bool) -> KernelText:
-    """The text for a grid; its grain is the number of threads that take a unit together, 0 if one
-    thread must take all units in order. Buffers that are not aligned are read one by one.
+def emit_threads(
+    kernel: Kernel, target: Target, is_aligned: bool, updated: Sequence[int] = ()
+) -> KernelText:
+    """The text for a grid; its grain is the number of threads that take a unit together. Buffers
+    that are not aligned are read one by one. A scatter has `updated` an array of this shape.
     """
+    if any(s.combine for s in kernel.stores):
+        return _ScatterLoops(kernel, target, updated).text()
     if suits_warps(kernel):
         return _WarpLoops(kernel, target).text()
     turn = find_turn(kernel)
@@ -49,7 +54,7 @@ def emit_threads(kernel: Kernel, target: Target, is_aligned: bool) -> KernelText
 def _vector_axis(kernel: Kernel) -> tuple[Axis, int] | None:
     """The axis along which threads take several elements, and how many."""
     outer, nodes = kernel.live_outer(), kernel.nodes()
-    if not outer or any(s.combine for s in kernel.stores):
+    if not outer:
         return None
     if any(n.name in ("reduce", "check", "repeat", "rarely") for n in nodes):
         return None
@@ -89,11 +94,10 @@ class _ThreadLoops(Loops):
 
     def text(self) -> KernelText:
         """The kernel's text."""
-        nest, kernel = self.nest, self.kernel
+        nest = self.nest
         extent = math.prod(a.extent for a in self.write_units()[0]) // nest.width
         text = nest.frame.finish(has_checks=any(n.name == "check" for n in nest.nodes))
-        grain = 0 if any(s.combine for s in kernel.stores) else 1
-        return KernelText(text, tuple(nest.frame.sizes), extent, grain, nest.frame.scratch_bytes)
+        return KernelText(text, tuple(nest.frame.sizes), extent, 1, nest.frame.scratch_bytes)
 
     def write_units(self) -> tuple[list[Axis], int]:
         nest, outer = self.nest, self.kernel.live_outer()
@@ -148,6 +152,28 @@ class _WarpLoops(_ThreadLoops):
             super()._whole_axis(axis, body)
             return
         self.warp.loop(axis, body)
+
+
+class _ScatterLoops(_ThreadLoops):
+    """Units of a warp: shares of a scatter."""
+
+    def __init__(self, kernel: Kernel, target: Target, shape: Sequence[int]) -> None:
+        super().__init__(kernel, target, None)
+        self.shares = Shares(self.nest, shape)
+
+    def text(self) -> KernelText:
+        nest = self.nest
+        begin, end = (Value(nest.emit, "i64", 1, f"%{name}") for name in ("begin", "end"))
+
+        def unit(number: Value, _: list[Value]) -> Sequence[Value]:
+            self.shares.write(number, self.locate)
+            return []
+
+        with nest.scope():
+            nest.emit.loop(begin, end, 1, [], unit)
+        text = nest.frame.finish(has_checks=any(n.name == "check" for n in nest.nodes))
+        sizes, scratch = tuple(nest.frame.sizes), nest.frame.scratch_bytes
+        return KernelText(text, sizes, self.shares.units, WARP, scratch)
 
 
 class _TileLoops(_ThreadLoops):

@@ -41,6 +41,7 @@ class _DevicePlanner(Planner):
     """Where a GPU's plan differs from a CPU's."""
 
     _is_aligned = True
+    _updated: tuple[int, ...] = ()  # the shape of what a scatter updates
 
     def _add_steps_of(self, group: Group) -> None:
         eqn = group.special
@@ -52,12 +53,13 @@ class _DevicePlanner(Planner):
             super()._add_steps_of(group)
 
     def emit(self, kernel: Kernel) -> KernelText:
-        return emit_threads(kernel, self.target, self._is_aligned)
+        return emit_threads(kernel, self.target, self._is_aligned, self._updated)
 
     def _add_nest(self, group: Group) -> None:
         if group.built is not None:
             atoms = (*group.built.reads, *group.built.writes)
             self._is_aligned = self._are_aligned(atoms)
+            self._updated = group.roots[0].type.shape
         super()._add_nest(group)
 
     def _are_aligned(self, atoms: Sequence[Atom]) -> bool:

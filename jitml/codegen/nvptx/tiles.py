@@ -45,7 +45,7 @@ def find_turn(kernel: Kernel) -> Turn | None:
     outer, nodes = kernel.live_outer(), kernel.nodes()
     if any(n.name in ("reduce", "check") for n in nodes):
         return None
-    if any(s.combine for s in kernel.stores) or any(not a.merged for a in kernel.inner):
+    if any(not a.merged for a in kernel.inner):
         return None
     long = [a for a in outer if a.extent >= _LEAST_EXTENT]
     written = [a for a in long if all(s.index.coefficient(a) == 1 for s in kernel.stores)]

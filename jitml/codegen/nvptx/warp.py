@@ -36,7 +36,7 @@ def suits_warps(kernel: Kernel) -> bool:
     outer = set(kernel.live_outer())
     folds = [n for n in nodes if n.name == "reduce" and n.data.axis is not None]
     longest = [n for n in folds if is_by_warp(n.data)]
-    if not longest or any(s.combine for s in kernel.stores):
+    if not longest:
         return False
     if any(not n.axes <= outer for n in folds):
         return False
