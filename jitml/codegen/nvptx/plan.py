@@ -14,20 +14,24 @@ from dataclasses import replace
 from jitml.codegen.emit import KernelText
 from jitml.codegen.fuse import Fused, Group, View
 from jitml.codegen.kernel import Kernel, Site
+from jitml.codegen.nvptx.cumulative import cumulative_kernel
 from jitml.codegen.nvptx.grid import on_grid
 from jitml.codegen.nvptx.kernels import emit_threads
 from jitml.codegen.nvptx.product import product_kernel
+from jitml.codegen.nvptx.sort import INPUT, OUTPUT, is_long, sort_launches
 from jitml.codegen.nvptx.target import ACCESS_BYTES
-from jitml.codegen.plan import Planner, Program
+from jitml.codegen.plan import SMALL_LEVEL, KernelCode, Planner, Program
 from jitml.codegen.sorting import top_k_kernel
 from jitml.codegen.target import Target
 from jitml.ir.dtypes import short_name
 from jitml.ir.graph import Atom, Eqn, Graph, Var
 from jitml.ops.contraction import DotGeneral
+from jitml.ops.cumulative import Cumulative
 from jitml.ops.library import LibraryCall
 from jitml.ops.native import NativeCall
+from jitml.ops.sort import Sort
 from jitml.ops.top_k import TopK
-from jitml_runtime import HostCall
+from jitml_runtime import HostCall, Instruction
 
 
 def make_device_plan(
@@ -49,8 +53,43 @@ class _DevicePlanner(Planner):
             # It is written for vectors; those of a thread are many registers.
             vectors = self.target._replace(vector_bytes=ACCESS_BYTES * 2)
             self._add_kernel(eqn, top_k_kernel(eqn, vectors))
+        elif eqn is not None and isinstance(eqn.op, Cumulative) and eqn.outputs[0].type.size:
+            self._add_instruction(
+                cumulative_kernel(eqn, self.target), [*eqn.inputs, *eqn.outputs], (), [eqn]
+            )
+        elif eqn is not None and isinstance(eqn.op, Sort) and is_long(eqn):
+            self._add_sort(eqn)
         else:
             super()._add_steps_of(group)
+
+    def _add_sort(self, eqn: Eqn) -> None:
+        launches = sort_launches(eqn, self.target)
+        used = {launch.target for launch in launches} - {OUTPUT}
+        sets = {
+            number: [self.add_temp(a.type.size_bytes) for a in eqn.inputs]
+            for number in sorted(used)
+        }
+        sets[INPUT] = [self.atom_number(a) for a in eqn.inputs]
+        sets[OUTPUT] = [self.number(v) for v in eqn.outputs]
+        for launch in launches:
+            numbers = (*sets[launch.source], *sets[launch.target])
+            self._add_launch(launch.code, numbers, eqn)
+
+    def _add_launch(self, code: KernelText, numbers: tuple[int, ...], eqn: Eqn) -> None:
+        """One of several launches of an equation, on these buffers."""
+        for number in numbers:
+            self.touch(number)
+        text = on_grid(code.text, len(numbers), len(code.sizes), code.grain)
+        step = Instruction(
+            self._kernel(KernelCode(text, "kernel", SMALL_LEVEL)),
+            numbers,
+            code.sizes,
+            code.extent,
+            code.grain,
+            code.scratch_bytes,
+            eqn.op.step_label,
+        )
+        self._add_step(step, (), (eqn.source,))
 
     def emit(self, kernel: Kernel) -> KernelText:
         return emit_threads(kernel, self.target, self._is_aligned, self._updated)
