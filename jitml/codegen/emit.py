@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from jitml.codegen.fold import pieces
 from jitml.codegen.frame import Frame
-from jitml.codegen.kernel import Axis, Kernel, Node, Store
+from jitml.codegen.kernel import Axis, Kernel, Store
 from jitml.codegen.memory import store
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
@@ -24,7 +24,8 @@ from jitml.codegen.vectorize import UNITS_STEP
 from jitml.scalar.value import Value
 
 MOST_IN_REST = 400  # instructions for the elements of a row that fill no whole vector
-CHUNK_COST = 1 << 16  # scalar instructions that one chunk of parallel work should have at least
+CHUNK_COST = 1 << 16  # instructions that one chunk of parallel work should have at least
+_ACCESS = 4  # instructions in whose time a load or store is done, most often from beyond L1
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class KernelText:
 
     `work_ns` is a rough estimate, for kernels whose time does not show in the bytes they touch.
     `elements_per_unit` is for kernels that run through elements in order; 0 for others.
+    `instructions` is about how many a call takes, where that is known.
     """
 
     text: str
@@ -42,6 +44,7 @@ class KernelText:
     scratch_bytes: int
     work_ns: int = 0
     elements_per_unit: int = 0
+    instructions: int = 0
 
 
 def emit_kernel(kernel: Kernel, target: Target) -> KernelText:
@@ -51,32 +54,44 @@ def emit_kernel(kernel: Kernel, target: Target) -> KernelText:
     unit_axes, step = Loops(nest).write_units()
     text = frame.finish(has_checks=any(n.name == "check" for n in nest.nodes))
     extent = math.prod(a.extent for a in unit_axes)
-    grain = _grain(kernel, extent, _unit_cost(nest.nodes, set(unit_axes)), step)
+    cost = _unit_cost(nest, set(unit_axes))
+    grain = _grain(kernel, extent, cost, step)
     outer = kernel.live_outer()
     in_order = unit_axes == outer[: len(unit_axes)]
     elements = math.prod(a.extent for a in outer[len(unit_axes) :]) if in_order else 0
     return KernelText(
-        text, tuple(frame.sizes), extent, grain, frame.scratch_bytes, elements_per_unit=elements
+        text,
+        tuple(frame.sizes),
+        extent,
+        grain,
+        frame.scratch_bytes,
+        elements_per_unit=elements,
+        instructions=int(extent * cost),
     )
 
 
-def _unit_cost(nodes: Sequence[Node], unit_axes: set[Axis]) -> int:
-    """About how many scalar instructions one unit takes."""
-    total = 1
-    for node in nodes:
+def _unit_cost(nest: Nest, unit_axes: set[Axis]) -> float:
+    """About how many instructions one unit takes."""
+
+    def times(axes: frozenset[Axis]) -> float:
+        steps = math.prod(a.extent for a in axes if not a.merged and a not in unit_axes)
+        return steps / nest.width if nest.vector in axes else steps
+
+    total = sum(_ACCESS * times(s.index.axes) for s in nest.kernel.stores)
+    for node in nest.nodes:
         if node.name not in ("constant", "size", "index", "state", "reduce", "rarely"):
-            axes = (a for a in node.axes if not a.merged and a not in unit_axes)
-            total += instructions(node) * math.prod(a.extent for a in axes)
+            cost = _ACCESS if node.name == "load" else instructions(node)
+            total += cost * times(node.axes)
     return total
 
 
-def _grain(kernel: Kernel, extent: int, cost_per_unit: int, step: int) -> int:
+def _grain(kernel: Kernel, extent: int, cost_per_unit: float, step: int) -> int:
     """Units in a chunk of parallel work: by cost, in whole steps; 0 where it must or may be one
     chunk.
     """
     if extent * cost_per_unit < 2 * CHUNK_COST or any(s.combine for s in kernel.stores):
         return 0
-    grain = max(1, CHUNK_COST // cost_per_unit)
+    grain = max(1, int(CHUNK_COST / cost_per_unit))
     return (grain + step - 1) // step * step
 
 
@@ -234,8 +249,8 @@ class Loops:
     def _vector_loop(
         self, axis: Axis, lower: Value, upper: Value, body: Callable[[], None]
     ) -> None:
-        """Run `body` over [lower, upper) of `axis` in full vectors, then lane by lane what is
-        left.
+        """Run `body` over [lower, upper) of `axis` in full vectors; then in narrower ones where it
+        is long, else lane by lane what is left.
         """
         width = self.nest.width
         if width > 1:
@@ -244,4 +259,28 @@ class Loops:
             if axis.extent % width == 0:
                 return
             lower = whole
+            if self._has_long_body(width):
+                self._narrower(axis, lower, upper, body)
+                return
         self.nest.loop(axis, lower, upper, 1, body)
+
+    def _has_long_body(self, width: int) -> bool:
+        """Whether the body has loops, and not too many instructions to be written again for each
+        width.
+        """
+        count = sum(map(instructions, self.nest.nodes)) * width.bit_length()
+        return count <= MOST_IN_REST and any(n.name == "reduce" for n in self.nest.nodes)
+
+    def _narrower(self, axis: Axis, lower: Value, upper: Value, body: Callable[[], None]) -> None:
+        """Run `body` over less than a vector: a half of one if there are as many left, a quarter,
+        and so on.
+        """
+        left, lanes = upper - lower, self.nest.width // 2
+
+        def some() -> None:
+            with self.nest.at(axis, upper - (left & (2 * lanes - 1)), lanes):
+                body()
+
+        while lanes:
+            self.nest.emit.if_((left & lanes) != 0, some)
+            lanes //= 2

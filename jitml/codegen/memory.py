@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from jitml.codegen.kernel import Load, Node, Store
 from jitml.codegen.llvm import STORAGE_BITS, llvm_type, suffix
+from jitml.codegen.masked import masked_load, raw_type
 from jitml.codegen.nest import Nest
 from jitml.scalar.complex import Complex
 from jitml.scalar.value import Value
@@ -40,7 +41,7 @@ def load(nest: Nest, node: Node) -> Value:
         address = nest.emit.address(pointer, scalar, spec.storage)
         if mask is None:
             return nest.emit.load(address, spec.storage, nest.lanes)
-        return _masked_load(nest, address, spec.storage, mask)
+        return masked_load(nest.emit, address, spec.storage, nest.emit.splat(mask, nest.lanes))
     if vector is None and stride == 2 and spec.is_part and mask is None:
         return _load_part(nest, pointer, spec, scalar)
     if vector is None and stride == -1 and mask is None:
@@ -56,25 +57,6 @@ def _load_one(nest: Nest, place: _Place, storage: str, mask: Value | None) -> Va
         text = f"select i1 {mask.ref}, ptr {address.ref}, ptr {nest.frame.zeros()}"
         address = nest.emit.pure(text, "ptr")
     return nest.emit.load(address, storage)
-
-
-def _raw(storage: str) -> str:
-    return storage if storage not in ("bool", "f16", "bf16") else f"u{STORAGE_BITS[storage]}"
-
-
-def _masked_load(nest: Nest, address: Value, storage: str, mask: Value) -> Value:
-    raw, lanes = _raw(storage), nest.lanes
-    vector = llvm_type(raw, lanes)
-    function = f"@llvm.masked.load.{suffix(raw, lanes)}.p0"
-    masks = llvm_type("i1", lanes)
-    nest.emit.declarations.add(f"declare {vector} {function}(ptr, i32, {masks}, {vector})")
-    align = STORAGE_BITS[storage] // 8
-    mask = nest.emit.splat(mask, lanes)
-    text = (
-        f"call {vector} {function}(ptr {address.ref}, i32 {align}, {masks} {mask.ref}, "
-        f"{vector} zeroinitializer)"
-    )
-    return nest.emit.widen(nest.emit.effect(text, raw, lanes), storage)
 
 
 def _load_part(nest: Nest, pointer: Value, spec: Load, scalar: Value) -> Value:
@@ -95,7 +77,7 @@ def _gather(nest: Nest, place: _Place, storage: str, mask: Value | None) -> Valu
     if place.stride:
         offsets = nest.plus(offsets, emit.lane_numbers(lanes), place.stride)
     base = emit.address(place.pointer, place.scalar, storage)
-    raw = _raw(storage)
+    raw = raw_type(storage)
     addresses = emit.pure(
         f"getelementptr i{STORAGE_BITS[storage]}, ptr {base.ref}, "
         f"{llvm_type('i64', lanes)} {offsets.ref}",

@@ -48,7 +48,7 @@ def choose_panels(
     bound = {vector, *outer}
     for node in nodes:
         spec = node.data
-        if spec.axis in (None, vector) or spec.limit is not None or spec.lanes is None:
+        if spec.axis in (None, vector) or spec.lanes is None:
             return None
         if spec.axis.extent < 2 * LANES or not bound.issuperset(_real(node.axes)):
             return None
@@ -109,8 +109,9 @@ class _Reduction:
     def write(self) -> None:
         """Leave the states in the first row of accumulators."""
         emit, number = self.nest.emit, self.nest.frame.number
+        self.nest.prepare(self.node.operands)
         together = self._together()
-        span, extent = number(together * LANES), self.nest.frame.size(self.axis.extent)
+        span, extent = number(together * LANES), Fold(self.nest, self.node).extent(self.axis)
         rest = extent - (extent & (together * LANES - 1))
 
         def block(begin: Value, _: list[Value]) -> Sequence[Value]:
@@ -121,10 +122,11 @@ class _Reduction:
             self._quarter(number(LANES) >> (number_ * 2))
             return []
 
-        self.nest.prepare(self.node.operands)
-        self._rows(number(0), number(LANES), together, starts=True)
+        # Where rows may be few, the accumulators start empty.
+        is_full = self.node.data.limit is None
+        self._rows(number(0), number(LANES), together if is_full else 0, starts=True)
         with self.nest.scope():
-            emit.loop(span, rest, together * LANES, [], block)
+            emit.loop(span if is_full else number(0), rest, together * LANES, [], block)
         self._rows(rest, extent, 1)
         with self.nest.scope():
             emit.loop(number(1), number(LANES.bit_length() // 2 + 1), 1, [], quarter)

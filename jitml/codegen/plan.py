@@ -48,6 +48,7 @@ from jitml_runtime.plan import KERNEL_ROUTINE, ROUTINE_BYTES
 # allocator; of the others, small ones are compiled in a third of the time without it. Bits are the
 # same at all levels.
 MATRIX_LEVEL, LEVEL, SMALL_LEVEL = 2, 1, 0
+_LARGE, _LARGE_NESTED = 1 << 13, 1 << 9  # instructions; steps of loops run often
 
 
 # A kernel that calls the function at the address that its first size is.
@@ -445,7 +446,9 @@ class Planner:
         level: int | None = None,
     ) -> None:
         if level is None:
-            level = LEVEL if code.grain else SMALL_LEVEL
+            is_nested = self.fused is not self.outermost
+            is_small = code.instructions < (_LARGE_NESTED if is_nested else _LARGE)
+            level = SMALL_LEVEL if is_small and not code.grain else LEVEL
         kernel = self._kernel(KernelCode(code.text, "kernel", level))
         numbers = tuple([self.atom_number(a) for a in atoms])
         label = " ".join(dict.fromkeys(e.op.step_label for e in eqns))

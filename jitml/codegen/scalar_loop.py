@@ -6,7 +6,7 @@ where the body does not fit into one. What it reads beside (constants) may be ar
 Its checks are numbered by the step at which they fail.
 
 A map of such loops of unknown length, one for each element, is one kernel too: threads share the
-elements, and each element takes its own number of steps.
+elements, which run in the lanes of vectors; each element takes its own number of steps.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from jitml.codegen.frame import Frame
 from jitml.codegen.in_place import update_chain
 from jitml.codegen.kernel import Node, Site
 from jitml.codegen.llvm import Emitter, llvm_type
+from jitml.codegen.masked import masked_load, masked_store
 from jitml.codegen.memory import store
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
 from jitml.codegen.special import Element
 from jitml.codegen.target import Target
+from jitml.codegen.vectorize import widest_bytes
 from jitml.ir.dtypes import is_complex
 from jitml.ir.graph import Atom, Eqn, Graph, Literal, Var
 from jitml.ir.types import ArrayType
@@ -39,7 +41,8 @@ from jitml.scalar.value import Value, select
 
 STEP_NS = 2  # the least that a step takes: tells whether other Python threads may run meanwhile
 _ENDLESS_NS = 1 << 40
-_MAP_GRAIN = 64  # elements of a map of loops that a thread takes at a time
+_MAP_VECTORS = 8  # vectors of elements of a map of loops that a thread takes at a time
+_MAP_REGISTERS = 2  # that a vector takes: two chains of instructions run beside each other
 _MOST_EQNS = 200
 _REPEATED = 1 << 20  # equal instructions on scalars are written once
 
@@ -187,6 +190,9 @@ class _Loop:
         self.frame = Frame(target, 0)
         self.emit = self.frame.emit
         self.state: list[Any] = []
+        self.fixed: dict[Var, Any] = {}  # inputs of nested graphs that are values already
+        self.lanes = 1
+        self.active: Value | None = None  # which lanes are to run, where not all are
         self.index = Value(self.emit, "i64", 1, "%step")
         self._blocks = 0
 
@@ -255,26 +261,17 @@ class _Loop:
         """The text of a loop of unknown length."""
         condition_constants, body_constants, _ = op.groups(self.eqn.inputs)
         first = self.initial_state()
-        asked_used, body_used = self._used(asked), self._used(body)
         asked_inputs = op.condition.inputs[: op.condition_constants]
         body_inputs = op.body.inputs[: op.body_constants]
-        for_condition = {
-            v: self.pointer(a)
-            for v, a in zip(asked_inputs, condition_constants, strict=True)
-            if v in asked_used
-        }
-        for_body = {
-            v: self.pointer(a)
-            for v, a in zip(body_inputs, body_constants, strict=True)
-            if v in body_used
-        }
+        for_condition = self.constants(asked, asked_inputs, condition_constants)
+        for_body = self.constants(body, body_inputs, body_constants)
 
         def goes_on() -> Value:
             carried = op.condition.inputs[op.condition_constants :]
             pointers = {**for_condition, **self.arrays(carried)}
             (holds,) = self._values(asked, pointers, carried)
             assert isinstance(holds, Value)
-            return holds
+            return holds if self.active is None else self.active & holds
 
         def step() -> list[Any]:
             carried = op.body.inputs[op.body_constants :]
@@ -282,6 +279,13 @@ class _Loop:
             return [x for x in values if x is not None]
 
         self._write(first, goes_on, step)
+
+    def constants(
+        self, part: _Part, inputs: Sequence[Var], atoms: Sequence[Atom]
+    ) -> dict[Var, Value]:
+        """The addresses of what a nested graph reads beside its carries."""
+        used = self._used(part)
+        return {v: self.pointer(a) for v, a in zip(inputs, atoms, strict=True) if v in used}
 
     def _used(self, part: _Part) -> set[Any]:
         """The inputs of a graph that its kernel, or an output, reads."""
@@ -300,38 +304,47 @@ class _Loop:
     def _write(
         self, first: Sequence[Any], goes_on: Callable[[], Value], step: Callable[[], list[Any]]
     ) -> None:
-        """`while goes_on(): state = step()`, then the state to the outputs."""
-        emit = self.emit
+        """`while goes_on(): state = step()`, then the state to the outputs. Lanes that no longer go
+        on keep their state.
+        """
+        emit, lanes = self.emit, self.lanes
         stop = self._stop_flag()
         elements = [Element(v.type) for v in self.outputs]
         scalars = [x for e, v in zip(elements, first, strict=True) for x in e.scalars(v)]
+        scalars = [emit.splat(x, lanes) for x in scalars]
         before = emit.block
         emit.line("br label %steps")
         emit.label("steps")
         at = len(emit.lines)
-        moving = [Value(emit, x.type, 1, f"%state{k}") for k, x in enumerate(scalars)]
+        moving = [Value(emit, x.type, lanes, f"%state{k}") for k, x in enumerate(scalars)]
         self.state = _grouped(elements, moving)
         with emit.scope():
             holds = goes_on()
             self._leave_if_failed()
-            emit.line(f"br i1 {holds.ref}, label %body, label %after")
+            emit.line(f"br i1 {emit.any_lane(holds).ref}, label %body, label %after")
             emit.label("body")
             nexts = step()
+            after = [x for e, v in zip(elements, nexts, strict=True) for x in e.scalars(v)]
+            if lanes > 1:
+                after = [select(holds, x, old) for x, old in zip(after, moving, strict=True)]
             self._leave_if_failed()
             following = self.index + 1
             flag = emit.effect(f"load volatile i32, ptr {stop.ref}, align 4", "i32") != 0
             latch = emit.block
             emit.line(f"br i1 {flag.ref}, label %left, label %steps")
-        after = [x for e, v in zip(elements, nexts, strict=True) for x in e.scalars(v)]
         phis = [f"  {self.index.ref} = phi i64 [0, %{before}], [{following.ref}, %{latch}]"]
         for old, x, y in zip(moving, scalars, after, strict=True):
-            type_ = llvm_type(old.type)
+            type_ = llvm_type(old.type, lanes)
             phis.append(f"  {old.ref} = phi {type_} [{x.ref}, %{before}], [{y.ref}, %{latch}]")
         emit.lines[at:at] = phis
         self._leave()
         emit.label("after")
         for element, var, value in zip(elements, self.outputs, self.state, strict=True):
-            element.store(emit, self.pointer(var), self.frame.number(0), value)
+            self.store_result(element, self.pointer(var), value)
+
+    def store_result(self, element: Element, pointer: Value, value: Any) -> None:
+        """What a carry has become."""
+        element.store(self.emit, pointer, self.frame.number(0), value)
 
     def _stop_flag(self) -> Value:
         place = self.emit.pure("getelementptr i64, ptr %fault, i64 3", "ptr")
@@ -364,7 +377,7 @@ class _Loop:
         which are updated once everything has been read.
         """
         scalars = [v for v in carried if not v.type.shape]
-        state = dict(zip(scalars, self.state, strict=True))
+        state = {**self.fixed, **dict(zip(scalars, self.state, strict=True))}
         computed: dict[Var, Any] = {}
         if part.built is not None:
             nest = self._prepared(part.built, pointers, state)
@@ -418,6 +431,7 @@ class _Loop:
             return write_node(nest, node)
 
         nest = Nest(built.kernel, frame, self.target, write)
+        nest.lanes = self.lanes
         nest.prepare([node for spec in built.kernel.stores for node in spec.roots])
         return nest
 
@@ -446,14 +460,34 @@ class _Map(_Loop):
 
     def run(self, op: While, asked: _Part, body: _Part, length: int) -> ScalarLoop:
         begin, end = (Value(self.emit, "i64", 1, f"%{name}") for name in ("begin", "end"))
+        self.lanes = self._lanes(asked, body, length)
 
-        def one(index: Value, _: list[Value]) -> Sequence[Value]:
+        def some(index: Value, _: list[Value]) -> Sequence[Value]:
             self.element = index
+            if self.lanes > 1:
+                self.active = self.emit.lane_numbers(self.lanes) + index < end
             self.write_repeat(op, asked, body)
             return []
 
-        self.emit.loop(begin, end, 1, [], one)
-        return self._finish(_ENDLESS_NS, length, min(length, _MAP_GRAIN))
+        self.emit.loop(begin, end, self.lanes, [], some)
+        return self._finish(_ENDLESS_NS, length, min(length, _MAP_VECTORS * max(8, self.lanes)))
+
+    def _lanes(self, asked: _Part, body: _Part, length: int) -> int:
+        """How many elements run beside each other."""
+        slices = [a for a in self.eqn.inputs if isinstance(a, Var) and a in self.moving]
+        if not _are_scalars(slices) or any(
+            is_complex(a.type.dtype) for a in (*slices, *self.outputs)
+        ):
+            return 1
+        nodes = [n for part in (asked, body) for b in part.kernels for n in b.kernel.nodes()]
+        lanes = self.target.lanes(widest_bytes(nodes)) * _MAP_REGISTERS
+        while lanes >= 2 * length:
+            lanes //= 2
+        return lanes
+
+    def write_repeat(self, op: While, asked: _Part, body: _Part) -> None:
+        self.fixed = {}
+        super().write_repeat(op, asked, body)
 
     def pointer(self, atom: Atom) -> Value:
         if not isinstance(atom, Var):
@@ -462,6 +496,28 @@ class _Map(_Loop):
         if atom not in self.moving:
             return whole
         return _slice(self.emit, whole, atom.type, self.element)
+
+    def constants(
+        self, part: _Part, inputs: Sequence[Var], atoms: Sequence[Atom]
+    ) -> dict[Var, Value]:
+        used, pointers = self._used(part), {}
+        for var, atom in zip(inputs, atoms, strict=True):
+            if var in used and atom in self.moving and not var.type.shape:
+                self.fixed[var] = self.initial(atom)
+            elif var in used:
+                pointers[var] = self.pointer(atom)
+        return pointers
+
+    def initial(self, atom: Atom) -> Any:
+        if self.active is None or atom not in self.moving:
+            return super().initial(atom)
+        return masked_load(self.emit, self.pointer(atom), Element(atom.type).storage, self.active)
+
+    def store_result(self, element: Element, pointer: Value, value: Any) -> None:
+        if self.active is None:
+            super().store_result(element, pointer, value)
+        else:
+            masked_store(self.emit, pointer, value, element.storage, self.active)
 
 
 _NO_SITE = 2**63 - 1

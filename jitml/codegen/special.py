@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitml.codegen.emit import CHUNK_COST, KernelText
+from jitml.codegen.emit import KernelText
 from jitml.codegen.llvm import COMPUTE, STORAGE_BITS, Emitter
 from jitml.codegen.target import Target
 from jitml.ir.dtypes import short_name
@@ -19,6 +19,8 @@ from jitml.ir.types import ArrayType
 from jitml.ops.cumulative import Cumulative
 from jitml.scalar.complex import Complex
 from jitml.scalar.value import Value
+
+CHUNK_COST = 1 << 16  # scalar instructions that one chunk of parallel work should have at least
 
 
 class Function:

@@ -6,6 +6,7 @@ either.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -40,10 +41,14 @@ def choose_vector_axis(kernel: Kernel, nodes: Sequence[Node]) -> Axis | None:
     axes = dict.fromkeys([*reduced, *inner, *reversed(kernel.live_outer())])
     accesses = [n.data.index for n in nodes if n.name == "load"]
     accesses.extend(s.index for s in kernel.stores)
+    counts = [math.prod(a.extent for a in index.axes if not a.merged) for index in accesses]
+    most = max(counts, default=1)
 
     def contiguity(axis: Axis) -> float:
+        """Accesses that happen seldom (a store behind a long reduction) count little."""
         strides = (abs(index.coefficient(axis)) for index in accesses)
-        score = sum((_STRIDE_SCORES.get(stride, -4.0) for stride in strides), 0.0)
+        scores = (_STRIDE_SCORES.get(stride, -4.0) for stride in strides)
+        score = sum(n / most * x for n, x in zip(counts, scores, strict=True))
         return score + (0.1 if axis.extent >= 64 else -2.0 if axis.extent < 8 else 0.0)
 
     return max((a for a in axes if a not in fixed), key=contiguity, default=None)
@@ -76,7 +81,7 @@ def choose_width(
     """The lanes of vectors along `axis`: as its widest values fill a register, or a few of them."""
     if axis is None:
         return 1
-    widest = _widest([n for n in nodes if axis in n.axes and n.name not in _NOT_IN_VECTORS])
+    widest = widest_bytes([n for n in nodes if axis in n.axes])
     width = min(target.lanes(widest) * _unrolling(axis, nodes, has_shared_calls), MOST_LANES)
     while width > axis.extent:
         width //= 2
@@ -87,12 +92,14 @@ _NOT_IN_VECTORS = ("index", "size", "reduce", "i1")
 _FEW = 8  # one instruction in so many may take several registers
 
 
-def _widest(nodes: Sequence[Node]) -> int:
-    """The bytes of the widest values; wider ones are left out where they are few (the positions
+def widest_bytes(nodes: Sequence[Node]) -> int:
+    """The size of the widest values; wider ones are left out where they are few (the positions
     that a gather reads at, before much mathematics in 32 bits).
     """
     counts: Counter[int] = Counter()
     for node in nodes:
+        if node.name in _NOT_IN_VECTORS:
+            continue
         bits = node.data.bits if node.name == "call" else BITS.get(node.type, 0)
         counts[max(bits // 8, 1)] += instructions(node)
     total, seen = sum(counts.values()), 0

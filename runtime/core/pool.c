@@ -1,9 +1,10 @@
 /* The thread pool: threads that share the chunks of one piece of work.
  *
  * In: a task and a count. Out: the task called once for each index below it, by the caller and
- * by the workers. Workers spin a little, then sleep on a futex. Work is complete when all indices
- * are done, so a worker that wakes late delays nobody. One launch at a time; a second caller is
- * told so and does its work alone. Threads start at the first launch and never with the import.
+ * by the workers. Workers spin a little (as long as waking them takes), then sleep on a futex. Work
+ * is complete when all indices are done, so a worker that wakes late delays nobody. One launch at
+ * a time; a second caller is told so and does its work alone. Threads start at the first launch
+ * and never with the import.
  *
  * The hot word is the ticket, (launch number << 32) | next index. A launch first closes the
  * ticket, then writes the job, then opens it: a late worker of the launch before either takes its
@@ -22,7 +23,8 @@
 #endif
 
 #define MAX_THREADS 1024
-#define SPINS 2000
+#define SPIN_NS 20000
+#define PAUSES 16 /* between looks at the clock */
 #define CLOSED 0xFFFFFFFFu
 #define POLL_NS 10000000
 
@@ -52,6 +54,27 @@ static inline void pause_cpu(void)
 #elif defined(__aarch64__)
     __asm__ __volatile__("yield");
 #endif
+}
+
+static int64_t clock_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * (int64_t)1000000000 + now.tv_nsec;
+}
+
+/* Whether the word becomes `value` in a short time (or, if not `becomes`, something else). */
+static bool spin_until(_Atomic int32_t *word, int32_t value, bool becomes)
+{
+    int64_t end = clock_ns() + SPIN_NS;
+    do {
+        for (int k = 0; k < PAUSES; k++) {
+            if ((atomic_load_explicit(word, memory_order_acquire) == value) == becomes)
+                return true;
+            pause_cpu();
+        }
+    } while (clock_ns() < end);
+    return false;
 }
 
 #ifdef __linux__
@@ -122,11 +145,9 @@ static void *worker_main(void *argument)
     int worker = (int)(intptr_t)argument;
     int32_t seen = atomic_load(&pool.launches);
     for (bool first = true;; first = false) {
+        if (!first)
+            spin_until(&pool.launches, seen, false);
         int32_t now = atomic_load_explicit(&pool.launches, memory_order_acquire);
-        for (int spin = 0; now == seen && !first && spin < SPINS; spin++) {
-            pause_cpu();
-            now = atomic_load_explicit(&pool.launches, memory_order_acquire);
-        }
         while (now == seen && !first) {
             atomic_fetch_add(&pool.sleepers, 1);
             wait_for_change(&pool.launches, seen, 0);
@@ -182,11 +203,8 @@ static void launch(PoolTask task, void *context, int64_t count, int threads, uin
 /* Wait until all indices are done; false if a fork left their threads behind. */
 static bool wait_for_others(PoolPoll poll, void *context, uint32_t number, uint32_t generation)
 {
-    for (int spin = 0; spin < SPINS; spin++) {
-        if (atomic_load_explicit(&pool.finished, memory_order_acquire) == (int32_t)number)
-            return true;
-        pause_cpu();
-    }
+    if (spin_until(&pool.finished, (int32_t)number, true))
+        return true;
     for (;;) {
         int32_t seen = atomic_load_explicit(&pool.finished, memory_order_acquire);
         if (seen == (int32_t)number)

@@ -149,29 +149,52 @@ def rows(n: Any, row: Any, scale: Any) -> Any:
     )
 
 
+def walk(n: Any, x: Any, scale: Any) -> Any:
+    """Reads a shared table where its state says, with values of several widths."""
+    table = jnp.arange(7, dtype="int8") * scale.astype("int8")
+
+    def step(s: Any) -> Any:
+        k, place, y, odd = s
+        place = table.at[place + k].get(mode="fill", fill_value=2)
+        return k + 1, place, y * scale + place.astype(y.dtype), odd ^ (y > 0)
+
+    return lax.while_loop(lambda s: (s[0] < n) & ~(s[2] > 90), step, (0, table[3], x, x > 0))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "complex64"])
-@pytest.mark.parametrize("program", [powers, rows])
+@pytest.mark.parametrize("program", [powers, rows, walk])
 def test_a_map_of_loops_is_one_kernel_with_the_bits_of_steps(
     program: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if dtype == "complex64" and program is powers:
+    if dtype == "complex64" and program is not rows:
         pytest.skip("it compares numbers")
     x = np.random.default_rng(8).uniform(-1, 1, (300, 5))
     arguments = [jnp.asarray(COUNTS, dtype="int32"), jnp.asarray(x).astype(dtype)]
-    if program is powers:
+    if program is not rows:
         arguments[1] = arguments[1][:, 0]
     scale = jnp.asarray(0.75).astype(dtype)
     graph = jitml.make_graph(jitml.vmap(program, in_axes=(0, 0, None)))(*arguments, scale)
-    (step,) = [s for s in lower(graph, host()).plan.instructions if s.label == "map"]
+    lowered = lower(graph, host())
+    (step,) = [s for s in lowered.plan.instructions if s.label == "map"]
     assert isinstance(step, Instruction)
-    assert (step.extent, step.grain) == (300, 64)
+    assert step.extent == 300 and step.grain
+    assert ("masked.store" in lowered.kernels[-1].text) == (program is not rows)
     found = {n: run_on(graph, [*arguments, scale], n) for n in (1, 2, 3)}
     as_steps(monkeypatch)
     wanted = _compiled_anew(graph).run([*arguments, scale])
     for outputs in found.values():
         for got, want in zip(outputs, wanted, strict=True):
             assert np.asarray(got).tobytes() == np.asarray(want).tobytes()
-    np.testing.assert_array_equal(np.asarray(wanted[0]), COUNTS)
+    if program is not walk:
+        np.testing.assert_array_equal(np.asarray(wanted[0]), COUNTS)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 31, 33])
+def test_a_short_map_of_loops_writes_its_elements_alone(length: int) -> None:
+    n, x = COUNTS[:length], np.linspace(-1, 1, length, dtype=np.float32)
+    counts, _, signs = jitml.jit(jitml.vmap(powers, in_axes=(0, 0, None)))(n, x, 0.75)
+    np.testing.assert_array_equal(counts, n)
+    np.testing.assert_array_equal(signs, (x > 0) ^ (n % 2 == 1))
 
 
 def run_on(graph: Any, arguments: list[Any], threads: int) -> Any:
