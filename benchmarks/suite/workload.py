@@ -51,6 +51,14 @@ class Library:
         return self._module("scipy")
 
     @cached_property
+    def ops(self) -> Any:
+        return self._module("ops")
+
+    @cached_property
+    def linalg(self) -> Any:
+        return self._module("scipy.linalg")
+
+    @cached_property
     def tree(self) -> Any:
         return self._module("tree")
 

@@ -33,10 +33,14 @@ _DEAR_NAMES = (
     "zeta zeta_grad_x"
 )
 DEAR = frozenset(_DEAR_NAMES.split())
-_DEAR_COST = 8
+_MODEST = frozenset(["exp", "exp2", "log", "tanh", "logistic", "div", "sqrt", "rsqrt"])  # of these
+_MODEST_COST, _DEAR_COST = 8, 30
 _REPEAT_COST = 6
+# An array that no cache keeps from one kernel to the next: to store and load it takes longer.
+_LARGE_BYTES, _LARGE_REPEAT_COST = 1 << 22, 12
 _MOST_COST = 1 << 20
 
+_REDUCTIONS = (Reduction, Partial, Combine)
 
 # A variable with a buffer and the strides, in elements, through which it is read.
 View = tuple[Var, tuple[int, ...]]
@@ -81,7 +85,7 @@ def fuse(
 
 def is_special(eqn: Eqn) -> bool:
     """Whether the equation has a kernel of its own kind."""
-    return not isinstance(eqn.op, (Elementwise, Movement, Reduction, Partial, Combine))
+    return not isinstance(eqn.op, (Elementwise, Movement, *_REDUCTIONS))
 
 
 def has_effect(group: Group) -> bool:
@@ -130,10 +134,21 @@ class _Fuser:
 
     def _estimate_costs(self) -> None:
         for eqn in self.graph.eqns:
-            own = _DEAR_COST if eqn.op.name in DEAR else 1
+            is_dear, is_modest = eqn.op.name in DEAR, eqn.op.name in _MODEST
+            own = _MODEST_COST if is_modest else _DEAR_COST if is_dear else 1
             below = sum(self.cost.get(a, 0) for a in eqn.inputs if isinstance(a, Var))
+            is_read = is_special(eqn) or isinstance(eqn.op, _REDUCTIONS)
             for var in eqn.outputs:
-                self.cost[var] = min(own + below, _MOST_COST)
+                self.cost[var] = 0 if is_read else min(own + below, _MOST_COST)
+
+    def _is_dear(self, var: Var) -> bool:
+        """Whether to compute `var` again takes longer than to store and load it: from reductions,
+        which have buffers where several groups need them, and others that have.
+        """
+        if isinstance(self.definitions[var].op, _REDUCTIONS):
+            return True
+        is_large = var.type.size_bytes >= _LARGE_BYTES
+        return self.cost[var] > (_LARGE_REPEAT_COST if is_large else _REPEAT_COST)
 
     def _assign(self) -> None:
         """From the outputs back: give every variable a buffer or the groups that will compute
@@ -177,8 +192,7 @@ class _Fuser:
             elif any(map(self._is_view, user.outputs)) and not self._is_strided(var, eqn):
                 return True
         is_shared = len(self._homes_of_users(var)) > 1
-        is_dear = self.cost[var] > _REPEAT_COST and not is_movement
-        return is_shared and (is_dear or isinstance(eqn.op, (Reduction, Combine)))
+        return is_shared and not is_movement and self._is_dear(var)
 
     def _is_view(self, var: Var) -> bool:
         """Whether `var` is an index map that only special kernels read."""
@@ -259,7 +273,7 @@ class _Fuser:
             assert live, (var, group.roots)
             self._add_group(Group(live))
         first = len(self.groups)
-        if self.cost[var] > _REPEAT_COST:
+        if self._is_dear(var):
             for number, other in enumerate(self.groups):
                 if other.built is not None and var in other.built.computed:
                     other.built = None

@@ -1,7 +1,7 @@
 """Consecutive elements of which some are left alone.
 
-Comes in: an address, and a mask with one i1 for each element. Goes out: the text of the access; what
-is not read is zero.
+Comes in: an address, and a mask with one i1 for each element. Goes out: the text of the access;
+what is not read is zero.
 """
 
 from __future__ import annotations

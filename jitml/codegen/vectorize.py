@@ -48,7 +48,7 @@ def choose_vector_axis(kernel: Kernel, nodes: Sequence[Node]) -> Axis | None:
         """Accesses that happen seldom (a store behind a long reduction) count little."""
         strides = (abs(index.coefficient(axis)) for index in accesses)
         scores = (_STRIDE_SCORES.get(stride, -4.0) for stride in strides)
-        score = sum(n / most * x for n, x in zip(counts, scores, strict=True))
+        score: float = sum(n / most * x for n, x in zip(counts, scores, strict=True))
         return score + (0.1 if axis.extent >= 64 else -2.0 if axis.extent < 8 else 0.0)
 
     return max((a for a in axes if a not in fixed), key=contiguity, default=None)
