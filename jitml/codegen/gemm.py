@@ -68,6 +68,8 @@ _PACK_GROUP = 16
 _PACK_BLOCK = 16
 # Blocks of rows that one packed panel of a gathered B serves.
 _GATHER_ROWS = 3
+# With few k, most time goes to writing a result of so many elements: whole rows of it, few at once.
+_FLAT_DEPTH, _FLAT_RESULT, _FLAT_ROWS = 128, 1 << 18, 28
 # Units wanted of a product that is split.
 _UNITS = 4
 
@@ -191,7 +193,11 @@ class _Planner:
         m, width = self.shape.m, self.tile.columns
         height = self.tile.rows if self.a_mode == A_DIRECT else self.tile.panel_rows
         # What is gathered is gathered anew for each block of rows.
-        most_rows = _BLOCK_ROWS[self.tile.itemsize] * (_GATHER_ROWS if self.shape.b_gather else 1)
+        most_rows = _BLOCK_ROWS[self.tile.itemsize]
+        if self.shape.b_gather:
+            most_rows *= _GATHER_ROWS
+        elif self.depth <= _FLAT_DEPTH and self.shape.n * m > _FLAT_RESULT:
+            most_rows = _FLAT_ROWS
         row_blocks = _divide_up(m, most_rows)
         limit = _HELD_COLUMNS if self.c_mode == C_HELD else _BLOCK_COLUMNS
         column_blocks = _divide_up(self.columns, limit)

@@ -270,7 +270,9 @@ class _Driver:
         f, s = self.function, self.s
         start, b_row, b_next = b
         c_in, c_in_row, c_out, c_out_row = c
-        strides = (s["tile_a_row"], s["tile_a_step"], b_row, c_in_row, c_out_row, width)
+        a_row = s["tile_a_row"]
+        a_ahead = a_row * self.tile.rows / select(self.depth > 0, self.depth, 1)
+        strides = (a_row, s["tile_a_step"], b_row, c_in_row, c_out_row, width, a_ahead)
         for index, stride in enumerate(strides):
             f.store_integer(self.strides, index, stride)
         common = (self.a_block, start, self.depth, c_in, c_out, self.strides, self.rows)

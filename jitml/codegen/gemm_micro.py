@@ -24,8 +24,8 @@ from jitml.scalar.value import BITS, FLOATS, Value, fma, select
 _MICRO = ("ptr", "ptr", "i64", "ptr", "ptr", "ptr")
 COLUMN = (*_MICRO, "i64")  # … and rows
 # What the strides are, in an array: of a along rows and k, of b along k, of the rows of c; behind
-# them the number of columns.
-STRIDES = ("a_row", "a_step", "b_step", "c_in_row", "c_out_row", "columns")
+# them the number of columns, and how many bytes of a to fetch ahead per k.
+STRIDES = ("a_row", "a_step", "b_step", "c_in_row", "c_out_row", "columns", "a_ahead")
 # … and, where a and b are packed, what of b to fetch ahead, and how much of it per k.
 _PANEL = (*_MICRO, "ptr", "i64")
 COLUMN_PACKED = (*COLUMN, "ptr")  # … and the next panel of b
@@ -107,7 +107,7 @@ class _Micro:
         self.tile, self.vectors, self.rows = tile, vectors, rows
         self.function = f = self.start()
         strides = load_strides(f, f.parameters[5])
-        self.a_row, self.a_step, self.b_step, c_in_row, c_out_row, columns = strides
+        self.a_row, self.a_step, self.b_step, c_in_row, c_out_row, columns, self.a_ahead = strides
         self.mask = self.mask_of(columns)
         c_in, c_out = f.parameters[3:5]
         sums = [v for place in self.row_places(c_in, c_in_row) for v in self.load_row(place)]
@@ -165,18 +165,21 @@ class _Micro:
         return after
 
     def chains(self, sums: list[Value], c_out: Value, c_out_row: Value) -> list[Value]:
-        """The sums after all k."""
+        """The sums after all k; the tile of A below this one is fetched bit by bit."""
         f = self.function
         a, b, count = f.parameters[:3]
         # Left to itself, strength reduction would chain the additions of one row to the next.
         starts = [f.opaque(place) for place in self.row_places(a, self.a_row)]
+        below = f.offset(a, self.a_row * self.rows)
 
         def step(_: Value, state: list[Value]) -> list[Value]:
-            b_now, along, *sums_now = state
+            b_now, along, ahead, *sums_now = state
+            f.prefetch(ahead, 1)
             after = self.add([f.offset(start, along) for start in starts], b_now, sums_now)
-            return [f.offset(b_now, self.b_step), along + self.a_step, *after]
+            moved = (f.offset(b_now, self.b_step), along + self.a_step)
+            return [*moved, f.offset(ahead, self.a_ahead), *after]
 
-        return f.loop(f.integer(0), count, 1, [b, f.integer(0), *sums], step)[2:]
+        return f.loop(f.integer(0), count, 1, [b, f.integer(0), below, *sums], step)[3:]
 
 
 class _Partial(_Micro):
@@ -247,7 +250,7 @@ def _column(tile: Tile) -> Function:
     """Run tiles down `rows` rows."""
     f = Function("column", COLUMN, cold=True)
     a, b, count, c_in, c_out, strides, rows = f.parameters
-    a_row, _, _, c_in_row, c_out_row, columns = load_strides(f, strides)
+    a_row, _, _, c_in_row, c_out_row, columns, _ = load_strides(f, strides)
     low, narrow = (f"micro{vectors}x{most}" for vectors, most in _partial_tiles(tile))
     is_narrow = columns <= tile.lanes * (tile.vectors - 1)
     share = select(is_narrow, f.integer(tile.rows), tile.rows // 2)
@@ -279,7 +282,7 @@ def _column_packed(tile: Tile) -> Function:
     """Run the large tile down the rows; what is lower or not as wide goes the general way."""
     f = Function("column_packed", COLUMN_PACKED, cold=True)
     a, b, count, c_in, c_out, strides, rows, b_next = f.parameters
-    _, _, _, c_in_row, c_out_row, columns = load_strides(f, strides)
+    _, _, _, c_in_row, c_out_row, columns, _ = load_strides(f, strides)
     is_full = columns == tile.columns
     a_tile = count * tile.a_row
     share = f.integer(tile.b_row * tile.panel_rows) / rows

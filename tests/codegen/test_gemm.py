@@ -264,6 +264,7 @@ def test_every_tail(dtype: str) -> None:
         check(fill((1, m, 5), dtype, m), fill((1, 5, n), dtype, n), types)
     for m, n in [(64, 193), (71, 200), (77, 224), (83, 230), (98, 209)]:  # both are packed
         check(fill((1, m, 5), dtype, m), fill((1, 5, n), dtype, n), types)
+    check(fill((1, 521, 7), dtype, 1), fill((1, 7, 530), dtype, 2), types)  # few rows at a time
 
 
 MIXED = [
