@@ -73,6 +73,6 @@ def logsf(x: ArrayLike, a: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) 
     """The logarithm of how probable more than x is.
 
     >>> print(logsf(1.0, 2.0))
-    -0.3068528
+    -0.30685282
     """
     return jnp.log(sf(x, a, loc, scale))
