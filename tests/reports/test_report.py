@@ -199,7 +199,42 @@ def test_the_peak_is_kept(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Non
     from jitml.reports import peak
 
     monkeypatch.setattr(disk, "_DISK", [disk.Disk(str(tmp_path))])
-    monkeypatch.setattr(peak, "_measure", lambda threads: Peak(threads, 4.0, 3.0, 2.0, 1.0))
-    assert peak._find(3) == peak._find(3) == Peak(3, 4.0, 3.0, 2.0, 1.0)
+    measured = Peak(3, 4.0, 3.0, 2.0, 1.0, (9.0, 8.0, 7.0, 6.0))
+    monkeypatch.setattr(peak, "_measure", lambda threads: measured)
+    assert peak._find(3) == peak._find(3) == measured
     monkeypatch.setattr(peak, "_measure", lambda threads: pytest.fail("it is kept"))
     assert peak._find(3).bytes == 2.0
+
+
+def test_small_arrays_are_compared_with_caches() -> None:
+    found = Peak(2, 1e9, 1e9, 1e9, 2e9, (40e9, 20e9, 10e9, 5e9))
+    assert found.bytes_within(100) == pytest.approx(40e9)
+    assert found.bytes_within(2 * (128 << 10)) == pytest.approx(20e9)
+    assert 10e9 < found.bytes_within(1 << 20) < 20e9
+    assert found.bytes_within(1 << 30) == pytest.approx(2e9)
+    assert found.best_of(Peak(2, 2e9, 0.0, 3e9, 0.0)).bytes_within(1 << 30) == pytest.approx(3e9)
+
+
+def test_what_beats_the_peak_has_it_measured_again(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jitml.pipeline import disk
+    from jitml.reports import peak
+
+    monkeypatch.setattr(disk, "_DISK", [disk.Disk(str(tmp_path))])
+    monkeypatch.setattr(peak, "_LOOKED_AGAIN", set())
+    peak._PEAKS.clear()
+    counted = []
+
+    def measure(threads: int) -> Peak:
+        counted.append(threads)
+        rate = 1.0 if len(counted) == 1 else 1e15
+        return Peak(threads, rate, rate, rate, rate, (rate,) * 4)
+
+    monkeypatch.setattr(peak, "_measure", measure)
+    jitted = jitml.jit(lambda x: x * 2 + 1)
+    assert jitted.report(V).peak.bytes == 1e15 and len(counted) == 2
+    peak._PEAKS.clear()
+    share = jitted.report(V).rows[0].peak_share
+    assert share is not None and share < 1 and len(counted) == 2
+    peak._PEAKS.clear()
