@@ -72,8 +72,9 @@ def cost_of_step(
     if not is_last:
         return Cost(sum(plan.buffers[b].size_bytes for b in dict.fromkeys(step.buffers)))
     moved, least = _kernel_bytes(group) if group.built else (_operand_bytes(group),) * 2
-    if group.built and group.special and isinstance(group.special.op, DotGeneral):
-        read = sum(a.type.size_bytes for a in group.special.inputs)  # by the product itself
+    if group.built and group.special and _is_product(group):
+        made = sum(v.type.size_bytes for v in group.special.outputs)
+        read = _operand_bytes(group) - made  # by the product itself, which stays in a cache
         moved, least = moved + read, least + read
     shares = _shares(group)
     return Cost(
@@ -82,6 +83,10 @@ def cost_of_step(
         _total(eqns, lambda eqn: operations(eqn, shares)),
         _total(eqns, lambda eqn: transcendentals(eqn, shares)),
     )
+
+
+def _is_product(group: Group) -> bool:
+    return group.special is not None and isinstance(group.special.op, DotGeneral)
 
 
 def _shares(group: Group) -> dict[Var, float]:
@@ -114,11 +119,12 @@ def _kernel_bytes(group: Group) -> tuple[int, int]:
     assert group.built is not None
     kernel = group.built.kernel
     operands = (*group.built.reads, *group.built.writes)
+    made = group.special.outputs if group.special and _is_product(group) else ()
     reads: dict[int, Counter[tuple[object, ...]]] = {}
     least: dict[int, int] = {}
     moved = 0
     for node in kernel.nodes():
-        if node.name == "load":
+        if node.name == "load" and operands[node.data.operand] not in made:
             size = _count(node.data.index) * _bytes(node.data.storage)
             moved += size
             seen = reads.setdefault(node.data.operand, Counter())

@@ -41,6 +41,27 @@ def norm(x: Any) -> Any:
 KNOWN: dict[str, tuple[Callable[..., Any], tuple[Any, ...], float, float, float]] = {
     "axpy": (lambda x, y: 2 * x + y, (V, V + 1), 3 * F * 1024, 2 * 1024, 0),
     "product": (lambda x, y: x @ y, (X, X + 1), 3 * F * N * N, 2 * N**3, 0),
+    "product and what follows": (
+        lambda x, y, b: jnp.tanh(x @ y + b),
+        (X, X + 1, X[0]),
+        F * (3 * N * N + N),
+        2 * N**3 + 2 * N * N,
+        N * N,
+    ),
+    "convolution and what follows": (
+        lambda x, k: jnp.exp(lax.conv(x, k, (1, 1), "VALID")),
+        (jnp.ones((2, 8, 18, 18)), jnp.ones((16, 8, 3, 3))),
+        F * (2 * 8 * 18 * 18 + 16 * 8 * 9 + 2 * 16 * 16 * 16),
+        2 * 2 * 16 * 16 * 16 * 8 * 9 + 2 * 16 * 16 * 16,
+        2 * 16 * 16 * 16,
+    ),
+    "stencil": (
+        lambda u: u[1:-1, :-2] + u[1:-1, 2:] + u[:-2, 1:-1] + u[2:, 1:-1] - 4 * u[1:-1, 1:-1],
+        (X,),
+        F * (N**2 + (N - 2) ** 2),
+        5 * (N - 2) ** 2,
+        0,
+    ),
     "product of vectors": (lambda x, y: x @ y, (X, X[0]), F * (N * N + 2 * N), 2 * N * N, 0),
     "products": (
         lambda x: jnp.einsum("bij,bkj->bik", x, x + 1),
