@@ -21,6 +21,7 @@ N = 256
 X = jnp.asarray(np.random.default_rng(0).random((N, N), np.float32))
 V = jnp.ones(4 * N)
 ROWS = jnp.arange(10)
+IMAGES = ("NHWC", "HWIO", "NHWC")
 F = 4  # bytes of a float
 
 
@@ -49,11 +50,13 @@ KNOWN: dict[str, tuple[Callable[..., Any], tuple[Any, ...], float, float, float]
         N * N,
     ),
     "convolution and what follows": (
-        lambda x, k: jnp.exp(lax.conv(x, k, (1, 1), "VALID")),
-        (jnp.ones((2, 8, 18, 18)), jnp.ones((16, 8, 3, 3))),
-        F * (2 * 8 * 18 * 18 + 16 * 8 * 9 + 2 * 16 * 16 * 16),
-        2 * 2 * 16 * 16 * 16 * 8 * 9 + 2 * 16 * 16 * 16,
-        2 * 16 * 16 * 16,
+        lambda x, k, b: nn.relu(
+            lax.conv_general_dilated(x, k, (1, 1), "VALID", dimension_numbers=IMAGES) + b
+        ),
+        (jnp.ones((4, 34, 34, 8)), jnp.ones((3, 3, 8, 16)), jnp.ones(16)),
+        F * (4 * 8 * 34 * 34 + 16 * 8 * 9 + 16 + 4 * 32 * 32 * 16),
+        2 * 4 * 32 * 32 * 16 * 8 * 9 + 2 * 4 * 32 * 32 * 16,
+        0,
     ),
     "stencil": (
         lambda u: u[1:-1, :-2] + u[1:-1, 2:] + u[:-2, 1:-1] + u[2:, 1:-1] - 4 * u[1:-1, 1:-1],
