@@ -91,10 +91,12 @@ _MODULES = frozenset(
     }
 )  # fmt: skip
 _OF_DEVICES = (
-    "copy_to_host_async default_backend device_count device_get device_put devices host_count "
-    "host_id host_ids local_device_count local_devices make_array_from_callback "
-    "make_array_from_process_local_data make_array_from_single_device_arrays "
-    "print_environment_info process_count process_index process_indices typeof"
+    "default_backend device_count devices host_count host_id host_ids local_device_count "
+    "local_devices print_environment_info process_count process_index process_indices typeof"
+)
+_OF_TRANSFERS = (
+    "copy_to_host_async device_get device_put make_array_from_callback "
+    "make_array_from_process_local_data make_array_from_single_device_arrays"
 )
 _OF_SWITCHES = (
     "allow_f16_reductions array_garbage_collection_guard auto_pcast debug_infs debug_key_reuse "
@@ -160,6 +162,7 @@ _FUNCTIONS = {
     "vjp": "differentiation",
     "vmap": "vectorization",
     **dict.fromkeys(_OF_DEVICES.split(), "hardware"),
+    **dict.fromkeys(_OF_TRANSFERS.split(), "transfers"),
     **dict.fromkeys(["make_mesh", "reshard", "set_mesh"], "sharding"),
     **dict.fromkeys(["shard_map", "smap"], "shard_mapping"),
     **dict.fromkeys(_OF_SWITCHES.split(), "switches"),
@@ -187,10 +190,14 @@ def block_until_ready(x: Any) -> Any:
     1
     """
     spans = sys.modules.get("jitml.pipeline.spans")
-    if spans is not None:
-        with spans.spanning("wait", "block_until_ready"):
-            return x
-    return x
+    if spans is None:
+        return x
+    with spans.spanning("wait", "block_until_ready"):
+        if "jitml.device.device" in sys.modules:
+            for leaf in importlib.import_module("jitml.tree").leaves(x):
+                if hasattr(leaf, "block_until_ready"):
+                    leaf.block_until_ready()
+        return x
 
 
 def _defer_operators() -> None:

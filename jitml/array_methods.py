@@ -13,7 +13,7 @@ import numpy as np
 
 from jitml import printing
 from jitml.eager import operation
-from jitml.hardware import CPU, check_device, typeof
+from jitml.hardware import Device, device_of, typeof
 from jitml.ir.errors import LongIterationError
 from jitml.ir.source import user_source
 from jitml.numpy import (
@@ -42,7 +42,7 @@ from jitml.numpy.operands import as_dtype, is_number, settle
 from jitml.trace.core import Tracer
 from jitml.trace.forms import LONG, may_rewrite
 from jitml_runtime import Array as ConcreteArray
-from jitml_runtime import basic_index, calling, set_operators
+from jitml_runtime import basic_index, calling, remote_of, set_operators
 
 _BINARY: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "add": ("add", arithmetic.add),
@@ -192,18 +192,43 @@ def _copy(x: Any, order: str = "K") -> Any:
 
 def _block_until_ready(x: Any) -> Any:
     """The array, once it is computed."""
+    remote = remote_of(x) if type(x) is ConcreteArray else None
+    if remote is not None:
+        remote.wait()
     return x
 
 
 def _devices(x: Any) -> set[Any]:
     """The devices that hold the array."""
-    return {CPU}
+    return {device_of(x)}
+
+
+def _device(x: Any) -> Device:
+    """The device that holds the array."""
+    return device_of(x)
+
+
+def _cuda_array_interface(x: Any) -> dict[str, Any]:
+    """The elements on a GPU as CuPy, numba and torch take them; arrays on the CPU have none."""
+    remote = remote_of(x) if type(x) is ConcreteArray else None
+    if remote is None:
+        raise AttributeError("the array is not on a GPU: it has no __cuda_array_interface__")
+    from jitml.device.interchange import cuda_array_interface
+
+    return cuda_array_interface(remote, x)
+
+
+def _is_committed(x: Any) -> bool:
+    """Whether the array stays on its device: programs that take it run there."""
+    remote = remote_of(x) if type(x) is ConcreteArray else None
+    return remote is None or bool(remote.is_committed)
 
 
 def _to_device(x: Any, device: Any, *, stream: Any = None) -> Any:
     """The array on a device."""
-    check_device(device, "to_device")
-    return x
+    from jitml.transfers import device_put
+
+    return device_put(x, device)
 
 
 def _sharding(x: Any) -> Any:
@@ -211,7 +236,8 @@ def _sharding(x: Any) -> Any:
     from jitml.hardware import placement
     from jitml.sharding import SingleDeviceSharding
 
-    return placement(x) or SingleDeviceSharding(CPU)
+    found = placement(x)
+    return found if hasattr(found, "spec") else SingleDeviceSharding(device_of(x))
 
 
 def _shards(x: Any) -> Any:
@@ -222,12 +248,16 @@ def _shards(x: Any) -> Any:
 
 
 def _copy_to_host_async(x: Any) -> None:
-    """Nothing: the array is at hand."""
+    """Let the elements come to the host meanwhile, where they are not there."""
+    from jitml.transfers import copy_to_host_async
+
+    copy_to_host_async(x)
 
 
 def _is_ready(x: Any) -> bool:
     """Whether the array is computed."""
-    return True
+    remote = remote_of(x) if type(x) is ConcreteArray else None
+    return remote is None or bool(remote.is_ready())
 
 
 def _mT(x: Any) -> Any:
@@ -258,10 +288,11 @@ _PROPERTIES: dict[str, Callable[[Any], Any]] = {
     "real": elementwise.real,
     "imag": elementwise.imag,
     "at": IndexUpdater,
+    "__cuda_array_interface__": _cuda_array_interface,
     "addressable_shards": _shards,
     "aval": typeof,
-    "committed": lambda x: True,
-    "device": lambda x: CPU,
+    "committed": _is_committed,
+    "device": _device,
     "global_shards": _shards,
     "is_fully_addressable": lambda x: True,
     "is_fully_replicated": lambda x: True,

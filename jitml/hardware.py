@@ -1,6 +1,6 @@
-"""The devices that arrays are on, under JAX's names: there is one, the CPU.
+"""The devices that arrays are on, under JAX's names: the CPU, or GPUs where `JITML_DEVICE` asks.
 
-In: arrays and trees of them. Out: arrays on the device, or in NumPy's hands.
+In: names, arrays. Out: devices, and which of them has an array.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import platform
 import sys
 import weakref
-from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -17,17 +16,12 @@ from jitml.ir.errors import ArgumentError
 from jitml.ir.source import user_source
 from jitml.trace.core import Tracer
 from jitml.transforms.values import as_value, is_array_like
-from jitml.tree import map as tree_map
-from jitml.tree import structure
-from jitml.typing import Array
 from jitml_runtime import Array as ConcreteArray
-from jitml_runtime import share
+from jitml_runtime import remote_of, share
 
 __all__ = [
-    "CPU", "Device", "copy_to_host_async", "default_backend", "device_count", "device_get",
-    "device_put", "devices", "host_count", "host_id", "host_ids", "local_device_count",
-    "local_devices", "make_array_from_callback", "make_array_from_process_local_data",
-    "make_array_from_single_device_arrays", "print_environment_info", "process_count",
+    "CPU", "Device", "default_backend", "device_count", "devices", "host_count", "host_id",
+    "host_ids", "local_device_count", "local_devices", "print_environment_info", "process_count",
     "process_index", "process_indices",
 ]  # fmt: skip
 
@@ -40,54 +34,122 @@ class Device:
     'cpu'
     """
 
-    __slots__ = ()
-    platform = device_kind = "cpu"
-    id = process_index = host_id = local_hardware_id = 0
+    __slots__ = ("id", "platform")
+    process_index = host_id = 0
+    id: int
+    platform: str
 
-    def __new__(cls) -> Device:
-        return CPU
+    def __new__(cls, platform: str = "cpu", id: int = 0) -> Device:
+        known = _KNOWN.get((platform, id))
+        if known is None:
+            known = object.__new__(cls)
+            known.platform, known.id = platform, id
+            known = _KNOWN.setdefault((platform, id), known)
+        return known
 
-    def memory_stats(self) -> None:
-        """JAX has no numbers of a CPU; `jitml.memory_stats()` has those of this process."""
+    @property
+    def local_hardware_id(self) -> int:
+        """Its number in this machine."""
+        return self.id
+
+    @property
+    def device_kind(self) -> str:
+        """What it is called by who made it."""
+        return self.platform if self is CPU else str(gpu(self).driver.name)
+
+    def memory_stats(self) -> dict[str, int] | None:
+        """A GPU's memory, and what has been copied to and fro. JAX has no numbers of a CPU;
+        `jitml.memory_stats()` has those of this process.
+        """
+        if self is CPU:
+            return None
+        from jitml.device.listing import statistics_of
+
+        return statistics_of(gpu(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Device, ())
+        return (Device, (self.platform, self.id))
 
     def __str__(self) -> str:
-        return "cpu:0"
+        return f"{'cpu' if self is CPU else 'cuda'}:{self.id}"
 
     def __repr__(self) -> str:
-        return "CpuDevice(id=0)"
+        return f"{'Cpu' if self is CPU else 'Cuda'}Device(id={self.id})"
 
 
-#: The one device.
-CPU: Device = object.__new__(Device)
+_KNOWN: dict[tuple[str, int], Device] = {}
+#: The processors of this machine, as one device.
+CPU: Device = Device()
 
 
-def is_device(x: Any) -> bool:
-    """Whether `x` names the device, or is None: wherever arrays are."""
-    return x is None or x is CPU or (isinstance(x, str) and x in ("cpu", "cpu:0"))
+def gpu(device: Device) -> Any:
+    """The driver's side of a GPU."""
+    from jitml.pipeline import devices
+
+    return devices.device(device.id)
+
+
+def device_of(x: Any) -> Device:
+    """Where an array is; one that nobody has placed, where programs that take it run."""
+    remote = remote_of(x) if type(x) is ConcreteArray else None
+    if remote is not None:
+        return Device("gpu", remote.device.driver.ordinal)
+    placed = placement(x)
+    return placed if isinstance(placed, Device) else default_device()
+
+
+def default_device() -> Device:
+    """Where programs run whose arguments do not say it."""
+    from jitml.pipeline import devices
+
+    if devices.device_name() == devices.CPU:
+        return CPU
+    return Device("gpu", devices.default_device().driver.ordinal)
+
+
+def find_device(x: Any, name: str) -> Device | None:
+    """The device that `x` is, names or means; None where it leaves that open."""
+    found = getattr(x, "device_set", None)
+    if found is not None and len(found) == 1:
+        (x,) = found
+    if x is None or isinstance(x, Device):
+        return x
+    if isinstance(x, str):
+        kind, _, number = x.partition(":")
+        kind = {"cuda": "gpu"}.get(kind, kind)
+        known = [CPU] if kind == "cpu" else _gpus() if kind == "gpu" else []
+        if (number or "0").isdecimal() and int(number or 0) < len(known):
+            return known[int(number or 0)]
+    listed = ", ".join(map(str, dict.fromkeys([*devices(), CPU])))
+    raise ArgumentError(
+        f"{name}: there is no device {x!r}",
+        hint=f"there are: {listed}" if _gpus() else "the one device is jitml.devices()[0], the CPU",
+        source=user_source(),
+    )
 
 
 def check_device(x: Any, name: str) -> None:
-    """Raise unless `x` is, names or means the one device."""
-    devices = getattr(x, "device_set", None)
-    if not (is_device(x) or devices == {CPU}):
-        raise ArgumentError(
-            f"{name}: there is no device {x!r}",
-            hint="the one device is jitml.devices()[0], the CPU",
-            source=user_source(),
-        )
+    """Raise unless `x` is, names or means a device, or is None."""
+    find_device(x, name)
 
 
 class BackendError(ArgumentError, RuntimeError):
     """A kind of device that this process does not have."""
 
 
+def _gpus() -> list[Device]:
+    """The GPUs that programs may run on."""
+    from jitml.pipeline import devices
+
+    if devices.device_name() == devices.CPU:
+        return []
+    return [Device("gpu", k) for k in range(devices.default_device().driver.device_count)]
+
+
 def _check_backend(backend: Any) -> None:
-    if is_device(backend):
+    if backend is None or backend in ("cpu", CPU) or (backend in ("gpu", "cuda") and _gpus()):
         return
-    hint = "programs run on 'cpu'"
+    hint = f"programs run on {default_backend()!r}"
     if backend in ("cuda", "gpu"):
         from jitml.device.listing import describe_cuda
 
@@ -105,7 +167,7 @@ def devices(backend: str | None = None) -> list[Device]:
     [CpuDevice(id=0)]
     """
     _check_backend(backend)
-    return [CPU]
+    return [CPU] if backend in ("cpu", CPU) else _gpus() or [CPU]
 
 
 def local_devices(
@@ -124,7 +186,7 @@ def local_devices(
                 hint="there is one process, number 0",
                 source=user_source(),
             )
-    return [CPU]
+    return devices(backend)
 
 
 def device_count(backend: str | None = None) -> int:
@@ -183,143 +245,25 @@ def default_backend() -> str:
     >>> default_backend()
     'cpu'
     """
-    return CPU.platform
+    return devices()[0].platform
 
 
-# ---- to and fro ---------------------------------------------------------------------------------
-
-
-def device_put(
-    x: Any,
-    device: Any = None,
-    *,
-    src: Any = None,
-    donate: Any = False,
-    may_alias: Any = None,
-) -> Any:
-    """The tree `x` with arrays for leaves, on a device (or a tree of devices or shardings).
-
-    >>> import numpy as np
-    >>> device_put({"w": np.ones(2, np.float32)})
-    {'w': Array([1., 1.], dtype=float32)}
-    """
-    for place in (*_leaves_of(device), *_leaves_of(src)):
-        check_device(place, "device_put")
-    values = tree_map(lambda leaf: as_value(leaf, "device_put: the value"), x)
-    if hasattr(device, "spec"):
-        return tree_map(lambda leaf: _placed(leaf, device), values)
-    is_tree = isinstance(device, (dict, list, tuple)) and structure(device) == structure(values)
-    return tree_map(_placed, values, device) if is_tree else values
-
-
-# By id, while the array lives: the sharding by which a program has placed it.
+# By id, while the array lives: the sharding or device by which a program has placed it.
 _PLACES: dict[int, tuple[weakref.ref[ConcreteArray], Any]] = {}
 
 
-def _placed(x: Any, sharding: Any) -> Any:
-    """The array, which says of itself that it lies by `sharding`."""
-    if type(x) is not ConcreteArray or not hasattr(sharding, "spec"):
-        return x
-    sharding.shard_shape(x.shape)
+def place(x: Any, where: Any) -> Any:
+    """Another array over the same memory, which says of itself that it lies there."""
     placed = share(x, x.shape, x.weak_type)
     number = id(placed)
-    _PLACES[number] = (weakref.ref(placed, lambda _: _PLACES.pop(number, None)), sharding)
+    _PLACES[number] = (weakref.ref(placed, lambda _: _PLACES.pop(number, None)), where)
     return placed
 
 
 def placement(x: Any) -> Any | None:
-    """The sharding that an array was given by `device_put`."""
+    """The sharding or device that an array was given by `device_put`."""
     found = _PLACES.get(id(x))
     return found[1] if found is not None and found[0]() is x else None
-
-
-def _leaves_of(place: Any) -> list[Any]:
-    """The devices and shardings in a tree of them."""
-    if isinstance(place, dict):
-        return [leaf for value in place.values() for leaf in _leaves_of(value)]
-    if isinstance(place, (list, tuple)) and not hasattr(place, "partitions"):
-        return [leaf for value in place for leaf in _leaves_of(value)]
-    return [] if hasattr(place, "partitions") else [place]
-
-
-def device_get(x: Any) -> Any:
-    """The tree `x` with NumPy arrays in the place of arrays.
-
-    >>> import jitml.numpy as jnp
-    >>> device_get([jnp.ones(2), 3])
-    [array([1., 1.], dtype=float32), 3]
-    """
-    arrays = (ConcreteArray, Tracer)
-    return tree_map(lambda leaf: np.asarray(leaf) if isinstance(leaf, arrays) else leaf, x)
-
-
-def copy_to_host_async(x: Any) -> Any:
-    """The tree `x`: its arrays are at hand already.
-
-    >>> copy_to_host_async(1)
-    1
-    """
-    return x
-
-
-def make_array_from_callback(
-    shape: Sequence[int], sharding: Any, data_callback: Callable[[Any], Any], dtype: Any = None
-) -> Array:
-    """The array whose part at an index `data_callback(index)` gives: here the whole of it.
-
-    >>> import numpy as np
-    >>> make_array_from_callback((2,), None, lambda index: np.arange(4.0)[:2][index], "float32")
-    Array([0., 1.], dtype=float32)
-    """
-    check_device(sharding, "make_array_from_callback")
-    return _of_shape(shape, data_callback((slice(None),) * len(shape)), dtype)
-
-
-def make_array_from_process_local_data(
-    sharding: Any, local_data: Any, global_shape: Sequence[int] | None = None
-) -> Any:
-    """The array of which this process has `local_data`: here the whole of it.
-
-    >>> import numpy as np
-    >>> make_array_from_process_local_data(None, np.ones(2, np.float32))
-    Array([1., 1.], dtype=float32)
-    """
-    check_device(sharding, "make_array_from_process_local_data")
-    if global_shape is not None:
-        return _of_shape(global_shape, local_data)
-    return device_put(local_data)
-
-
-def make_array_from_single_device_arrays(
-    shape: Sequence[int], sharding: Any, arrays: Sequence[Any], *, dtype: Any = None
-) -> Array:
-    """The array that is made of one array for each device: here of one.
-
-    >>> import jitml.numpy as jnp
-    >>> make_array_from_single_device_arrays((2,), None, [jnp.ones(2)])
-    Array([1., 1.], dtype=float32)
-    """
-    check_device(sharding, "make_array_from_single_device_arrays")
-    if len(arrays) != 1:
-        raise ArgumentError(
-            f"make_array_from_single_device_arrays: {len(arrays)} arrays for one device",
-            hint="pass one array, with all elements",
-            source=user_source(),
-        )
-    return _of_shape(shape, arrays[0], dtype)
-
-
-def _of_shape(shape: Sequence[int], x: Any, dtype: Any = None) -> Array:
-    from jitml.numpy import asarray
-
-    found = asarray(x, dtype)
-    if found.shape != tuple(shape):
-        raise ArgumentError(
-            f"the data have shape {found.shape}, the array {tuple(shape)}",
-            hint="there is one device: it has all elements",
-            source=user_source(),
-        )
-    return found
 
 
 # ---- types --------------------------------------------------------------------------------------
@@ -361,7 +305,7 @@ def print_environment_info(return_string: bool = False) -> str | None:
         f"jitml:  {jitml.__version__}",
         f"numpy:  {np.__version__}",
         f"python: {sys.version}",
-        f"device info: {device_count()} local device, {CPU!r}",
+        f"device info: {device_count()} local device, {devices()[0]!r}",
         f"platform: {platform.platform()}",
     ]
     text = "\n".join(lines)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from jitml.hardware import CPU, Device, check_device
+from jitml.hardware import Device, check_device, default_device, device_of, find_device
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.ir.source import user_source
 from jitml.trace.flags import flag, scope_flag, set_everywhere
@@ -182,7 +182,9 @@ def make_mesh(
             f"make_mesh: a mesh of shape {sizes} needs {math.prod(sizes)} devices, there is 1",
             "each axis has size 1 here; threads share the work of the one device",
         )
-    grid = np.array([CPU] if devices is None else list(devices), dtype=object).reshape(sizes)
+    grid = np.array([default_device()] if devices is None else list(devices), dtype=object).reshape(
+        sizes
+    )
     types = AxisType.Explicit if axis_types is None else axis_types
     return Mesh(grid, axis_names, types)
 
@@ -302,9 +304,11 @@ class Sharding:
 
     @property
     def device_set(self) -> set[Device]:
-        return {CPU}
+        return {default_device()}
 
-    addressable_devices = device_set
+    @property
+    def addressable_devices(self) -> set[Device]:
+        return self.device_set
 
     def shard_shape(self, global_shape: Sequence[int]) -> tuple[int, ...]:
         """The shape of what each device has of an array."""
@@ -312,7 +316,8 @@ class Sharding:
 
     def devices_indices_map(self, global_shape: Sequence[int]) -> dict[Device, Any]:
         """Which part of an array each device has."""
-        return {CPU: (slice(None),) * len(global_shape)}
+        whole = (slice(None),) * len(global_shape)
+        return dict.fromkeys(self.device_set, whole)
 
     addressable_devices_indices_map = devices_indices_map
 
@@ -335,19 +340,24 @@ class SingleDeviceSharding(Sharding):
     SingleDeviceSharding(device=CpuDevice(id=0), memory_kind=device)
     """
 
-    __slots__ = ()
+    __slots__ = ("_device",)
 
     def __init__(self, device: Device, *, memory_kind: str | None = None) -> None:
-        check_device(device, "SingleDeviceSharding")
+        self._device = find_device(device, "SingleDeviceSharding") or default_device()
+
+    @property
+    def device_set(self) -> set[Device]:
+        """The device."""
+        return {self._device}
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SingleDeviceSharding)
+        return isinstance(other, SingleDeviceSharding) and self._device is other._device
 
     def __hash__(self) -> int:
-        return hash(SingleDeviceSharding)
+        return hash((SingleDeviceSharding, self._device))
 
     def __repr__(self) -> str:
-        return f"SingleDeviceSharding(device={CPU!r}, memory_kind=device)"
+        return f"SingleDeviceSharding(device={self._device!r}, memory_kind=device)"
 
 
 class NamedSharding(Sharding):
@@ -390,7 +400,7 @@ def make_single_device_sharding(device: Device | None = None) -> SingleDeviceSha
     >>> make_single_device_sharding().num_devices
     1
     """
-    return SingleDeviceSharding(CPU if device is None else device)
+    return SingleDeviceSharding(device or default_device())
 
 
 class Shard:
@@ -402,17 +412,21 @@ class Shard:
     """
 
     __slots__ = ("data",)
-    device, replica_id = CPU, 0
+    replica_id = 0
 
     def __init__(self, data: Array) -> None:
         self.data = data
+
+    @property
+    def device(self) -> Device:
+        return device_of(self.data)
 
     @property
     def index(self) -> tuple[slice, ...]:
         return tuple([slice(None) for _ in self.data.shape])
 
     def __repr__(self) -> str:
-        return f"Shard(device={CPU!r}, index={self.index}, replica_id=0, data={self.data})"
+        return f"Shard(device={self.device!r}, index={self.index}, replica_id=0, data={self.data})"
 
 
 def reshard(xs: Any, out_shardings: Any) -> Any:

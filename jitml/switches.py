@@ -59,6 +59,16 @@ _OFF_WITHOUT_EFFECT = (
     "jax_include_full_tracebacks_in_locations jax_raise_persistent_cache_errors"
 )
 
+
+def _is_device(x: Any) -> bool:
+    """Whether programs can run there."""
+    if x in (None, "cpu"):
+        return True
+    from jitml.hardware import devices
+
+    return x in devices()
+
+
 SWITCHES: dict[str, Switch] = {
     # What means something.
     "jax_numpy_dtype_promotion": Switch("standard", _one_of(*_STRICT), "", True),
@@ -69,8 +79,7 @@ SWITCHES: dict[str, Switch] = {
     "jax_no_tracing": Switch(False, _one_of(False, True)),
     "jax_log_compiles": Switch(False, _one_of(False, True)),
     # What other values would need something that is not here.
-    "jax_default_device": Switch(None, lambda x: getattr(x, "platform", x) in (None, "cpu"),
-                                 "there is one device, the CPU"),
+    "jax_default_device": Switch(None, _is_device, "jitml.devices() lists those that there are"),
     "jax_platforms": Switch("cpu", lambda x: not x or "cpu" in str(x).split(","),
                             "programs run on the CPU"),
     "jax_platform_name": Switch("cpu", _one_of("cpu", "", None), "programs run on the CPU"),

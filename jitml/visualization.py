@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitml.hardware import CPU
+from jitml.hardware import default_device, device_of
 from jitml.ir.errors import ShapeError
 from jitml.ir.source import user_source
 from jitml.sharding import Sharding, SingleDeviceSharding
@@ -40,7 +40,8 @@ def visualize_sharding(
             source=user_source(),
         )
     width = max(min_width, 7)
-    name = f"CPU {CPU.id}".center(width)
+    (device,) = sharding.device_set
+    name = f"{device.platform.upper()} {device.id}".center(width)
     for line in (f"┌{'─' * width}┐", f"│{name}│", f"└{'─' * width}┘"):
         builtins.print(line)
 
@@ -54,7 +55,7 @@ def visualize_array_sharding(arr: Any, **kwargs: Any) -> None:
     │  CPU 0  │
     └─────────┘
     """
-    visualize_sharding(as_value(arr).shape, SingleDeviceSharding(CPU), **kwargs)
+    visualize_sharding(as_value(arr).shape, SingleDeviceSharding(device_of(arr)), **kwargs)
 
 
 def inspect_array_sharding(value: Any, *, callback: Callable[[Sharding], None]) -> None:
@@ -64,4 +65,4 @@ def inspect_array_sharding(value: Any, *, callback: Callable[[Sharding], None]) 
     >>> inspect_array_sharding(jnp.ones(4), callback=lambda found: print(found.num_devices))
     1
     """
-    callback(SingleDeviceSharding(CPU))
+    callback(SingleDeviceSharding(default_device()))

@@ -24,12 +24,17 @@ OLDEST_VERSION = 12000  # of the driver: stream-ordered memory, graphs, PTX 8.0
 _NOT_BLOCKING = 1  # a stream that does not wait for the default one
 _RELAXED = 2  # how much a capture forbids
 _MAJOR, _MINOR, _MULTIPROCESSORS = 75, 76, 16
+_RELEASE_THRESHOLD = 4  # how many bytes a pool keeps when nobody uses them
+_MAPPED = 2  # memory of the host that the device reaches
+_NOT_READY = 600
+_ORDINAL = 9  # of what a pointer is asked for
 _ERRORS: dict[int, tuple[type[DeviceError], str]] = {
     1: (LaunchError, "it does not take these arguments"),
     2: (DeviceMemoryError, "its memory is used up"),
     3: (DeviceLostError, "the driver is not initialised"),
     35: (DriverVersionError, "the driver is older than its library"),
     46: (NoDeviceError, "it is in use or not available"),
+    201: (DeviceLostError, "this thread has no device"),
     100: (NoDeviceError, "there is no device"),
     200: (LaunchError, "the kernel's code does not suit the device"),
     209: (LaunchError, "there is no code for this device"),
@@ -61,17 +66,12 @@ class Driver:
 
     def __init__(self, library: Any, ordinal: int = 0) -> None:
         self._library = library
+        self.ordinal = ordinal
         self._call("cuInit", 0)
-        version = ctypes.c_int()
-        self._call("cuDriverGetVersion", ctypes.byref(version))
-        if version.value < OLDEST_VERSION:
-            raise DriverVersionError(
-                f"the driver supports CUDA {_version(version.value)}, "
-                f"but {_version(OLDEST_VERSION)} is needed",
-                hint="install a newer driver",
-            )
+        self._check_version()
         count = ctypes.c_int()
         self._call("cuDeviceGetCount", ctypes.byref(count))
+        self.device_count = count.value
         if not 0 <= ordinal < count.value:
             raise NoDeviceError(
                 f"there is no device {ordinal}: the driver knows {count.value} devices"
@@ -85,11 +85,33 @@ class Driver:
         self.multiprocessors = self._attribute(_MULTIPROCESSORS, device)
         self._open()
 
+    def _check_version(self) -> None:
+        version = ctypes.c_int()
+        self._call("cuDriverGetVersion", ctypes.byref(version))
+        if version.value < OLDEST_VERSION:
+            raise DriverVersionError(
+                f"the driver supports CUDA {_version(version.value)}, "
+                f"but {_version(OLDEST_VERSION)} is needed",
+                hint="install a newer driver",
+            )
+
     def _open(self) -> None:
         self._context, self.stream = ctypes.c_void_p(), ctypes.c_void_p()
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), self._device)
-        self._call("cuCtxSetCurrent", self._context)
+        self.make_current()
         self._call("cuStreamCreate", ctypes.byref(self.stream), _NOT_BLOCKING)
+        # What is given back waits in the pool, and is not asked of the system again.
+        self._pool = ctypes.c_void_p()
+        self._call("cuDeviceGetDefaultMemPool", ctypes.byref(self._pool), self._device)
+        everything = ctypes.byref(ctypes.c_uint64(2**64 - 1))
+        self._call("cuMemPoolSetAttribute", self._pool, _RELEASE_THRESHOLD, everything)
+        # Memory of the host that the device writes, which can be read when the device is lost.
+        self._progress = self.allocate_host(8)
+        ctypes.memset(self._progress, 0, 8)
+
+    def make_current(self) -> None:
+        """Let the calls of this thread mean this device; others may have said otherwise."""
+        self._call("cuCtxSetCurrent", self._context)
 
     def reset(self) -> None:
         """Begin anew after an error that the device does not get over: all its memory is gone."""
@@ -128,6 +150,12 @@ class Driver:
         """Give memory back when the stream gets there."""
         self._call("cuMemFreeAsync", ctypes.c_uint64(address), self.stream)
 
+    def allocate_host(self, size_bytes: int) -> int:
+        """Memory of the host that the device reaches by itself; it lasts until `reset`."""
+        address = ctypes.c_void_p()
+        self._call("cuMemHostAlloc", ctypes.byref(address), ctypes.c_size_t(size_bytes), _MAPPED)
+        return address.value or 0
+
     def copy_in(self, address: int, data: int, size_bytes: int) -> None:
         """Copy host memory to the device; it must last until the next `synchronize`."""
         if size_bytes:
@@ -139,6 +167,41 @@ class Driver:
         if size_bytes:
             arguments = (ctypes.c_void_p(data), ctypes.c_uint64(address))
             self._call("cuMemcpyDtoHAsync_v2", *arguments, ctypes.c_size_t(size_bytes), self.stream)
+
+    def trim(self) -> None:
+        """Let the pool keep nothing that nobody uses."""
+        self._call("cuMemPoolTrimTo", self._pool, ctypes.c_size_t(0))
+
+    def free_bytes(self) -> tuple[int, int]:
+        """How much memory the device has left, and how much it has."""
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        self._call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+        return free.value, total.value
+
+    def fill(self, address: int, byte: int, size_bytes: int) -> None:
+        """Set bytes."""
+        arguments = (ctypes.c_uint64(address), ctypes.c_ubyte(byte), ctypes.c_size_t(size_bytes))
+        self._call("cuMemsetD8Async", *arguments, self.stream)
+
+    def mark(self, number: int) -> None:
+        """Note, when the stream gets here, that it has."""
+        arguments = (ctypes.c_uint64(self._progress), ctypes.c_uint(number))
+        self._call("cuMemsetD32Async", *arguments, ctypes.c_size_t(1), self.stream)
+
+    @property
+    def progress(self) -> int:
+        """The last mark that the stream has got to."""
+        return ctypes.c_uint32.from_address(self._progress).value
+
+    def copy_from(self, other: Driver, source: int, target: int, size_bytes: int) -> None:
+        """Copy from another device, whose work must be done."""
+        if size_bytes:
+            self._call(
+                "cuMemcpyPeerAsync",
+                ctypes.c_uint64(target), self._context,
+                ctypes.c_uint64(source), other._context,
+                ctypes.c_size_t(size_bytes), self.stream,
+            )  # fmt: skip
 
     def copy(self, source: int, target: int, size_bytes: int) -> None:
         """Copy within the device."""
@@ -180,6 +243,13 @@ class Driver:
         self._call("cuGraphDestroy", graph)
         return launchable
 
+    def abandon_capture(self) -> None:
+        """Forget what has been recorded, whatever state that is in."""
+        graph = ctypes.c_void_p()
+        self._library.cuStreamEndCapture(self.stream, ctypes.byref(graph))
+        if graph.value:
+            self._library.cuGraphDestroy(graph)
+
     def launch_graph(self, graph: Any) -> None:
         """Do again what has been recorded."""
         self._call("cuGraphLaunch", graph, self.stream)
@@ -187,6 +257,22 @@ class Driver:
     def release_graph(self, graph: Any) -> None:
         """Forget a graph."""
         self._call("cuGraphExecDestroy", graph)
+
+    def is_idle(self) -> bool:
+        """Whether all that has been asked is done."""
+        return bool(self._library.cuStreamQuery(self.stream) != _NOT_READY)
+
+    def synchronize_other(self, stream: int) -> None:
+        """Wait for what has been asked of another library's stream."""
+        self._call("cuStreamSynchronize", ctypes.c_void_p(stream))
+
+    def ordinal_of(self, address: int) -> int:
+        """The number of the device that an address is of."""
+        number = ctypes.c_int()
+        self._call(
+            "cuPointerGetAttribute", ctypes.byref(number), _ORDINAL, ctypes.c_uint64(address)
+        )
+        return number.value
 
     def synchronize(self) -> None:
         """Wait for all that has been asked; what has gone wrong meanwhile is raised here."""

@@ -21,12 +21,22 @@ class DeviceMemoryError(DeviceError, MemoryError):
     """The device has no memory left."""
 
 
+class PlacementError(DeviceError, ValueError):
+    """Arrays that are to be used together are on different devices."""
+
+
 class LaunchError(DeviceError):
     """The device has refused a kernel."""
 
 
 class DeviceLostError(DeviceError):
     """The device has gone, or hangs, or a kernel has failed."""
+
+    is_known = False  # whether the device has begun anew for it
+
+
+class ArrayLostError(DeviceError):
+    """The elements of an array went with a device that had to begin anew."""
 
 
 class IllegalAccessError(DeviceLostError):

@@ -1,14 +1,15 @@
-"""A double of libcuda: its functions, with their C arguments, over the emulated device.
+"""A double of libcuda: its functions, with their C arguments, over emulated devices.
 
 Comes in: what a program hands to the driver. Goes out: status codes, as the driver gives them. Work
-waits in its stream until somebody synchronises, as late as is legal. Faults can be planted: a name
-of a function and the status that it is to give (once, or from its nth call on).
+waits in its stream until somebody synchronises, as late as is legal; memory that is given back is
+there for the next who asks, in order with the stream. A thread must say which device it means.
+Faults can be planted: a name of a function and the status that it is to give (once, or always).
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,15 +19,14 @@ from jitml.emulation.faults import EmulatedFault
 from jitml.emulation.machine import MOST_STEPS, Counts, Kernel
 from jitml.emulation.memory import Memory, OutOfMemory
 from jitml.emulation.ptx import PtxError, parse_module
+from jitml.emulation.streams import SUCCESS, Stream, Unit
 
-SUCCESS, INVALID_VALUE, OUT_OF_MEMORY = 0, 1, 2
+INVALID_VALUE, OUT_OF_MEMORY, INVALID_DEVICE = 1, 2, 101
+INVALID_CONTEXT, INVALID_HANDLE, NOT_READY = 201, 400, 600
 CAPTURE_UNSUPPORTED = 900
-INVALID_PTX, ILLEGAL_ADDRESS, MISALIGNED, LAUNCH_FAILED = 218, 700, 716, 719
+INVALID_PTX = 218
 MOST_THREADS, MOST_SHARED_BYTES = 1024, 227 << 10
 _ATTRIBUTES = {75: 9, 76: 0, 16: 132}
-
-
-Work = Callable[[], None]
 
 
 @dataclass
@@ -41,9 +41,9 @@ class Launch:
 
 @dataclass
 class EmulatedCuda:
-    """The library. `version`, `device_count` and `planted` say what machine it pretends to be,
-    `launches` and `fault` what has happened; `measures` asks for counts. A kernel that takes more
-    than `most_steps` is taken for endless.
+    """The library. `version`, `device_count`, `planted` and `always` say what machine it pretends
+    to be, `launches` and `fault` what has happened; `measures` asks for counts. A kernel that takes
+    more than `most_steps` is taken for endless.
     """
 
     version: int = 13000
@@ -52,17 +52,20 @@ class EmulatedCuda:
     measures: bool = False
     most_steps: int = MOST_STEPS
     planted: dict[str, int] = field(default_factory=dict)
+    always: dict[str, int] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     launches: list[Launch] = field(default_factory=list)
     fault: EmulatedFault | None = None
 
     def __post_init__(self) -> None:
-        self.memory = Memory(self.memory_bytes)
+        self.units = [Unit(k, self.memory_bytes) for k in range(self.device_count)]
         self._handles: dict[int, Any] = {}
-        self._queue: list[Work] = []
-        self._captured: list[Work] | None = None
-        self._sticky = SUCCESS
-        self._kernels: dict[bytes, Kernel] = {}
+        self._thread = threading.local()
+
+    @property
+    def memory(self) -> Memory:
+        """The first device's."""
+        return self.units[0].memory
 
     def __getattribute__(self, name: str) -> Any:
         found = object.__getattribute__(self, name)
@@ -73,18 +76,33 @@ class EmulatedCuda:
             self.calls[name] = self.calls.get(name, 0) + 1
             if name in self.planted:
                 return self.planted.pop(name)
-            return int(found(*arguments))
+            if name in self.always:
+                return self.always[name]
+            try:
+                return int(found(*arguments))
+            except _Refused as refused:
+                return refused.status
 
         return call
-
-    def _ask(self, work: Work) -> None:
-        """Let work wait in the stream, or become part of the graph that is captured."""
-        (self._queue if self._captured is None else self._captured).append(work)
 
     def _handle(self, thing: Any) -> int:
         number = 0x1000 + 16 * len(self._handles)
         self._handles[number] = thing
         return number
+
+    def _current(self) -> Unit:
+        """The device that this thread means."""
+        unit: Unit | None = getattr(self._thread, "unit", None)
+        if unit is None:
+            raise _Refused(INVALID_CONTEXT)
+        return unit
+
+    def _stream(self, stream: Any) -> Stream:
+        """A stream of the device that this thread means."""
+        found = self._handles.get(stream.value)
+        if not isinstance(found, Stream) or found.is_gone or found.unit is not self._current():
+            raise _Refused(INVALID_HANDLE)
+        return found
 
     # ---- devices -------------------------------------------------------------------------------
 
@@ -100,6 +118,8 @@ class EmulatedCuda:
         return SUCCESS
 
     def cuDeviceGet(self, device: Any, ordinal: int) -> int:
+        if not 0 <= ordinal < self.device_count:
+            return INVALID_DEVICE
         device._obj.value = ordinal
         return SUCCESS
 
@@ -112,87 +132,160 @@ class EmulatedCuda:
         return SUCCESS
 
     def cuDevicePrimaryCtxRetain(self, context: Any, device: Any) -> int:
-        context._obj.value = self._handle("context")
+        context._obj.value = self._handle(self.units[device.value])
         return SUCCESS
 
     def cuDevicePrimaryCtxReset_v2(self, device: Any) -> int:
-        self._sticky, self.fault = SUCCESS, None
-        self._captured = None
-        self._queue.clear()
-        self._kernels.clear()
-        self.memory = Memory(self.memory_bytes)
+        self.units[device.value].begin()
+        self.fault = None
         return SUCCESS
 
     def cuCtxSetCurrent(self, context: Any) -> int:
+        self._thread.unit = self._handles[context.value]
         return SUCCESS
 
     def cuStreamCreate(self, stream: Any, flags: int) -> int:
-        stream._obj.value = self._handle("stream")
+        unit = self._current()
+        unit.streams.append(Stream(unit))
+        stream._obj.value = self._handle(unit.streams[-1])
         return SUCCESS
 
     # ---- memory --------------------------------------------------------------------------------
 
+    def cuDeviceGetDefaultMemPool(self, pool: Any, device: Any) -> int:
+        pool._obj.value = self._handle(("pool", self.units[device.value]))
+        return SUCCESS
+
+    def cuMemPoolSetAttribute(self, pool: Any, number: int, value: Any) -> int:
+        return SUCCESS if pool.value in self._handles else INVALID_VALUE
+
+    def cuMemPoolTrimTo(self, pool: Any, size: Any) -> int:
+        return SUCCESS if pool.value in self._handles else INVALID_VALUE
+
+    def cuMemGetInfo_v2(self, free: Any, total: Any) -> int:
+        memory = self._current().memory
+        free._obj.value = memory.size_bytes - memory.live_bytes
+        total._obj.value = memory.size_bytes
+        return SUCCESS
+
     def cuMemAllocAsync(self, address: Any, size: Any, stream: Any) -> int:
-        if self._captured is not None:
+        found, count = self._stream(stream), size.value
+        if found.recorded is not None:
             return CAPTURE_UNSUPPORTED
+        memory = found.unit.memory
         try:
-            address._obj.value = self.memory.allocate(size.value)
+            number = address._obj.value = memory.reserve(count)
         except OutOfMemory:
             return OUT_OF_MEMORY
-        return self._sticky
+        found.ask(lambda: memory.open(number, count))
+        return found.unit.status
 
     def cuMemFreeAsync(self, address: Any, stream: Any) -> int:
-        number = address.value
-        self._ask(lambda: self.memory.release(number))
+        found, number = self._stream(stream), address.value
+        memory = found.unit.memory
+        try:
+            size = memory.forget(number)
+        except KeyError:
+            return INVALID_VALUE
+        found.ask(lambda: memory.close(number, size))
         return SUCCESS
+
+    def cuMemsetD8Async(self, target: Any, byte: Any, size: Any, stream: Any) -> int:
+        found, address, value, count = self._stream(stream), target.value, byte.value, size.value
+        memory = found.unit.memory
+        found.ask(lambda: memory.view(address, count, True).fill(value))
+        return found.unit.status
+
+    def cuMemHostAlloc(self, address: Any, size: Any, flags: int) -> int:
+        memory = ctypes.create_string_buffer(size.value)
+        self._current().host_memory[ctypes.addressof(memory)] = memory
+        address._obj.value = ctypes.addressof(memory)
+        return SUCCESS
+
+    def cuMemsetD32Async(self, target: Any, number: Any, count: Any, stream: Any) -> int:
+        found, address = self._stream(stream), target.value
+        if address not in found.unit.host_memory or count.value != 1:
+            return INVALID_VALUE
+        value = number.value
+        found.ask(lambda: ctypes.memmove(address, ctypes.byref(ctypes.c_uint32(value)), 4))
+        return found.unit.status
 
     def cuMemcpyHtoDAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> int:
         address, data, count = target.value, source.value, size.value
+        found = self._stream(stream)
+        memory = found.unit.memory
 
         def copy() -> None:
             host = (ctypes.c_ubyte * count).from_address(data)
-            self.memory.view(address, count, True)[:] = np.frombuffer(host, np.uint8)
+            memory.view(address, count, True)[:] = np.frombuffer(host, np.uint8)
 
-        self._ask(copy)
-        return self._sticky
+        found.ask(copy)
+        return found.unit.status
 
     def cuMemcpyDtoHAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> int:
         data, address, count = target.value, source.value, size.value
+        found = self._stream(stream)
+        memory = found.unit.memory
 
         def copy() -> None:
-            ctypes.memmove(data, self.memory.view(address, count, False).tobytes(), count)
+            ctypes.memmove(data, memory.view(address, count, False).tobytes(), count)
 
-        self._ask(copy)
-        return self._sticky
+        found.ask(copy)
+        return found.unit.status
 
     def cuMemcpyDtoDAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> int:
-        numbers = source.value, target.value, size.value
-        self._ask(lambda: self.memory.copy(*numbers))
-        return self._sticky
+        found, numbers = self._stream(stream), (source.value, target.value, size.value)
+        memory = found.unit.memory
+        found.ask(lambda: memory.copy(*numbers))
+        return found.unit.status
+
+    def cuMemcpyPeerAsync(
+        self, target: Any, to: Any, source: Any, other: Any, size: Any, stream: Any
+    ) -> int:
+        place, address, count = target.value, source.value, size.value
+        memories = self._handles[to.value].memory, self._handles[other.value].memory
+
+        def copy() -> None:
+            memories[0].view(place, count, True)[:] = memories[1].view(address, count, False)
+
+        self._stream(stream).ask(copy)
+        return self._stream(stream).unit.status
+
+    def cuPointerGetAttribute(self, value: Any, number: int, address: Any) -> int:
+        for unit in self.units:
+            offset = address.value - unit.memory.base
+            if 0 <= offset < unit.memory.size_bytes:
+                value._obj.value = unit.ordinal
+                return SUCCESS
+        return INVALID_VALUE
 
     # ---- kernels -------------------------------------------------------------------------------
 
     def cuModuleLoadData(self, module: Any, code: bytes) -> int:
+        self._current()
         module._obj.value = self._handle(code.rstrip(b"\0"))
         return SUCCESS
 
     def cuModuleGetFunction(self, function: Any, module: Any, name: bytes) -> int:
         code = self._handles[module.value]
-        key = name + b"\0" + code
-        if key not in self._kernels:
+        unit, key = self._current(), name + b"\0" + code
+        if key not in unit.kernels:
             try:
                 parsed = parse_module(code.decode())
                 entry = parsed.entries[name.decode()]
-                self._kernels[key] = Kernel(parsed, entry, self.memory, self.most_steps)
+                unit.kernels[key] = Kernel(parsed, entry, unit.memory, self.most_steps)
             except PtxError as error:
                 self.fault = EmulatedFault("ptx", str(error))
                 return INVALID_PTX
-        function._obj.value = self._handle((self._kernels[key], code.decode()))
+        function._obj.value = self._handle((unit.kernels[key], code.decode()))
         return SUCCESS
 
     def cuLaunchKernel(self, function: Any, *rest: Any) -> int:
-        x, y, z, width, height, depth, shared, _, pointers, _ = rest
+        x, y, z, width, height, depth, shared, stream, pointers, _ = rest
         kernel, text = self._handles[function.value]
+        found = self._stream(stream)
+        if kernel.memory is not found.unit.memory:
+            return INVALID_HANDLE
         threads = width * height * depth
         is_legal = 0 < threads <= MOST_THREADS and min(x, y, z) > 0
         is_legal &= kernel.shared_bytes + shared <= MOST_SHARED_BYTES and x < 2**31
@@ -211,48 +304,58 @@ class EmulatedCuda:
             if self.measures:
                 self.launches.append(Launch(text, x * y * z, threads, counts))
 
-        self._ask(launch)
-        return self._sticky
+        found.ask(launch)
+        return found.unit.status
 
     # ---- graphs --------------------------------------------------------------------------------
 
     def cuStreamBeginCapture_v2(self, stream: Any, mode: int) -> int:
-        self._captured = []
-        return self._sticky
+        found = self._stream(stream)
+        found.recorded = []
+        return found.unit.status
 
     def cuStreamEndCapture(self, stream: Any, graph: Any) -> int:
-        graph._obj.value = self._handle(self._captured)
-        self._captured = None
-        return self._sticky
+        found = self._stream(stream)
+        if found.recorded is None:
+            return INVALID_VALUE
+        graph._obj.value = self._handle(found.recorded)
+        found.recorded = None
+        return found.unit.status
 
     def cuGraphInstantiateWithFlags(self, launchable: Any, graph: Any, flags: Any) -> int:
         launchable._obj.value = self._handle(list(self._handles[graph.value]))
-        return self._sticky
+        return SUCCESS
 
     def cuGraphDestroy(self, graph: Any) -> int:
         self._handles[graph.value] = None
         return SUCCESS
 
     def cuGraphLaunch(self, launchable: Any, stream: Any) -> int:
+        found = self._stream(stream)
         for work in self._handles[launchable.value]:
-            self._ask(work)
-        return self._sticky
+            found.ask(work)
+        return found.unit.status
 
     def cuGraphExecDestroy(self, launchable: Any) -> int:
         self._handles[launchable.value] = None
         return SUCCESS
 
+    # ---- waiting -------------------------------------------------------------------------------
+
+    def cuStreamQuery(self, stream: Any) -> int:
+        found = self._stream(stream)
+        return found.unit.status or (NOT_READY if found.queue else SUCCESS)
+
     def cuStreamSynchronize(self, stream: Any) -> int:
-        if self._captured is not None:
+        found = self._stream(stream)
+        if found.recorded is not None:
             return CAPTURE_UNSUPPORTED
-        queue, self._queue = self._queue, []
-        for work in queue:
-            try:
-                if not self._sticky:
-                    work()
-            except EmulatedFault as fault:
-                self.fault = fault
-                is_address = fault.kind in ("out-of-bounds", "uninitialised", "race", "read-only")
-                self._sticky = ILLEGAL_ADDRESS if is_address else LAUNCH_FAILED
-                self._sticky = MISALIGNED if fault.kind == "misaligned" else self._sticky
-        return self._sticky
+        self.fault = found.finish() or self.fault
+        return found.unit.status
+
+
+class _Refused(Exception):
+    """A call that does not get as far as to do anything."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status

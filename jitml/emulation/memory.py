@@ -26,11 +26,16 @@ class OutOfMemory(Exception):
     """No gap is large enough."""
 
 
+def _with_gap(size_bytes: int) -> int:
+    return (max(size_bytes, 1) + 2 * GAP_BYTES - 1) // GAP_BYTES * GAP_BYTES
+
+
 class Memory:
     """Global memory: `size_bytes` from BASE on."""
 
-    def __init__(self, size_bytes: int = 1 << 28) -> None:
+    def __init__(self, size_bytes: int = 1 << 28, base: int = BASE) -> None:
         self.size_bytes = size_bytes
+        self.base = base
         self.bytes = np.zeros(size_bytes, np.uint8)
         self.state = np.zeros(size_bytes, np.uint8)
         self.writers = np.zeros(size_bytes, np.int32)
@@ -46,28 +51,56 @@ class Memory:
     # ---- allocation ----------------------------------------------------------------------------
 
     def allocate(self, size_bytes: int) -> int:
-        """The address of new memory, whose bytes nobody has written."""
-        needed = (max(size_bytes, 1) + 2 * GAP_BYTES - 1) // GAP_BYTES * GAP_BYTES
+        """The address of new memory, open at once, whose bytes nobody has written. It comes from
+        the end: elsewhere there may be memory that is yet to be closed.
+        """
+        needed = _with_gap(size_bytes)
+        offset, size = self.free[-1] if self.free else (0, 0)
+        if size < needed:
+            raise OutOfMemory(f"{size_bytes} bytes")
+        self.free[-1] = (offset, size - needed)
+        address = self._take(offset + size - needed, size_bytes)
+        self.open(address, size_bytes)
+        return address
+
+    def reserve(self, size_bytes: int) -> int:
+        """The address of memory that is to be opened before it is used."""
+        needed = _with_gap(size_bytes)
         for place, (offset, size) in enumerate(self.free):
             if size >= needed:
                 self.free[place] = (offset + needed, size - needed)
-                self.sizes[offset] = size_bytes
-                self.state[offset : offset + size_bytes] = ALLOCATED
-                self.bytes[offset : offset + size_bytes] = 0xA5
-                self.live_bytes += size_bytes
-                self.peak_bytes = max(self.peak_bytes, self.live_bytes)
-                return BASE + offset
+                return self._take(offset, size_bytes)
         raise OutOfMemory(f"{size_bytes} bytes")
 
+    def _take(self, offset: int, size_bytes: int) -> int:
+        self.sizes[offset] = size_bytes
+        self.live_bytes += size_bytes
+        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+        return self.base + offset
+
+    def open(self, address: int, size_bytes: int) -> None:
+        """Let memory be used, whose bytes nobody has written."""
+        offset = address - self.base
+        self.state[offset : offset + size_bytes] = ALLOCATED
+        self.bytes[offset : offset + size_bytes] = 0xA5
+
+    def close(self, address: int, size_bytes: int) -> None:
+        """Let memory be used no longer."""
+        offset = address - self.base
+        self.state[offset : offset + size_bytes] = UNALLOCATED
+
     def release(self, address: int) -> None:
-        """Give memory back."""
-        offset = address - BASE
+        """Give memory back, and close it."""
+        self.close(address, self.forget(address))
+
+    def forget(self, address: int) -> int:
+        """Let others reserve memory; its size. KeyError where it is none."""
+        offset = address - self.base
         size = self.sizes.pop(offset)
-        self.state[offset : offset + size] = UNALLOCATED
         self.live_bytes -= size
-        needed = (max(size, 1) + 2 * GAP_BYTES - 1) // GAP_BYTES * GAP_BYTES
-        insort(self.free, (offset, needed))
+        insort(self.free, (offset, _with_gap(size)))
         self._join_gaps()
+        return size
 
     def _join_gaps(self) -> None:
         joined: list[tuple[int, int]] = []
@@ -82,7 +115,7 @@ class Memory:
 
     def view(self, address: int, size_bytes: int, writes: bool) -> Array:
         """Bytes of one allocation, as the host reads or writes them."""
-        offset = address - BASE
+        offset = address - self.base
         end = offset + size_bytes
         inside = offset >= 0 and end <= self.size_bytes
         if not inside or (size_bytes and not self.state[offset:end].all()):
@@ -95,7 +128,7 @@ class Memory:
 
     def copy(self, source: int, target: int, size_bytes: int) -> None:
         """Copy within the device; bytes that nobody has written stay so."""
-        begin, end = source - BASE, target - BASE
+        begin, end = source - self.base, target - self.base
         for first in (begin, end):
             inside = first >= 0 and first + size_bytes <= self.size_bytes
             if not inside or not self.state[first : first + size_bytes].all():
@@ -106,7 +139,7 @@ class Memory:
     # ---- from threads --------------------------------------------------------------------------
 
     def _offsets(self, addresses: Array, size: int, threads: Array) -> Array:
-        offsets = addresses - np.uint64(BASE)
+        offsets = addresses - np.uint64(self.base)
         bad = offsets > np.uint64(self.size_bytes - size)
         if bad.any():
             self._report("out-of-bounds", addresses, bad, size, threads)

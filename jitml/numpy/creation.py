@@ -17,6 +17,7 @@ from jitml.ir.dtypes import DType
 from jitml.ir.errors import ArgumentError, IntegerOverflowError
 from jitml.ir.graph import Literal
 from jitml.ir.types import ArrayType
+from jitml.numpy.exchange import adopted, adopted_from_gpu, is_on_gpu, on_device
 from jitml.numpy.operands import (
     as_dtype,
     as_shape,
@@ -40,7 +41,6 @@ from jitml.trace.conventions import canonical
 from jitml.trace.core import Tracer, type_of
 from jitml.trace.numbers import DEFAULT_DTYPES
 from jitml.typing import Array, ArrayLike, ConcreteArray, DTypeLike, Shape
-from jitml_runtime import from_dlpack as _adopt
 from jitml_runtime import from_numpy, share
 
 __all__ = [
@@ -78,8 +78,8 @@ def array(
     if missing > 0:
         result = reshape(result, (1,) * missing + type_of(result).shape)
     if copy and result is object and isinstance(result, ConcreteArray):
-        return share(result, result.shape, result.weak_type)
-    return settle(result)
+        return on_device(share(result, result.shape, result.weak_type), device)
+    return on_device(settle(result), device)
 
 
 def asarray(
@@ -96,7 +96,7 @@ def asarray(
     >>> asarray(1.5)
     Array(1.5, dtype=float32, weak_type=True)
     """
-    return array(a, dtype, bool(copy), order)
+    return on_device(array(a, dtype, bool(copy), order), device)
 
 
 def copy(a: ArrayLike, order: str | None = None) -> Array:
@@ -140,10 +140,12 @@ def _imported(x: Any) -> Any:
     """What other libraries' arrays and array-like objects export, as an operand."""
     if hasattr(x, "__jax_array__"):
         return x.__jax_array__()
+    if is_on_gpu(x):
+        return adopted_from_gpu(x)
     if hasattr(x, "__array__"):
         return np.asarray(x)
     if hasattr(x, "__dlpack__"):
-        return _adopt(x)
+        return adopted(x)
     if isinstance(x, (range, memoryview, bytearray)) or hasattr(x, "__array_interface__"):
         found = np.asarray(x)
         if isinstance(x, range):
@@ -221,7 +223,7 @@ def from_dlpack(x: Any, /, *, device: object = None, copy: bool | None = None) -
     """
     if not hasattr(x, "__dlpack__"):
         fail(ArgumentError, f"from_dlpack: {type(x).__name__} has no __dlpack__")
-    return _adopt(x)
+    return on_device(adopted(x), device)
 
 
 def frombuffer(buffer: Any, dtype: DTypeLike = float, count: int = -1, offset: int = 0) -> Array:
@@ -265,7 +267,7 @@ def full(
     sizes = as_shape(shape, "full")
     value = _from_object(fill_value, None if dtype is None else as_dtype(dtype))
     (value,) = broadcast_together("full", [value])
-    return settle(expand_to(value, _fits(value, sizes)))
+    return on_device(settle(expand_to(value, _fits(value, sizes))), device)
 
 
 def _fits(value: Any, sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -296,7 +298,7 @@ def zeros(
     >>> print(zeros((2,)))
     [0. 0.]
     """
-    return _constant("zeros", shape, 0, dtype)
+    return on_device(_constant("zeros", shape, 0, dtype), device)
 
 
 def ones(
@@ -311,7 +313,7 @@ def ones(
     >>> print(ones((2,), int))
     [1 1]
     """
-    return _constant("ones", shape, 1, dtype)
+    return on_device(_constant("ones", shape, 1, dtype), device)
 
 
 def empty(
@@ -326,7 +328,7 @@ def empty(
     >>> print(empty((2,)))
     [0. 0.]
     """
-    return _constant("empty", shape, 0, dtype)
+    return on_device(_constant("empty", shape, 0, dtype), device)
 
 
 def full_like(
@@ -349,9 +351,9 @@ def full_like(
     wanted = type_.dtype if dtype is None else as_dtype(dtype)
     weak = type_.weak and dtype is None
     if is_number(fill_value):
-        return settle(expand_to(cast(fill_value, wanted, weak), sizes))
+        return on_device(settle(expand_to(cast(fill_value, wanted, weak), sizes)), device)
     value = _from_object(fill_value, wanted)
-    return settle(expand_to(value, _fits(value, sizes)))
+    return on_device(settle(expand_to(value, _fits(value, sizes))), device)
 
 
 def zeros_like(
@@ -367,7 +369,7 @@ def zeros_like(
     >>> print(zeros_like(ones((2,))))
     [0. 0.]
     """
-    return full_like(a, 0, dtype, shape)
+    return on_device(full_like(a, 0, dtype, shape), device)
 
 
 def ones_like(
@@ -383,7 +385,7 @@ def ones_like(
     >>> print(ones_like(zeros((2,))))
     [1. 1.]
     """
-    return full_like(a, 1, dtype, shape)
+    return on_device(full_like(a, 1, dtype, shape), device)
 
 
 def empty_like(
@@ -399,4 +401,4 @@ def empty_like(
     >>> print(empty_like(ones((2,))))
     [0. 0.]
     """
-    return full_like(prototype, 0, dtype, shape)
+    return on_device(full_like(prototype, 0, dtype, shape), device)

@@ -19,6 +19,7 @@ from jitml.ir.dtypes import complex_dtype, is_complex, real_dtype
 from jitml.ir.errors import ArgumentError, AxisError, DTypeError, ShapeError
 from jitml.ir.types import ArrayType
 from jitml.numpy.elementwise import conj
+from jitml.numpy.exchange import on_device
 from jitml.numpy.manipulation import moveaxis
 from jitml.numpy.operands import as_axes, as_dtype, fail, floated, operand, settle
 from jitml.numpy.repeating import roll
@@ -349,7 +350,7 @@ def fftfreq(
     """
     wanted = _frequency_dtype("fftfreq", n, dtype)
     numbers = np.fft.ifftshift(np.arange(n) - n // 2) / n
-    return settle(operand(numbers.astype(wanted))) / d
+    return on_device(settle(operand(numbers.astype(wanted))) / d, device)
 
 
 def rfftfreq(
@@ -361,7 +362,7 @@ def rfftfreq(
     [0.   0.25 0.5 ]
     """
     wanted = _frequency_dtype("rfftfreq", n, dtype)
-    return settle(operand((np.arange(n // 2 + 1) / n).astype(wanted))) / d
+    return on_device(settle(operand((np.arange(n // 2 + 1) / n).astype(wanted))) / d, device)
 
 
 def fftshift(x: ArrayLike, axes: Any = None) -> Array:

@@ -7,6 +7,7 @@ from typing import Any
 
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError, ShapeError
+from jitml.numpy.exchange import on_device
 from jitml.numpy.joining import take_slice
 from jitml.numpy.manipulation import ravel
 from jitml.numpy.operands import (
@@ -46,7 +47,9 @@ def eye(
     [[1. 0.]
      [0. 1.]]
     """
-    return settle(_cast_truth(_compare_axes(ew.eq, N, N if M is None else M, k), dtype))
+    return on_device(
+        settle(_cast_truth(_compare_axes(ew.eq, N, N if M is None else M, k), dtype)), device
+    )
 
 
 def identity(n: int, dtype: DTypeLike | None = None) -> Array:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jitml.hardware import CPU, Device, check_device
+from jitml.hardware import Device, check_device, devices
 from jitml.numpy.types import isdtype
 from jitml.trace.numbers import DEFAULT_DTYPES
 
@@ -30,7 +30,7 @@ class __array_namespace_info__:
 
     def default_device(self) -> Device:
         """Where arrays are made."""
-        return CPU
+        return devices()[0]
 
     def default_dtypes(self, *, device: object = None) -> dict[str, np.dtype[Any]]:
         """The dtypes that arrays have if none is asked for."""
@@ -53,7 +53,7 @@ class __array_namespace_info__:
 
     def devices(self) -> list[Device]:
         """Where arrays can be."""
-        return [CPU]
+        return devices()
 
     def _check(self, device: object) -> None:
         check_device(device, "__array_namespace_info__")

@@ -14,6 +14,7 @@ from jitml.ir.errors import ArgumentError
 from jitml.numpy.arithmetic import divide, multiply, power
 from jitml.numpy.creation import check_integers
 from jitml.numpy.elementwise import exp, log
+from jitml.numpy.exchange import on_device
 from jitml.numpy.manipulation import expand_dims, moveaxis
 from jitml.numpy.operands import (
     as_dtype,
@@ -67,7 +68,7 @@ def arange(
         count = len(range(*[int(n) for n in (numbers[0], numbers[1], unit)]))
         if count and dtypes.is_integer(wanted):
             check_integers([numbers[0], numbers[0] + (count - 1) * unit], wanted)
-    return settle(_ramp(numbers[0], unit, count, wanted))
+    return on_device(settle(_ramp(numbers[0], unit, count, wanted)), device)
 
 
 def _static(x: Any) -> Any:
@@ -133,9 +134,9 @@ def linspace(
         result = ew.floor(result)
     result = settle(cast(result, wanted))
     if not retstep:
-        return result
+        return on_device(result, device)
     step = ew.div(ew.sub(high, low), gaps) if gaps > 0 else ew.mul(low, math.nan)
-    return result, settle(cast(step, wanted))
+    return on_device(result, device), settle(cast(step, wanted))
 
 
 def _exact(x: Any, dtype: DTypeLike | None) -> Any:

@@ -7,7 +7,7 @@ this module makes eager operations and derived graphs run on compiled kernels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -73,7 +73,7 @@ class Compiled:
     def _build(self, program: Program | None, donated: tuple[int, ...], on_host: bool) -> None:
         graph = self.graph
         if device_name() != CPU and not on_host:
-            self._bind_to_device(program or lower_graph(graph, donated))
+            self._bind_to_device(program, donated)
             return
         key = stored_key(graph, donated) if program is None else None
         ready = find_program(key)
@@ -98,10 +98,14 @@ class Compiled:
         self._run = self.executable.run
         watch(self.executable, ready)
 
-    def _bind_to_device(self, program: Program) -> None:
-        self.program = program
+    def _bind_to_device(self, program: Program | None, donated: tuple[int, ...]) -> None:
+        try:
+            self.program = program or lower_graph(self.graph, donated)
+            self.plan, self.executable = device_executable(self.program, _host_routine)
+        except JitmlError as error:  # there is no device, say
+            sources = [eqn.source for eqn in self.graph.eqns if eqn.source]
+            raise (error.located(sources[0]) if sources else error) from None
         STATISTICS.graphs += 1
-        self.plan, self.executable = device_executable(program, _host_routine)
         self._run = self.executable.run
 
     @cached_property
@@ -150,14 +154,15 @@ class Compiled:
         return {}
 
     def _run_located(self, arguments: Sequence[Array], graph: Graph | None) -> tuple[Array, ...]:
+        explain = None if graph is None or graph is self.graph else partial(_explain_as, graph)
         try:
-            return self._run(arguments)
+            return self._run(arguments, explain)
         except KernelFault as fault:
+            if explain is not None:
+                raise explain(fault) from None
             from jitml.pipeline.faults import explain_fault
 
-            is_own = graph is None or graph is self.graph
-            program = self.program if is_own else lower_graph(graph or self.graph)
-            raise explain_fault(program, fault) from None
+            raise explain_fault(self.program, fault) from None
 
     def _kept(self, arguments: Sequence[Array]) -> list[Array]:
         """The arguments, with copies of those that a run takes the memory of."""
@@ -166,6 +171,13 @@ class Compiled:
             from_numpy(np.asarray(x), weak=x.weak_type) if n in taken else x
             for n, x in enumerate(arguments)
         ]
+
+
+def _explain_as(graph: Graph, fault: KernelFault) -> BaseException:
+    """What a failed check means, with the lines of an equal graph."""
+    from jitml.pipeline.faults import explain_fault
+
+    return explain_fault(lower_graph(graph), fault)
 
 
 def lower_graph(graph: Graph, donated: tuple[int, ...] = (), on_host: bool = False) -> Program:

@@ -13,47 +13,70 @@ from typing import TYPE_CHECKING, Any
 
 from jitml.codegen.target import Target
 from jitml.ir.errors import ArgumentError, JitmlError
-from jitml_runtime import Buffer, Executable, HostCall, Plan, from_numpy
+from jitml.pipeline.spans import spanning
+from jitml.trace.flags import flag
+from jitml_runtime import Executable, KernelFault, Plan, from_numpy
 
 if TYPE_CHECKING:
     from jitml.codegen.plan import Program
-    from jitml.device.executable import Device
+    from jitml.device.device import Device
     from jitml.ir.graph import Eqn
 
 CPU, CUDA, EMULATED = "cpu", "cuda", "cuda-emulated"
 
 
+def _asked() -> tuple[str, int]:
+    """The kind of device that `JITML_DEVICE` names, and how many emulated ones there are."""
+    text = os.environ.get("JITML_DEVICE", CPU) or CPU
+    name, colon, number = text.partition(":")
+    is_count = not colon or (name == EMULATED and number.isdecimal() and 0 < int(number) <= 16)
+    if name not in (CPU, CUDA, EMULATED) or not is_count:
+        raise ArgumentError(
+            f"JITML_DEVICE={text!r}: there is no such device",
+            hint=f"expected {CPU!r}, {CUDA!r}, {EMULATED!r}, or {EMULATED + ':2'!r} for two",
+        )
+    return name, int(number or 1)
+
+
 @functools.cache
 def device_name() -> str:
     """The device that programs run on, as `JITML_DEVICE` names it."""
-    name = os.environ.get("JITML_DEVICE", CPU) or CPU
-    if name not in (CPU, CUDA, EMULATED):
-        raise ArgumentError(
-            f"JITML_DEVICE={name!r}: there is no such device",
-            hint=f"expected {CPU!r}, {CUDA!r} or {EMULATED!r}",
-        )
-    return name
+    return _asked()[0]
 
 
 @functools.cache
-def device() -> Device:
-    """The device itself; NoDeviceError where there is none."""
-    from jitml.device.driver import Driver, load_libcuda
-    from jitml.device.executable import Device
+def device_library() -> Any:
+    """The driver's library; NoDeviceError where there is none."""
+    from jitml.device.driver import load_libcuda
 
     if device_name() == EMULATED:
         from jitml.emulation.libcuda import EmulatedCuda
 
-        return Device(Driver(EmulatedCuda()))
-    return Device(Driver(load_libcuda()))
+        return EmulatedCuda(device_count=_asked()[1])
+    return load_libcuda()
 
 
 @functools.cache
+def device(ordinal: int) -> Device:
+    """A device, opened when it is first asked for."""
+    from jitml.device.device import Device
+    from jitml.device.driver import Driver
+    from jitml.device.placement import set_default
+
+    set_default(default_device)
+    return Device(Driver(device_library(), ordinal), spanning)
+
+
+def default_device() -> Device:
+    """Where programs run whose arguments do not say it."""
+    return device(getattr(flag("jax_default_device"), "id", 0))
+
+
 def device_target() -> Target:
-    """What kernels of the device are compiled for."""
+    """What kernels of the devices are compiled for."""
     from jitml.codegen.nvptx.target import gpu_target
 
-    return gpu_target(device().driver.target)
+    return gpu_target(default_device().driver.target)
 
 
 @functools.cache
@@ -64,61 +87,49 @@ def _ptx(text: str, target: Target) -> str:
 
 
 def device_executable(program: Program, host: Callable[[Eqn], Any]) -> tuple[Plan, Executable]:
-    """The plan of one call of the device that runs `program`, and its executable. Equations that
-    only the host computes are run by what `host` gives for them.
+    """An executable that runs `program` on the device of its arguments, and its plan, which has the
+    signature alone. Equations that only the host computes are run by what `host` gives for them.
     """
-    from jitml.device.errors import DeviceError
     from jitml.device.executable import DeviceExecutable
+    from jitml.device.launches import Code
 
     target = device_target()
-    inner = DeviceExecutable(
-        device(),
+    code = Code(
         program.plan,
-        [_ptx(code.text, target) for code in program.kernels],
-        [bool(sites) for sites in program.sites],
-        [getattr(f, "on_views", None) or host(f) for f in program.functions],  # type: ignore[arg-type]
+        tuple([_ptx(code.text, target) for code in program.kernels]),
+        tuple([bool(sites) for sites in program.sites]),
+        tuple([getattr(f, "on_views", None) or host(f) for f in program.functions]),  # type: ignore[arg-type]
     )
+    inner = DeviceExecutable(
+        code,
+        functools.partial(_explained, program),
+        functools.partial(_located, program),
+        waits=any(code.checked) and not any(source for row in program.sources for source in row),
+    )
+    plan = _signature(program.plan)
+    return plan, Executable(plan, (), inner, (), inner.run)
 
-    def run(inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
-        try:
-            inner.run_on_views(inputs, outputs)
-        except DeviceError as error:
-            raise _located(error, program, inner.at) from None
 
-    plan = _one_call(program.plan)
-    return plan, Executable(plan, (), inner, [run])
+def _explained(program: Program, fault: KernelFault) -> BaseException:
+    from jitml.pipeline.faults import explain_fault
+
+    return explain_fault(program, fault)
 
 
-def _located(error: JitmlError, program: Program, instruction: int) -> JitmlError:
+def _located(program: Program, error: JitmlError, instruction: int) -> JitmlError:
     """An error with the user's line of the instruction that it met, or came after."""
     sources = program.sources[instruction] if instruction < len(program.sources) else ()
     return error.located(sources[0]) if sources else error
 
 
-def _one_call(plan: Plan) -> Plan:
-    """A plan with the same signature whose one step calls function 0 on all inputs and outputs."""
-    has_memory = [
-        number
-        for number in range(len(plan.outputs))
-        if not (plan.forward and plan.forward[number] is not None)
-        and not (plan.duplicates and plan.duplicates[number] is not None)
-    ]
-    buffers = [Buffer("input", k, 0, spec.size_bytes) for k, spec in enumerate(plan.inputs)]
-    buffers += [Buffer("output", k, 0, plan.outputs[k].size_bytes) for k in has_memory]
-    count = len(plan.inputs)
-    step = HostCall(
-        0,
-        tuple(range(count)),
-        tuple(range(count, len(buffers))),
-        plan.inputs,
-        tuple(plan.outputs[k] for k in has_memory),
-        "run on the device",
-    )
+def _signature(plan: Plan) -> Plan:
+    """The plan without its steps: what a delegate runs."""
     return Plan(
         plan.inputs,
         plan.outputs,
-        tuple(buffers),
-        (step,),
+        (),
+        (),
+        aliases=plan.aliases,
         forward=plan.forward,
         duplicates=plan.duplicates,
     )

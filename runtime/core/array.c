@@ -141,6 +141,7 @@ static Array *array_header(int dtype, int dimensions, const int64_t *shape, bool
     array->stored_link = NULL;
     array->data = NULL;
     array->storage = NULL;
+    array->remote = NULL;
     array->size = size;
     array->dimensions = dimensions;
     array->pins = 0;
@@ -154,7 +155,7 @@ static Array *array_header(int dtype, int dimensions, const int64_t *shape, bool
 }
 
 /* Give the array its storage; from now on it is among those that a MemoryError tells of. */
-static void array_store(Array *array, Storage *storage, void *data)
+void array_store(Array *array, Storage *storage, void *data)
 {
     array->storage = storage;
     array->data = data;
@@ -223,17 +224,19 @@ Array *array_wrap(int dtype, int dimensions, const int64_t *shape, bool weak, vo
 /* Another header over the same memory, for reshapes and changes of the weak flag. */
 PyObject *array_share(Array *array, int dimensions, const int64_t *shape, bool weak)
 {
-    void *data = array_data(array);
-    if (!data)
+    if (array_check(array) < 0)
         return NULL;
-    if (array->storage) {
-        array->storage->references++;
-        return (PyObject *)array_wrap(array->dtype, dimensions, shape, weak, data, array->storage);
+    Array *other;
+    if (array->storage || !array->data) {
+        if (array->storage)
+            array->storage->references++;
+        other = array_wrap(array->dtype, dimensions, shape, weak, array->data, array->storage);
+    } else if ((other = array_new(array->dtype, dimensions, shape, weak))) {
+        memcpy(other->data, array->data, array_bytes(array));
     }
-    Array *copy = array_new(array->dtype, dimensions, shape, weak);
-    if (copy)
-        memcpy(copy->data, data, array_bytes(array));
-    return (PyObject *)copy;
+    if (other)
+        other->remote = Py_XNewRef(array->remote);
+    return (PyObject *)other;
 }
 
 static void array_drop_data(Array *array)
@@ -255,6 +258,7 @@ void array_delete(Array *array)
     array->deleted = true;
     if (array->pins == 0)
         array_drop_data(array);
+    Py_CLEAR(array->remote);
 }
 
 static void array_dealloc(Array *array)
@@ -263,6 +267,7 @@ static void array_dealloc(Array *array)
     if (array->weak_references)
         PyObject_ClearWeakRefs((PyObject *)array);
     storage_drop(array->storage);
+    Py_XDECREF(array->remote);
     live_arrays--;
     object_release(array);
 }
@@ -284,13 +289,19 @@ PyObject *list_stored_arrays(void)
     return list;
 }
 
+int array_check(Array *array)
+{
+    if (!array->deleted)
+        return 0;
+    PyErr_SetObject(PyExc_RuntimeError, message_deleted);
+    return -1;
+}
+
 void *array_data(Array *array)
 {
-    if (array->deleted) {
-        PyErr_SetObject(PyExc_RuntimeError, message_deleted);
+    if (array_check(array) < 0)
         return NULL;
-    }
-    return array->data;
+    return array->data || !array->remote ? array->data : array_bring(array);
 }
 
 /* ---- attributes ---- */
@@ -364,6 +375,8 @@ static Py_ssize_t array_length(Array *self)
 static PyObject *array_copy(Array *self, PyObject *unused)
 {
     (void)unused;
+    if (!self->data && self->remote) /* it never changes */
+        return array_share(self, self->dimensions, self->shape, self->weak);
     void *data = array_data(self);
     if (!data)
         return NULL;

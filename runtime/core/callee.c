@@ -134,7 +134,7 @@ static int give_away(const Callee *callee, const Record *record, PyObject *const
 static PyObject *run_on(Callee *callee, const Record *record, PyObject *const *arguments,
                         Py_ssize_t count, PyObject **results)
 {
-    if (execute(callee->executable, arguments, count, results) < 0) {
+    if (execute(callee->executable, arguments, count, results, callee->explain) < 0) {
         explain_failure(callee->explain);
         return NULL;
     }
@@ -191,7 +191,7 @@ PyObject *run_first(const Record *record, const Signature *s)
 
 PyObject *callee_run(Callee *callee, PyObject **leaves, int leaf_count)
 {
-    if (execute(callee->executable, leaves, leaf_count, leaves + leaf_count) == 0)
+    if (execute(callee->executable, leaves, leaf_count, leaves + leaf_count, callee->explain) == 0)
         return tree_build(&callee->tree, leaves + leaf_count);
     explain_failure(callee->explain);
     return NULL;

@@ -4,6 +4,7 @@
  * array.c     Array: construction, deletion, attributes
  * convert.c   Array to and from NumPy and the buffer protocol
  * dlpack.c    Array to and from DLPack
+ * remote.c    Array whose elements lie elsewhere until somebody looks at them
  * operators.c number, comparison and subscript slots, filled from above
  * eager.c     functions of arrays at hand, through compiled programs
  * indexing.c  x[...] of numbers and slices, as copies
@@ -76,8 +77,9 @@ typedef struct Array {
     PyObject_HEAD
     PyObject *weak_references;
     struct Array *next_stored, **stored_link; /* in the list of arrays that have storage */
-    void *data;       /* NULL once deleted */
+    void *data;       /* NULL once deleted, and while only the remote has the elements */
     Storage *storage; /* NULL: the data is inside this object */
+    PyObject *remote; /* what has the elements as well, or alone; or NULL */
     int64_t size;
     int32_t dimensions;
     int32_t pins; /* runs and exports that look at the data: it must stay while they do */
@@ -106,7 +108,9 @@ static inline size_t array_bytes(const Array *array)
 
 static inline void array_pin(Array *array) { array->pins++; }
 void array_unpin(Array *array);
-void *array_data(Array *array); /* NULL with RuntimeError set if deleted */
+void *array_data(Array *array); /* NULL with RuntimeError set if deleted; may run Python */
+int array_check(Array *array);  /* -1 with RuntimeError set if deleted */
+void array_store(Array *array, Storage *storage, void *data);
 Array *array_new(int dtype, int dimensions, const int64_t *shape, bool weak);
 Array *array_of_size(int dtype, int dimensions, const int64_t *shape, bool weak, int64_t size);
 Array *array_wrap(int dtype, int dimensions, const int64_t *shape, bool weak, void *data,
@@ -138,6 +142,16 @@ int convert_setup(void);
 PyObject *array_dunder_dlpack(PyObject *self, PyObject *args, PyObject *keywords);
 PyObject *array_dunder_dlpack_device(PyObject *self, PyObject *unused);
 PyObject *array_from_dlpack(PyObject *module, PyObject *source);
+
+/* ---- remote.c ----------------------------------------------------------------------------- */
+
+void *array_bring(Array *array); /* the elements, fetched from the remote; NULL with an error set */
+bool array_is_remote(const Array *array); /* elements are elsewhere, or there as well */
+PyObject *remote_array(PyObject *module, PyObject *args);
+PyObject *remote_of(PyObject *module, PyObject *object);
+PyObject *attach_remote(PyObject *module, PyObject *args);
+PyObject *take_remote(PyObject *module, PyObject *object);
+PyObject *is_at_hand(PyObject *module, PyObject *object);
 
 /* ---- operators.c -------------------------------------------------------------------------- */
 
@@ -264,11 +278,15 @@ extern PyObject *kernel_fault; /* the exception */
 
 /* Runs on Arrays; `results` has room for the outputs, and gets new references. 0, or -1. */
 int run_tables(const Tables *tables, PyObject *const *given, Py_ssize_t count, PyObject **results);
+int check_arguments(const Tables *tables, PyObject *const *given, Py_ssize_t count);
+bool array_fits(const Spec *spec, const Array *array);
 int execute_setup(void);
 
 /* ---- executable.c ------------------------------------------------------------------------- */
 
-int execute(PyObject *executable, PyObject *const *given, Py_ssize_t count, PyObject **results);
+/* `explain` tells what a failed check means, to runs that end later; or it is NULL. */
+int execute(PyObject *executable, PyObject *const *given, Py_ssize_t count, PyObject **results,
+            PyObject *explain);
 bool is_executable(PyObject *object);
 int executable_outputs(PyObject *executable);
 bool executable_forwards(PyObject *executable, int output); /* an argument is passed on */

@@ -133,6 +133,9 @@ PyObject *array_dunder_dlpack(PyObject *self, PyObject *args, PyObject *keywords
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "|$OOOO:__dlpack__", names, &stream,
                                      &max_version, &device, &copy))
         return NULL;
+    PyObject *remote = ((Array *)self)->remote;
+    if (remote && array_check((Array *)self) == 0)
+        return PyObject_CallMethod(remote, "dlpack", "OOOOO", self, stream, max_version, device, copy);
     if (stream != Py_None) {
         PyErr_SetString(PyExc_BufferError, "arrays on the CPU have no stream: pass stream=None");
         return NULL;
@@ -151,7 +154,10 @@ PyObject *array_dunder_dlpack(PyObject *self, PyObject *args, PyObject *keywords
 
 PyObject *array_dunder_dlpack_device(PyObject *self, PyObject *unused)
 {
-    (void)self, (void)unused;
+    (void)unused;
+    PyObject *remote = ((Array *)self)->remote;
+    if (remote)
+        return PyObject_CallMethod(remote, "dlpack_device", NULL);
     return Py_BuildValue("(ii)", DEVICE_CPU, 0);
 }
 

@@ -240,7 +240,7 @@ static PyObject *run(PyObject *executable, const Operands *operands)
 {
     PyObject *result;
     Py_INCREF(executable); /* the table may be emptied meanwhile */
-    int failed = execute(executable, operands->items, operands->array_count, &result);
+    int failed = execute(executable, operands->items, operands->array_count, &result, NULL);
     Py_DECREF(executable);
     return failed ? NULL : result;
 }

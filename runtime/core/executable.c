@@ -2,6 +2,8 @@
  *
  * In: a plan, addresses of kernels, functions. Out: an object that runs the plan's tables on Arrays,
  * counts the time that its runs or their steps take if asked, and exchanges kernels for better ones.
+ * A delegate, a function of a tuple of Arrays and `explain`, may run the whole plan instead: it gives
+ * the results as a sequence, whose elements need not be there yet.
  * Must not know how tables are run.
  */
 #include "core.h"
@@ -11,7 +13,7 @@
 typedef struct {
     PyObject_HEAD
     Tables tables;
-    PyObject *plan, *keepalive, *functions, *weak_references;
+    PyObject *plan, *keepalive, *functions, *delegate, *weak_references;
     bool is_watched;
     int64_t busy_ns; /* spent in runs since it is watched */
     StepTime *times; /* once asked for; runs note them while the tables point there, too */
@@ -22,10 +24,45 @@ static PyObject *check_plan;
 
 /* ---- runs ---- */
 
-int execute(PyObject *executable, PyObject *const *given, Py_ssize_t count, PyObject **results)
+static int take_results(const Tables *tables, PyObject *found, PyObject **results)
+{
+    PyObject *sequence = PySequence_Fast(found, "a delegate must give a sequence of Arrays");
+    bool fits = sequence && PySequence_Fast_GET_SIZE(sequence) == tables->output_count;
+    for (int i = 0; fits && i < tables->output_count; i++) {
+        PyObject *item = PySequence_Fast_GET_ITEM(sequence, i);
+        fits = ARRAY_CHECK(item) && array_fits(&tables->outputs[i], (Array *)item);
+    }
+    for (int i = 0; fits && i < tables->output_count; i++)
+        results[i] = Py_NewRef(PySequence_Fast_GET_ITEM(sequence, i));
+    Py_XDECREF(sequence);
+    if (!fits && !PyErr_Occurred())
+        PyErr_SetString(PyExc_SystemError, "a delegate has given other results than the plan's");
+    return fits ? 0 : -1;
+}
+
+static int run_delegate(Executable *self, PyObject *const *given, Py_ssize_t count,
+                        PyObject **results, PyObject *explain)
+{
+    if (check_arguments(&self->tables, given, count) < 0)
+        return -1;
+    PyObject *arguments = PyTuple_New(count);
+    for (Py_ssize_t i = 0; arguments && i < count; i++)
+        PyTuple_SET_ITEM(arguments, i, Py_NewRef(given[i]));
+    PyObject *both[] = {arguments, explain ? explain : Py_None};
+    PyObject *found = arguments ? PyObject_Vectorcall(self->delegate, both, 2, NULL) : NULL;
+    int failed = found ? take_results(&self->tables, found, results) : -1;
+    Py_XDECREF(found);
+    Py_XDECREF(arguments);
+    return failed;
+}
+
+int execute(PyObject *executable, PyObject *const *given, Py_ssize_t count, PyObject **results,
+            PyObject *explain)
 {
     Executable *self = (Executable *)executable;
     const Tables *tables = &self->tables;
+    if (self->delegate)
+        return run_delegate(self, given, count, results, explain);
     bool is_watched = self->is_watched && !tables->is_simple;
     if (!is_watched && !is_recording)
         return run_tables(tables, given, count, results);
@@ -54,8 +91,11 @@ bool executable_forwards(PyObject *executable, int output)
     return tables->forward[output] >= 0;
 }
 
-static PyObject *executable_run(Executable *self, PyObject *arguments)
+static PyObject *executable_run(Executable *self, PyObject *args)
 {
+    PyObject *arguments, *explain = NULL;
+    if (!PyArg_UnpackTuple(args, "run", 1, 2, &arguments, &explain))
+        return NULL;
     PyObject *sequence = PySequence_Fast(arguments, "run needs a sequence of Arrays");
     int count = self->tables.output_count;
     PyObject **found = sequence ? PyMem_Malloc((size_t)(count + 1) * sizeof *found) : NULL;
@@ -66,7 +106,7 @@ static PyObject *executable_run(Executable *self, PyObject *arguments)
     if (found)
         results = PyTuple_New(count);
     if (results && execute((PyObject *)self, PySequence_Fast_ITEMS(sequence),
-                           PySequence_Fast_GET_SIZE(sequence), found) < 0)
+                           PySequence_Fast_GET_SIZE(sequence), found, explain) < 0)
         Py_CLEAR(results);
     for (int i = 0; results && i < count; i++)
         PyTuple_SET_ITEM(results, i, found[i]);
@@ -151,6 +191,7 @@ static int executable_clear(Executable *self)
 {
     Py_CLEAR(self->keepalive);
     Py_CLEAR(self->functions);
+    Py_CLEAR(self->delegate);
     Py_CLEAR(self->plan);
     return 0;
 }
@@ -161,6 +202,7 @@ static int executable_traverse(Executable *self, visitproc visit, void *arg)
     Py_VISIT(self->plan);
     Py_VISIT(self->keepalive);
     Py_VISIT(self->functions);
+    Py_VISIT(self->delegate);
     return 0;
 }
 
@@ -179,10 +221,10 @@ static void executable_dealloc(Executable *self)
 
 static PyObject *executable_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-    static char *names[] = {"plan", "addresses", "keepalive", "host_functions", NULL};
-    PyObject *plan, *addresses, *keepalive = NULL, *functions = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|OO:Executable", names, &plan, &addresses,
-                                     &keepalive, &functions))
+    static char *names[] = {"plan", "addresses", "keepalive", "host_functions", "delegate", NULL};
+    PyObject *plan, *addresses, *keepalive = NULL, *functions = NULL, *delegate = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|OOO:Executable", names, &plan, &addresses,
+                                     &keepalive, &functions, &delegate))
         return NULL;
     PyObject *list = PySequence_List(addresses);
     Executable *self = list ? (Executable *)type->tp_alloc(type, 0) : NULL;
@@ -193,6 +235,7 @@ static PyObject *executable_new(PyTypeObject *type, PyObject *args, PyObject *ke
     self->plan = Py_NewRef(plan);
     self->keepalive = Py_XNewRef(keepalive);
     self->functions = functions ? PySequence_Tuple(functions) : PyTuple_New(0);
+    self->delegate = delegate == Py_None ? NULL : Py_NewRef(delegate);
     PyObject *checked = NULL;
     if (self->functions)
         checked = PyObject_CallFunction(check_plan, "Onn", plan, PyList_GET_SIZE(list),
@@ -206,8 +249,9 @@ static PyObject *executable_new(PyTypeObject *type, PyObject *args, PyObject *ke
 }
 
 static PyMethodDef executable_methods[] = {
-    {"run", (PyCFunction)executable_run, METH_O,
-     "Run the program on a sequence of Arrays and return its results as a tuple."},
+    {"run", (PyCFunction)executable_run, METH_VARARGS,
+     "run(arguments, explain=None): run the program on a sequence of Arrays and return its results "
+     "as a tuple. `explain` is for a delegate."},
     {"watch", (PyCFunction)executable_watch, METH_NOARGS,
      "Count from now on the time that runs take, unless they are short."},
     {"measure", (PyCFunction)executable_measure, METH_O,

@@ -372,7 +372,7 @@ static int wrong_argument(const Tables *tables, int number, PyObject *given)
     return -1;
 }
 
-static bool fits(const Spec *spec, const Array *array)
+bool array_fits(const Spec *spec, const Array *array)
 {
     if (array->dtype != spec->dtype || array->dimensions != spec->dimensions)
         return false;
@@ -382,7 +382,7 @@ static bool fits(const Spec *spec, const Array *array)
     return true;
 }
 
-static int check_arguments(const Tables *tables, PyObject *const *given, Py_ssize_t count)
+int check_arguments(const Tables *tables, PyObject *const *given, Py_ssize_t count)
 {
     if (count != tables->input_count) {
         PyErr_Format(PyExc_TypeError, "the program takes %d arguments, not %zd",
@@ -391,11 +391,27 @@ static int check_arguments(const Tables *tables, PyObject *const *given, Py_ssiz
     }
     for (int i = 0; i < tables->input_count; i++) {
         Array *array = (Array *)given[i];
-        if (!ARRAY_CHECK(array) || !fits(&tables->inputs[i], array))
+        if (!ARRAY_CHECK(array) || !array_fits(&tables->inputs[i], array))
             return wrong_argument(tables, i, given[i]);
-        if (!array_data(array))
+        if (array_check(array) < 0)
             return -1;
     }
+    return 0;
+}
+
+/* Fetch what lies elsewhere. That may run Python, which may delete what was there before. */
+static int bring_arguments(const Tables *tables, PyObject *const *given)
+{
+    bool ran_python = false;
+    for (int i = 0; i < tables->input_count; i++) {
+        Array *array = (Array *)given[i];
+        ran_python |= !array->data;
+        if (!array->data && !array_data(array))
+            return -1;
+    }
+    for (int i = 0; ran_python && i < tables->input_count; i++)
+        if (array_check((Array *)given[i]) < 0)
+            return -1;
     return 0;
 }
 
@@ -594,7 +610,7 @@ static int execute_simple(const Tables *tables, PyObject *const *given, PyObject
 
 int run_tables(const Tables *tables, PyObject *const *given, Py_ssize_t count, PyObject **results)
 {
-    if (check_arguments(tables, given, count) < 0)
+    if (check_arguments(tables, given, count) < 0 || bring_arguments(tables, given) < 0)
         return -1;
     return tables->is_simple && !tables->times ? execute_simple(tables, given, results)
                                                : execute_any(tables, given, results);

@@ -208,7 +208,8 @@ PyObject *basic_index(PyObject *module, PyObject *args)
     Box box;
     if (!PyArg_UnpackTuple(args, "basic_index", 2, 2, &object, &index))
         return NULL;
-    if (!ARRAY_CHECK(object) || !box_of_index(&box, (Array *)object, index))
+    if (!ARRAY_CHECK(object) || array_is_remote((Array *)object)
+        || !box_of_index(&box, (Array *)object, index))
         Py_RETURN_NONE;
     Array *array = (Array *)object;
     const char *data = array_data(array);
@@ -273,7 +274,9 @@ PyObject *basic_update(PyObject *module, PyObject *args)
     Box box;
     if (!PyArg_UnpackTuple(args, "basic_update", 3, 3, &object, &index, &given))
         return NULL;
-    if (!ARRAY_CHECK(object) || !box_of_index(&box, (Array *)object, index))
+    if (!ARRAY_CHECK(object) || array_is_remote((Array *)object)
+        || (ARRAY_CHECK(given) && array_is_remote((Array *)given))
+        || !box_of_index(&box, (Array *)object, index))
         Py_RETURN_NONE;
     Array *array = (Array *)object;
     Array *value = value_of_dtype(given, array);

@@ -89,7 +89,7 @@ static PyObject *share(PyObject *module, PyObject *args)
     if (!PyArg_ParseTuple(args, "OOp:share", &object, &shape, &weak))
         return NULL;
     Array *array = checked_array(object);
-    int dimensions = array && array_data(array) ? shape_from_tuple(shape, extents) : -1;
+    int dimensions = array && array_check(array) == 0 ? shape_from_tuple(shape, extents) : -1;
     if (dimensions < 0 || array_size(array->dtype, dimensions, extents, &size) < 0)
         return NULL;
     if (size != array->size) {
@@ -119,6 +119,15 @@ static PyMethodDef functions[] = {
      " gives None, or the value must be converted."},
     {"are_unchanged", are_unchanged, METH_O,
      "are_unchanged(checks): whether get(container, key) is expected, for each tuple of these four."},
+    {"remote_array", remote_array, METH_VARARGS,
+     "remote_array(dtype, shape, weak, remote): an Array whose elements `remote.read()` gives."},
+    {"remote_of", remote_of, METH_O, "What has an Array's elements elsewhere, or None."},
+    {"attach_remote", attach_remote, METH_VARARGS,
+     "attach_remote(array, remote): note that `remote` has the same elements. False, and nothing "
+     "done, where there is one or others may write to the Array's memory."},
+    {"take_remote", take_remote, METH_O,
+     "The remote of an Array, which is deleted, if nobody else has it; else None."},
+    {"is_at_hand", is_at_hand, METH_O, "Whether an Array's elements are in this process's memory."},
     {"set_nodes", set_nodes, METH_O,
      "Tell which types are containers: a dict from types to node kinds, None for leaves."},
     {NULL, NULL, 0, NULL},

@@ -18,10 +18,12 @@ import jitml
 import jitml.numpy as jnp
 from jitml.codegen.nvptx.target import compile_ptx, gpu_target
 from jitml.codegen.plan import Program
-from jitml.device import executable
+from jitml.device import launches
+from jitml.device.device import Device
 from jitml.device.driver import Driver
 from jitml.device.errors import DeviceError
-from jitml.device.executable import Device, DeviceExecutable
+from jitml.device.executable import DeviceExecutable, run_on_host
+from jitml.device.launches import Code
 from jitml.emulation.libcuda import EmulatedCuda
 from jitml.emulation.mutation import mutants
 from jitml.pipeline.lowering import lower
@@ -59,12 +61,10 @@ class Run(NamedTuple):
     def outputs(self, ptx: list[str]) -> list[Any]:
         """What the program gives with these kernels; errors are raised."""
         cuda = EmulatedCuda(memory_bytes=1 << 22, most_steps=20_000)
-        plan = self.program.plan
-        checked = [bool(sites) for sites in self.program.sites]
-        bound = DeviceExecutable(Device(Driver(cuda)), plan, ptx, checked)
-        found = [np.empty(spec.shape, spec.dtype) for spec in plan.outputs]
-        bound.run_on_views(self.arrays, found)
-        return found
+        checked = tuple([bool(sites) for sites in self.program.sites])
+        code = Code(self.program.plan, tuple(ptx), checked)
+        executable = DeviceExecutable(code, lambda fault: fault, lambda error, _: error)
+        return run_on_host(executable, Device(Driver(cuda)), self.arrays)
 
 
 def runs_of(family: Family) -> list[Run]:
@@ -88,7 +88,7 @@ def is_seen(run: Run, ptx: list[str], expected: list[Any]) -> bool:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_mistakes_are_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Few threads, so that they take several units.
-    monkeypatch.setattr(executable, "MOST_THREADS", 256)
+    monkeypatch.setattr(launches, "MOST_THREADS", 256)
     runs = runs_of(FAMILIES[name])
     texts = [[compile_ptx(code.text, TARGET) for code in run.program.kernels] for run in runs]
     expected = [run.outputs(ptx) for run, ptx in zip(runs, texts, strict=True)]

@@ -29,12 +29,14 @@ _PUBLIC_MODULE = "jitml_runtime"
 class Array:
     """An immutable array. Made by from_numpy, from_dlpack or a compiled function."""
 
-    __slots__ = ("__weakref__", "_data", "_owned", "_spec")
+    __slots__ = ("__weakref__", "_data", "_is_deleted", "_owned", "_remote", "_spec")
     __array_priority__ = 100
     __hash__ = None  # type: ignore[assignment]
     __module__ = _PUBLIC_MODULE
 
-    _data: np.ndarray[Any, Any] | None  # None once deleted
+    _data: np.ndarray[Any, Any] | None  # None once deleted, and while only the remote has it
+    _is_deleted: bool
+    _remote: Any  # what has the elements as well, or alone; or None
     _owned: bool  # the memory is ours to write
     _spec: ArraySpec
 
@@ -85,11 +87,12 @@ class Array:
 
     def is_deleted(self) -> bool:
         """Return whether the array was donated or deleted."""
-        return self._data is None
+        return self._is_deleted
 
     def delete(self) -> None:
         """Give the memory back; reading the array afterwards raises RuntimeError."""
-        self._data = None
+        self._data = self._remote = None
+        self._is_deleted = True
 
     def __len__(self) -> int:
         if not self._spec.shape:
@@ -121,14 +124,18 @@ class Array:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
+        if self._remote is not None:
+            return self._remote.dlpack(self, stream, max_version, dl_device, copy)
         from .dlpack import export_array
 
         return export_array(self, stream, max_version, dl_device, copy)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return (1, 0)
+        return (1, 0) if self._remote is None else self._remote.dlpack_device()
 
     def __copy__(self) -> Array:
+        if self._remote is not None:  # it never changes
+            return share(self, self.shape, self.weak_type)
         return from_numpy(to_numpy(self), weak=self.weak_type)
 
     def __deepcopy__(self, memo: object) -> Array:
@@ -164,13 +171,13 @@ class Array:
         installed = _operators.get("repr")
         if installed is not None:
             return str(installed(self))
-        return "<deleted Array>" if self._data is None else "A" + repr(to_numpy(self))[1:]
+        return "<deleted Array>" if self._is_deleted else "A" + repr(to_numpy(self))[1:]
 
     def __str__(self) -> str:
         installed = _operators.get("str")
         if installed is not None:
             return str(installed(self))
-        return "<deleted Array>" if self._data is None else str(to_numpy(self))
+        return "<deleted Array>" if self._is_deleted else str(to_numpy(self))
 
     def __format__(self, format_spec: str) -> str:
         return format(to_numpy(self), format_spec) if format_spec else str(self)
@@ -179,14 +186,18 @@ class Array:
 # ---- making arrays ----
 
 
-def wrap(data: np.ndarray[Any, Any], spec: ArraySpec, owned: bool) -> Array:
+def wrap(
+    data: np.ndarray[Any, Any] | None, spec: ArraySpec, owned: bool, remote: Any = None
+) -> Array:
     """Return an Array over ``data``, which must have the spec's type, contiguous and aligned."""
     if len(spec.shape) > MAX_DIMENSIONS:
         raise ValueError(f"arrays have at most {MAX_DIMENSIONS} dimensions")
     array: Array = object.__new__(Array)
     memory.live_arrays["count"] += 1
     array._data = data
+    array._is_deleted = False
     array._owned = owned
+    array._remote = remote
     array._spec = spec
     return array
 
@@ -223,13 +234,14 @@ def from_numpy(source: Any, weak: bool = False, copy: bool = True) -> Array:
 
 def share(array: Array, shape: tuple[int, ...], weak: bool) -> Array:
     """Return an Array over the same memory with another shape."""
-    data = _checked(array)
+    check_alive(array)
     if not isinstance(shape, tuple):
         raise TypeError(f"a shape must be a tuple, not {type(shape).__name__}")
     if min(shape, default=0) < 0 or prod(shape) != array.size:
         raise ValueError(f"an array of {array.size} elements cannot have shape {shape}")
     spec = ArraySpec(array.dtype, shape, bool(weak))
-    return wrap(data.reshape(shape), spec, owned=array._owned)
+    data = None if array._data is None else array._data.reshape(shape)
+    return wrap(data, spec, array._owned, array._remote)
 
 
 def to_numpy(array: Array) -> np.ndarray[Any, Any]:
@@ -247,7 +259,7 @@ def data_pointer(array: Array) -> int:
 def list_stored_arrays() -> list[Array]:
     """Return the live Arrays whose data would not fit into the C core's object."""
     alive = [found for found in gc.get_objects() if type(found) is Array]
-    return [array for array in alive if array.nbytes > MAX_INLINE_BYTES and not array.is_deleted()]
+    return [x for x in alive if x.nbytes > MAX_INLINE_BYTES and x._data is not None]
 
 
 def writable_data(array: Array) -> np.ndarray[Any, Any]:
@@ -260,16 +272,67 @@ def take_data(array: Array) -> np.ndarray[Any, Any] | None:
     data = array._data
     if data is None or not array._owned or not memory.is_sole_view(data):
         return None
-    array._data = None
+    array.delete()
     return data
 
 
-def _checked(array: Array) -> np.ndarray[Any, Any]:
+def check_alive(array: Array) -> None:
+    """Raise unless it is an Array that has not been deleted."""
     if not isinstance(array, Array):
         raise TypeError(f"expected an Array, not {type(array).__name__}")
-    if array._data is None:
+    if array._is_deleted:
         raise RuntimeError(DELETED)
+
+
+def _checked(array: Array) -> np.ndarray[Any, Any]:
+    check_alive(array)
+    if array._data is None:
+        data = np.ascontiguousarray(array._remote.read()).reshape(array.shape)
+        if data.dtype != array.dtype:
+            raise SystemError("a remote has given elements of another type")
+        check_alive(array)
+        array._data, array._owned = data, False
     return array._data
+
+
+# ---- elements elsewhere ----
+
+
+def remote_array(dtype: Any, shape: tuple[int, ...], weak: bool, remote: Any) -> Array:
+    """Return an Array whose elements ``remote.read()`` gives, an ndarray that nobody changes."""
+    spec = ArraySpec(find_row(dtype).dtype, shape, bool(weak))
+    return wrap(None, spec, owned=False, remote=remote)
+
+
+def remote_of(array: Array) -> Any:
+    """Return what has an Array's elements elsewhere, or None."""
+    check_alive(array)
+    return array._remote
+
+
+def attach_remote(array: Array, remote: Any) -> bool:
+    """Note that ``remote`` has the same elements; not where others may write to the memory."""
+    check_alive(array)
+    if array._remote is not None or not array._owned:
+        return False
+    array._remote = remote
+    return True
+
+
+def take_remote(array: Array) -> Any:
+    """Return the remote of an Array, which is deleted, if nobody else has it; else None."""
+    remote = remote_of(array)
+    # References: the array's slot, this frame's variable, getrefcount's argument.
+    if remote is None or sys.getrefcount(remote) > 3:
+        return None
+    array.delete()
+    return remote
+
+
+def is_at_hand(array: Array) -> bool:
+    """Return whether an Array's elements are in this process's memory."""
+    check_alive(array)
+    return array._data is not None
 
 
 # ---- operators ----

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .array import Array, from_numpy, to_numpy
+from .array import Array, from_numpy, remote_of, to_numpy
 from .calling import calling
 from .execute import Executable
 
@@ -88,7 +88,7 @@ def basic_index(array: Any, index: Any) -> Array | None:
     """array[index] where the index is made of numbers and slices; None for any other, and where it
     is out of bounds.
     """
-    if not isinstance(array, Array) or not _is_basic(index):
+    if not isinstance(array, Array) or remote_of(array) is not None or not _is_basic(index):
         return None
     source = to_numpy(array)
     try:
@@ -102,6 +102,8 @@ def basic_update(array: Any, index: Any, value: Any) -> Array | None:
     converted.
     """
     if not isinstance(array, Array) or not _is_basic(index) or not _fits(value, array.dtype):
+        return None
+    if any(isinstance(x, Array) and remote_of(x) is not None for x in (array, value)):
         return None
     result = np.array(to_numpy(array), copy=True)
     try:

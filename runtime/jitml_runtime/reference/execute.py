@@ -29,7 +29,7 @@ from ..plan import (
 )
 from ..threads import check_thread_count
 from . import memory, spans
-from .array import Array, empty, take_data, wrap, writable_data
+from .array import Array, check_alive, empty, take_data, wrap, writable_data
 
 _NO_SITE = 2**63 - 1
 _STOPPED = 2
@@ -70,6 +70,7 @@ class Executable:
         addresses: Sequence[int],
         keepalive: object = None,
         host_functions: Sequence[Callable[..., Any]] = (),
+        delegate: Callable[[tuple[Array, ...], Any], Sequence[Array]] | None = None,
     ) -> None:
         check_plan(plan, len(addresses), len(host_functions))
         if 0 in addresses:
@@ -83,10 +84,15 @@ class Executable:
         self._noted: list[list[int]] = []  # the latest of them
         self._keepalive = keepalive
         self._functions = tuple(host_functions)
+        self._delegate = delegate  # runs the whole plan instead
 
-    def run(self, arguments: Sequence[Array]) -> tuple[Array, ...]:
-        """Run the program on a sequence of Arrays and return its results as a tuple."""
+    def run(self, arguments: Sequence[Array], explain: Any = None) -> tuple[Array, ...]:
+        """Run the program on a sequence of Arrays and return its results as a tuple. `explain` is
+        for a delegate.
+        """
         _check_arguments(self.plan, arguments)
+        if self._delegate is not None:
+            return tuple(self._delegate(tuple(arguments), explain))
         begin = time.perf_counter_ns()
         call = _Call(self, arguments)
         results = call.run()
@@ -337,7 +343,7 @@ def _check_arguments(plan: Plan, arguments: Sequence[Array]) -> None:
                 f"argument {number} has type {array.dtype}{array.shape}, "
                 f"but the program was compiled for {spec.dtype}{tuple(spec.shape)}"
             )
-        writable_data(array)  # raises if it is deleted
+        check_alive(array)
 
 
 def _aligned_copy(constant: bytes) -> Data:

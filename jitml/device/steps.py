@@ -1,0 +1,176 @@
+"""The steps of a plan, asked of a device one after the other.
+
+In: a plan of launches, the addresses of its buffers. Out: work in the device's stream. The host
+waits where it must know something: which branch, whether a loop goes on, what the host computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jitml.codegen.nvptx.grid import MOST_LAUNCHES
+from jitml.device.calls import EMPTY_BYTE, Pending, read_fault
+from jitml.device.device import Device
+from jitml.device.launches import Code, grid_of, slot_bytes
+from jitml.device.memory import Block, Host
+from jitml_runtime import Branch, Copy, HostCall, Instruction, Loop
+from jitml_runtime.plan import block_ends
+
+
+class Run:
+    """One run of the steps. `at` is the instruction that was met last."""
+
+    def __init__(
+        self,
+        code: Code,
+        device: Device,
+        addresses: Sequence[int],
+        scratch: int,
+        makers: Sequence[Pending],
+    ) -> None:
+        self.code = code
+        self.plan = code.plan
+        self.device = device
+        self.driver = device.driver
+        self.addresses = list(addresses)
+        self.scratch = scratch
+        self.makers = makers
+        self.steps: list[int] = []
+        self.launched: list[tuple[int, tuple[int, ...]]] = []  # with checks, since the last wait
+        self.at = 0
+
+    def run(self) -> None:
+        """Ask for all steps."""
+        self._run_block(0, len(self.plan.instructions))
+
+    def _run_block(self, begin: int, end: int) -> None:
+        number = begin
+        while number < end:
+            step = self.plan.instructions[number]
+            self.at = number
+            if isinstance(step, Instruction):
+                self._launch(number, step)
+            elif isinstance(step, Branch):
+                self._branch(number, step)
+            elif isinstance(step, Loop):
+                self._loop(number, step)
+            elif isinstance(step, HostCall):
+                self._call_host(step)
+            else:
+                self._copy(step)
+            number = max(number + 1, *block_ends(step), 0)
+
+    def _launch(self, number: int, step: Instruction) -> None:
+        if step.extent == 0:
+            return
+        blocks, in_block = grid_of(step)
+        launch = 0
+        if self.code.checked[number]:
+            launch = self._number_of_launch(number)
+        self.device.counts.launches += 1
+        self.driver.launch(
+            self.device.function(self.code.ptx[step.kernel]),
+            blocks,
+            in_block,
+            [
+                *(self.addresses[b] for b in step.buffers),
+                *(size % (1 << 64) for size in step.sizes),
+                step.extent,
+                self.device.slot,
+                launch,
+                self.scratch,
+                step.scratch_bytes,
+            ],
+        )
+
+    def _number_of_launch(self, instruction: int) -> int:
+        if len(self.launched) == MOST_LAUNCHES:
+            self.wait()
+        if not self.launched:  # others have used the slot before
+            self.driver.fill(self.device.slot, EMPTY_BYTE, 8)
+        self.launched.append((instruction, tuple(self.steps[::-1])))
+        return len(self.launched) - 1
+
+    def _branch(self, number: int, step: Branch) -> None:
+        index = int(self._read(step.index).view(np.int32)[0])
+        chosen = min(max(index, 0), len(step.ends) - 1)
+        self._run_block((number + 1, *step.ends)[chosen], step.ends[chosen])
+
+    def _loop(self, number: int, step: Loop) -> None:
+        self.steps.append(0)
+        while step.length < 0 or self.steps[-1] < step.length:
+            self._run_block(number + 1, step.condition_end)
+            if step.length < 0 and not self._read(step.predicate)[0]:
+                break
+            for moving in step.moving:
+                self._move(moving, step)
+            self._run_block(step.condition_end, step.end)
+            for current, following in step.carries:
+                places = self.addresses
+                places[current], places[following] = places[following], places[current]
+            self.steps[-1] += 1
+        self.steps.pop()
+
+    def _move(self, number: int, step: Loop) -> None:
+        buffer, at = self.plan.buffers[number], self.steps[-1]
+        slice_ = step.length - 1 - at if step.reverse else at
+        self.addresses[number] = self.addresses[buffer.index] + slice_ * buffer.size_bytes
+
+    def _copy(self, step: Copy) -> None:
+        size = self.plan.buffers[step.source].size_bytes
+        self.driver.copy(self.addresses[step.source], self.addresses[step.target], size)
+
+    # ---- what the host must know ---------------------------------------------------------------
+
+    def _read(self, number: int) -> Host:
+        """The bytes of a buffer, on the host."""
+        data = self._ask(number)
+        self.wait()
+        return data
+
+    def _ask(self, number: int) -> Host:
+        data = np.empty(self.plan.buffers[number].size_bytes, np.uint8)
+        self.device.copy_out(data, self.addresses[number])
+        self.device.counts.read_backs += 1
+        return data
+
+    def wait(self) -> None:
+        """Wait for the device; raise the first check that has failed, here or in a call whose
+        results this one takes.
+        """
+        key = np.empty(1, np.uint64)
+        if self.launched:
+            self.device.copy_out(key, self.device.slot)
+        self.device.must_wait()
+        for maker in self.makers:
+            maker.check()
+        launched, self.launched = self.launched, []
+        if launched and key[0] != np.uint64(2**64 - 1):
+            raise read_fault(self._slot_copy(), int(key[0]), launched)
+
+    def _slot_copy(self) -> Block:
+        """A block with the error slot, as far as this program's launches reach."""
+        size = slot_bytes(self.code)
+        block = Block(self.device, size)
+        self.driver.copy(self.device.slot, block.address, size)
+        return block
+
+    def keep_errors(self, call: Pending) -> None:
+        """Let a call know later what checks have failed."""
+        if self.launched:
+            call.launched, call.slot = self.launched, self._slot_copy()
+
+    def _call_host(self, step: HostCall) -> None:
+        found = [self._ask(number) for number in step.inputs]
+        self.wait()
+        inputs = []
+        for data, spec in zip(found, step.input_specs, strict=True):
+            data.flags.writeable = False
+            inputs.append(data[: spec.size_bytes].view(spec.dtype).reshape(spec.shape))
+        outputs = [np.empty(spec.shape, spec.dtype) for spec in step.output_specs]
+        self.code.functions[step.function](tuple(inputs), tuple(outputs))
+        self.driver.make_current()  # the function may have used another device
+        for number, data in zip(step.outputs, outputs, strict=True):
+            self.device.copy_in(self.addresses[number], data)

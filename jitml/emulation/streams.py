@@ -1,0 +1,73 @@
+"""Streams of emulated devices: work that waits until somebody synchronises, as late as is legal.
+
+In: work, for one stream of one device. Out: work done in order; a device that has met a fault says
+so to whoever asks it anything from then on. What a stream records becomes a graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from jitml.emulation.faults import EmulatedFault
+from jitml.emulation.machine import Kernel
+from jitml.emulation.memory import BASE, Memory
+
+SUCCESS = 0
+ILLEGAL_ADDRESS, MISALIGNED, LAUNCH_FAILED = 700, 716, 719
+APART_BYTES = 1 << 40  # between the memories of two devices
+
+Work = Callable[[], object]
+
+
+class Unit:
+    """One emulated device: its memory, its kernels, and the fault that it has met."""
+
+    def __init__(self, ordinal: int, memory_bytes: int) -> None:
+        self.ordinal = ordinal
+        self.memory_bytes = memory_bytes
+        self.streams: list[Stream] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew: nothing is left of what was."""
+        self.memory = Memory(self.memory_bytes, BASE + self.ordinal * APART_BYTES)
+        self.host_memory: dict[int, Any] = {}  # by address: what kernels and copies may reach
+        self.kernels: dict[bytes, Kernel] = {}
+        self.status = SUCCESS
+        for stream in self.streams:
+            stream.is_gone = True
+        self.streams.clear()
+
+    def fail(self, fault: EmulatedFault) -> None:
+        """Meet a fault: nothing works from now on."""
+        is_address = fault.kind in ("out-of-bounds", "uninitialised", "race", "read-only")
+        status = ILLEGAL_ADDRESS if is_address else LAUNCH_FAILED
+        self.status = MISALIGNED if fault.kind == "misaligned" else status
+
+
+@dataclass
+class Stream:
+    """Work of one device, in order."""
+
+    unit: Unit
+    queue: list[Work] = field(default_factory=list)
+    recorded: list[Work] | None = None  # while it records
+    is_gone: bool = False
+
+    def ask(self, work: Work) -> None:
+        """Let work wait, or become part of what is recorded."""
+        (self.queue if self.recorded is None else self.recorded).append(work)
+
+    def finish(self) -> EmulatedFault | None:
+        """Do all that waits; the fault that it has met."""
+        queue, self.queue = self.queue, []
+        for work in queue:
+            try:
+                if not self.unit.status:
+                    work()
+            except EmulatedFault as fault:
+                self.unit.fail(fault)
+                return fault
+        return None
