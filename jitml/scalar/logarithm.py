@@ -89,7 +89,7 @@ def log10(x: Value) -> Value:
     return _log_to_base(x, _LOG10_E_F64, _LOG10_2_F64)
 
 
-def _log_of_sum(u: Value, c: Value, shift: Value | float = 0.0) -> Value:
+def log_of_pair(u: Value, c: Value, shift: Value | float = 0.0) -> Value:
     """log(u + c) + shift·ln2, `c` being small beside u; as log(u) where that is not finite."""
     k = exponent(u)
     rest = select(abs(k) < 4096.0, scale(c, -k), 0.0)
@@ -101,13 +101,13 @@ def _log_of_sum(u: Value, c: Value, shift: Value | float = 0.0) -> Value:
 def log1p(x: Value) -> Value:
     """log(1 + x) within 2 ulp, from the exact sum 1 + x."""
     u, c = two_sum(x.like(1.0), x)
-    return select(abs(x) < by_type(x, *_TINIEST), x, _log_of_sum(u, c))
+    return select(abs(x) < by_type(x, *_TINIEST), x, log_of_pair(u, c))
 
 
 def log1p_pair(high: Value, low: Value) -> Value:
     """log(1 + high + low)."""
     u, c = two_sum(high.like(1.0), high)
-    result = _log_of_sum(u, c + low)
+    result = log_of_pair(u, c + low)
     return select(abs(high) < by_type(high, *_TINIEST), high, result)
 
 
@@ -116,7 +116,7 @@ def _log_of_large(x: Value, head: Value, rest: Value) -> Value:
     large = x > by_type(x, *_LARGE)
     u, c = two_sum(x.like(1.0), head)
     u, c = select(large, x, u), select(large, 0.0, c + rest)
-    result = _log_of_sum(u, c, select(large, x.like(1.0), 0.0))
+    result = log_of_pair(u, c, select(large, x.like(1.0), 0.0))
     return select(x < math.inf, result, x)
 
 
@@ -154,7 +154,7 @@ def atanh(x: Value) -> Value:
     head = (size + size) * inverse
     rest = (fma(-head, below, size + size) - head * below_rest) * inverse
     u, c = two_sum(x.like(1.0), head)
-    result = _log_of_sum(u, c + rest) * 0.5
+    result = log_of_pair(u, c + rest) * 0.5
     result = select(size < by_type(x, *_TINY), size, result)
     result = select(size < 1.0, result, select(size == 1.0, x.like(math.inf), math.nan))
     return flip_sign(result, sign_bit(x))

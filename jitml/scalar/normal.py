@@ -1,86 +1,135 @@
 """The normal distribution: its integral, the logarithm and the inverse of that, Owen's T; logit.
 
-f32 (through f64) or f64 in, the same type out.
+f32 or f64 in, the same type out.
 """
 
 from __future__ import annotations
 
 import math
 
-from jitml.scalar.arithmetic import flip_sign, in_double, is_single, repeat, sign_bit, two_product
+from jitml.scalar.arithmetic import (
+    Pair,
+    by_type,
+    fast_two_sum,
+    flip_sign,
+    in_double,
+    is_single,
+    polynomial,
+    repeat,
+    sign_bit,
+    two_product,
+)
 from jitml.scalar.exponential import exp
-from jitml.scalar.faddeeva import erfcx
-from jitml.scalar.logarithm import log, log1p
-from jitml.scalar.special import erf_inv, erfc, scaled_erfcx
+from jitml.scalar.logarithm import log, log_of_pair
+from jitml.scalar.special import erfc, erfc_of, scaled_erfcx
 from jitml.scalar.trigonometric import atan
 from jitml.scalar.value import Value, convert, fma, lookup, routine, select, sqrt
 
-_ROOT_HALF = (0.7071067811865476, -4.833646656726457e-17)
+_ERFCX_FAR = (1.0, -1.0, 3.0, -15.0, 105.0, -945.0)  # DLMF 7.12.1
+_ROOT_HALF_F32 = (0.7071067690849304, 1.2101617485882343e-08)
+_ROOT_HALF_F64 = (0.7071067811865476, -4.833646656726457e-17)
+# Φ⁻¹((1 + e)/2)/e as a polynomial in e², minimax for the relative error on |e| ≤ 0.8: 2^-28.6.
+_MIDDLE_F32 = (
+    1.2533141e+00, 3.281182e-01, 1.8029784e-01, 1.24995776e-01, 5.5111576e-02, 3.777128e-01,
+    -1.5179293e+00, 5.333183e+00, -1.1395121e+01, 1.5602876e+01, -1.2148044e+01, 4.2948685e+00,
+)  # fmt: skip
+# The same over √2, on |e| ≤ 3/4: 2^-60.7.
+_MIDDLE_F64 = (
+    0.886226925452758, 0.2320136665346554, 0.12755617530528743, 0.08655212928274884,
+    0.06495961484502764, 0.05173140731407028, 0.042833092360701965, 0.03654047130721786,
+    0.030557769819858163, 0.04103258938229253, -0.09190233768295887, 0.8484263999170879,
+    -4.627576186229301, 21.014397600779944, -76.35422662621878, 223.7575315468397,
+    -526.0202733908619, 984.6984708244265, -1447.7109026061835, 1635.8161244361302,
+    -1371.8384223234204, 805.2100539238472, -295.76126562763795, 51.363775592077936,
+)  # fmt: skip
+# −Φ⁻¹(p) as a quotient of polynomials in √(−2·log p), minimax for p ≤ 0.11: 2^-28.7.
+_TAIL_ABOVE = (
+    -3.0323913e+00, -5.2285023e+00, 2.9905016e+00, 2.7520137e+00, 2.868289e-01,
+)  # fmt: skip
+_TAIL_BELOW = (
+    1.0, 4.2097797e+00, 2.7634854e+00, 2.8664795e-01, 1.8523837e-06,
+)  # fmt: skip
+
+
+def _over_root_two(x: Value) -> Pair:
+    """x/√2 as a pair."""
+    high, low = _ROOT_HALF_F32 if is_single(x) else _ROOT_HALF_F64
+    at, rest = two_product(x, high)
+    return at, fma(x, low, rest)
 
 
 @routine
-@in_double
 def ndtr(x: Value) -> Value:
     """Φ(x), the integral of the normal density from −∞, within 4 ulp."""
-    at, rest = two_product(x, x.like(-_ROOT_HALF[0]))
-    rest = fma(x, -_ROOT_HALF[1], rest)
-    # erfc(z + dz) = erfc(z) − 2/√π·exp(−z²)·dz
-    bend = exp(-at * at) * rest * (2.0 / math.sqrt(math.pi))
-    return select(
-        abs(x) < 40.0, (erfc(at) - bend) * 0.5, select(x > 0.0, 1.0, select(x == x, 0.0, x))
-    )
+    at, rest = _over_root_two(-x)
+    far = select(x > 0.0, 1.0, select(x == x, 0.0, x))
+    return select(abs(x) < 40.0, erfc_of(at, rest) * 0.5, far)
 
 
 @routine
-@in_double
 def log_ndtr(x: Value) -> Value:
     """log Φ(x) within 4 ulp in f32, far below where Φ(x) is 0."""
-    right = log1p(erfc(x * _ROOT_HALF[0]) * -0.5)
-    left = fma(x * x, -0.5, log(erfcx(x * -_ROOT_HALF[0]) * 0.5))
-    return select(x > -1.0, right, select(x > -math.inf, left, x))
+    at, rest = _over_root_two(select(x > 40.0, 40.0, x))
+    above = erfc_of(at, rest) * -0.5
+    u, c = fast_two_sum(1.0, above)
+    left = x < -1.0
+    ratio, ratio_low = _any_erfcx(select(left, -at, 1.0))
+    logarithm = log_of_pair(select(left, ratio * 0.5, u), select(left, ratio_low * 0.5, c))
+    result = select(left, fma(x * x, -0.5, logarithm), logarithm)
+    return select(abs(above) < by_type(x, 2.0**-30, 2.0**-60), above, result)
+
+
+def _any_erfcx(x: Value) -> Pair:
+    """exp(x²)·erfc(x) for x ≥ 1/2, however large: there well enough for its logarithm."""
+    limit = by_type(x, 10.0, 27.0)
+    near, near_low = scaled_erfcx(select(x > limit, limit, x))
+    inverse = 1.0 / x
+    far = inverse * polynomial(inverse * inverse * 0.5, _ERFCX_FAR) * (1.0 / math.sqrt(math.pi))
+    return select(x > limit, far, near), select(x > limit, 0.0, near_low)
 
 
 @routine
 def ndtri(p: Value) -> Value:
-    """The inverse of Φ within 4 ulp: erf's inverse for p near 1/2, Newton's steps for the tails."""
+    """The inverse of Φ within 4 ulp: polynomials in the middle, in f64 a step of third order on the
+    logarithm in the tails.
+    """
+    upper = p > 0.5
+    tail = select(upper, 1.0 - p, p)
+    e = p * 2.0 - 1.0
     if is_single(p):
-        tail = convert(_tail_quantile(convert(select(p > 0.5, 1.0 - p, p), "f64"), 1), "f32")
+        middle = e * polynomial(e * e, _MIDDLE_F32)
     else:
-        tail = _tail_quantile(select(p > 0.5, 1.0 - p, p), 2)
-    middle = erf_inv(p * 2.0 - 1.0) * math.sqrt(2.0)
-    result = select((p > 0.2) & (p < 0.8), middle, select(p > 0.5, tail, -tail))
+        middle = e * polynomial(e * e, _MIDDLE_F64) * math.sqrt(2.0)
+    far = _tail_quantile(tail)
+    far = select(upper, far, -far)
+    result = select(tail > 0.125, middle, far)
     result = select(p == 0.0, -math.inf, select(p == 1.0, math.inf, result))
     return select((p >= 0.0) & (p <= 1.0), result, math.nan)
 
 
-def _tail_quantile(tail: Value, steps: int) -> Value:
-    """The x > 0.8 that is exceeded with the probability `tail`: a guess, and steps of third order
-    on the logarithm.
-    """
+def _tail_quantile(tail: Value) -> Value:
+    """The x > 1.1 that is exceeded with the probability `tail`."""
     logarithm = log(tail)
     root = sqrt(logarithm * -2.0)
-    # Abramowitz and Stegun 26.2.23.
-    above = fma(fma(root, 0.010328, 0.802853), root, 2.515517)
-    below = fma(fma(fma(root, 0.001308, 0.189269), root, 1.432788), root, 1.0)
-    x = root - above / below
-    for _ in range(steps):
-        # (log Φ)' = φ/Φ = √(2/π)/erfcx(x/√2); its own slope is −r·(r − x).
-        scaled, _ = scaled_erfcx(x * _ROOT_HALF[0])
-        rate = math.sqrt(2.0 / math.pi) / scaled
-        excess = fma(x * x, -0.5, log(scaled * 0.5)) - logarithm
-        step = excess / rate
-        x = x + step / fma(step * 0.5, rate - x, 1.0)
-    return x
+    x = polynomial(root, _TAIL_ABOVE) / polynomial(root, _TAIL_BELOW)
+    if is_single(x):
+        return x
+    # (log Φ)' = φ/Φ = √(2/π)/erfcx(x/√2); its own slope is −r·(r − x).
+    scaled, _ = scaled_erfcx(x * _ROOT_HALF_F64[0])
+    rate = math.sqrt(2.0 / math.pi) / scaled
+    excess = fma(x * x, -0.5, log(scaled * 0.5)) - logarithm
+    step = excess / rate
+    return x + step / fma(step * 0.5, rate - x, 1.0)
 
 
 @routine
-@in_double
 def logit(x: Value) -> Value:
-    """log(x/(1 − x)), the inverse of the logistic function, within 4 ulp."""
-    excess = x * 2.0 - 1.0
-    near = log1p(excess) - log1p(-excess)
-    result = select(abs(excess) < 0.4, near, log(x / (1.0 - x)))
-    return select(x == 1.0, math.inf, select(x < 1.0, result, math.nan))
+    """log(x/(1 − x)), the inverse of the logistic function, within 2 ulp."""
+    below = 1.0 - x
+    below_low = (1.0 - below) - x
+    inverse = 1.0 / below
+    odds = x * inverse
+    return log_of_pair(odds, fma(-odds, below_low, fma(-odds, below, x)) * inverse)
 
 
 # ---- Owen's T -------------------------------------------------------------------------------
@@ -115,7 +164,7 @@ def owens_t(h: Value, a: Value) -> Value:
     # T(h, a) = (Φ(h) + Φ(ah))/2 − Φ(h)·Φ(ah) − T(ah, 1/a) for a > 0; Q = 1 − Φ is what is small.
     product = select(wide & (slope < math.inf), x * slope, x)
     inner = _owens_integral(product, select(wide, 1.0 / slope, slope))
-    near, far = erfc(x * _ROOT_HALF[0]) * 0.5, erfc(product * _ROOT_HALF[0]) * 0.5
+    near, far = erfc(x * _ROOT_HALF_F64[0]) * 0.5, erfc(product * _ROOT_HALF_F64[0]) * 0.5
     outer = fma(near + far, 0.5, -(near * far)) - inner
     result = select(wide, select(slope == math.inf, near * 0.5, outer), inner)
     result = select((slope == 0.0) | (x == math.inf), 0.0, result)
