@@ -440,6 +440,8 @@ class _Backward:
         try:
             if not isinstance(found, tuple):
                 raise TreeError(f"it returned a {type(found).__name__}")
+            if len(found) != count:
+                raise TreeError(f"it returned {len(found)}")
             leaves = broadcast_leaves(found, example, _ends, "the arguments")
         except TreeError as error:
             raise failure(

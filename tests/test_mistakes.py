@@ -39,6 +39,15 @@ def checked(x: Any) -> Any:
     return x
 
 
+def formatted(x: Any) -> Any:
+    print(f"x = {x:.2f}")
+    return x
+
+
+def printed(x: Any) -> None:
+    jitml.debug.print("{x:.2f}", x=x)
+
+
 def growing(x: Any) -> Any:
     found = []
     while x < 3:
@@ -246,6 +255,15 @@ CASES: dict[str, tuple[Attempt, Attempt | None]] = {
     ),
     "two_unknown_sizes": (lambda: X.reshape(-1, -1), lambda: X.reshape(-1, 1)),
     "negative_power": (lambda: COUNTS**-1, lambda: jnp.float_power(COUNTS + 1, -1)),
+    "function_written_in_numpy": (
+        lambda: jit(lambda x: np.linalg.norm(x))(X),
+        lambda: jit(lambda x: jnp.linalg.norm(x))(X),
+    ),
+    "formatted_number": (lambda: jit(formatted)(1.0), lambda: (jit(printed)(1.0), X)),
+    "rule_for_too_many": (
+        lambda: grad(with_rule(lambda _, ct: (ct, ct)))(1.0),
+        lambda: grad(with_rule(lambda _, ct: (ct,)))(1.0),
+    ),
     "numpy_function": (lambda: jit(lambda x: np.exp(x))(X), lambda: jit(lambda x: jnp.exp(x))(X)),
 }
 

@@ -8,12 +8,15 @@ import sys
 import threading
 from types import CodeType, FrameType
 
+import numpy as np
+
 import jitml_runtime
 
 PACKAGES = tuple(
     os.path.join(os.path.dirname(os.path.abspath(file)), "")
     for file in (os.path.dirname(__file__), jitml_runtime.__file__)
 )
+_NUMPY = os.path.join(os.path.dirname(np.__file__), "")  # calls back what users call it with
 _OURS: dict[str, bool] = {}  # by file name: code objects are hashed anew each time
 _MOST_FILES = 4096
 
@@ -119,7 +122,7 @@ SCOPE = _Scope()
 
 
 def _is_ours(file: str) -> bool:
-    ours = file.startswith((*PACKAGES, "<frozen", "<string>"))
+    ours = file.startswith((*PACKAGES, _NUMPY, "<frozen", "<string>"))
     if len(_OURS) >= _MOST_FILES:  # a notebook has one for each cell
         _OURS.clear()
     _OURS[file] = ours

@@ -139,14 +139,18 @@ class Tracer:
             )
         return _number_array(value) if isinstance(value, Literal) else value
 
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        hint = f'jitml.debug.print("{{x:{spec}}}", x=x) prints it when the program runs'
+        return format(self._concrete(ConcretizationTypeError, "a formatted number", hint), spec)
+
     def __bool__(self) -> bool:
-        hint = (
-            "decide with jitml.numpy.where or lax.cond, or make the argument it comes from static "
-            "(static_argnames)"
-        )
         try:
-            return bool(self._concrete(TracerBoolConversionError, "a Python truth value", hint))
-        except TracerBoolConversionError:
+            return bool(self._concrete(TracerBoolConversionError, "a Python truth value", _DECIDE))
+        except TracerBoolConversionError as error:
+            if error.source and error.source.text.startswith("assert "):
+                error.hint = _ASSERT
             ask_truth()
             raise
 
@@ -169,6 +173,11 @@ class Tracer:
         return np.asarray(value, dtype=dtype)
 
 
+_ASSERT = "jitml.checkify.check(condition, message) raises when the program runs"
+_DECIDE = (
+    "decide with jitml.numpy.where or lax.cond, or make the argument it comes from static "
+    "(static_argnames)"
+)
 _STATIC = (
     "compute with jitml.numpy instead, or make the argument it comes from static (static_argnames)"
 )
