@@ -14,7 +14,9 @@ from jitml.codegen.nvptx.assembler import Resources, assemble
 from jitml.codegen.nvptx.target import compile_ptx, gpu_target
 from jitml.codegen.plan import Program
 from jitml.compilation import make_graph
+from jitml.device.launches import graph_nodes, is_graph
 from jitml.pipeline.lowering import lower
+from jitml.reports.device import run_lines, told_read_backs
 from jitml.transforms.inline_calls import inline_calls
 from jitml_runtime import Instruction
 
@@ -34,7 +36,8 @@ class DeviceKernel:
 @dataclass(frozen=True)
 class DeviceReport:
     """What one run takes. `moved_bytes` are those of all kernels' operands, `least_bytes` those of
-    arguments and results. Steps within loops count once.
+    arguments and results. Steps within loops count once. A run is one launch of a graph with
+    `graph_nodes`; where that is 0, `read_backs` tells what the host must know meanwhile.
     """
 
     target: str
@@ -44,6 +47,8 @@ class DeviceReport:
     least_bytes: int
     arena_bytes: int
     kernels: tuple[DeviceKernel, ...]
+    graph_nodes: int = 0
+    read_backs: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [
@@ -52,6 +57,7 @@ class DeviceReport:
                                             if self.host_steps else ""),
             f"moves     {self.moved_bytes} bytes (arguments and results: {self.least_bytes})",
             f"arena     {self.arena_bytes} bytes",
+            *run_lines(self.graph_nodes, self.read_backs),
         ]  # fmt: skip
         for kernel in self.kernels:
             r = kernel.resources
@@ -96,8 +102,9 @@ class DeviceProgram:
         moved = sum(plan.buffers[b].size_bytes for s in launches for b in s.buffers)
         least = sum(spec.size_bytes for spec in (*plan.inputs, *plan.outputs))
         return DeviceReport(
-            self.target, len(launches), len(hosts), moved, least, plan.arena_bytes, self.kernels
-        )
+            self.target, len(launches), len(hosts), moved, least, plan.arena_bytes, self.kernels,
+            graph_nodes(plan.instructions) if is_graph(plan) else 0, told_read_backs(self.program),
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"<DeviceProgram for {self.target}: {len(self.kernels)} kernels>"

@@ -19,23 +19,18 @@ import numpy as np
 from jitml.device.calls import Launched, Pending
 from jitml.device.device import Device
 from jitml.device.errors import DeviceError
-from jitml.device.launches import Code, scratch_bytes
+from jitml.device.launches import Code, is_graph, scratch_bytes
 from jitml.device.memory import Block, Resident
 from jitml.device.placement import Placed, place_arguments, put
 from jitml.device.steps import Run
 from jitml_runtime import (
     Array,
-    Branch,
-    HostCall,
     KernelFault,
-    Loop,
     from_numpy,
     remote_array,
     take_remote,
 )
-from jitml_runtime.plan import Step
 
-MOST_NODES = 2000  # of a graph
 MOST_GRAPHS = 8  # of a program, each for other addresses
 _ALIGNMENT = 256
 
@@ -59,7 +54,7 @@ class DeviceExecutable:
         self.explain = explain
         self.locate = locate
         self.waits = waits or os.environ.get("CUDA_LAUNCH_BLOCKING") == "1"
-        self.is_graph = 1 < graph_nodes(code.plan.instructions) <= MOST_NODES
+        self.is_graph = is_graph(code.plan)
         self._bound: WeakKeyDictionary[Device, _Bound] = WeakKeyDictionary()
 
     def run(self, arguments: tuple[Array, ...], explain: Any = None) -> list[Array]:
@@ -78,25 +73,6 @@ class DeviceExecutable:
         if found is None or found.generation != device.generation:
             found = self._bound[device] = _Bound(self.code, device)
         return found
-
-
-def graph_nodes(steps: Sequence[Step]) -> int:
-    """How many nodes the graph of some steps has; 0 if the host must look at values meanwhile."""
-    nodes, number = 0, 0
-    while number < len(steps):
-        step = steps[number]
-        if isinstance(step, (HostCall, Branch)):
-            return 0
-        if isinstance(step, Loop):
-            inner = graph_nodes(steps[number + 1 : step.end]) if step.length >= 0 else 0
-            if inner == 0:
-                return 0
-            nodes += inner * step.length
-            number = step.end
-        else:
-            nodes += 1
-            number += 1
-    return nodes
 
 
 class _Bound:

@@ -1,20 +1,22 @@
-"""What launches take: threads, scratch memory, room for errors.
+"""What runs of a plan take: threads, scratch memory, room for errors; what the host must know.
 
-In: the instructions of a plan. Out: grids and sizes in bytes.
+In: the instructions of a plan. Out: grids, sizes in bytes, whether it is one graph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jitml.codegen.nvptx.grid import RECORD_BYTES, SLOT_BYTES
-from jitml_runtime import Instruction, Plan
+from jitml_runtime import Branch, HostCall, Instruction, Loop, Plan
+from jitml_runtime.plan import Step
 
 BLOCK_THREADS = 128
 MOST_THREADS = 1 << 15  # of a grid: each takes several units where there are more
 MOST_SCRATCH_BYTES = 1 << 26
+MOST_NODES = 2000  # of a graph
 MOST_SLOT_BYTES = SLOT_BYTES + MOST_THREADS * RECORD_BYTES  # of errors of one launch
 
 
@@ -64,3 +66,40 @@ def slot_bytes(code: Code) -> int:
 def _threads(step: Instruction) -> int:
     blocks, in_block = grid_of(step)
     return blocks * in_block
+
+
+def is_graph(plan: Plan) -> bool:
+    """Whether all steps are one graph: there are several, and the host decides nothing."""
+    return 1 < graph_nodes(plan.instructions) <= MOST_NODES
+
+
+def graph_nodes(steps: Sequence[Step]) -> int:
+    """How many nodes the graph of some steps has; 0 if the host must look at values meanwhile."""
+    nodes, number = 0, 0
+    while number < len(steps):
+        step = steps[number]
+        if isinstance(step, (HostCall, Branch)):
+            return 0
+        if isinstance(step, Loop):
+            inner = graph_nodes(steps[number + 1 : step.end]) if step.length >= 0 else 0
+            if inner == 0:
+                return 0
+            nodes += inner * step.length
+            number = step.end
+        else:
+            nodes += 1
+            number += 1
+    return nodes
+
+
+def read_backs(plan: Plan) -> list[tuple[int, str]]:
+    """What the host must know while a plan runs, and how often: by the number of the step."""
+    found = []
+    for number, step in enumerate(plan.instructions):
+        if isinstance(step, Branch):
+            found.append((number, "1 copy to the host: which side to take"))
+        elif isinstance(step, Loop) and step.length < 0:
+            found.append((number, "1 copy to the host a step: whether to go on"))
+        elif isinstance(step, HostCall):
+            found.append((number, f"{len(step.inputs)} copies to the host: {step.label}"))
+    return found

@@ -17,8 +17,10 @@ from jitml.display import html
 from jitml.ir.graph import Graph
 from jitml.ir.source import file_name
 from jitml.pipeline.cost import bytes_accessed, flop_count
+from jitml.pipeline.devices import CPU, device_name
 from jitml.pipeline.kernels import host_target
 from jitml.reports.anatomy import Anatomy, StepPart, take_apart
+from jitml.reports.device import device_lines
 from jitml.transforms.runner import Report
 from jitml_runtime import Branch, Copy, HostCall, Instruction, Loop, Plan
 from jitml_runtime.library import find_routine
@@ -109,6 +111,9 @@ class _Parts:
             what = _step_text(self.anatomy.plan, part)
             yield f"{part.number:>4} {part.label:<24} {what}  # {lines}"
         yield f"temporary memory: {self.anatomy.plan.arena_bytes} bytes"
+        if device_name() != CPU:
+            yield "== on the device =="
+            yield from device_lines(self.anatomy.graph)
 
     # ---- data ------------------------------------------------------------------------------------
 

@@ -249,6 +249,18 @@ def test_threads_share_a_device(device: Device) -> None:
         np.testing.assert_array_equal(found[k], X + k)
 
 
+def test_explain_and_reports_tell_launches_and_read_backs(device: Device) -> None:
+    x = jnp.ones((16, 16))
+    line = jitml.jit(lambda x: jnp.tanh(x @ x).sum(0))
+    loop = jitml.jit(lambda x: jitml.lax.while_loop(lambda s: s.sum() < 1, lambda s: s @ x, x))
+    whole, steps = (str(f.explain(x)).split("== on the device ==")[1] for f in (line, loop))
+    assert "cuda:0, emulated GPU (sm_90)" in whole and "runs as   one graph of" in whole
+    assert "copies to the device" in whole and "for decisions" in whole
+    assert "1 copy to the host a step: whether to go on  # test_arrays.py:" in steps
+    report = jitml.aot(lambda x: jitml.lax.while_loop(lambda s: s.sum() < 1, lambda s: s @ x, x), x)
+    assert "whether to go on" in str(report.report()) and report.report().graph_nodes == 0
+
+
 # ---- several devices -----------------------------------------------------------------------------
 
 

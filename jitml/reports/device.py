@@ -1,0 +1,54 @@
+"""What a run on a device takes: launches, copies, what the host must know meanwhile.
+
+In: graphs, programs for a device. Out: lines of text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from jitml.codegen.plan import Program
+from jitml.device.launches import graph_nodes, is_graph, read_backs
+from jitml.ir.graph import Graph
+from jitml.pipeline.devices import default_device
+from jitml.transforms.inline_calls import inline_calls
+from jitml_runtime import Instruction
+
+
+def device_lines(graph: Graph) -> Iterator[str]:
+    """What a call of a graph takes on the device that programs run on, and what calls took."""
+    from jitml.pipeline.compile import lower_graph
+
+    program = lower_graph(inline_calls(graph))
+    plan, device = program.plan, default_device()
+    launches = sum(isinstance(s, Instruction) and s.extent > 0 for s in plan.instructions)
+    yield f"{device}, {device.driver.name} ({device.driver.target}): {launches} kernels launched"
+    nodes = graph_nodes(plan.instructions) if is_graph(plan) else 0
+    yield from run_lines(nodes, told_read_backs(program))
+    taken = sum(spec.size_bytes for spec in plan.inputs)
+    given = sum(spec.size_bytes for spec in plan.outputs)
+    yield f"arguments: {taken} bytes, copied where they are not there; results: {given}, stay there"
+    counts = device.counts
+    yield (
+        f"so far: {counts.to_device} copies to the device ({counts.to_device_bytes} bytes), "
+        f"{counts.to_host} to the host ({counts.to_host_bytes} bytes), "
+        f"{counts.read_backs} of them for decisions"
+    )
+
+
+def run_lines(nodes: int, backs: Sequence[str]) -> Iterator[str]:
+    """How a run is launched."""
+    if nodes:
+        yield f"runs as   one graph of {nodes} nodes"
+        return
+    yield "runs as   launches one by one" + (", with" if backs else "")
+    yield from (f"            {line}" for line in backs)
+
+
+def told_read_backs(program: Program) -> tuple[str, ...]:
+    """What the host must know, with the user's lines."""
+    found = []
+    for number, what in read_backs(program.plan):
+        lines = dict.fromkeys([str(source) for source in program.sources[number] if source])
+        found.append(f"{what}  # {', '.join(lines)}" if lines else what)
+    return tuple(found)
