@@ -14,7 +14,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from jitml.codegen.emit import KernelText
-from jitml.codegen.nvptx.block import barrier, declare_shared, shared_memory, thread_number
+from jitml.codegen.nvptx.block import (
+    MOST_SMALL,
+    barrier,
+    declare_shared,
+    divide,
+    shared_memory,
+    thread_number,
+)
 from jitml.codegen.special import Element, Function
 from jitml.codegen.target import Target
 from jitml.ir.graph import Eqn
@@ -44,8 +51,8 @@ def _across(eqn: Eqn, op: Cumulative, sizes: tuple[int, int, int], target: Targe
     extent, inner = f.size
 
     def line(number: Value) -> None:
-        outer = number / inner
-        base = outer * extent * inner + (number - outer * inner)
+        outer, beside = divide(number, inner, sizes[0] < MOST_SMALL)
+        base = outer * extent * inner + beside
 
         def at(step: Value) -> Value:
             return base + (extent - 1 - step if op.reverse else step) * inner
@@ -60,7 +67,7 @@ def _across(eqn: Eqn, op: Cumulative, sizes: tuple[int, int, int], target: Targe
         element.store(f.emit, f.pointers[1], at(f.number(0)), first)
         f.emit.loop(f.number(1), extent, 1, element.scalars(first), advance)
 
-    f.each(f.begin, f.end, line)
+    line(f.begin)
     return KernelText(f.text(target), f.sizes, sizes[0], 1, 0)
 
 
@@ -80,7 +87,7 @@ class _Tiles:
 
     def text(self, target: Target) -> KernelText:
         f = self.f
-        f.each(f.begin, f.end, self._group)
+        self._group(f.begin)
         size = self.rows * (self.columns + 1) * max(1, BITS[self.element.compute] // 8)
         shared = "".join(declare_shared(f"part{k}", size) for k in range(self.element.parts))
         return KernelText(shared + f.text(target), f.sizes, self.units, THREADS, 0)
@@ -91,7 +98,6 @@ class _Tiles:
         is_runner = (self.thread < self.rows) & (first + self.thread < self.lines)
 
         def tile(begin: Value, running: list[Value]) -> Sequence[Value]:
-            barrier(self.emit)  # others may still copy what the last tile left
             size = minimum(self.extent - begin, self.f.number(self.columns))
             self._each(first, begin, size, self._copy_in)
             barrier(self.emit)
@@ -134,7 +140,7 @@ class _Tiles:
         """Run `body` for this thread's elements of a tile, with place and cells."""
 
         def one(number: Value) -> None:
-            row, column = number / self.columns, number % self.columns
+            row, column = divide(number, self.f.number(self.columns), True)
             at = begin + column
             at = self.extent - 1 - at if self.op.reverse else at
             place = (first + row) * self.extent + at

@@ -43,17 +43,26 @@ def on_grid(text: str, buffers: int, sizes: int, threads: int) -> str:
         "ptr addrspace(1) %scratch", "i64 %scratch_bytes",
     ]  # fmt: skip
     # The assembler may give so few threads more registers.
-    limit = f' "nvvm.maxntid"="{threads}"' if threads > 1 else ""
+    limit = f' "nvvm.maxntid"="{threads}" "nvvm.minctasm"="1"' if threads > 1 else ""
     lines = [
         *(line for line in _DECLARATIONS if line not in inner),
         f"define ptx_kernel void @kernel({', '.join(parameters)}) nounwind{limit} {{",
         "entry:",
         *_tables(buffers, sizes),
         *_START,
-        *(_IN_TURNS.format(shift=threads.bit_length() - 1) if threads else _AT_ONCE).splitlines(),
+        *_shared_out(threads).splitlines(),
         *_END,
     ]
     return inner + "\n".join(lines) + "\n"
+
+
+def _shared_out(threads: int) -> str:
+    """Which units are this thread's."""
+    if not threads:
+        return _AT_ONCE
+    if threads > 1:
+        return _BY_BLOCKS + _IN_TURNS.format(first="%block")
+    return _BY_THREADS + _IN_TURNS.format(first="%thread")
 
 
 _DECLARATIONS = [
@@ -93,8 +102,6 @@ _START = f"""\
   %before = mul i32 %ctaid, %ntid
   %thread32 = add i32 %before, %tid
   %thread = zext i32 %thread32 to i64
-  %threads32 = mul i32 %ntid, %nctaid
-  %threads = zext i32 %threads32 to i64
   %area = mul i64 %thread, %scratch_bytes
   %own.g = getelementptr i8, ptr addrspace(1) %scratch, i64 %area
   %own = addrspacecast ptr addrspace(1) %own.g to ptr
@@ -109,14 +116,21 @@ _START = f"""\
   store ptr %own, ptr %f4, align 8
 """.splitlines()
 
-# Thread t begins with unit t.
-_IN_TURNS = """\
-  %first = lshr i64 %thread, {shift}
-  %stride = lshr i64 %threads, {shift}
-  %any = icmp slt i64 %first, %extent
+# Thread t begins with unit t, or block b with unit b, of which there are no fewer than blocks.
+_BY_THREADS = """\
+  %threads32 = mul i32 %ntid, %nctaid
+  %stride = zext i32 %threads32 to i64
+  %any = icmp slt i64 %thread, %extent
   br i1 %any, label %again, label %out
+"""
+_BY_BLOCKS = """\
+  %block = zext i32 %ctaid to i64
+  %stride = zext i32 %nctaid to i64
+  br label %again
+"""
+_IN_TURNS = """\
 again:
-  %begin = phi i64 [%first, %entry], [%next, %again]
+  %begin = phi i64 [{first}, %entry], [%next, %again]
   %end = add i64 %begin, 1
   %code = call i32 @units(ptr %buffers, ptr %sizes, i64 %begin, i64 %end, ptr %fault)
   %next = add i64 %begin, %stride

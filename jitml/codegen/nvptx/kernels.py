@@ -24,6 +24,7 @@ from jitml.codegen.llvm import STORAGE_BITS
 from jitml.codegen.memory import store
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
+from jitml.codegen.nvptx.block import MOST_SMALL, divide
 from jitml.codegen.nvptx.scatter import Shares
 from jitml.codegen.nvptx.target import ACCESS_BYTES
 from jitml.codegen.nvptx.tiles import SIDE, THREADS, Tile, Turn, find_turn
@@ -91,6 +92,7 @@ class _ThreadLoops(Loops):
         frame = Frame(target, len(kernel.operands), aligns_vectors=vector is not None)
         super().__init__(Nest(kernel, frame, target, write_node))
         self.nest.vector, self.nest.width = vector or (None, 1)
+        self.number = Value(self.nest.emit, "i64", 1, "%begin")  # a call of it is one unit
 
     def text(self) -> KernelText:
         """The kernel's text."""
@@ -99,20 +101,23 @@ class _ThreadLoops(Loops):
         text = nest.frame.finish(has_checks=any(n.name == "check" for n in nest.nodes))
         return KernelText(text, tuple(nest.frame.sizes), extent, 1, nest.frame.scratch_bytes)
 
+    def locate(self, axes: Sequence[Axis], number: Value) -> None:
+        """Set the positions along `axes` of the unit with this row-major number."""
+        is_small = math.prod(a.extent for a in axes) < MOST_SMALL
+        for axis in reversed(axes[1:]):
+            size = self.nest.frame.size(axis.extent)
+            number, self.nest.position[axis] = divide(number, size, is_small)
+        if axes:
+            self.nest.position[axes[0]] = number
+
     def write_units(self) -> tuple[list[Axis], int]:
         nest, outer = self.nest, self.kernel.live_outer()
-        begin, end = (Value(nest.emit, "i64", 1, f"%{name}") for name in ("begin", "end"))
-
-        def unit(number: Value, _: list[Value]) -> Sequence[Value]:
-            self.locate(outer, number * nest.width)
+        nest.prepare(self.roots)
+        with nest.scope():
+            self.locate(outer, self.number * nest.width)
             nest.lanes = nest.width
             self.unit()
             nest.lanes = 1
-            return []
-
-        nest.prepare(self.roots)
-        with nest.scope():
-            nest.emit.loop(begin, end, 1, [], unit)
         return outer, 1
 
 
@@ -163,14 +168,7 @@ class _ScatterLoops(_ThreadLoops):
 
     def text(self) -> KernelText:
         nest = self.nest
-        begin, end = (Value(nest.emit, "i64", 1, f"%{name}") for name in ("begin", "end"))
-
-        def unit(number: Value, _: list[Value]) -> Sequence[Value]:
-            self.shares.write(number, self.locate)
-            return []
-
-        with nest.scope():
-            nest.emit.loop(begin, end, 1, [], unit)
+        self.shares.write(self.number, self.locate)
         text = nest.frame.finish(has_checks=any(n.name == "check" for n in nest.nodes))
         sizes, scratch = tuple(nest.frame.sizes), nest.frame.scratch_bytes
         return KernelText(text, sizes, self.shares.units, WARP, scratch)
@@ -192,19 +190,13 @@ class _TileLoops(_ThreadLoops):
 
     def write_units(self) -> tuple[list[Axis], int]:
         nest, turn = self.nest, self.turn
-        begin, end = (Value(nest.emit, "i64", 1, f"%{name}") for name in ("begin", "end"))
         # Blocks that follow each other read along the rows of the array.
         across, along = (Axis(n, -k) for k, n in enumerate(self.tile.counts()[::-1], 1))
         others = [a for a in self.kernel.live_outer() if a not in turn[:2]]
         units = [*others, across, along]
-
-        def unit(number: Value, _: list[Value]) -> Sequence[Value]:
-            self.locate(units, number)
+        with nest.scope():
+            self.locate(units, self.number)
             written, read = nest.position.pop(across), nest.position.pop(along)
             stores = self.kernel.stores
             self.tile.write(read * SIDE, written * SIDE, lambda: self._store_all(stores))
-            return []
-
-        with nest.scope():
-            nest.emit.loop(begin, end, 1, [], unit)
         return units, 1

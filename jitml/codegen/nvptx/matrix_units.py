@@ -22,7 +22,14 @@ from typing import NamedTuple
 from jitml.codegen.emit import KernelText
 from jitml.codegen.gemm import GemmShape
 from jitml.codegen.gemm_types import GemmTypes
-from jitml.codegen.nvptx.block import barrier, declare_shared, shared_memory, thread_number
+from jitml.codegen.nvptx.block import (
+    MOST_SMALL,
+    barrier,
+    declare_shared,
+    divide,
+    shared_memory,
+    thread_number,
+)
 from jitml.codegen.nvptx.operand import Layout, Operand, layouts, rounded_sum
 from jitml.codegen.special import Function
 from jitml.codegen.target import Target
@@ -116,7 +123,7 @@ class _Units:
 
     def text(self, target: Target) -> KernelText:
         f = self.f
-        f.each(f.begin, f.end, self._square)
+        self._square(f.begin)
         shared = declare_shared("stages", STAGES * 2 * _PANEL_BYTES, 128)
         return KernelText(shared + f.text(target), f.sizes, self.extent, THREADS, 0)
 
@@ -124,8 +131,10 @@ class _Units:
         """The square with this number, counted along rows."""
         f = self.f
         down, right = ((x + (SIDE - 1)) / SIDE for x in (self.m, self.n))
-        batch, rest = number / (down * right), number % (down * right)
-        first = rest / right * SIDE, rest % right * SIDE
+        is_small = self.extent < MOST_SMALL
+        batch, rest = divide(number, down * right, is_small)
+        first_row, first_column = (x * SIDE for x in divide(rest, right, is_small))
+        first = first_row, first_column
         fetchers = [
             self._fetcher(panel, batch, begin)
             for panel, begin in zip(self.panels, first, strict=True)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from jitml.codegen.emit import KernelText
 from jitml.codegen.gemm import GemmShape
 from jitml.codegen.gemm_types import GemmTypes, resolve_types
+from jitml.codegen.nvptx.block import MOST_SMALL, divide
 from jitml.codegen.nvptx.matrix_units import suits_units, unit_kernel
 from jitml.codegen.nvptx.operand import Operand, layouts, multiply_add, rounded_sum
 from jitml.codegen.nvptx.product_tiles import suits_tiles, tile_kernel
@@ -36,7 +37,7 @@ def product_kernel(
     if suits_tiles(shape, types):
         return tile_kernel(shape, types, target, is_aligned)
     writer = _Product(shape, types)
-    writer.f.each(writer.f.begin, writer.f.end, writer.element)
+    writer.element(writer.f.begin)
     extent = shape.batch * shape.m * shape.n
     return KernelText(writer.f.text(target), writer.f.sizes, extent, 1, 0)
 
@@ -47,14 +48,15 @@ class _Product:
     def __init__(self, shape: GemmShape, types: GemmTypes) -> None:
         self.types = types
         self.f = Function(3, (shape.m, shape.n, shape.k, shape.c_batch))
+        self.is_small = shape.batch * shape.m * shape.n < MOST_SMALL
         self.m, self.n, self.k, self.c_batch = self.f.size
         self.a, self.b = (Operand(self.f, k, x) for k, x in enumerate(layouts(shape)))
 
     def element(self, number: Value) -> None:
         """The element with this number, counted along rows."""
         f, parts = self.f, self.types.parts
-        row, column = number / self.n, number % self.n
-        batch, row = row / self.m, row % self.m
+        row, column = divide(number, self.n, self.is_small)
+        batch, row = divide(row, self.m, self.is_small)
         a = batch * self.a.batch + self.a.offset_along(self.a.free, row)
         b = batch * self.b.batch + self.b.offset_along(self.b.free, column)
         zero = f.emit.constant(self.types.compute, 0)

@@ -18,7 +18,14 @@ from typing import NamedTuple
 from jitml.codegen.emit import KernelText
 from jitml.codegen.gemm import GemmShape
 from jitml.codegen.gemm_types import GemmTypes
-from jitml.codegen.nvptx.block import barrier, declare_shared, shared_memory, thread_number
+from jitml.codegen.nvptx.block import (
+    MOST_SMALL,
+    barrier,
+    declare_shared,
+    divide,
+    shared_memory,
+    thread_number,
+)
 from jitml.codegen.nvptx.operand import Operand, layouts, multiply_add, rounded_sum
 from jitml.codegen.special import Function
 from jitml.codegen.target import Target
@@ -93,7 +100,7 @@ class _Tiles:
 
     def text(self, target: Target) -> KernelText:
         f = self.f
-        f.each(f.begin, f.end, self._square)
+        self._square(f.begin)
         size = 2 * DEPTH * self.side * self.bytes
         shared = "".join(declare_shared(name, size) for name in ("panels_a", "panels_b"))
         return KernelText(shared + f.text(target), f.sizes, self.units, self.threads, 0)
@@ -102,9 +109,9 @@ class _Tiles:
         """The square with this number, counted along rows."""
         f, emit = self.f, self.f.emit
         down, right = ((x + (self.side - 1)) / self.side for x in (self.m, self.n))
-        batch = number / (down * right)
-        rest = number % (down * right)
-        firsts = rest / right * self.side, rest % right * self.side
+        is_small = self.units < MOST_SMALL
+        batch, rest = divide(number, down * right, is_small)
+        firsts = tuple(x * self.side for x in divide(rest, right, is_small))
         read_a, read_b = (
             self._reader(panel, batch, first)
             for panel, first in zip(self.panels, firsts, strict=True)

@@ -17,8 +17,10 @@ from typing import NamedTuple
 from jitml.codegen.emit import KernelText
 from jitml.codegen.nvptx.block import (
     MOST_SHARED_BYTES,
+    MOST_SMALL,
     barrier,
     declare_shared,
+    divide,
     shared_memory,
     thread_number,
 )
@@ -89,10 +91,15 @@ class _Lines(NamedTuple):
         wanted = 1 << (self.extent - 1).bit_length()
         return min(_MOST_TILE, 1 << (most.bit_length() - 1), wanted)
 
-    def first(self, f: Function, line: Value, extent: Value, inner: Value) -> Value:
+    @property
+    def is_small(self) -> bool:
+        """Whether numbers of elements may be divided in 32 bits."""
+        return self.number * self.extent < MOST_SMALL
+
+    def first(self, line: Value, extent: Value, inner: Value) -> Value:
         """Where the first element of a line lies."""
-        outer = line / inner
-        return outer * extent * inner + (line - outer * inner)
+        outer, beside = divide(line, inner, self.is_small)
+        return outer * extent * inner + beside
 
 
 Key = list[Value]
@@ -148,7 +155,7 @@ class _Merge:
 
     def ends(self, i: Value, width: Value, extent: Value) -> tuple[Value, Value, Value]:
         """The runs of `width` elements, of `extent` in all, one of which has element i."""
-        low = i / (width * 2) * (width * 2)
+        low = i & (self.f.number(0) - width * 2)  # widths are powers of two
         return low, minimum(low + width, extent), minimum(low + width * 2, extent)
 
 
@@ -161,14 +168,14 @@ def _merge_kernel(lines: _Lines, width: int, is_last: bool, target: Target) -> K
     sources, targets = f.pointers[:count], f.pointers[count:]
 
     def element(number: Value) -> None:
-        line, i = number / extent, number % extent
+        line, i = divide(number, extent, lines.is_small)
         base = line * extent
         place = merge.place(sources, base, i, merge.ends(i, run, extent))
-        there = lines.first(f, line, extent, inner) + place * inner
+        there = lines.first(line, extent, inner) + place * inner
         for words, source, pointer in zip(lines.words, sources, targets, strict=True):
             words.store(f.emit, pointer, there, words.load(f.emit, source, base + i))
 
-    f.each(f.begin, f.end, element)
+    element(f.begin)
     return KernelText(f.text(target), f.sizes, lines.number * lines.extent, 1, 0)
 
 
@@ -194,7 +201,7 @@ class _Tile:
 
     def text(self, target: Target) -> KernelText:
         f = self.f
-        f.each(f.begin, f.end, self._tile)
+        self._tile(f.begin)
         shared = "".join(
             declare_shared(f"tile{k}", 2 * self.side * w.size_bytes)
             for k, w in enumerate(self.lines.words)
@@ -205,13 +212,13 @@ class _Tile:
     def _tile(self, number: Value) -> None:
         f, lines, count = self.f, self.lines, len(self.lines.words)
         tiles = (self.extent + (self.side - 1)) / self.side
-        line, first = number / tiles, number % tiles * self.side
+        line, tile = divide(number, tiles, lines.is_small)
+        first = tile * self.side
         size = minimum(self.extent - first, f.number(self.side))
         source, target = (
-            lines.first(f, line, self.extent, inner) + first * inner
+            lines.first(line, self.extent, inner) + first * inner
             for inner in (self.inner, self.target_inner)
         )
-        barrier(self.emit)  # others may still read what the last tile left
 
         def copy_in(i: Value) -> None:
             for k, words in enumerate(lines.words):

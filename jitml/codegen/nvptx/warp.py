@@ -101,7 +101,7 @@ class Warp:
         rows = shared_memory(self.emit, "rows")
         dear = list(nodes_to_keep(nest.kernel, nest.nodes, list(axes)))
         for axis, node in [*loads_to_keep(nest.kernel, nest.nodes, list(axes)), *dear]:
-            size = (axis.extent * max(1, BITS[node.type] // 8) + 15) // 16 * 16
+            size = _room(axis.extent * max(1, BITS[node.type] // 8))
             if node.number not in places and self._row_bytes + size <= MOST_SHARED_BYTES:
                 begin = nest.frame.number(self._row_bytes)
                 places[node.number] = (axis, self.emit.address(rows, begin, "u8"))
@@ -152,9 +152,15 @@ class _WarpFold(Fold):
     def _last(self, axis: Axis, index: Value, extent: Value, state: State) -> State:
         """One more element, if there is one."""
         with self.nest.scope():
-            return self.emit.loop(
-                index, extent, LANES, state, lambda i, now: self._step(axis, i, now)
+            return self.emit.rarely(
+                index < extent, lambda *now: self._step(axis, index, list(now)), tuple(state), state
             )
+
+
+def _room(size_bytes: int) -> int:
+    """A little more, so that one text serves rows of several sizes."""
+    step = max(512, 1 << (size_bytes.bit_length() - 3))
+    return -(-size_bytes // step) * step
 
 
 def _shuffle(emit: Emitter, mode: str, value: Value, by: int) -> Value:
