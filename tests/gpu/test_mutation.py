@@ -65,13 +65,13 @@ FAMILIES = {
     ),
     "row maxima": Family(lambda x: x.max(1), (((9, 200),), ((11, 104),), ((9, 64),), ((9, 65),))),
     "column sums": Family(lambda x: x.sum(0), (((70, 9),), ((200, 3),), ((64, 35),), ((65, 70),))),
-    "softmax": Family(jitml.nn.softmax, (((11, 104),), ((9, 64),), ((9, 127),), ((9, 70),))),
-    "transpose": Family(
-        lambda x: x.T + 1, (((70, 50),), ((33, 64),), ((100, 33),), ((33, 300),), ((64, 32),))
-    ),
     "product": Family(
         lambda x, y: x @ y,
         (((5, 7), (7, 6)), ((20, 3), (3, 37)), ((9, 1), (1, 4)), ((3, 5, 7), (3, 7, 6))),
+    ),
+    "softmax": Family(jitml.nn.softmax, (((11, 104),), ((9, 64),), ((9, 127),), ((9, 70),))),
+    "transpose": Family(
+        lambda x: x.T + 1, (((70, 50),), ((33, 64),), ((100, 33),), ((33, 300),), ((64, 32),))
     ),
     "tiles": Family(
         lambda x, y: x @ y,
@@ -82,6 +82,9 @@ FAMILIES = {
         lambda x, y: x @ y.T, (((130, 17), (97, 17)), ((97, 9), (99, 9)), ((99, 11), (130, 11)))
     ),
     "matrix units": Family(units, (((131, 100), (100, 72)), ((2, 64, 36), (2, 36, 130)))),
+    "cumulative sum of columns": Family(
+        lambda x: jnp.cumsum(x, 0), (((40, 9),), ((3, 33),), ((1, 70),), ((2, 35),))
+    ),
     "scatter": Family(
         lambda u, i: jnp.zeros((20, 40)).at[i].add(u),
         (((100, 40), (100,)), ((70, 40), (70,)), ((65, 40), (65,))), 1,
@@ -89,9 +92,6 @@ FAMILIES = {
     "sort": Family(lambda x: jnp.sort(x, 1), (((5, 90),), ((3, 64),), ((2, 33),), ((40, 35),))),
     "long sort": Family(jnp.argsort, (((4100,),), ((2, 3000),))),
     "cumulative sum": Family(lambda x: jnp.cumsum(x, 1), (((40, 70),), ((9, 33),), ((70, 32),))),
-    "cumulative sum of columns": Family(
-        lambda x: jnp.cumsum(x, 0), (((40, 9),), ((3, 33),), ((1, 70),), ((2, 35),))
-    ),
     "gather": Family(
         lambda x, i: x[i] * 2, (((20, 40), (100,)), ((20, 3), (17,)), ((20, 5), (7,))), 1
     ),
@@ -182,12 +182,8 @@ def chosen_mutants(kernel: str) -> list[Mutant]:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_mistakes_are_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Few threads, so that they take several units.
-<<<<<<< HEAD
-    monkeypatch.setattr(launches, "MOST_THREADS", 256)
-=======
     monkeypatch.setattr(launches, "MOST_THREADS", 64)
     monkeypatch.setattr(launches, "BLOCK_THREADS", 32)
->>>>>>> ec98663 (GPU: a unit is no loop; divisions in 32 bits; more families of mutants)
     runs = runs_of(FAMILIES[name])
     texts = [[compile_ptx(code.text, TARGET) for code in run.program.kernels] for run in runs]
     expected = [run.outputs(ptx) for run, ptx in zip(runs, texts, strict=True)]

@@ -133,11 +133,10 @@ class _Units:
         down, right = ((x + (SIDE - 1)) / SIDE for x in (self.m, self.n))
         is_small = self.extent < MOST_SMALL
         batch, rest = divide(number, down * right, is_small)
-        first_row, first_column = (x * SIDE for x in divide(rest, right, is_small))
-        first = first_row, first_column
+        row, column = (x * SIDE for x in divide(rest, right, is_small))
         fetchers = [
             self._fetcher(panel, batch, begin)
-            for panel, begin in zip(self.panels, first, strict=True)
+            for panel, begin in zip(self.panels, (row, column), strict=True)
         ]
 
         def fetch(k: Value, stage: Value) -> None:
@@ -164,7 +163,7 @@ class _Units:
             f.number(0), self.k, self.depth, [start, *([zero] * count)], panel
         )
         self._do("cp.async.wait.group", "i32 0")
-        self._write(batch, *first, sums)
+        self._write(batch, row, column, sums)
 
     def _do(self, name: str, argument: str = "") -> None:
         function = f"@llvm.nvvm.{name}"

@@ -111,10 +111,10 @@ class _Tiles:
         down, right = ((x + (self.side - 1)) / self.side for x in (self.m, self.n))
         is_small = self.units < MOST_SMALL
         batch, rest = divide(number, down * right, is_small)
-        firsts = tuple(x * self.side for x in divide(rest, right, is_small))
+        row, column = (x * self.side for x in divide(rest, right, is_small))
         read_a, read_b = (
             self._reader(panel, batch, first)
-            for panel, first in zip(self.panels, firsts, strict=True)
+            for panel, first in zip(self.panels, (row, column), strict=True)
         )
         barrier(emit)  # others may still read the panels of the last square
         first = [read_a(f.number(0)), read_b(f.number(0))]
@@ -133,7 +133,7 @@ class _Tiles:
         state = emit.loop(
             f.number(0), self.k, DEPTH, [*([zero] * count), *first[0], *first[1]], panel
         )
-        self._write(batch, *firsts, state[:count])
+        self._write(batch, row, column, state[:count])
 
     # ---- panels ----------------------------------------------------------------------------------
 
