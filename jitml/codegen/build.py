@@ -8,7 +8,9 @@ that must be computed apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +35,7 @@ from jitml.codegen.kernel import (
     Site,
     SplitAxis,
     Store,
+    UnrollAxis,
 )
 from jitml.ir.dtypes import is_complex
 from jitml.ir.graph import Eqn, Var
@@ -40,6 +43,8 @@ from jitml.ops.scatter import Scatter
 from jitml.scalar.value import Value
 
 CHEAP = 8  # instructions; up to this many had better be repeated than stored and loaded
+MOST_UNROLLED = 8  # positions along short axes that are written apart
+SELDOM = 8  # what is read so many times less often does not decide
 SMALL_WORK = 1 << 15  # elements; below it a kernel without parallel units is fine
 
 
@@ -68,14 +73,17 @@ def build_kernel(
 ) -> Built:
     """The kernel that computes `roots` from the other variables in `buffers`."""
     splits: dict[int, tuple[int, ...]] = {}
+    unrolled: set[int] = set()
     shares_axes = True
     while True:
-        builder = _GroupBuilder(definitions, buffers, roots, splits, shares_axes)
+        builder = _GroupBuilder(definitions, buffers, roots, splits, shares_axes, unrolled)
         builder.most_repeated = most_repeated
         try:
             return builder.build()
         except SplitAxis as split:
             builder.record_split(split)
+        except UnrollAxis as asked:
+            unrolled.update(builder.positions_of(asked.axis))
         except _Unmerged:
             assert shares_axes, roots
             shares_axes = False
@@ -133,11 +141,13 @@ class _GroupBuilder(ElementBuilder):
         roots: Sequence[Var],
         splits: dict[int, tuple[int, ...]],
         shares_axes: bool,
+        unrolled: Collection[int] = (),
     ) -> None:
         super().__init__(definitions, buffers, roots)
         self.writes = tuple(roots)
         self.splits = splits
         self.shares_axes = shares_axes
+        self.unrolled = unrolled
         self.root_axes: list[tuple[Axis, ...]] = []
         self.root_index: list[Index] = []
 
@@ -145,14 +155,18 @@ class _GroupBuilder(ElementBuilder):
         main = max(self.writes, key=lambda v: v.type.ndim)
         self._make_axes(main.type.shape)
         self.kernel.splittable.update(a for axes in self.root_axes for a in axes)
-        self.free_index = self.root_index if self.shares_axes else []
-        elements = {main: (self.compute(main, self.root_index), self.root_index)}
-        for root in self.writes:
-            if root is not main:
-                index = self._index_of_root(root, main)
-                elements[root] = (self.compute(root, index), index)
-        reads = len(self.reads)
-        stores = [self._store(reads + k, v, *elements[v]) for k, v in enumerate(self.writes)]
+        self._allow_unrolling(main)
+        self.free_index = self.root_index if self.shares_axes and not self.unrolled else []
+        # Further roots of lower rank are evaluated where the main root needs them.
+        roots = [main, *(root for root in self.writes if root is not main)]
+        elements = []
+        for point in self._points(main.type.shape):
+            for root in roots:
+                index = point if root is main else self._index_of_root(root, main, point)
+                elements.append((root, self.compute(root, index), index))
+        place = {v: len(self.reads) + k for k, v in enumerate(self.writes)}
+        elements.sort(key=lambda stored: place[stored[0]])
+        stores = [self._store(place[root], root, x, index) for root, x, index in elements]
         bound = {axis for axes in self.bound for axis in axes}
         axes = [axis for axes in self.root_axes for axis in axes]
         outer, inner = [a for a in axes if a not in bound], [a for a in axes if a in bound]
@@ -162,12 +176,35 @@ class _GroupBuilder(ElementBuilder):
         self._check_repeats(kernel)
         return Built(kernel, tuple(self.reads), self.writes, self._computed(), self._nodes())
 
-    def _index_of_root(self, root: Var, main: Var) -> list[Index]:
+    def _allow_unrolling(self, main: Var) -> None:
+        """Short axes of the roots may be unrolled, but few positions in all."""
+        shape = main.type.shape
+        if any(root.type.shape != shape for root in self.writes):
+            return
+        self.points = math.prod(shape[k] for k in self.unrolled)
+        for extent, axes in zip(shape, self.root_axes, strict=True):
+            if len(axes) == 1 and extent > 1 and extent * self.points <= MOST_UNROLLED:
+                self.kernel.unrollable.update(axes)
+
+    def positions_of(self, axis: Axis) -> list[int]:
+        """The dimension of the roots that `axis` runs over."""
+        return [position for position, axes in enumerate(self.root_axes) if axis in axes]
+
+    def _points(self, shape: tuple[int, ...]) -> Iterator[list[Index]]:
+        """The index of the main root, for each position along unrolled axes."""
+        runs = (range(n) if k in self.unrolled else (None,) for k, n in enumerate(shape))
+        for fixed in itertools.product(*runs):
+            yield [
+                known if place is None else Index(self.kernel, (), place)
+                for known, place in zip(self.root_index, fixed, strict=True)
+            ]
+
+    def _index_of_root(self, root: Var, main: Var, point: list[Index]) -> list[Index]:
         """Where a further root is evaluated: all over, or (of lower rank) where the main root needs
         it.
         """
         if root.type.shape == main.type.shape:
-            return self.root_index
+            return point
         for (var, _, mask), (index, _) in self.memo.items():
             if var is root and mask is None and _visits_once(index, root.type.shape):
                 return list(index)
@@ -221,7 +258,7 @@ class _GroupBuilder(ElementBuilder):
 
     def _make_axes(self, shape: tuple[int, ...]) -> None:
         for position, extent in enumerate(shape):
-            extents = self.splits.get(position, (extent,))
+            extents = () if position in self.unrolled else self.splits.get(position, (extent,))
             axes = tuple(self.kernel.axis(e) for e in extents)
             self.root_axes.append(axes)
             self.root_index.append(self._join(axes))
@@ -268,6 +305,17 @@ class _GroupBuilder(ElementBuilder):
             is_hoisted = not axes and work <= SMALL_WORK and var not in self.writes
             if is_serial or not (axes == live or is_hoisted):
                 raise NeedsBuffer(var)
+            if work > SMALL_WORK and self._runs_against_others(kernel, node):
+                raise NeedsBuffer(var)
+
+    def _runs_against_others(self, kernel: Kernel, node: Node) -> bool:
+        """Whether what a reduction reads lies along an axis in memory, but along none together with
+        what the rest of the kernel reads.
+        """
+        all_axes = {*kernel.live_outer(), *kernel.inner}
+        all_axes.update(a for _, n in self.reductions for a in n.data.live_axes)
+        own, every = _loads([node]), _loads([n for s in kernel.stores for n in s.roots])
+        return bool(_axes_along(own, all_axes)) and not _axes_along(every, all_axes)
 
     def _check_repeats(self, kernel: Kernel) -> None:
         """Dear values are not to be computed again and again over outer axes on which they do not
@@ -286,6 +334,32 @@ class _GroupBuilder(ElementBuilder):
                 worst, most = var, cost
         if worst is not None:
             raise NeedsBuffer(worst)
+
+
+def _loads(roots: Iterable[Node]) -> list[Index]:
+    """Where the nodes below `roots` read, but for what is read seldom beside the rest."""
+    found: dict[int, Node] = {}
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node.number not in found:
+            found[node.number] = node
+            stack.extend(node.operands)
+    indices = [n.data.index for n in found.values() if n.name == "load"]
+    counts = [product(a for a in index.axes if not a.merged) for index in indices]
+    most = max(counts, default=1)
+    return [index for index, n in zip(indices, counts, strict=True) if n * SELDOM >= most]
+
+
+def _axes_along(indices: Sequence[Index], axes: Iterable[Axis]) -> list[Axis]:
+    """The axes, if not short, along which all is read from neighbours, or the same."""
+    return [
+        a
+        for a in axes
+        if not a.merged
+        and a.extent >= MOST_UNROLLED
+        and all(abs(index.coefficient(a)) <= 1 for index in indices)
+    ]
 
 
 def _runs_across(kernel: Kernel) -> bool:

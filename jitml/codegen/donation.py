@@ -59,10 +59,12 @@ def updated_operands(kernel: Kernel) -> Iterator[tuple[int, int]]:
     for node in kernel.nodes():
         if node.name == "load":
             loads.setdefault(node.data.operand, set()).add(node.data.index.key)
+    stores: dict[int, set[object]] = {}
     for store in kernel.stores:
-        for operand, keys in loads.items():
-            if store.combine is None and not store.index.values and keys == {store.index.key}:
-                yield operand, store.operand
+        plain = store.combine is None and not store.index.values
+        stores.setdefault(store.operand, set()).add(store.index.key if plain else None)
+    for written, places in stores.items():
+        yield from ((operand, written) for operand, keys in loads.items() if keys == places)
 
 
 def _place(buffers: Sequence[Buffer], number: int) -> Place:

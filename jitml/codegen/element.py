@@ -73,8 +73,9 @@ class ElementBuilder:
         self.mask: Value | None = None
         self.depth = 0
         self.memo: dict[Any, Any] = {}
-        self.repeated: dict[Var, int] = {}
+        self.repeated: dict[Var, list[int]] = {}
         self.most_repeated = MOST_REPEATED
+        self.points = 1  # of an unrolled root: as many indices of a variable are no repetition
         self.reductions: list[tuple[Var, Node]] = []
         # Dimensions of the root that a reduction may run over, and those that reductions run over.
         self.free_index: list[Index] = []
@@ -141,12 +142,10 @@ class ElementBuilder:
         if self.kernel.instruction_count > MOST_NODES:
             raise NeedsBuffer(var)
         cost = max(_first_node(x).cost for x in results)
-        if var in self.repeated:
-            self.repeated[var] += cost
-            if self.repeated[var] > self.most_repeated:
-                raise NeedsBuffer(var)
-        else:
-            self.repeated[var] = 0
+        costs = self.repeated.setdefault(var, [])
+        costs.append(cost)
+        if sum(costs[self.points :]) > self.most_repeated:
+            raise NeedsBuffer(var)
 
     def _results(self, eqn: Eqn, var: Var, index: Sequence[Index]) -> list[Any]:
         op = eqn.op
@@ -393,6 +392,10 @@ class Reader:
 
     def __call__(self, number: int, index: Sequence[Any], where: Value | None = None) -> Any:
         builder = self._builder
+        if where is not None:
+            builder.kernel.ask_to_unroll(where)
+            if where.number is False:  # here nothing is read
+                return builder.element(Literal(0, self.type(number).with_shape(())), ())
         before = builder.mask
         for guard in (where, self._checked):
             if guard is not None and guard.number is not True:

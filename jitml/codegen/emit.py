@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from jitml.codegen.fold import pieces
 from jitml.codegen.frame import Frame
 from jitml.codegen.kernel import Axis, Kernel, Store
-from jitml.codegen.memory import store
+from jitml.codegen.memory import store_all
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
 from jitml.codegen.panels import Panels, choose_panels, write_panels
@@ -182,8 +182,7 @@ class Loops:
         early, late = self._stores(inner)
         self.nest.plan_buffers(inner)
         self.nest.prepare(self.roots)
-        for spec in early:
-            store(self.nest, spec)
+        store_all(self.nest, early)
         if late:
             self._nest(inner, lambda: self._store_all(late))
 
@@ -218,8 +217,7 @@ class Loops:
 
     def _store_all(self, specs: Sequence[Store]) -> None:
         self.nest.prepare([n for s in specs for n in s.roots])
-        for spec in specs:
-            store(self.nest, spec)
+        store_all(self.nest, specs)
 
     def _nest(self, axes: Sequence[Axis], body: Callable[[], None]) -> None:
         """Loops over `axes`, the innermost in vectors if it is the vector axis."""

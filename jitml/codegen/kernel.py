@@ -256,6 +256,14 @@ class SplitAxis(Exception):
         self.inner = inner
 
 
+class UnrollAxis(Exception):
+    """What is read depends on the position along a short `axis`: each is to be written apart."""
+
+    def __init__(self, axis: Axis) -> None:
+        super().__init__(axis)
+        self.axis = axis
+
+
 class KernelBuilder:
     """Builds the nodes of one kernel; the scalar builder that lowering rules write with."""
 
@@ -265,6 +273,7 @@ class KernelBuilder:
         self._instructions = 0  # of calls
         self._called: set[Any] = set()
         self.splittable: set[Axis] = set()
+        self.unrollable: set[Axis] = set()
         self.indices: list[Index] = []
         self.refuse_division = False
 
@@ -290,6 +299,12 @@ class KernelBuilder:
                     raise SplitAxis(axis, inner)
         if self.refuse_division:
             raise OpaqueDivision
+
+    def ask_to_unroll(self, condition: Value) -> None:
+        """Raise UnrollAxis if the condition differs along a short loop axis."""
+        axes = () if condition.number is not None else condition.ref.axes
+        for axis in self.unrollable.intersection(axes):
+            raise UnrollAxis(axis)
 
     def node(
         self,

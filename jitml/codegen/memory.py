@@ -5,6 +5,7 @@ Comes in: a `Load` or `Store`, at a place of the nest. Goes out: the text of the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from jitml.codegen.kernel import Load, Node, Store
@@ -13,6 +14,8 @@ from jitml.codegen.masked import masked_load, raw_type
 from jitml.codegen.nest import Nest
 from jitml.scalar.complex import Complex
 from jitml.scalar.value import Value
+
+MOST_COLUMNS = 8  # of short rows that are read or written as a whole
 
 
 class _Place(NamedTuple):
@@ -42,8 +45,8 @@ def load(nest: Nest, node: Node) -> Value:
         if mask is None:
             return nest.emit.load(address, spec.storage, nest.lanes)
         return masked_load(nest.emit, address, spec.storage, nest.emit.splat(mask, nest.lanes))
-    if vector is None and stride == 2 and spec.is_part and mask is None:
-        return _load_part(nest, pointer, spec, scalar)
+    if vector is None and mask is None and _is_in_rows(nest, spec, stride):
+        return _load_column(nest, pointer, spec, stride)
     if vector is None and stride == -1 and mask is None:
         first = nest.emit.address(pointer, scalar - (nest.lanes - 1), spec.storage)
         forward = nest.emit.load(first, spec.storage, nest.lanes)
@@ -59,16 +62,29 @@ def _load_one(nest: Nest, place: _Place, storage: str, mask: Value | None) -> Va
     return nest.emit.load(address, storage)
 
 
-def _load_part(nest: Nest, pointer: Value, spec: Load, scalar: Value) -> Value:
-    """The real or imaginary parts of consecutive complex numbers, out of one wide load."""
-    part = spec.index.constant % 2
-    first = nest.emit.address(pointer, scalar - part, spec.storage)
-    key = ("pair", spec.operand, first.ref)
+def _is_in_rows(nest: Nest, spec: Load, stride: int) -> bool:
+    """Whether lanes read one column each of short rows that lie behind each other, to whose ends
+    the kernel reads.
+    """
+    if not 1 < stride <= MOST_COLUMNS or nest.lanes == 1:
+        return False
+    if spec.is_part and stride == 2:
+        return True
+    last = spec.index.constant // stride * stride + stride - 1
+    return (spec.operand, spec.index.key[::2], last) in nest.reads
+
+
+def _load_column(nest: Nest, pointer: Value, spec: Load, stride: int) -> Value:
+    """A column (the real or the imaginary parts, say) of short rows, out of one wide load."""
+    column, count = spec.index.constant % stride, stride * nest.lanes
+    scalar, _, _ = nest.index_parts(spec.index + -column)
+    first = nest.emit.address(pointer, scalar, spec.storage)
+    key = ("rows", spec.operand, first.ref)
     wide = nest.find(key)
     if wide is None:
-        wide = nest.emit.load(first, spec.storage, 2 * nest.lanes)
+        wide = nest.emit.load(first, spec.storage, count)
         nest.remember(key, wide)
-    return nest.emit.shuffle(wide, wide, range(part, 2 * nest.lanes, 2))
+    return nest.emit.shuffle(wide, wide, range(column, count, stride))
 
 
 def _gather(nest: Nest, place: _Place, storage: str, mask: Value | None) -> Value:
@@ -95,6 +111,54 @@ def _gather(nest: Nest, place: _Place, storage: str, mask: Value | None) -> Valu
         f"i32 {STORAGE_BITS[storage] // 8}, {masks} {truth.ref}, {result} zeroinitializer)"
     )
     return emit.widen(emit.effect(text, raw, lanes), storage)
+
+
+def store_all(nest: Nest, specs: Sequence[Store]) -> None:
+    """Write what is to be written at this place; the columns of short rows together."""
+    left = list(specs)
+    while left:
+        spec = left[0]
+        stride = 0 if nest.vector is None else spec.index.coefficient(nest.vector)
+        row = left[:stride] if 1 < stride <= MOST_COLUMNS and nest.lanes > 1 else [spec]
+        if len(row) == stride and _is_row(row):
+            _store_row(nest, row)
+        else:
+            row = [spec]
+            store(nest, spec)
+        del left[: len(row)]
+
+
+def _is_row(specs: Sequence[Store]) -> bool:
+    """Whether the stores are the columns of rows that long."""
+    if any(s.combine or len(s.nodes) != 1 for s in specs):
+        return False
+    first = specs[0]
+    return all(
+        s.operand == first.operand
+        and s.index.key[::2] == first.index.key[::2]
+        and s.index.constant == first.index.constant + k
+        for k, s in enumerate(specs)
+    )
+
+
+def _store_row(nest: Nest, specs: Sequence[Store]) -> None:
+    """The columns of short rows side by side, in one wide store."""
+    emit, lanes, storage = nest.emit, nest.lanes, specs[0].storage
+    scalar, _, _ = nest.index_parts(specs[0].index)
+    columns = [emit.splat(nest.value(s.nodes[0]), lanes) for s in specs]
+    address = emit.address(nest.frame.pointers[specs[0].operand], scalar, storage)
+    emit.store(address, _interleave_all(nest, columns), storage)
+
+
+def _interleave_all(nest: Nest, columns: Sequence[Value]) -> Value:
+    """The first lanes of all vectors, then the second ones, and so on."""
+    lanes, parts = columns[0].lanes, list(columns)
+    while len(parts) > 2:
+        parts += parts[-1:] * (len(parts) % 2)
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        parts = [nest.emit.shuffle(a, b, range(2 * a.lanes)) for a, b in pairs]
+    order = [column * lanes + lane for lane in range(lanes) for column in range(len(columns))]
+    return nest.emit.shuffle(parts[0], parts[-1], order)
 
 
 def store(nest: Nest, spec: Store) -> None:
@@ -152,8 +216,7 @@ def _store_pairs(nest: Nest, place: _Place, storage: str, values: list[Value]) -
 
 def _interleave(nest: Nest, a: Value, b: Value) -> Value:
     if a.lanes > 1:
-        order = [lane + part * a.lanes for lane in range(a.lanes) for part in (0, 1)]
-        return nest.emit.shuffle(a, b, order)
+        return _interleave_all(nest, (a, b))
     empty = Value(nest.emit, a.type, 2, "poison")
     return nest.emit.insert(nest.emit.insert(empty, a, 0), b, 1)
 

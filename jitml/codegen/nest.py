@@ -47,6 +47,9 @@ class Nest:
         self.lanes = 1
         self.position: dict[Axis, Value] = {}
         self.write_node = write_node
+        # Where elements are read: the operand, what its index has beside a constant, the constant.
+        loads = [n.data for n in self.nodes if n.name == "load"]
+        self.reads = {(x.operand, x.index.key[::2], x.index.constant) for x in loads}
         self._memory: list[dict[Any, Any]] = [{}]
         # Nodes kept in memory: their axis and place; those stored so far; those to be loaded.
         self._buffers: dict[int, tuple[Axis, Value]] = {}

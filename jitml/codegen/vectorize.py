@@ -19,6 +19,7 @@ UNITS_STEP = 64  # elements of a vector axis that chunks are multiples of: whole
 LONG_AXIS = 1024  # elements; along longer ones a vector may take several registers
 SHORT_BODY = 40  # instructions; so many registers are there for two of each
 MOST_LANES = 64
+_SHORT = 8  # elements; along shorter axes vectors are narrow
 
 
 def choose_vector_axis(kernel: Kernel, nodes: Sequence[Node]) -> Axis | None:
@@ -47,9 +48,10 @@ def choose_vector_axis(kernel: Kernel, nodes: Sequence[Node]) -> Axis | None:
     def contiguity(axis: Axis) -> float:
         """Accesses that happen seldom (a store behind a long reduction) count little."""
         strides = (abs(index.coefficient(axis)) for index in accesses)
-        scores = (_STRIDE_SCORES.get(stride, -4.0) for stride in strides)
+        share = min(1.0, axis.extent / _SHORT)  # of the lanes
+        scores = (_STRIDE_SCORES[s] * share if s in _STRIDE_SCORES else -4.0 for s in strides)
         score: float = sum(n / most * x for n, x in zip(counts, scores, strict=True))
-        return score + (0.1 if axis.extent >= 64 else -2.0 if axis.extent < 8 else 0.0)
+        return score + (0.1 if axis.extent >= 64 else -2.0 if axis.extent < _SHORT else 0.0)
 
     return max((a for a in axes if a not in fixed), key=contiguity, default=None)
 

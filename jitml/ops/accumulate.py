@@ -1,5 +1,5 @@
-"""Sums that a loop adds up step by step: where a term is zero but for some elements or a block,
-these alone are added, in place.
+"""Sums that a loop adds up step by step: where a term is zero but for some elements or a small
+block, these alone are added, in place.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ class Sums:
     def _is_sparse(self, eqn: Eqn) -> bool:
         if eqn.op is add:
             return not self._sparse.isdisjoint(eqn.inputs)
+        if isinstance(eqn.op, (Pad, DynamicUpdateSlice)) and not _is_small(eqn):
+            return False
         if isinstance(eqn.op, Pad):
             is_block = all(low >= 0 and high >= 0 and not gap for low, high, gap in eqn.op.config)
             return is_block and _is_zero_number(eqn.inputs[1])
@@ -86,6 +88,15 @@ class Sums:
         eqn = self._definitions.get(atom)
         is_filled = eqn is not None and isinstance(eqn.op, BroadcastInDim)
         return is_filled and _is_zero_number(self._definitions[atom].inputs[0])
+
+
+_SHARE = 4  # a block is at most one of so many parts of the array: else all of it is added
+
+
+def _is_small(eqn: Eqn) -> bool:
+    """Whether a block fills little of what it is put into."""
+    block = eqn.inputs[0 if isinstance(eqn.op, Pad) else 1].type
+    return block.size * _SHARE <= eqn.outputs[0].type.size
 
 
 def _is_zero_number(atom: Atom) -> bool:

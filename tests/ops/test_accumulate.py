@@ -25,11 +25,11 @@ def element(x: Any, i: Any) -> Any:
 
 
 def block(x: Any, i: Any) -> Any:
-    return lax.dynamic_update_slice(jnp.zeros(8), x[:3], (i,))
+    return lax.dynamic_update_slice(jnp.zeros(8), x[:2], (i,))
 
 
 def padded(x: Any, i: Any) -> Any:
-    return lax.pad(x[:3], 0.0, [(2, 3, 0)])
+    return lax.pad(x[:2], 0.0, [(2, 4, 0)])
 
 
 def several(x: Any, i: Any) -> Any:
@@ -43,9 +43,11 @@ def with_a_whole_one(x: Any, i: Any) -> Any:
 SPARSE = [element, block, padded, several]
 DENSE: list[Any] = [
     lambda x, i: jnp.ones(8).at[i].add(x[0]),
-    lambda x, i: lax.dynamic_update_slice(jnp.ones(8), x[:3], (i,)),
+    lambda x, i: lax.dynamic_update_slice(jnp.ones(8), x[:2], (i,)),
     lambda x, i: jnp.zeros(8).at[i].max(x[0]),
-    lambda x, i: lax.pad(x[:3], 1.0, [(2, 3, 0)]),
+    lambda x, i: lax.pad(x[:2], 1.0, [(2, 4, 0)]),
+    lambda x, i: lax.pad(x[:3], 0.0, [(2, 3, 0)]),  # much of it is not zero
+    lambda x, i: lax.dynamic_update_slice(jnp.zeros(8), x[:3], (i,)),
     lambda x, i: lax.pad(x, 0.0, [(-2, 2, 0)]),
     lambda x, i: lax.pad(x[:4], 0.0, [(1, 0, 1)]),
 ]
