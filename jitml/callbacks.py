@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from jitml.abstract import abstract_type
+from jitml.ir.arguments import check_callable
 from jitml.ir.errors import ArgumentError, DTypeError, ShapeError, TreeError
 from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
@@ -118,15 +119,6 @@ def _call(
 
 def _columns(types: Sequence[ArrayType]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     return tuple([t.dtype for t in types]), tuple([t.shape for t in types])
-
-
-def check_callable(name: str, callback: Any) -> None:
-    """Raise unless `callback` can be called."""
-    if not callable(callback):
-        raise ArgumentError(
-            f"{name} takes a Python function, not a {type(callback).__name__}",
-            source=user_source(),
-        )
 
 
 def name_of(callback: Any) -> str:

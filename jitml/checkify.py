@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jitml.callbacks import check_callable
+from jitml.ir.arguments import check_callable
 from jitml.ir.dtypes import is_bool
 from jitml.ir.errors import ArgumentError, CheckError
 from jitml.ir.source import user_source

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from jitml.custom_calls import failure
 from jitml.custom_derivatives import custom_vjp
+from jitml.ir.arguments import check_callable
 from jitml.ir.dtypes import is_inexact
 from jitml.ir.errors import TreeError
 from jitml.ir.graph import Graph
@@ -68,6 +69,7 @@ def closure_convert(fun: Callable[..., Any], *example_args: Any) -> tuple[Any, l
     >>> print(jitml.grad(slope)(2.0))
     3.0
     """
+    check_callable("closure_convert", fun)
     closed = close(fun, example_args)
     is_hidden = [isinstance(x, Tracer) and is_inexact(x.type.dtype) for x in closed.captures]
     count = len(example_args)
@@ -95,6 +97,8 @@ def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
     >>> print(f(3.0), jitml.grad(f)(3.0))
     9.0 30.0
     """
+
+    check_callable("custom_gradient", fun)
 
     def result(*args: Any) -> Any:
         return fun(*args)[0]

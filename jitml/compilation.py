@@ -13,6 +13,7 @@ from jitml.config import checked_threads
 from jitml.dispatch import Jitted
 from jitml.eager import clear_operations
 from jitml.hardware import check_device
+from jitml.ir.arguments import check_callable
 from jitml.ir.errors import ArgumentError
 from jitml.ir.source import user_source
 from jitml.pipeline.compile import clear_compiled
@@ -166,6 +167,7 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     >>> jitml.eval_shape(jnp.dot, jitml.ShapeDtypeStruct((2, 3), "float32"), jnp.ones(3))
     ShapeDtypeStruct(shape=(2,), dtype=float32)
     """
+    check_callable("eval_shape", fun)
     return Jitted(fun).eval_shape(*args, **kwargs)
 
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any, NamedTuple
 
-from jitml.callbacks import check_callable, identity, name_of
+from jitml.callbacks import identity, name_of
+from jitml.ir.arguments import check_callable
 from jitml.ir.errors import ArgumentError
 from jitml.ir.source import Source, user_frame, user_source
 from jitml.ops.callback import DebugCallback, HostFunction

@@ -14,7 +14,6 @@ from typing import Any
 from jitml.differentiation_arguments import (
     Argnums,
     as_tangent,
-    check_callable,
     check_input,
     check_reduce_axes,
     check_scalar,
@@ -25,6 +24,7 @@ from jitml.differentiation_arguments import (
     fill_inputs,
     with_captures,
 )
+from jitml.ir.arguments import check_callable
 from jitml.ir.dtypes import is_inexact
 from jitml.ir.errors import DifferentiationError, TreeError
 from jitml.ir.graph import Graph
@@ -250,6 +250,7 @@ def linear_transpose(
     >>> f_t(2.0)
     (Array(6., dtype=float32, weak_type=True),)
     """
+    check_callable("linear_transpose", fun)
     check_reduce_axes(reduce_axes)
     leaves, structure = flatten(primals)
     types = [described_type(x) for x in leaves]

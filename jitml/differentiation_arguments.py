@@ -105,12 +105,6 @@ def _leaf_paths(
     ]
 
 
-def check_callable(name: str, fun: Any) -> None:
-    """Raise unless `fun` can be called."""
-    if not callable(fun):
-        raise failure(DifferentiationError, f"{name} takes a function, not a {type(fun).__name__}")
-
-
 def with_captures(flags: tuple[bool, ...], recorded: Recorded) -> tuple[bool, ...]:
     """Flags for all inputs of the recorded graph: what it captured is not differentiated."""
     return flags + (False,) * (len(recorded.graph.inputs) - len(flags))

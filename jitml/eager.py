@@ -9,16 +9,25 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from jitml.ir.errors import JitmlError
+from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
 from jitml.pipeline.cache import Cache
 from jitml.pipeline.value_checks import are_checked
 from jitml.trace.conventions import is_narrowed
 from jitml.trace.core import array_type, trace_graph
 from jitml.trace.numbers import DEFAULT_DTYPES
-from jitml_runtime import Array, Callee, Dispatcher, Operation, calling, forget_operations
+from jitml_runtime import (
+    Array,
+    Callee,
+    Dispatcher,
+    KernelFault,
+    Operation,
+    calling,
+    forget_operations,
+)
 
 if TYPE_CHECKING:
     from jitml.pipeline.compile import Compiled
@@ -34,8 +43,7 @@ def operation(
     """Decorator: on arrays at hand (three at most) the function runs as one kernel.
 
     If it `takes_numbers`, a Python number beside arrays may be an array of their dtype as well;
-    one that `keeps_integer` depends on which integer its last argument is. It must not check what
-    the arrays hold.
+    one that `keeps_integer` depends on which integer its last argument is.
     """
     made: Any = Operation(function, run_unknown, takes_numbers, keeps_integer)
     return made  # type: ignore[no-any-return]
@@ -51,7 +59,11 @@ def run_unknown(operation: Operation, *operands: Any) -> Any:
         return NotImplemented
     if not are_checked():
         operation.install(operands, compiled.executable)
-    return compiled.run([x for x in operands if type(x) is Array])[0]
+    try:
+        return compiled.run([x for x in operands if type(x) is Array])[0]
+    except JitmlError as error:
+        error.source = user_source()  # not the line that was the first to need the program
+        raise
 
 
 def _compile(key: tuple[Any, ...]) -> Compiled | bool:
@@ -77,6 +89,9 @@ _PROGRAMS: Cache[tuple[Any, ...], Any] = Cache(_compile, 4096)
 # ---- functions of one array and options --------------------------------------------------------
 
 
+_Explain: TypeAlias = Callable[[KernelFault], JitmlError]
+
+
 class _Function(Dispatcher):
     """A function of one array, the first argument; all others are static."""
 
@@ -89,20 +104,28 @@ class _Function(Dispatcher):
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call the function: compiled, where the first argument alone is an array at hand."""
-        callee = None
+        found = None
         if args and type(args[0]) is Array and not are_checked():
             callees: list[Callee] = []
             others = (*args[1:], *kwargs.values())
             is_alone = not any(hasattr(x, "shape") for x in others)
             if is_alone and self.install(args, kwargs, [args[0]], None, callees):
-                callee = self._callee(args, kwargs)
-        if callee is None:
+                found = self._callee(args, kwargs)
+        if found is None:
             return self._function(*args, **kwargs)
+        callee, explain = found
         callees.append(callee)
-        return callee.executable.run((args[0], *callee.constants))[0]
+        try:
+            return callee.executable.run((args[0], *callee.constants))[0]
+        except KernelFault as fault:
+            raise explain(fault) from None
 
-    def _callee(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callee | None:
-        """The function recorded and compiled; None if that is not possible."""
+    def _callee(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Callee, _Explain] | None:
+        """The function recorded and compiled, and what tells of its failures; None if that is not
+        possible.
+        """
         from jitml.pipeline.compile import compiled_graph
 
         function = self._function
@@ -112,7 +135,18 @@ class _Function(Dispatcher):
             traced = trace_graph(lambda x: [function(x, *args[1:], **kwargs)], [type_], name)
         except Exception:  # a mistake, which the function itself tells, or it needs values at hand
             return None
-        return Callee(compiled_graph(traced.graph).executable, None, traced.captures)
+        compiled = compiled_graph(traced.graph)
+        explain = functools.partial(_explained, compiled)
+        return Callee(compiled.executable, None, traced.captures, None, explain), explain
+
+
+def _explained(compiled: Compiled, fault: KernelFault) -> JitmlError:
+    """The error that a failed check is, at the user's line."""
+    from jitml.pipeline.faults import explain_fault
+
+    error = explain_fault(compiled.program, fault)
+    error.source = user_source()
+    return error
 
 
 _FUNCTIONS: list[_Function] = []

@@ -8,6 +8,7 @@ from typing import Any
 
 from jitml.compilation import jit
 from jitml.differentiation import vjp
+from jitml.ir.arguments import check_callable
 
 __all__ = ["fwd_and_bwd"]
 
@@ -26,6 +27,7 @@ def fwd_and_bwd(
     >>> print(product, *bwd(residuals, 1.0))
     12.0 4.0 3.0
     """
+    check_callable("fwd_and_bwd", fun)
     is_single = not isinstance(argnums, Sequence)
     given: Any = [argnums] if is_single else argnums
     numbers = [operator.index(n) for n in given]

@@ -10,12 +10,12 @@ from jitml.differentiation import linear_at
 from jitml.differentiation_arguments import (
     Argnums,
     Chosen,
-    check_callable,
     check_input,
     check_output,
     choose_arguments,
     failure,
 )
+from jitml.ir.arguments import check_callable
 from jitml.ir.dtypes import is_complex, is_inexact
 from jitml.ir.errors import DifferentiationError
 from jitml.recording import Recorded

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from jitml.ir.arguments import check_callable
 from jitml.ir.errors import ArgumentError
 from jitml.ir.source import SCOPE, user_source
 from jitml.trace.core import checking_leaks, outside_traces
@@ -98,6 +99,7 @@ def named_call(fun: Function, *, name: str | None = None) -> Function:
     >>> named_call(abs, name="size")(-1)
     1
     """
+    check_callable("named_call", fun)
     label = getattr(fun, "__name__", type(fun).__name__) if name is None else name
 
     @functools.wraps(fun, updated=())

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from jitml.hardware import Device, check_device, default_device, device_of, find_device
+from jitml.ir.arguments import check_sequence
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.ir.source import user_source
 from jitml.trace.flags import flag, scope_flag, set_everywhere
@@ -71,7 +72,9 @@ class AbstractMesh:
         *,
         abstract_device: AbstractDevice | None = None,
     ) -> None:
+        check_sequence(type(self).__name__, axis_names, "names")
         names = (axis_names,) if isinstance(axis_names, str) else tuple(axis_names)
+        check_sequence("AbstractMesh", axis_sizes, "sizes")
         sizes = tuple(int(n) for n in axis_sizes)
         if len(sizes) != len(names):
             raise _failure(f"a mesh of {len(sizes)} axes has {len(names)} names: {names}")
@@ -131,6 +134,7 @@ class Mesh(AbstractMesh):
         axis_types: AxisType | Sequence[AxisType] | None = None,
     ) -> None:
         grid = np.array(devices, dtype=object)
+        check_sequence(type(self).__name__, axis_names, "names")
         names = (axis_names,) if isinstance(axis_names, str) else tuple(axis_names)
         if grid.ndim != len(names):
             raise _failure(f"a mesh of {grid.ndim} axes has {len(names)} names: {names}")
@@ -176,6 +180,7 @@ def make_mesh(
     >>> make_mesh((1, 1), ("x", "y")).axis_names
     ('x', 'y')
     """
+    check_sequence("make_mesh", axis_shapes, "sizes")
     sizes = tuple(axis_shapes)
     if math.prod(sizes) != 1:
         raise _failure(

@@ -11,9 +11,10 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
+from jitml.ir.arguments import check_callable
 from jitml.ir.errors import TreeError
 from jitml.tree_registry import NODES, Key
-from jitml.tree_structure import LEAF, Structure, flatten, unflatten
+from jitml.tree_structure import LEAF, Structure, flatten, known_structure, unflatten
 
 KeyPath: TypeAlias = "tuple[Any, ...]"
 IsLeaf: TypeAlias = "Callable[[Any], bool] | None"
@@ -55,6 +56,7 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) ->
 
     Example: `map(lambda x, y: x + y, {"a": 1}, {"a": 10})` is `{"a": 11}`.
     """
+    check_callable("tree.map", f)
     found, shape = flatten(tree, is_leaf)
     others = [shape.flatten_up_to(r, f"tree {i}") for i, r in enumerate(rest, start=2)]
     return shape.unflatten([f(*xs) for xs in zip(found, *others, strict=True)])
@@ -67,6 +69,7 @@ def reduce(
     is_leaf: IsLeaf = None,
 ) -> Any:
     """Combine the leaves from the left: `reduce(operator.add, {"a": 1, "b": [2, 3]})` is 6."""
+    check_callable("tree.reduce", function)
     found = leaves(tree, is_leaf)
     if initializer is _MISSING:
         return functools.reduce(function, found)
@@ -81,6 +84,7 @@ def reduce_associative(
     is_leaf: IsLeaf = None,
 ) -> Any:
     """Combine the leaves pairwise, in a balanced tree of calls."""
+    check_callable("tree.reduce_associative", operation)
     found = leaves(tree, is_leaf)
     if not found:
         if identity is _MISSING:
@@ -104,9 +108,10 @@ def transpose(
 
     Example: a list of dicts into a dict of lists.
     """
+    known_structure(outer_treedef, "transpose")
     if inner_treedef is None:
         inner_treedef = structure(outer_treedef.flatten_up_to(pytree_to_transpose)[0])
-    inner, outer = inner_treedef, outer_treedef
+    inner, outer = known_structure(inner_treedef, "transpose"), outer_treedef
     if not inner.num_leaves or not outer.num_leaves:
         raise TreeError("tree.transpose: both structures must have leaves")
     rows = [inner.flatten_up_to(r, "inner tree") for r in outer.flatten_up_to(pytree_to_transpose)]
@@ -192,6 +197,7 @@ def map_with_path(
     is_leaf_takes_path: bool = False,
 ) -> Any:
     """As `map`, with the path of each leaf as first argument of `f`."""
+    check_callable("tree.map_with_path", f)
     pairs, shape = flatten_with_path(tree, is_leaf, is_leaf_takes_path)
     others = [shape.flatten_up_to(r, f"tree {i}") for i, r in enumerate(rest, start=2)]
     return shape.unflatten([f(path, x, *xs) for (path, x), *xs in zip(pairs, *others, strict=True)])

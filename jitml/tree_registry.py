@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from jitml.ir.errors import ArgumentError, TreeError
+from jitml.ir.source import user_source
 from jitml_runtime import set_nodes
 
 T = TypeVar("T")
@@ -255,7 +256,10 @@ def is_named_tuple(kind: NodeKind) -> bool:
 
 def _register(kind: NodeKind) -> None:
     if not isinstance(kind.type, type):
-        raise ArgumentError(f"{kind.type!r} is not a class")
+        raise ArgumentError(
+            f"only classes can be containers, not a {type(kind.type).__name__}",
+            source=user_source(),
+        )
     if kind.type in _REGISTERED:
         raise ArgumentError(
             f"{kind.type.__name__} is registered already", hint="a type is registered once"
@@ -307,8 +311,20 @@ def register_pytree_with_keys(
 
 def register_pytree_node_class(cls: type[T]) -> type[T]:
     """Class decorator: make a class with `tree_flatten` and `tree_unflatten` a container."""
-    any_class: Any = cls
+    any_class = _with_methods(cls, "tree_flatten")
     register_pytree_node(any_class, lambda x: x.tree_flatten(), any_class.tree_unflatten)
+    return cls
+
+
+def _with_methods(cls: Any, flatten: str) -> Any:
+    """A class, if it has the methods of a container."""
+    missing = [name for name in (flatten, "tree_unflatten") if not hasattr(cls, name)]
+    if missing:
+        raise ArgumentError(
+            f"{getattr(cls, '__name__', cls)} has no method {missing[0]}",
+            hint=f"a container has {flatten}(self) and a classmethod tree_unflatten(aux, children)",
+            source=user_source(),
+        )
     return cls
 
 
@@ -316,7 +332,7 @@ def register_pytree_with_keys_class(cls: type[T]) -> type[T]:
     """Class decorator: make a class with `tree_flatten_with_keys` and `tree_unflatten` a
     container.
     """
-    any_class: Any = cls
+    any_class = _with_methods(cls, "tree_flatten_with_keys")
     flatten = (lambda x: x.tree_flatten()) if hasattr(cls, "tree_flatten") else None
     register_pytree_with_keys(
         any_class, lambda x: x.tree_flatten_with_keys(), any_class.tree_unflatten, flatten

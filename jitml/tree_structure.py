@@ -129,12 +129,23 @@ def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[li
 
 def unflatten(treedef: Structure, leaves: Iterable[Any]) -> Any:
     """The tree of structure `treedef` with `leaves`."""
-    return treedef.unflatten(leaves)
+    return known_structure(treedef, "unflatten").unflatten(leaves)
+
+
+def known_structure(x: Any, name: str) -> Structure:
+    """`x`, an argument of the function `name`, if it is a structure."""
+    if not isinstance(x, Structure):
+        raise TreeError(
+            f"{name} takes the structure of a tree, not a {type(x).__name__}",
+            hint="jitml.tree.structure(tree) is that of a tree",
+            source=user_source(),
+        )
+    return x
 
 
 def tuple_of(structures: Iterable[Structure]) -> Structure:
     """The structure of a tuple whose elements have the given structures."""
-    elements = list(structures)
+    elements = [known_structure(s, "treedef_tuple") for s in structures]
     kind = NODES[tuple]
     assert kind is not None
     spec = (kind, None, tuple(s.spec for s in elements))

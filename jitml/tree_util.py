@@ -36,7 +36,7 @@ from jitml.tree_registry import (
     register_pytree_with_keys_class,
     register_static,
 )
-from jitml.tree_structure import Structure, tuple_of
+from jitml.tree_structure import Structure, known_structure, tuple_of, unflatten
 
 PyTreeDef = Structure
 KeyEntry = Key
@@ -82,17 +82,17 @@ __all__ = [
 
 def tree_unflatten(treedef: Structure, leaves: Iterable[Any]) -> Any:
     """The tree of structure `treedef` with `leaves`."""
-    return treedef.unflatten(leaves)
+    return unflatten(treedef, leaves)
 
 
 def treedef_is_leaf(treedef: Structure) -> bool:
     """Whether the structure is that of a single leaf."""
-    return treedef.spec is None
+    return known_structure(treedef, "treedef_is_leaf").spec is None
 
 
 def treedef_children(treedef: Structure) -> list[Structure]:
     """The structures of the direct children."""
-    return treedef.children()
+    return known_structure(treedef, "treedef_children").children()
 
 
 def treedef_tuple(treedefs: Iterable[Structure]) -> Structure:

@@ -3,9 +3,11 @@
 # array_api_known.md lists. Usage: array_api.sh PYTHON [options of pytest]
 # ARRAY_API_TESTS names a checkout of the suite; without it the suite is cloned.
 set -euo pipefail
-cd "$(dirname "$0")/.."
-root=$PWD python=$(command -v "$1") commit=55fcc60179efa2680ddd6cd926ddf17b83530e2b
+python=$(command -v "$1") commit=55fcc60179efa2680ddd6cd926ddf17b83530e2b
+python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python")
 shift
+cd "$(dirname "$0")/.."
+root=$PWD
 folder=$(mktemp -d)
 suite=${ARRAY_API_TESTS:-$folder/suite}
 if [ ! -d "$suite" ]; then

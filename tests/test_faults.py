@@ -13,7 +13,15 @@ import pytest
 import jitml
 import jitml.numpy as jnp
 from jitml import checkify, grad, jit, lax, vmap
-from jitml.errors import CheckError, FloatError, JitmlError, OutOfBoundsError
+from jitml.errors import (
+    ArgumentError,
+    CheckError,
+    DivisionByZeroError,
+    FloatError,
+    IntegerOverflowError,
+    JitmlError,
+    OutOfBoundsError,
+)
 
 TABLE = jnp.arange(5.0)
 FIVE = np.arange(5.0, dtype=np.float32)
@@ -300,6 +308,80 @@ def nan_that_comes_with_an_argument(x: Any) -> Any:
 
     y = np.where(x == -2, np.nan, x).astype(np.float32)
     return jit(f)(y)
+
+
+# ---- integers ------------------------------------------------------------------------------------
+
+ZEROS = np.array([3, 1, 0, 2], np.int32)
+
+
+@fault(
+    (INSIDE, ZEROS + 1), (INSIDE, ZEROS), DivisionByZeroError, "element 2 of the div", "parts = "
+)
+def integer_division_by_zero(x: Any, y: Any) -> Any:
+    def f(x: Any, y: Any) -> Any:
+        parts = x // y
+        return parts.sum() * 2.5
+
+    return jit(f)(x, y)
+
+
+@fault(ZEROS + 1, ZEROS, DivisionByZeroError, "divided by 0 .* at loop step 2", "rest = 12 % k")
+def integer_remainder_in_a_scan(x: Any) -> Any:
+    def body(carry: Any, k: Any) -> Any:
+        rest = 12 % k
+        return carry + rest, rest
+
+    return jit(lambda x: lax.scan(body, jnp.int32(0), x))(x)
+
+
+@fault(ZEROS + 1, ZEROS, DivisionByZeroError, r"divided by 0 .*element \[?2", "whole = lax.div(")
+def integer_quotient_in_a_lane(x: Any) -> Any:
+    def f(k: Any) -> Any:
+        whole = lax.div(jnp.int32(12), k)
+        return jnp.sin(whole)
+
+    return jit(vmap(f))(x)
+
+
+@fault(
+    (FIVE, ZEROS + 1), (FIVE, ZEROS), DivisionByZeroError, "divided by 0 .*element 2", "half = n //"
+)
+def integer_division_in_a_gradient(x: Any, k: Any) -> Any:
+    def f(x: Any) -> Any:
+        n = jnp.int32(8)
+        half = n // k
+        return jnp.sum(jnp.sin(x) * half.sum())
+
+    return grad(f)(x)
+
+
+@fault(4, 0, DivisionByZeroError, "divided by 0 .* at loop step 3", "y = y % (x - k)")
+def integer_remainder_in_a_while_loop(extra: Any) -> Any:
+    @jit
+    def f(x: Any, n: Any) -> Any:
+        y, k = 100, 0
+        while k < n:
+            y = y % (x - k)
+            k = k + 1
+        return y
+
+    return f(extra + 3, 5)
+
+
+@fault(INSIDE, INSIDE - 3, ArgumentError, "negative power -3 .*element 0 of the exp", "cubes = ")
+def negative_power_of_integers(k: Any) -> Any:
+    def f(k: Any) -> Any:
+        cubes = 3**k
+        return cubes.sum()
+
+    return jit(f)(k)
+
+
+@fault(FIVE, FIVE * 100, IntegerOverflowError, "300.0 does not fit uint8 .*3 of the", "pixels = ")
+def conversion_of_what_does_not_fit(x: Any) -> Any:
+    pixels = jnp.asarray(x).astype(jnp.uint8)
+    return pixels
 
 
 # ---- checks --------------------------------------------------------------------------------------

@@ -121,6 +121,10 @@ class TransformError(JitmlError, NotImplementedError):
     """A transform that an op does not have."""
 
 
+class DivisionByZeroError(JitmlError, ZeroDivisionError):
+    """An integer that was divided by 0."""
+
+
 class IntegerOverflowError(JitmlError, OverflowError):
     """An integer that its dtype cannot hold."""
 

@@ -6,9 +6,10 @@ import enum
 from collections.abc import Sequence
 from typing import Any
 
+from jitml.ir.arguments import check_sequence
 from jitml.ir.errors import ArgumentError
 from jitml.lax.operands import strict
-from jitml.numpy.operands import as_dtype, fail, operand, settle
+from jitml.numpy.operands import as_dtype, as_shape, fail, operand, settle
 from jitml.ops import contraction as ct
 from jitml.ops import convolution as cv
 from jitml.ops import movement as mv
@@ -109,6 +110,7 @@ def conv_dimension_numbers(
     >>> conv_dimension_numbers((1, 8, 8, 3), (3, 3, 3, 4), ("NHWC", "HWIO", "NHWC")).lhs_spec
     (0, 3, 1, 2)
     """
+    lhs_shape, rhs_shape = as_shape(lhs_shape, "conv"), as_shape(rhs_shape, "conv")
     if len(lhs_shape) != len(rhs_shape):
         fail(
             ArgumentError,
@@ -258,6 +260,8 @@ def padtype_to_pads(
     >>> padtype_to_pads((5,), (3,), (1,), "SAME")
     [(1, 1)]
     """
+    in_shape, window_shape = as_shape(in_shape, "padding"), as_shape(window_shape, "padding")
+    check_sequence("padding", window_strides, "integers")
     return [
         (low, high) for low, high in padding_pairs(padding, in_shape, window_shape, window_strides)
     ]

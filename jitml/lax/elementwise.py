@@ -95,10 +95,19 @@ reciprocal = unary("reciprocal", elementwise.reciprocal, "1 / x.", "reciprocal(4
 
 # ---- two arrays -----------------------------------------------------------------------------
 
+
+def _quotient(x: Any, y: Any) -> Any:
+    return arithmetic.whole_quotient(x, arithmetic.divisor(x, y))
+
+
+def _rest(x: Any, y: Any) -> Any:
+    return arithmetic.whole_rest(x, arithmetic.divisor(x, y))
+
+
 add = binary("add", ew.add, "x + y.", "add(1, 2) -> 3")
 sub = binary("sub", ew.sub, "x − y.", "sub(1, 2) -> -1")
-div = binary("div", ew.div, "x / y; of integers rounded towards 0.", "div(-7, 2) -> -3")
-rem = binary("rem", ew.rem, "What div leaves; it has the sign of x.", "rem(-7, 2) -> -1")
+div = binary("div", _quotient, "x / y; of integers rounded towards 0.", "div(-7, 2) -> -3")
+rem = binary("rem", _rest, "What div leaves; it has the sign of x.", "rem(-7, 2) -> -1")
 max = binary(
     "max", of_real_pairs(ew.maximum, arithmetic.maximum), "The greater; NaN wins.", "max(1, 2) -> 2"
 )

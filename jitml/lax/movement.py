@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from jitml.ir import dtypes
+from jitml.ir.arguments import check_sequence
 from jitml.ir.errors import ArgumentError, DTypeError, ShapeError
 from jitml.lax.operands import strict
 from jitml.numpy import joining, manipulation, repeating
@@ -175,6 +176,7 @@ def concatenate(operands: Any, dimension: int) -> Array:
     >>> print(concatenate([iota("int32", 2), iota("int32", 1)], 0))
     [0 1 0]
     """
+    check_sequence("concatenate", operands, "arrays")
     xs = as_operands("concatenate", *operands)
     if not xs:
         fail(ArgumentError, "concatenate: needs at least one array")
@@ -191,6 +193,7 @@ def stack(operands: Sequence[ArrayLike], axis: int = 0) -> Array:
     >>> print(stack([1, 2]))
     [1 2]
     """
+    check_sequence("stack", operands, "arrays")
     return joining.stack(list(operands), axis)
 
 

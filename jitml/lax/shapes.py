@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jitml.ir.arguments import check_sequence
 from jitml.ir.dtypes import DType
 from jitml.ir.errors import ShapeError
 from jitml.lax.contraction import padtype_to_pads, transpose_padding
@@ -121,7 +122,8 @@ def conv_shape_tuple(
     >>> conv_shape_tuple((1, 3, 8), (4, 3, 3), (2,), "SAME")
     (1, 4, 4)
     """
-    space, window = tuple(lhs_shape[2:]), tuple(rhs_shape[2:])
+    lhs_shape, rhs_shape = (as_shape(x, "conv_shape_tuple") for x in (lhs_shape, rhs_shape))
+    space, window = lhs_shape[2:], rhs_shape[2:]
     if isinstance(pads, str):
         pads = padtype_to_pads(space, window, strides, pads)
     if not len(pads) == len(strides) == len(space) == len(window):
@@ -143,6 +145,7 @@ def conv_general_permutations(dimension_numbers: Any) -> tuple[Shape, Shape, Sha
     >>> conv_general_permutations(("NHWC", "HWIO", "NHWC"))
     ((0, 3, 1, 2), (3, 2, 0, 1), (0, 3, 1, 2))
     """
+    check_sequence("conv_general_permutations", dimension_numbers, "layouts")
     lhs, rhs, out = cv.conv_dimension_numbers(len(dimension_numbers[0]), dimension_numbers)
     return lhs, rhs, out
 
@@ -208,6 +211,10 @@ def reduce_window_shape_tuple(
     >>> reduce_window_shape_tuple((8,), (3,), (2,), [(1, 0)])
     (4,)
     """
+    operand_shape = as_shape(operand_shape, "reduce_window_shape_tuple")
+    window_dimensions = as_shape(window_dimensions, "reduce_window_shape_tuple")
+    for x in (window_strides, padding):
+        check_sequence("reduce_window_shape_tuple", x, "integers, or of pairs of them")
     sizes = _dilated(operand_shape, base_dilation)
     windows = _dilated(window_dimensions, window_dilation)
     if not len(sizes) == len(windows) == len(window_strides) == len(padding):

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from jitml.ir.arguments import check_callable
 from jitml.ir.errors import ArgumentError, UnexpectedTracerError
 from jitml.numpy.operands import fail, settle
 from jitml.numpy.operands import operand as as_operand
@@ -120,6 +121,8 @@ def composite(decomposition: Callable[..., Any], name: str, version: int = 0) ->
     >>> print(tangent(0.0))
     0.0
     """
+
+    check_callable("composite", decomposition)
 
     def called(*args: Any, **kwargs: Any) -> Any:
         for key, value in kwargs.items():

@@ -1,7 +1,8 @@
 """Arithmetic of two arrays: NumPy's functions and, through `array_methods`, the operators.
 
 Operands are promoted and broadcast; a Python number costs no equation. Integer division and
-remainder round towards minus infinity as Python's do; by 0 they give 0, as NumPy's.
+remainder round towards minus infinity as Python's do; by 0 they fail (by JAX's conventions they
+give numbers).
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from jitml.numpy.operands import (
 from jitml.numpy.ufuncs import elementwise
 from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
+from jitml.ops.require import require
+from jitml.trace.conventions import CONVENTIONS
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike
 
@@ -107,25 +110,43 @@ def _differs(x: Any, y: Any) -> Any:
     return ew.and_(ew.ne(x, 0), ew.ne(ew.lt(x, 0), ew.lt(y, 0)))
 
 
+def whole_quotient(x: Any, y: Any) -> Any:
+    """x / y, rounded towards 0 for integers, of which JAX's by 0 is −1."""
+    if kind(x) == "f" or not CONVENTIONS.are_of_jax or _is_nonzero_literal(y):
+        return ew.div(x, y)
+    return ew.select(ew.eq(y, 0), ew.not_(full_of(type_of(y), 0)), ew.div(x, y))
+
+
+def whole_rest(x: Any, y: Any) -> Any:
+    """What `whole_quotient` leaves; JAX's by the integer 0 is x."""
+    if kind(x) == "f" or not CONVENTIONS.are_of_jax or _is_nonzero_literal(y):
+        return ew.rem(x, y)
+    return ew.select(ew.eq(y, 0), x, ew.rem(x, y))
+
+
 def _floor_divide(x: Any, y: Any) -> Any:
     if kind(x) == "u":
-        return ew.div(x, y)
+        return whole_quotient(x, y)
     if kind(x) == "f":
         return _float_divmod(x, y)[0]
-    down = _differs(ew.rem(x, y), y)
-    if not _is_nonzero_literal(y):
-        down = ew.and_(down, ew.ne(y, 0))
-    quotient = ew.div(x, y)
-    return ew.select(down, ew.sub(quotient, 1), quotient)
+    down = ew.and_(ew.ne(whole_rest(x, y), 0), ew.ne(ew.sign(x), ew.sign(y)))
+    whole = whole_quotient(x, y)
+    return ew.select(down, ew.sub(whole, 1), whole)
 
 
 def _remainder(x: Any, y: Any) -> Any:
     if kind(x) == "f":
         return _float_divmod(x, y)[1]
+    found = _fmod(x, y)
+    if kind(x) == "u":
+        return found
+    return ew.select(_differs(found, y), ew.add(found, y), found)
+
+
+def _fmod(x: Any, y: Any) -> Any:
+    """What integer division leaves is 0 by 0, as JAX says."""
     rest = ew.rem(x, y)
-    if kind(x) != "u":
-        rest = ew.select(_differs(rest, y), ew.add(rest, y), rest)
-    if _is_nonzero_literal(y):
+    if kind(x) == "f" or not CONVENTIONS.are_of_jax or _is_nonzero_literal(y):
         return rest
     return ew.select(ew.eq(y, 0), full_of(type_of(y), 0), rest)
 
@@ -152,11 +173,29 @@ def _with_sign_of(y: Any, rest: Any) -> Any:
     return ew.select(ew.eq(rest, 0), ew.sub(zero, change), rest)
 
 
-def _real_pair(name: str, x: Any, y: Any) -> list[Any]:
-    xs = _without_bool(name, x, y)
-    if kind(xs[0]) == "c":
+def _dividend_and_divisor(name: str, x: Any, y: Any) -> list[Any]:
+    x, y = _without_bool(name, x, divisor(x, y))
+    if kind(x) == "c":
         fail(DTypeError, f"{name}: complex numbers have no order, so no {name}")
-    return xs
+    return [x, y]
+
+
+def divisor(x: Any, y: Any) -> Any:
+    """y, which is not 0 where it is an integer that divides another."""
+    if CONVENTIONS.are_of_jax or not (is_integral(x) and is_integral(y)) or _size(x) == 0:
+        return y
+    if is_number(y) and y:
+        return y
+    return require(operand(y), "nonzero")
+
+
+def is_integral(x: Any) -> bool:
+    """Whether `x` is a whole number, a bool, or an array of such."""
+    return isinstance(x, int) if is_number(x) else kind(operand(x)) in "biu"
+
+
+def _size(x: Any) -> int:
+    return 1 if is_number(x) else type_of(operand(x)).size
 
 
 @elementwise()
@@ -166,7 +205,7 @@ def floor_divide(x: ArrayLike, y: ArrayLike, /) -> Array:
     >>> print(floor_divide(-7, 2))
     -4
     """
-    return settle(_floor_divide(*_real_pair("floor_divide", x, y)))
+    return settle(_floor_divide(*_dividend_and_divisor("floor_divide", x, y)))
 
 
 @elementwise()
@@ -176,7 +215,7 @@ def remainder(x: ArrayLike, y: ArrayLike, /) -> Array:
     >>> print(remainder(-7, 2))
     1
     """
-    return settle(_remainder(*_real_pair("remainder", x, y)))
+    return settle(_remainder(*_dividend_and_divisor("remainder", x, y)))
 
 
 mod = remainder
@@ -189,11 +228,7 @@ def fmod(x: ArrayLike, y: ArrayLike, /) -> Array:
     >>> print(fmod(-7, 2))
     -1
     """
-    x, y = _real_pair("fmod", x, y)
-    rest = ew.rem(x, y)
-    if kind(x) != "f" and not _is_nonzero_literal(y):
-        rest = ew.select(ew.eq(y, 0), full_of(type_of(y), 0), rest)
-    return settle(rest)
+    return settle(_fmod(*_dividend_and_divisor("fmod", x, y)))
 
 
 def divmod(x: ArrayLike, y: ArrayLike, /) -> tuple[Array, Array]:
@@ -203,7 +238,7 @@ def divmod(x: ArrayLike, y: ArrayLike, /) -> tuple[Array, Array]:
     >>> print(quotient, rest)
     -4 1
     """
-    x, y = _real_pair("divmod", x, y)
+    x, y = _dividend_and_divisor("divmod", x, y)
     both = _float_divmod(x, y) if kind(x) == "f" else (_floor_divide(x, y), _remainder(x, y))
     return settle(both[0]), settle(both[1])
 
@@ -220,6 +255,8 @@ def power(x: ArrayLike, y: ArrayLike, /) -> Array:
     """
     if is_number(y) and isinstance(y, int) and not isinstance(y, bool):
         return settle(_static_power(operand(x, "power"), y))
+    if is_integral(x) and is_integral(y) and not CONVENTIONS.are_of_jax:
+        y = require(operand(y), "natural")
     x, y = _without_bool("power", x, y)
     return settle(ew.pow(x, y) if kind(x) in "fc" else _integer_power(x, y))
 

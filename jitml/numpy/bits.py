@@ -130,4 +130,5 @@ def lcm(x1: ArrayLike, x2: ArrayLike) -> Array:
     12
     """
     x, y = _integers("lcm", x1, x2)
-    return x // gcd(x, y) * y
+    common = ew.maximum(operand(gcd(x, y)), 1)
+    return settle(ew.mul(ew.div(operand(x), common), operand(y)))

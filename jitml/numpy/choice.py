@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jitml.ir.arguments import check_sequence
 from jitml.ir.errors import ArgumentError
 from jitml.numpy.creation import asarray, zeros
 from jitml.numpy.logic import truth
@@ -35,6 +36,8 @@ def select(
     >>> print(select([False, True], [1, 2], 0))
     2
     """
+    check_sequence("select", condlist, "conditions")
+    check_sequence("select", choicelist, "arrays")
     if len(condlist) != len(choicelist) or not condlist:
         fail(
             ArgumentError,

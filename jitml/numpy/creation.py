@@ -6,6 +6,7 @@ keep theirs. An integer that its dtype cannot hold raises, it is never truncated
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from jitml.numpy.operands import (
     cast,
     expand_to,
     fail,
+    fitting,
     is_number,
     joined_shape,
     kind_of,
@@ -39,9 +41,9 @@ from jitml.ops.kinds import full_of
 from jitml.ops.movement import concatenate, iota, reshape
 from jitml.trace.conventions import canonical
 from jitml.trace.core import Tracer, type_of
-from jitml.trace.numbers import DEFAULT_DTYPES
+from jitml.trace.numbers import DEFAULT_DTYPES, literal
 from jitml.typing import Array, ArrayLike, ConcreteArray, DTypeLike, Shape
-from jitml_runtime import from_numpy, share
+from jitml_runtime import from_numpy, share, to_numpy
 
 __all__ = [
     "array", "asarray", "copy", "empty", "empty_like", "from_dlpack", "frombuffer", "fromfunction",
@@ -123,7 +125,11 @@ def _from_object(x: Any, dtype: DType | None) -> Any:
     x = operand(x, "array")
     if dtype is None:
         return x
-    return strong(x if type_of(x).dtype == dtype else ew.convert(x, dtype))
+    if type_of(x).dtype == dtype:
+        return strong(x)
+    if not isinstance(x, Tracer):
+        x = fitting(x, dtype)
+    return strong(ew.convert(x, dtype))
 
 
 def _number(x: Any, dtype: DType) -> Any:
@@ -133,6 +139,8 @@ def _number(x: Any, dtype: DType) -> Any:
             f"array: the complex number {x} is no {dtype.name}",
             "take its .real, or give a complex dtype",
         )
+    if isinstance(x, float) and not math.isfinite(x):
+        x = fitting(settle(literal(x)), dtype)
     return strong(cast(x, dtype))
 
 
@@ -196,7 +204,7 @@ def _numbers(x: Sequence[Any], leaves: list[Any], dtype: DType | None) -> Any:
     try:
         with np.errstate(all="ignore"):
             if dtypes.is_integer(dtype) and any(isinstance(v, (float, complex)) for v in leaves):
-                return np.asarray(x, np.float64).astype(dtype)
+                return to_numpy(_from_object(np.asarray(x, np.float64), dtype))
             return np.asarray(x, dtype)
     except (ValueError, TypeError) as error:
         fail(ArgumentError, f"array: {error}".split(". ")[0], "all rows must have the same length")

@@ -11,14 +11,16 @@ from typing import Any
 
 from jitml.eager import compiled_at_once, operation
 from jitml.ir import dtypes
+from jitml.ir.dtypes import DType
 from jitml.ir.errors import DTypeError
 from jitml.ir.types import ArrayType
-from jitml.numpy.operands import as_dtype, cast, fail, kind, operand, settle, strong
+from jitml.numpy.operands import as_dtype, cast, fail, fitting, kind, operand, settle, strong
 from jitml.numpy.rows import Unary, default_floated, floating, numeric, of_floats, of_reals, parts
 from jitml.ops import elementwise as ew
 from jitml.ops.kinds import full_of
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike, DTypeLike
+from jitml_runtime import calling
 
 __all__ = [
     "absolute", "acos", "acosh", "angle", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
@@ -191,17 +193,31 @@ def signbit(x: ArrayLike, /) -> Array:
     return settle(ew.lt(x, 0))
 
 
-@compiled_at_once
 def astype(
     x: ArrayLike, dtype: DTypeLike, /, *, copy: bool = False, device: object = None
 ) -> Array:
-    """`x` converted to `dtype`. Floats to integers truncate and saturate.
+    """`x` converted to `dtype`. Floats to integers truncate.
+
+    A number at hand that an integer dtype cannot hold raises IntegerOverflowError. In a function
+    that is traced, integers wrap around and floats saturate, as `jitml.lax.convert_element_type`
+    does always.
 
     >>> print(astype(1.7, "int32"))
     1
     """
     wanted = as_dtype("float" if dtype is None else dtype)
+    if calling.recorder is None and dtypes.is_integer(wanted):
+        return _astype_at_hand(x, wanted)
+    return _astype(x, wanted)
+
+
+@compiled_at_once
+def _astype(x: ArrayLike, dtype: DType) -> Array:
     value = operand(x, "astype")
-    if type_of(value).dtype == wanted:
-        return settle(strong(value))
-    return settle(ew.convert(value, wanted))
+    same = type_of(value).dtype == dtype
+    return settle(strong(value) if same else ew.convert(value, dtype))
+
+
+@compiled_at_once
+def _astype_at_hand(x: ArrayLike, dtype: DType) -> Array:
+    return _astype(fitting(operand(x, "astype"), dtype), dtype)

@@ -31,7 +31,9 @@ from jitml.ir.graph import Literal
 from jitml.ir.source import user_frame, user_source
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import convert
+from jitml.ops.elementwise import real as real_part
 from jitml.ops.movement import broadcast_in_dim
+from jitml.ops.require import require
 from jitml.trace.conventions import CONVENTIONS, canonical
 from jitml.trace.core import Tracer, current_trace, note_origin, type_of
 from jitml.trace.flags import flag
@@ -264,6 +266,24 @@ def cast(x: Any, dtype: DType, weak: bool = False) -> Operand:
     if isinstance(x, Literal) and _holds(dtype, x.value):
         return literal(x.value, ArrayType(dtype, (), weak))
     return convert(x, dtype, weak)
+
+
+def fitting(x: Operand, dtype: DType) -> Operand:
+    """`x`; the program fails if its numbers do not fit `dtype`, which they are converted to."""
+    if dtypes.is_integer(dtype) and not CONVENTIONS.are_of_jax and not _contains(dtype, x):
+        return require(real_part(x) if kind(x) == "c" else x, dtype.name)
+    return x
+
+
+def _contains(dtype: DType, x: Operand) -> bool:
+    """Whether an integer dtype holds all numbers of the dtype of `x`."""
+    own = type_of(x).dtype
+    if dtypes.is_bool(own):
+        return True
+    if not dtypes.is_integer(own):
+        return False
+    inner, outer = np.iinfo(own), np.iinfo(dtype)
+    return bool(outer.min <= inner.min and inner.max <= outer.max)
 
 
 def floated(name: str, x: Any) -> Operand:

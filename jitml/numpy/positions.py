@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from jitml.eager import operation
+from jitml.ir.arguments import check_sequence
 from jitml.ir.errors import (
     ArgumentError,
     ConcretizationTypeError,
@@ -214,6 +215,8 @@ def ravel_multi_index(
     if mode not in ("raise", "clip", "wrap"):
         hint = "it is 'raise', 'clip' or 'wrap'"
         fail(ArgumentError, f"ravel_multi_index: mode {mode!r} is not known", hint)
+    check_sequence("ravel_multi_index", multi_index, "arrays")
+    check_sequence("ravel_multi_index", dims, "sizes")
     if len(multi_index) != len(dims):
         fail(
             ArgumentError,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jitml.ir import dtypes
+from jitml.ir.arguments import check_sequence
 from jitml.ir.errors import ArgumentError
 from jitml.numpy.manipulation import ravel
 from jitml.numpy.operands import as_axis, as_dtype_or, cast, fail, inexact, operand, settle, strong
@@ -88,6 +89,7 @@ def lexsort(keys: Any, axis: int = -1) -> Array:
     >>> print(lexsort((jnp.array([1, 0, 1]), jnp.array([0, 1, 0]))))
     [0 2 1]
     """
+    check_sequence("lexsort", keys, "arrays")
     columns = [operand(k, "lexsort") for k in keys]
     if not columns:
         fail(ArgumentError, "lexsort: needs at least one key")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitml.eager import run_unknown
+from jitml.ir.arguments import check_callable
 from jitml.ir.errors import ArgumentError
 from jitml.numpy.operands import fail
 from jitml.typing import Array, ArrayLike, Axis, DTypeLike
@@ -193,4 +194,5 @@ def frompyfunc(func: Callable[..., Any], /, nin: int, nout: int, *, identity: An
     >>> print(longer.reduce(jnp.array([1, 2, 3])))
     123
     """
+    check_callable("frompyfunc", func)
     return ufunc(func, nin, nout, identity=identity)

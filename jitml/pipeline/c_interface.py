@@ -119,7 +119,7 @@ def _header_lines(described: CProgram) -> Iterator[str]:
     yield " * Arrays must not overlap."
     yield " *"
     yield f" * Returns 0, or {MISALIGNED} if the workspace is not aligned, or a number above 0 if"
-    yield f" * an index was out of bounds; {name}_message tells which. The function may run on"
+    yield f" * a check failed, as of an index; {name}_message tells which. The function may run on"
     yield " * several threads at once, each with its own workspace and results. */"
     yield f"#ifndef {guard}"
     yield f"#define {guard}"
@@ -173,4 +173,5 @@ def _messages(described: CProgram) -> Iterator[str]:
 
 
 def _message(check: Check) -> str:
-    return f"an index is out of bounds for {check.subject} {check.where}".rstrip()
+    text = check.text.replace("index {value}", "an index").replace(" {value}", "")
+    return f"{text} {check.where}".rstrip()

@@ -42,12 +42,14 @@ from jitml.ops.elementwise import (
 )
 from jitml.ops.indexing import Gather, Slices
 from jitml.ops.kinds import Movement, full_of
-from jitml.ops.layout import broadcast_in_dim, iota, reshape
+from jitml.ops.layout import BroadcastInDim, broadcast_in_dim, iota, reshape
 from jitml.ops.reduction import argmax, reduce_min, reduce_or
+from jitml.ops.require import Require
 from jitml.ops.scan import MAP, Scan, scan_values
 from jitml.ops.scatter import Scatter
 from jitml.ops.slicing import concatenate
 from jitml.ops.while_loop import Lanes, While, while_values
+from jitml.trace.conventions import CONVENTIONS
 from jitml.trace.core import bind, trace_graph, type_of, using_source
 from jitml.trace.inline import replay
 from jitml.trace.numbers import literal
@@ -191,7 +193,8 @@ def _checks(eqn: Eqn) -> Iterator[tuple[str, Sequence[ArrayType]]]:
     op = eqn.op
     if isinstance(op, Check):
         yield "user", [a.type.strong() for a in eqn.inputs[1:]]
-    if op.name == "div":
+    divides = op.name == "div" and (is_inexact(eqn.inputs[0].type.dtype) or CONVENTIONS.are_of_jax)
+    if divides or (isinstance(op, Require) and op.condition == "nonzero"):
         yield "div", (_POSITION,)
     if op.name in _NAN and any(is_inexact(v.type.dtype) for v in eqn.outputs):
         yield "nan", (_POSITION,)
@@ -270,7 +273,7 @@ class _Checker:
             if self.only_watches:
                 outputs = replay(eqn, inputs)
             elif not isinstance(eqn.op, Check):
-                outputs = replay(replace(eqn, op=_harmless(eqn.op) if sites else eqn.op), inputs)
+                outputs = replay(replace(eqn, op=_harmless(eqn) if sites else eqn.op), inputs)
             for site in sites:
                 find = self._made if self.only_watches else _failure
                 failed, values = find(site, inputs, outputs)
@@ -321,7 +324,7 @@ class _Checker:
             sites = self.sites.of.get(eqn, ())
             if isinstance(eqn.op, Check):
                 continue
-            op = map_nested(_harmless(eqn.op) if sites else eqn.op, self._unchecked)
+            op = map_nested(_harmless(eqn) if sites else eqn.op, self._unchecked)
             eqns.append(replace(eqn, op=op))
         return graph.with_eqns(eqns)
 
@@ -395,8 +398,12 @@ class _Checker:
         return found[1 : 1 + self.count], found[self.count + 2 :]
 
 
-def _harmless(op: Op) -> Op:
-    """The op with no check of its own."""
+def _harmless(eqn: Eqn) -> Op:
+    """The equation's op with no check of its own."""
+    op = eqn.op
+    if isinstance(op, Require):
+        shape = eqn.inputs[0].type.shape
+        return BroadcastInDim(shape, tuple(range(len(shape))))
     if isinstance(op, Gather) and op.mode == "raise":
         return replace(op, mode="clip")
     if isinstance(op, Scatter) and op.mode == "raise":
@@ -409,8 +416,7 @@ def _failure(site: Site, inputs: Values, outputs: Values) -> tuple[Any, Values]:
     if site.kind == "user":
         return eq(inputs[0], literal(False)), inputs[1:]
     if site.kind == "div":
-        zero = literal(0, ArrayType(type_of(inputs[1]).dtype, ()))
-        return _first(eq(inputs[1], zero))
+        return _first(eq(inputs[-1], literal(0, ArrayType(type_of(inputs[-1]).dtype, ()))))
     if site.kind == "nan":
         floats = [x for x in outputs if is_inexact(type_of(x).dtype)]
         found, values = _first(ne(floats[0], floats[0]))

@@ -33,20 +33,25 @@ from .tree_format import (
     write_tree,
 )
 
-INTERFACE = 2  # of kernels: signature, faults, meaning of a plan
+INTERFACE = 3  # of kernels: signature, faults, meaning of a plan
 _KIND = 16
 _KEY = bytes(KEY_BYTES)
 Read = TypeVar("Read")
 
 
 class Check(NamedTuple):
-    """What a kernel's check is about, the line of the program that makes it, and what the index of
-    its fault counts.
+    """What the failure of a kernel's check means (of the number `{value}`), in which array, the line
+    of the program that makes it, what the index of its fault counts, and which of _ERRORS it is.
     """
 
+    text: str
     subject: str
     where: str
     counted: str
+    error: str
+
+
+_ERRORS = {error.__name__: error for error in (IndexError, ZeroDivisionError, ValueError)}
 
 
 class Deployment(NamedTuple):
@@ -122,7 +127,7 @@ def unpack(data: bytes) -> Deployment:
 
 def _read_checks(source: Unpacker) -> tuple[Check, ...]:
     texts = _read_all(source, Unpacker.text)
-    return tuple([Check(*each) for each in zip(texts[::3], texts[1::3], texts[2::3], strict=False)])
+    return tuple([Check(*texts[k : k + 5]) for k in range(0, len(texts) - 4, 5)])
 
 
 def _check(deployment: Deployment) -> None:
@@ -138,6 +143,7 @@ def _check(deployment: Deployment) -> None:
     fits &= all(spec.size_bytes == len(data) for spec, data in constants)
     fits &= all(0 <= number < len(deployment.objects) for number, _ in deployment.kernels)
     fits &= len(deployment.checks) == len(plan.instructions)
+    fits &= all(check.error in _ERRORS for checks in deployment.checks for check in checks)
     groups = deployment.arguments.children
     fits &= len(groups) == 2 and len(groups[0].children) == len(deployment.parameters)
     if not fits:
@@ -265,15 +271,13 @@ class Program:
         pairs += [(str(k), tree) for k, tree in zip(by_name.keys, by_name.children, strict=True)]
         return [path for name, tree in pairs for path in paths_of(tree, name)]
 
-    def _explained(self, fault: KernelFault) -> IndexError:
+    def _explained(self, fault: KernelFault) -> Exception:
         checks = self._deployment.checks[fault.instruction]
         if not 0 <= fault.site < len(checks):
             return IndexError(str(fault))
-        subject, where, counted = checks[fault.site]
-        return IndexError(
-            f"index {fault.value} is out of bounds for {subject} ({place_of(fault, counted)})"
-            + (f"\n  {where}" if where else "")
-        )
+        text, subject, where, counted, error = checks[fault.site]
+        place = f"{text.format(value=fault.value)} ({place_of(fault, counted, subject)})"
+        return _ERRORS[error](f"{place}\n  {where}" if where else place)
 
 
 def _check_machine(deployment: Deployment) -> None:

@@ -43,14 +43,14 @@ class KernelFault(Exception):
 ELEMENTS, STEPS, LANES = "elements", "steps", "lanes"
 
 
-def place_of(fault: KernelFault, counted: str) -> str:
-    """Where in a result and in loops a check failed, as messages tell it."""
+def place_of(fault: KernelFault, counted: str, subject: str) -> str:
+    """Where in an array (`subject` says which) and in loops a check failed, as messages tell it."""
     if counted == LANES:
         return "in an element of a map"
     index, steps = fault.index, fault.steps
     if counted == STEPS:
         index, steps = 0, (index, *steps)
-    return f"at element {index} of the result{loop_steps(steps)}"
+    return f"at element {index} of {subject}{loop_steps(steps)}"
 
 
 def lane_text(lanes: Sequence[int]) -> str:

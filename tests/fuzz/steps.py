@@ -22,6 +22,7 @@ from jitml.ops.kinds import Row
 from jitml.ops.layout import broadcast_in_dim, iota, reshape, reverse, transpose
 from jitml.ops.random_bits import threefry2x32
 from jitml.ops.reduce_window import reduce_window
+from jitml.ops.require import require
 from jitml.ops.scatter import ScatterDimensionNumbers, scatter
 from jitml.ops.slicing import concatenate, pad, slice_, window
 from jitml.ops.sort import sort
@@ -272,6 +273,13 @@ def _gather(p: Program) -> None:
     p.add(gather(x, chosen, numbers, sizes, mode))
 
 
+def _require(p: Program) -> None:
+    x = p.take("iu")
+    small = elementwise.and_(x, literal(63, ArrayType(type_of(x).dtype, ())))
+    odd = elementwise.or_(small, literal(1, ArrayType(type_of(x).dtype, ())))
+    p.add(require(odd, p.pick(("nonzero", "natural", "int8", "uint32"))))
+
+
 def _scatter(p: Program) -> None:
     combine = p.pick(("set", "add", "mul", "min", "max"))
     x = p.take("iuf", 1)
@@ -406,7 +414,7 @@ def _all_steps() -> dict[str, Step]:
         "select": _select, "convert": _convert, "bitcast": _bitcast, "integer_pow": _integer_pow,
         "dot_general": _dot_general, "conv_general_dilated": _conv, "broadcast_in_dim": _broadcast,
         "reshape": _reshape, "transpose": _transpose, "reverse": _reverse, "iota": _iota,
-        "gather": _gather, "scatter": _scatter, "slice": _slice, "pad": _pad,
+        "gather": _gather, "require": _require, "scatter": _scatter, "slice": _slice, "pad": _pad,
         "concatenate": _concatenate, "window": _window, "reduce_window": _reduce_window,
         "dynamic_slice": _dynamic_slice, "dynamic_update_slice": _dynamic_update_slice,
         "argmax": _arg("argmax"), "argmin": _arg("argmin"), "sort": _sort,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from jitml.ir.arguments import check_sequence
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.numpy import linear_algebra, matrices
 from jitml.numpy.linear_algebra import vecdot
@@ -151,6 +152,7 @@ def multi_dot(arrays: Sequence[ArrayLike], *, precision: Any = None) -> Array:
     >>> print(multi_dot([jnp.ones((2, 3)), jnp.ones((3, 4)), jnp.ones(4)]))
     [12. 12.]
     """
+    check_sequence("multi_dot", arrays, "arrays")
     if len(arrays) < 2:
         fail(ArgumentError, "multi_dot: at least two arrays are needed")
     xs = [settle(x) for x in promoted("multi_dot", *arrays)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jitml.ir.arguments import check_sequence
 from jitml.ir.dtypes import is_complex
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.lax.control_flow import fori_loop
@@ -131,6 +132,7 @@ def cho_solve(
     >>> print(cho_solve(cho_factor(jnp.array([[4.0, 0.0], [0.0, 1.0]])), jnp.array([4.0, 1.0])))
     [1. 1.]
     """
+    check_sequence("cho_solve", c_and_lower, "what cho_factor gives")
     factor, lower = c_and_lower
     c, columns, is_vector = _right_side("cho_solve", *system("cho_solve", factor, b))
     first, second = ("N", "C") if lower else ("C", "N")
@@ -155,6 +157,7 @@ def lu_solve(
     """
     if trans not in (0, 1, 2):
         fail(ArgumentError, f"lu_solve: trans={trans!r}: it is 0, 1 or 2")
+    check_sequence("lu_solve", lu_and_piv, "what lu_factor gives")
     factors, pivots = lu_and_piv
     f, columns, is_vector = _right_side("lu_solve", *system("lu_solve", factors, b))
     n = f.shape[-1]
