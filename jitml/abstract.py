@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jitml.ir.arguments import as_numpy_dtype, check_sequence
 from jitml.ir.types import ArrayType
 from jitml.trace.conventions import canonical
 from jitml.trace.core import Tracer
@@ -35,7 +36,8 @@ class ShapeDtypeStruct:
         *,
         sharding: Any = None,  # accepted: there is one device
     ) -> None:
-        kind = check_supported(np.dtype(getattr(dtype, "dtype", dtype)))
+        kind = check_supported(as_numpy_dtype("ShapeDtypeStruct", dtype))
+        check_sequence("ShapeDtypeStruct", shape, "sizes")
         object.__setattr__(self, "shape", tuple(map(int, shape)))
         object.__setattr__(self, "dtype", kind)
         object.__setattr__(self, "weak_type", bool(weak_type))

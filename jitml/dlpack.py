@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from jitml.ir.arguments import as_numpy_dtype
 from jitml.ir.dtypes import is_supported
 from jitml.numpy.creation import from_dlpack
 from jitml.typing import Array
@@ -27,7 +26,7 @@ def is_supported_dtype(dtype: Any) -> bool:
     >>> is_supported_dtype("bfloat16"), is_supported_dtype("int4")
     (True, False)
     """
-    return is_supported(np.dtype(getattr(dtype, "dtype", dtype)))
+    return is_supported(as_numpy_dtype("is_supported_dtype", dtype))
 
 
 __all__ = ["from_dlpack", "is_supported_dtype", "to_dlpack"]

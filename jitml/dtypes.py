@@ -7,6 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from jitml.ir.arguments import as_numpy_dtype
 from jitml.ir.dtypes import DType, bfloat16, extended, prng_key
 from jitml.ir.dtypes import kind as kind_letter
 from jitml.ir.errors import TypePromotionError
@@ -33,7 +34,7 @@ def itemsize_bits(dtype: Any) -> int:
     >>> itemsize_bits("int4"), itemsize_bits("float32")
     (4, 32)
     """
-    known = np.dtype(getattr(dtype, "dtype", dtype))
+    known = as_numpy_dtype("itemsize_bits", dtype)
     of_dtype: Any = ml_dtypes.iinfo
     return int(of_dtype(known).bits) if "int" in known.name else known.itemsize * 8
 

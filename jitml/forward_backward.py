@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitml.compilation import jit
 from jitml.differentiation import vjp
-from jitml.ir.arguments import check_callable
+from jitml.ir.arguments import as_integer, check_callable
 
 __all__ = ["fwd_and_bwd"]
 
@@ -30,7 +29,7 @@ def fwd_and_bwd(
     check_callable("fwd_and_bwd", fun)
     is_single = not isinstance(argnums, Sequence)
     given: Any = [argnums] if is_single else argnums
-    numbers = [operator.index(n) for n in given]
+    numbers = [as_integer("fwd_and_bwd: argnums", n) for n in given]
     function = jit(fun) if jitted else fun
 
     def fwd(*args: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from jitml.ir.arguments import check_callable
 from jitml.ir.errors import TreeError
+from jitml.ir.source import user_source
 from jitml.tree_registry import NODES, Key
 from jitml.tree_structure import LEAF, Structure, flatten, known_structure, unflatten
 
@@ -88,7 +89,11 @@ def reduce_associative(
     found = leaves(tree, is_leaf)
     if not found:
         if identity is _MISSING:
-            raise TreeError("reduce_associative: the tree has no leaves", hint="give an identity")
+            raise TreeError(
+                "reduce_associative: the tree has no leaves",
+                hint="give an identity",
+                source=user_source(),
+            )
         return identity
     while len(found) > 1:
         pairs = zip(found[::2], found[1::2], strict=False)
@@ -113,7 +118,7 @@ def transpose(
         inner_treedef = structure(outer_treedef.flatten_up_to(pytree_to_transpose)[0])
     inner, outer = known_structure(inner_treedef, "transpose"), outer_treedef
     if not inner.num_leaves or not outer.num_leaves:
-        raise TreeError("tree.transpose: both structures must have leaves")
+        raise TreeError("tree.transpose: both structures must have leaves", source=user_source())
     rows = [inner.flatten_up_to(r, "inner tree") for r in outer.flatten_up_to(pytree_to_transpose)]
     columns = [outer.unflatten(column) for column in zip(*rows, strict=True)]
     return inner.unflatten(columns)

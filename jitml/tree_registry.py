@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
+from jitml.ir.arguments import check_callable
 from jitml.ir.errors import ArgumentError, TreeError
 from jitml.ir.source import user_source
 from jitml_runtime import set_nodes
@@ -153,6 +154,7 @@ def _sorted_keys(x: dict[Any, Any]) -> list[Any]:
         raise TreeError(
             f"the keys of a dict cannot be sorted: they are of types {', '.join(kinds)}",
             hint="use keys of one type, or a collections.OrderedDict (kept in its own order)",
+            source=user_source(),
         ) from None
 
 
@@ -382,6 +384,7 @@ def _dataclass_fields(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     from dataclasses import fields, is_dataclass  # who has some has imported it
 
+    check_callable("register_dataclass", nodetype)
     if (data_fields is None) != (meta_fields is None):
         raise ArgumentError("register_dataclass: give data_fields and meta_fields both, or neither")
     if data_fields is None or meta_fields is None:

@@ -63,7 +63,10 @@ class Structure:
         """The tree of this structure with these leaves."""
         given = leaves if isinstance(leaves, (list, tuple)) else list(leaves)
         if len(given) != self.num_leaves:
-            raise TreeError(f"a tree of {self.num_leaves} leaves was given {len(given)}: {self}")
+            raise TreeError(
+                f"a tree of {self.num_leaves} leaves was given {len(given)}: {self}",
+                source=user_source(),
+            )
         if self.spec is None:
             return given[0]
         return _unflatten(self.spec, iter(given))

@@ -102,7 +102,7 @@ def treedef_tuple(treedefs: Iterable[Structure]) -> Structure:
 
 def is_tree_node(typ: type) -> bool:
     """Whether values of this type are containers: `is_tree_node(dict)` is True."""
-    return NODES[typ] is not None
+    return isinstance(typ, type) and NODES[typ] is not None
 
 
 def all_leaves(iterable: Iterable[Any], is_leaf: Callable[[Any], bool] | None = None) -> bool:

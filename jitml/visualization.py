@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitml.hardware import default_device, device_of
+from jitml.ir.arguments import check_callable
 from jitml.ir.errors import ShapeError
 from jitml.ir.source import user_source
 from jitml.sharding import Sharding, SingleDeviceSharding
@@ -65,4 +66,5 @@ def inspect_array_sharding(value: Any, *, callback: Callable[[Sharding], None]) 
     >>> inspect_array_sharding(jnp.ones(4), callback=lambda found: print(found.num_devices))
     1
     """
+    check_callable("inspect_array_sharding", callback)
     callback(SingleDeviceSharding(default_device()))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
-from jitml.ir.errors import ArgumentError
+import numpy as np
+
+from jitml.ir.dtypes import DType
+from jitml.ir.errors import ArgumentError, DTypeError
 from jitml.ir.source import user_source
 
 
@@ -26,3 +30,26 @@ def check_sequence(name: str, x: Any, of: str) -> None:
             hint=f"give a list or tuple of {of}",
             source=user_source(),
         )
+
+
+def as_integer(name: str, number: Any) -> int:
+    """`number`, an argument of `name`, as an int; ArgumentError if it is none."""
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise ArgumentError(
+            f"{name} takes an integer, not {number!r}", source=user_source()
+        ) from None
+
+
+def as_numpy_dtype(name: str, dtype: Any) -> DType:
+    """What `dtype`, an argument of `name`, is for NumPy; DTypeError if it is none."""
+    try:
+        known: DType = np.dtype(getattr(dtype, "dtype", dtype))
+    except TypeError:
+        raise DTypeError(
+            f"{name}: {dtype!r} is no dtype",
+            hint="give a name such as 'float32', or jitml.numpy.float32",
+            source=user_source(),
+        ) from None
+    return known

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import os
 import sys
@@ -122,7 +123,7 @@ SCOPE = _Scope()
 
 
 def _is_ours(file: str) -> bool:
-    ours = file.startswith((*PACKAGES, _NUMPY, "<frozen", "<string>"))
+    ours = file.startswith((*PACKAGES, _NUMPY, contextlib.__file__, "<frozen", "<string>"))
     if len(_OURS) >= _MOST_FILES:  # a notebook has one for each cell
         _OURS.clear()
     _OURS[file] = ours

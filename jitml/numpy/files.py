@@ -83,6 +83,8 @@ def fromfile(
     ...     print(fromfile(file, "uint8"))
     [1 2]
     """
+    if not (hasattr(file, "read") or isinstance(file, (str, bytes, os.PathLike))):
+        fail(ArgumentError, f"fromfile: takes a path or an open file, not a {type(file).__name__}")
     return asarray(np.fromfile(file, as_dtype(dtype), count, sep, offset))
 
 

@@ -192,6 +192,7 @@ def key_impl(keys: Any) -> str:
     >>> key_impl(key(0))
     'threefry2x32'
     """
+    key_data(keys)
     return "threefry2x32"
 
 
@@ -212,9 +213,10 @@ def clone(key: Any) -> Any:
     >>> clone(PRNGKey(1)).shape
     (2,)
     """
+    data = key_data(key)
     if not is_on("jax_debug_key_reuse"):
         return key
-    words = settle(ew.or_(operand(key_data(key)), literal(0, _WORD)))
+    words = settle(ew.or_(operand(data), literal(0, _WORD)))
     return Key(words) if isinstance(key, Key) else words
 
 

@@ -5,10 +5,10 @@ Samples are those of `jax.random` but for rounding.
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import jitml.numpy as jnp
+from jitml.ir.arguments import as_integer
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.numpy import linalg
 from jitml.numpy.operands import (
@@ -104,8 +104,8 @@ def orthogonal(
     >>> orthogonal(random.key(0), 3, m=2).shape
     (3, 2)
     """
-    rows = operator.index(n)
-    columns = rows if m is None else operator.index(m)
+    rows = as_integer("orthogonal", n)
+    columns = rows if m is None else as_integer("orthogonal", m)
     outer = as_shape(shape, "random.orthogonal")
     wanted = as_dtype(float if dtype is None else dtype)
     numbers = normal(key, (*outer, max(rows, columns), min(rows, columns)), wanted)
@@ -151,7 +151,7 @@ def ball(
     """
     wanted, outer = float_dtype("ball", dtype), as_shape(shape, "random.ball")
     first, second = split(key)
-    points = generalized_normal(first, p, (*outer, operator.index(d)), wanted)
+    points = generalized_normal(first, p, (*outer, as_integer("ball", d)), wanted)
     total = jnp.sum(jnp.abs(points) ** p, -1) + exponential(second, outer, wanted)
     return points / (total ** (1 / p))[..., None]
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jitml.numpy as jnp
 from jitml import lax
 from jitml.differentiation import value_and_grad
+from jitml.ir.arguments import check_callable
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.numpy.operands import fail, floated, settle
 from jitml.scipy.optimize.line_search import line_search
@@ -82,6 +83,7 @@ def minimize(
     """
     if not isinstance(args, tuple):
         fail(ArgumentError, f"minimize: args is a {type(args).__name__}, not a tuple")
+    check_callable("minimize", fun)
     x = settle(floated("minimize", x0))
     if x.ndim != 1:
         fail(ShapeError, f"minimize: x0 is {type_of(x)}, not a vector", "ravel it in the function")

@@ -16,6 +16,7 @@ import numpy as np
 import jitml.numpy as jnp
 from jitml.eager import operation
 from jitml.ir import dtypes
+from jitml.ir.arguments import as_integer
 from jitml.ir.errors import ArgumentError, DTypeError
 from jitml.lax import stop_gradient
 from jitml.numpy.operands import fail, kind, kind_of, operand, settle
@@ -178,7 +179,7 @@ def bernoulli(n: int) -> Array:
     >>> print(bernoulli(2))
     [ 1.         -0.5         0.16666667]
     """
-    count = operator.index(n)
+    count = as_integer("bernoulli", n)
     if count < 0:
         fail(ArgumentError, f"bernoulli: n is {count}; it is at least 0")
     numbers = np.zeros(count + 1)
