@@ -26,131 +26,49 @@ KEY = jitml.random.key(0)
 
 # What takes anything, or nothing at all: constants, types of keys and results, scopes of switches
 # that mean nothing here, functions without arguments.
-ANYTHING = set(
-    [
-        "jax.P",
-        "jax.NamedSharding",
-        "jax.Shard",
-        "jax.block_until_ready",
-        "jax.check_tracer_leaks",
-        "jax.device_get",
-        "jax.copy_to_host_async",
-        "jax.disable_jit",
-        "jax.enable_x64",
-        "jax.print_environment_info",
-        "jax.reshard",
-        "jax.set_mesh",
-        "jax.checking_leaks",
-        "jax.clear_caches",
-        "jax.default_backend",
-        "jax.effects_barrier",
-        "jax.ensure_compile_time_eval",
-        "jax.Array",
-        "jax.Device",
-        "jax.enable_checks",
-        "jax.explain_cache_misses",
-        "jax.transfer_guard",
-        "jax.transfer_guard_device_to_device",
-        "jax.transfer_guard_device_to_host",
-        "jax.transfer_guard_host_to_device",
-        "jax.default_matmul_precision",
-        "jax.allow_f16_reductions",
-        "jax.array_garbage_collection_guard",
-        "jax.auto_pcast",
-        "jax.jax2tf_associative_scan_reductions",
-        "jax.remove_size_one_mesh_axis_from_type",
-        "jax.softmax_custom_jvp",
-        "jax.numpy.ComplexWarning",
-        "jax.numpy.character",
-        "jax.numpy.complexfloating",
-        "jax.numpy.flexible",
-        "jax.numpy.floating",
-        "jax.numpy.generic",
-        "jax.numpy.inexact",
-        "jax.numpy.integer",
-        "jax.numpy.number",
-        "jax.numpy.signedinteger",
-        "jax.numpy.unsignedinteger",
-        "jax.numpy.object_",
-        "jax.numpy.iterable",
-        "jax.numpy.isscalar",
-        "jax.numpy.get_printoptions",
-        "jax.numpy.ndarray",
-        "jax.lax.ConvDimensionNumbers",
-        "jax.lax.DotAlgorithm",
-        "jax.lax.GatherDimensionNumbers",
-        "jax.lax.RaggedDotDimensionNumbers",
-        "jax.lax.ScatterDimensionNumbers",
-        "jax.lax.create_token",
-        "jax.lax.stop_gradient",
-        "jax.nn.initializers.Initializer",
-        "jax.tree.static",
-        "jax.tree_util.DictKey",
-        "jax.tree_util.FlattenedIndexKey",
-        "jax.tree_util.GetAttrKey",
-        "jax.tree_util.KeyEntry",
-        "jax.tree_util.PyTreeDef",
-        "jax.tree_util.SequenceKey",
-        "jax.tree_util.is_tree_node",
-        "jax.scipy.optimize.OptimizeResults",
-        "jax.debug.breakpoint",
-        "jax.dtypes.TypePromotionError",
-        "jax.dtypes.extended",
-        "jax.dtypes.prng_key",
-        "jax.export.Exported",
-        "jax.export.default_export_platform",
-        "jax.sharding.AbstractDevice",
-        "jax.sharding.NamedSharding",
-        "jax.sharding.PartitionSpec",
-        "jax.sharding.Sharding",
-        "jax.sharding.auto_axes",
-        "jax.sharding.explicit_axes",
-        "jax.sharding.get_abstract_mesh",
-        "jax.sharding.get_mesh",
-        "jax.sharding.reshard",
-        "jax.sharding.set_mesh",
-        "jax.sharding.use_abstract_mesh",
-        "jax.typing.ArrayLike",
-        "jax.typing.DTypeLike",
-    ]
-)
+_ANYTHING = """
+    jax.P jax.NamedSharding jax.Shard jax.block_until_ready jax.check_tracer_leaks
+    jax.device_get jax.copy_to_host_async jax.disable_jit jax.enable_x64
+    jax.print_environment_info jax.reshard jax.set_mesh jax.checking_leaks jax.clear_caches
+    jax.default_backend jax.effects_barrier jax.ensure_compile_time_eval jax.Array jax.Device
+    jax.enable_checks jax.explain_cache_misses jax.transfer_guard
+    jax.transfer_guard_device_to_device jax.transfer_guard_device_to_host
+    jax.transfer_guard_host_to_device jax.default_matmul_precision jax.allow_f16_reductions
+    jax.array_garbage_collection_guard jax.auto_pcast jax.jax2tf_associative_scan_reductions
+    jax.remove_size_one_mesh_axis_from_type jax.softmax_custom_jvp jax.numpy.ComplexWarning
+    jax.numpy.character jax.numpy.complexfloating jax.numpy.flexible jax.numpy.floating
+    jax.numpy.generic jax.numpy.inexact jax.numpy.integer jax.numpy.number
+    jax.numpy.signedinteger jax.numpy.unsignedinteger jax.numpy.object_ jax.numpy.iterable
+    jax.numpy.isscalar jax.numpy.get_printoptions jax.numpy.ndarray jax.lax.ConvDimensionNumbers
+    jax.lax.DotAlgorithm jax.lax.GatherDimensionNumbers jax.lax.RaggedDotDimensionNumbers
+    jax.lax.ScatterDimensionNumbers jax.lax.create_token jax.lax.stop_gradient
+    jax.nn.initializers.Initializer jax.tree.static jax.tree_util.DictKey
+    jax.tree_util.FlattenedIndexKey jax.tree_util.GetAttrKey jax.tree_util.KeyEntry
+    jax.tree_util.PyTreeDef jax.tree_util.SequenceKey jax.tree_util.is_tree_node
+    jax.scipy.optimize.OptimizeResults jax.debug.breakpoint jax.dtypes.TypePromotionError
+    jax.dtypes.extended jax.dtypes.prng_key jax.export.Exported
+    jax.export.default_export_platform jax.sharding.AbstractDevice jax.sharding.NamedSharding
+    jax.sharding.PartitionSpec jax.sharding.Sharding jax.sharding.auto_axes
+    jax.sharding.explicit_axes jax.sharding.get_abstract_mesh jax.sharding.get_mesh
+    jax.sharding.reshard jax.sharding.set_mesh jax.sharding.use_abstract_mesh
+    jax.typing.ArrayLike jax.typing.DTypeLike
+"""
+ANYTHING = frozenset(_ANYTHING.split())
 
 # What Python or NumPy says of itself, in terms that are the user's: enumerations, files, buffers,
 # iterables, NumPy's own types.
-OF_PYTHON = set(
-    [
-        "jax.numpy.dtype",
-        "jax.numpy.frombuffer",
-        "jax.numpy.fromiter",
-        "jax.numpy.fromstring",
-        "jax.numpy.load",
-        "jax.numpy.savez",
-        "jax.numpy.set_printoptions",
-        "jax.numpy.ufunc",
-        "jax.numpy.printoptions",
-        "jax.lax.AccuracyMode",
-        "jax.lax.DotAlgorithmPreset",
-        "jax.lax.FftType",
-        "jax.lax.GatherScatterMode",
-        "jax.lax.Precision",
-        "jax.lax.RandomAlgorithm",
-        "jax.lax.RoundingMethod",
-        "jax.lax.linalg.EigImplementation",
-        "jax.lax.linalg.EighImplementation",
-        "jax.lax.linalg.SvdAlgorithm",
-        "jax.tree_util.Partial",
-        "jax.tree_util.all_leaves",
-        "jax.tree_util.keystr",
-        "jax.tree_util.treedef_tuple",
-        "jax.image.ResizeMethod",
-        "jax.sharding.AxisType",
-        "jax.export.deserialize",
-        "jax.test_util.check_jvp",
-        "jax.test_util.check_vjp",
-        "jax.test_util.check_grads",
-        "jax.debug.visualize_sharding",
-    ]
-)
+_OF_PYTHON = """
+    jax.numpy.dtype jax.numpy.frombuffer jax.numpy.fromiter jax.numpy.fromstring jax.numpy.load
+    jax.numpy.savez jax.numpy.set_printoptions jax.numpy.ufunc jax.numpy.printoptions
+    jax.lax.AccuracyMode jax.lax.DotAlgorithmPreset jax.lax.FftType jax.lax.GatherScatterMode
+    jax.lax.Precision jax.lax.RandomAlgorithm jax.lax.RoundingMethod
+    jax.lax.linalg.EigImplementation jax.lax.linalg.EighImplementation
+    jax.lax.linalg.SvdAlgorithm jax.tree_util.Partial jax.tree_util.all_leaves
+    jax.tree_util.keystr jax.tree_util.treedef_tuple jax.image.ResizeMethod
+    jax.sharding.AxisType jax.export.deserialize jax.test_util.check_jvp jax.test_util.check_vjp
+    jax.test_util.check_grads jax.debug.visualize_sharding
+"""
+OF_PYTHON = frozenset(_OF_PYTHON.split())
 
 # Calls for names that a strange object in place of an argument does not suit.
 TREE: dict[str, Callable[[], Any]] = {

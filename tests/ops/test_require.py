@@ -74,7 +74,7 @@ def test_loops_of_no_steps_do_not_fail() -> None:
 def test_negative_powers_of_integers() -> None:
     assert (jnp.array([2, 3]) ** jnp.array([0, 2])).tolist() == [1, 9]
     for call in (jnp.power, jitml.jit(jnp.power)):
-        with pytest.raises(ArgumentError, match="power -1 .*element 1 of the exponent"):
+        with pytest.raises(ArgumentError, match=r"power -1 .*element 1 of the exponent"):
             call(jnp.array([2, 3]), jnp.array([1, -1]))
     assert float(jnp.float32(2) ** jnp.int32(-1)) == 0.5
 
@@ -136,7 +136,7 @@ def test_files_raise_pythons_own_error(tmp_path: Path) -> None:
     path = tmp_path / "ratio.jitml"
     jitml.export.save(lambda x, y: x // y, path, np.arange(3), np.arange(3))
     ratio: Any = jitml_runtime.load(path)
-    with pytest.raises(ZeroDivisionError, match="divided by 0 .*element 0 of the divisor") as info:
+    with pytest.raises(ZeroDivisionError, match=r"divided by 0 .*element 0 of the divisor") as info:
         ratio(np.arange(3), np.arange(3))
     assert "test_require.py" in str(info.value)
 
