@@ -77,8 +77,6 @@ LEFT_OUT: dict[str, str] = {
     "jax.errors.JaxprTypeError": "a mistake of JAX's own; jitml's are InternalError",
     "jax.sharding.ManualAxisType": "along which axes values vary, which one device does not need",
     "jax.tree_util.default_registry": "registries of containers: there is one",
-    "jax.lax.precv": "receives from another device of several; here there is one",
-    "jax.lax.psend": "sends to another device of several; here there is one",
 }
 
 

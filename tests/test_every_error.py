@@ -104,6 +104,7 @@ OWN: dict[str, Callable[[], Any]] = {
     "jax.smap": lambda: jitml.smap(STRANGE, in_axes=0, out_axes=0, axis_name="i")(1.0),
     "jax.lax.Tolerance": lambda: jitml.lax.Tolerance(-1.0),
     "jax.lax.pcast": lambda: jitml.lax.pcast(1.0, "i", to="varying"),
+    "jax.lax.precv": lambda: jitml.lax.precv(STRANGE, jnp.ones(2), "i", []),
     "jax.lax.ragged_all_to_all": lambda: jitml.lax.ragged_all_to_all(
         *[jnp.arange(2)] * 6, axis_name="i"
     ),

@@ -14,6 +14,7 @@ import jitml.evaluation  # noqa: F401  (ops can run outside of traces)
 from jitml.ir.dtypes import INT32, is_bool
 from jitml.ir.errors import ArgumentError, AxisError, JitmlError, ShapeError, TransformError
 from jitml.ir.source import user_source
+from jitml.lax.staging import Token
 from jitml.numpy.operands import operand, settle
 from jitml.ops.collectives import AllGather, AllReduce, AllToAll, AxisIndex, Permute
 from jitml.ops.elementwise import add, convert, mul
@@ -27,7 +28,7 @@ from jitml.typing import Array
 
 __all__ = [
     "all_gather", "all_to_all", "axis_index", "axis_size", "pbroadcast", "pcast", "pmax", "pmean",
-    "pmin", "ppermute", "pshuffle", "psum", "psum_scatter", "pswapaxes",
+    "pmin", "ppermute", "precv", "psend", "pshuffle", "psum", "psum_scatter", "pswapaxes",
 ]  # fmt: skip
 
 AxisName: TypeAlias = "Hashable | tuple[Hashable, ...]"
@@ -233,6 +234,48 @@ def pswapaxes(x: Any, axis_name: AxisName, axis: int, *, axis_index_groups: Grou
      [2 4]]
     """
     return all_to_all(x, axis_name, axis, axis, axis_index_groups=axis_index_groups)
+
+
+def psend(x: Any, axis_name: AxisName, perm: Sequence[tuple[int, int]]) -> Any:
+    """Send as `ppermute` does; `precv` receives. A token for each array of the tree `x`.
+
+    >>> import jitml, jitml.numpy as jnp
+    >>> def shifted(x):
+    ...     token = psend(x, "i", [(0, 1)])
+    ...     return precv(token, x, "i", [(0, 1)])
+    >>> print(jitml.vmap(shifted, axis_name="i")(jnp.array([3, 4])))
+    [0 3]
+    """
+    way = _way(axis_name, perm)
+    return tree_map(lambda leaf: Token([leaf], way), ppermute(x, axis_name, perm))
+
+
+def precv(
+    token: Token, out_shape: Any, axis_name: AxisName, perm: Sequence[tuple[int, int]]
+) -> Array:
+    """What `psend` has sent along this axis and in this way, of the shape and dtype of `out_shape`.
+
+    >>> import jitml, jitml.numpy as jnp
+    >>> swap = [(0, 1), (1, 0)]
+    >>> swapped = jitml.vmap(lambda x: precv(psend(x, "i", swap), x, "i", swap), axis_name="i")
+    >>> print(swapped(jnp.array([3, 4])))
+    [4 3]
+    """
+    if not isinstance(token, Token) or token.way != _way(axis_name, perm):
+        _fail(
+            ArgumentError,
+            f"precv: nothing was sent along the axis {axis_name!r} by {perm}",
+            "token is what psend gives for the same axis and perm",
+        )
+    sent = token.sent[0]
+    if (type_of(sent).shape, type_of(sent).dtype) != (out_shape.shape, out_shape.dtype):
+        _fail(ShapeError, f"precv: what was sent is {type_of(sent)}, not as out_shape says")
+    return sent
+
+
+def _way(axis_name: AxisName, perm: Sequence[tuple[int, int]]) -> Any:
+    names = tuple(axis_name) if isinstance(axis_name, (list, tuple)) else (axis_name,)
+    return names, tuple([tuple(pair) for pair in perm])
 
 
 def ppermute(x: Any, axis_name: AxisName, perm: Sequence[tuple[int, int]]) -> Any:

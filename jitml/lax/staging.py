@@ -4,7 +4,7 @@ most of it is the identity.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitml.ir.arguments import check_callable
@@ -35,14 +35,21 @@ PLATFORM = "cpu"
 
 @register_pytree_node_class
 class Token:
-    """What orders effects elsewhere; here they keep the order in which they are written."""
+    """What orders effects elsewhere; here they keep the order in which they are written.
 
-    def tree_flatten(self) -> tuple[tuple[()], None]:
-        return (), None
+    That of `psend` holds what was `sent`, and along which axis from where to where (`way`).
+    """
+
+    def __init__(self, sent: Sequence[Any] = (), way: Any = None) -> None:
+        self.sent = tuple(sent)
+        self.way = way
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], Any]:
+        return self.sent, self.way
 
     @classmethod
-    def tree_unflatten(cls, _: None, children: Any) -> Token:
-        return cls()
+    def tree_unflatten(cls, way: Any, children: Any) -> Token:
+        return cls(children, way)
 
     def __repr__(self) -> str:
         return "Token()"

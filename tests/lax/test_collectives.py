@@ -82,6 +82,16 @@ def test_a_permutation_of_nothing() -> None:
     same(named(lambda x: lax.ppermute(3, "i", [(0, 2), (1, 0), (2, 1)]))(X), [3, 3, 3])
 
 
+def test_what_is_sent_is_received() -> None:
+    pairs = [(0, 2), (2, 1)]
+
+    def received(x: Any) -> Any:
+        tokens = lax.psend({"x": x}, "i", pairs)
+        return jit(lambda token: lax.precv(token, x, "i", pairs))(tokens["x"])
+
+    same(named(received)(X), named(lambda x: lax.ppermute(x, "i", pairs))(X))
+
+
 def test_exchanges() -> None:
     x = jnp.arange(24.0).reshape(2, 4, 3)
     found = named(lambda x: lax.all_to_all(x, "i", 0, 1, tiled=True))(x)
@@ -253,6 +263,15 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "size": (lambda x: lax.all_to_all(x, "i", 0, 0), "size 2, which is not equal to 3"),
     "tiled": (lambda x: lax.psum_scatter(x, "i", tiled=True), "not a multiple of 3"),
     "axis": (lambda x: lax.all_gather(x, "i", axis=3), "axis 3 is out of range"),
+    "received": (lambda x: lax.precv(lax.create_token(), x, "i", []), "nothing was sent along"),
+    "other way": (
+        lambda x: lax.precv(lax.psend(x, "i", [(0, 1)]), x, "i", [(1, 0)]),
+        "nothing was sent along",
+    ),
+    "other shape": (
+        lambda x: lax.precv(lax.psend(x, "i", []), jnp.ones(9), "i", []),
+        "not as out_shape says",
+    ),
     "source": (lambda x: lax.ppermute(x, "i", [(0, 1), (0, 2)]), "from or to an element twice"),
     "target": (lambda x: lax.ppermute(x, "i", [(0, 1), (2, 1)]), "from or to an element twice"),
     "pair": (lambda x: lax.ppermute(x, "i", [(0, 3)]), r"\(0, 3\) in an axis of 3 elements"),
