@@ -91,7 +91,10 @@ def check_values(call: Call, is_wide: bool) -> bool:
         theirs = expected_of(call, is_wide)
         if theirs is None:
             return False
-        ours = outcome("jitml", call, is_wide)
+        try:
+            ours = outcome("jitml", call, is_wide)
+        except jitml.errors.DivisionByZeroError:
+            return False
         about = f"{call} {'by 64' if is_wide else 'by 32'} bits"
         assert [described(x) for x in ours] == [described(x) for x in theirs], about
         if call.name not in OTHER_NUMBERS:
@@ -107,7 +110,7 @@ def check_jitted(call: Call, is_wide: bool, expected: list[bytes], about: str) -
         return
     try:
         again = jitted(call, is_wide)
-    except jitml.errors.ConcretizationTypeError:
+    except jitml.errors.TracerError:
         return  # the size of the result depends on the values
     assert list(map(bits, again)) == expected, about
 
@@ -122,10 +125,9 @@ def described(x: Any) -> Any:
     return (str(x.dtype), x.shape) if hasattr(x, "dtype") else type(x)
 
 
-# What JAX has other numbers of: integers by 0, what it computes by 32 bits alone, Bessel functions
+# What JAX has other numbers of: what it computes by 32 bits alone, Bessel functions
 # that are NaN for it, what it makes of NaN.
 OTHER_NUMBERS = {
-    "lax.div": "by 0 it is 0, as in NumPy",
     "nn.dot_product_attention": "JAX sums the weights by 32 bits",
     "scipy.special.bernoulli": "JAX sums few terms",
     "scipy.special.bessel_jn": "JAX has NaN",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NoReturn, TypeAlias
 
 import jitml.evaluation  # noqa: F401  (ops can run outside of traces)
+from jitml.ir.arguments import check_sequence
 from jitml.ir.dtypes import INT32, is_bool
 from jitml.ir.errors import ArgumentError, AxisError, JitmlError, ShapeError, TransformError
 from jitml.ir.source import user_source
@@ -246,6 +247,7 @@ def psend(x: Any, axis_name: AxisName, perm: Sequence[tuple[int, int]]) -> Any:
     >>> print(jitml.vmap(shifted, axis_name="i")(jnp.array([3, 4])))
     [0 3]
     """
+    check_sequence("psend", perm, "pairs")
     way = _way(axis_name, perm)
     return tree_map(lambda leaf: Token([leaf], way), ppermute(x, axis_name, perm))
 
@@ -290,6 +292,7 @@ def ppermute(x: Any, axis_name: AxisName, perm: Sequence[tuple[int, int]]) -> An
     size = _joint_size("ppermute", axis_name)
     sources = [-1] * size
     sent: set[int] = set()
+    check_sequence("ppermute", perm, "pairs")
     for source, target in perm:
         pair = f"({source}, {target})"
         if not (0 <= source < size and 0 <= target < size):
