@@ -216,6 +216,20 @@ CASES: dict[str, tuple[Attempt, Attempt | None]] = {
     "text_index": (lambda: X["a"], lambda: {"a": X}["a"]),
     "too_many_indices": (lambda: X[0, 0], None),
     "number_too_large": (lambda: jnp.int8(300), lambda: jnp.int16(300)),
+    "conversion_that_does_not_fit": (
+        lambda: jnp.array([1, 300]).astype(jnp.uint8),
+        lambda: jnp.clip(jnp.array([1, 300]), 0, 255).astype(jnp.uint8),
+    ),
+    "integer_divided_by_zero": (
+        lambda: jit(lambda x, y: jnp.where(y == 0, -1, x // y))(COUNTS, COUNTS),
+        lambda: jit(lambda x, y: jnp.where(y == 0, -1, x // jnp.where(y == 0, 1, y)))(
+            COUNTS, COUNTS
+        ),
+    ),
+    "integers_to_negative_powers": (
+        lambda: COUNTS ** jnp.array([1, -1, 2]),
+        lambda: jnp.float_power(COUNTS, jnp.array([1, -1, 2])),
+    ),
     "text_for_array": (lambda: jnp.array("abc"), lambda: jnp.array([97, 98, 99])),
     "update_of_another_shape": (lambda: X.at[:2].set(X), None),
     "inverse_of_oblong": (lambda: jnp.linalg.inv(M), None),
