@@ -34,7 +34,7 @@ NUMBERS = [0, 3, -0.0, 0.0, 2.5, True, 1j, 300]
 def outcome(function: Any, x: Any, y: Any) -> Any:
     try:
         result = function(x, y)
-    except (TypeError, OverflowError) as error:
+    except (TypeError, OverflowError, ZeroDivisionError) as error:
         return type(error)
     return (result.dtype, result.shape, result.weak_type, np.asarray(result).tobytes())
 
