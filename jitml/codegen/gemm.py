@@ -32,6 +32,7 @@ from jitml.codegen.gemm_driver import (
     A_DIRECT,
     A_GATHERED,
     A_PACKED,
+    A_ROWS,
     B_DIRECT,
     B_GATHERED,
     B_IN_UNIT,
@@ -44,7 +45,13 @@ from jitml.codegen.gemm_driver import (
     gemm,
     pack_b,
 )
-from jitml.codegen.gemm_gather import Gather, gather_functions, gather_record, table_entries
+from jitml.codegen.gemm_gather import (
+    Gather,
+    gather_functions,
+    gather_record,
+    run_of_depth,
+    table_entries,
+)
 from jitml.codegen.gemm_micro import tile_functions
 from jitml.codegen.gemm_pack import pack_functions
 from jitml.codegen.gemm_types import GemmTypes, resolve_types
@@ -66,6 +73,8 @@ _PACK_PANELS = 6
 # Panels and rows of B that packing takes at once.
 _PACK_GROUP = 16
 _PACK_BLOCK = 16
+# Gathered rows are read where they are by so few panels of B, in runs of at least so many k.
+_ROWS_PANELS, _ROWS_RUN = 2, 32
 # Blocks of rows that one packed panel of a gathered B serves.
 _GATHER_ROWS = 3
 # With few k, most time goes to writing a result of so many elements: whole rows of it, few at once.
@@ -178,7 +187,9 @@ class _Planner:
         self.block_depth = max(_round_up(_divide_up(self.depth, depth_blocks), 4), 4)
         self.a_mode = A_PACKED if self._packs_a() else A_DIRECT
         if shape.a_gather:
-            self.a_mode = A_GATHERED
+            run = self._rows_run(shape.a_gather)
+            self.a_mode = A_ROWS if run else A_GATHERED
+            self.block_depth = run or self.block_depth
         self._choose_blocks()
         self.b_mode = self._choose_b()
 
@@ -189,9 +200,19 @@ class _Planner:
             return True
         return s.m >= _PACK_ROWS and self.columns >= _PACK_PANELS * self.tile.columns
 
+    def _rows_run(self, gather: Gather) -> int:
+        """The K-blocks of gathered rows that are read where they are: parts of runs. 0: they are
+        packed."""
+        run = run_of_depth(gather, self.types)
+        parts = _divide_up(run, _BLOCK_DEPTH)
+        too_wide = self.columns > _ROWS_PANELS * self.tile.columns
+        if too_wide or run % parts or run // parts < _ROWS_RUN:
+            return 0
+        return run // parts
+
     def _choose_blocks(self) -> None:
         m, width = self.shape.m, self.tile.columns
-        height = self.tile.rows if self.a_mode == A_DIRECT else self.tile.panel_rows
+        height = self.tile.rows if self.a_mode < A_PACKED else self.tile.panel_rows
         # What is gathered is gathered anew for each block of rows.
         most_rows = _BLOCK_ROWS[self.tile.itemsize]
         if self.shape.b_gather:
@@ -218,7 +239,7 @@ class _Planner:
         if s.b_gather:
             return B_GATHERED
         in_place = types.plain_operand and not types.pairs and s.b_column == 1
-        if self.a_mode == A_DIRECT and in_place:
+        if self.a_mode < A_PACKED and in_place:
             return B_DIRECT
         return B_PACKED if self.block_rows < s.m else B_IN_UNIT
 
@@ -279,7 +300,8 @@ class _Planner:
         scratch_c = _round_up(scratch_b + b_bytes, _LINE)
         a_table = _round_up(scratch_c + c_bytes, _LINE)
         b_table = a_table + (8 * table_entries(self.block_depth) if s.a_gather else 0)
-        table_end = b_table + (8 * table_entries(self.block_depth) if s.b_gather else 0)
+        row_table = b_table + (8 * table_entries(self.block_depth) if s.b_gather else 0)
+        table_end = row_table + (8 * self.block_rows if self.a_mode == A_ROWS else 0)
         scratch_end = _round_up(table_end, _LINE)
         records = [gather_record(g, self.types) if g else () for g in (s.a_gather, s.b_gather)]
         a_record = 8 * (len(GemmSizes._fields) + len(own))
@@ -313,6 +335,8 @@ class _Planner:
             b_record=a_record + 8 * len(records[0]),
             a_table=a_table,
             b_table=b_table,
+            row_table=row_table,
+            row_run=run_of_depth(s.a_gather, self.types) if s.a_gather else 1,
             epilogue_sizes=8 * len(GemmSizes._fields) if self.epilogue else NO_EPILOGUE,
             epilogue_units=self.epilogue.units if self.epilogue else 0,
         )
@@ -332,6 +356,9 @@ class _Planner:
         if self.a_mode == A_DIRECT:
             step = size if self.types.pairs else self.shape.a_column * size
             return self.shape.a_row * self.types.operand_bytes, step, 0
+        if self.a_mode == A_ROWS:
+            assert self.shape.a_gather is not None
+            return self.shape.a_gather.lanes[-1][1] * size, size, 0
         tiles = self.block_rows // self.tile.panel_rows
         return size, self.tile.a_row, tiles * self.tile.a_row * min(self.depth, self.block_depth)
 

@@ -17,7 +17,8 @@ from jitml.codegen.gemm_micro import STRIDES
 from jitml.codegen.gemm_types import GemmTypes
 from jitml.scalar.value import Value, select
 
-A_DIRECT, A_PACKED, A_GATHERED = 0, 1, 2
+# A_ROWS: rows are where a table says, and each K-block of them lies side by side.
+A_DIRECT, A_ROWS, A_PACKED, A_GATHERED = 0, 1, 2, 3
 B_DIRECT, B_PACKED, B_IN_UNIT, B_GATHERED = 0, 1, 2, 3
 C_DIRECT, C_HELD = 0, 1
 NO_EPILOGUE = -1
@@ -58,6 +59,8 @@ class GemmSizes(NamedTuple):
     b_record: int
     a_table: int  # where in the scratch memory their tables are
     b_table: int
+    row_table: int  # where in the scratch memory the places of a unit's rows are
+    row_run: int  # how many k of an operand of A_ROWS lie side by side
     epilogue_sizes: int  # where in `sizes`, in bytes, those of the epilogue begin; or NO_EPILOGUE
     epilogue_units: int  # of the epilogue in a row of C
 
@@ -151,6 +154,9 @@ class _Driver:
         self.status = f.effect("alloca i32, align 4", "ptr")
         f.line(f"store i32 0, ptr {self.status.ref}, align 4")
         self.strides = f.effect(f"alloca [{len(STRIDES)} x i64], align 8", "ptr")
+        self.table = f.effect(f"alloca [{self.tile.rows} x i64], align 8", "ptr")
+        for row in range(self.tile.rows):
+            f.store_integer(self.table, row, self.s["tile_a_row"] * row)
         self.has_epilogue = self.s["epilogue_sizes"] >= 0
         f.loop(begin, end, 1, [], self._unit)
         f.line(f"%status = load i32, ptr {self.status.ref}, align 4")
@@ -171,6 +177,8 @@ class _Driver:
             f.offset(f.offset(self.c, self.batch * s["c_batch"]), self.row * s["c_row"]),
             self._elements(self.column) * self.types.result_bytes,
         )
+        if self.gathers:
+            f.if_(s["a_mode"] == A_ROWS, self._find_rows)
         # A product of depth 0 has one empty K-block, which writes the zeros.
         depth = select(s["depth"] > 0, s["depth"], 1)
         f.loop(f.integer(0), depth, s["block_depth"], [], self._depth_block)
@@ -188,11 +196,12 @@ class _Driver:
         self.is_first = k == 0
         self.is_last = k + s["block_depth"] >= s["depth"]
         start = f.offset(self.a_unit, self._elements(k) * s["a_step"])
-        is_direct = s["a_mode"] == A_DIRECT
-        f.if_(~is_direct, lambda: self._pack_a(start))
+        is_packed = s["a_mode"] >= A_PACKED
+        f.if_(is_packed, lambda: self._pack_a(start))
         if self.gathers:
             f.if_(s["b_mode"] == B_GATHERED, partial(self._find_k, "b"))
-        self.a_block = select(is_direct, start, self.scratch)
+            start = self._run_of_rows(start)
+        self.a_block = select(is_packed, self.scratch, start)
         f.loop(f.integer(0), self.columns, self.tile.columns, [], self._panel)
         return []
 
@@ -220,6 +229,22 @@ class _Driver:
         if self.gathers:
             f.if_(is_gathered, partial(self._find_k, "a"))
         f.loop(f.integer(0), self.rows, tile.panel_rows, [], pack)
+
+    def _find_rows(self) -> None:
+        """Find where the rows of the unit lie."""
+        f, s = self.function, self.s
+        table = f.offset(self.scratch, s["row_table"])
+        record = f.offset(self.sizes, s["a_record"])
+        f.call("gather_rows", (table, record, self.row, self.rows))
+
+    def _run_of_rows(self, start: Value) -> Value:
+        """Where the K-block begins: `start`, or for A_ROWS somewhere in a run of k."""
+        f, s = self.function, self.s
+        is_rows = s["a_mode"] == A_ROWS
+        f.if_(is_rows, partial(self._find_k, "a"))
+        place = f.load(f.offset(self.scratch, select(is_rows, s["a_table"], 0)), "i64")
+        inside = self.k % select(is_rows, s["row_run"], 1) * self.tile.itemsize
+        return select(is_rows, f.offset(self.a_matrix, place + inside), start)
 
     def _find_k(self, name: str) -> None:
         """Find where the K-block of a gathered operand lies."""
@@ -270,13 +295,17 @@ class _Driver:
         f, s = self.function, self.s
         start, b_row, b_next = b
         c_in, c_in_row, c_out, c_out_row = c
-        a_row = s["tile_a_row"]
+        a_row, is_rows = s["tile_a_row"], s["a_mode"] == A_ROWS
         a_ahead = a_row * self.tile.rows / select(self.depth > 0, self.depth, 1)
-        strides = (a_row, s["tile_a_step"], b_row, c_in_row, c_out_row, width, a_ahead)
+        strides = (
+            a_row, s["tile_a_step"], b_row, c_in_row, c_out_row, width, a_ahead,
+            select(is_rows, 0, a_row), select(is_rows, f.integer(8), 0),
+        )  # fmt: skip
         for index, stride in enumerate(strides):
             f.store_integer(self.strides, index, stride)
-        common = (self.a_block, start, self.depth, c_in, c_out, self.strides, self.rows)
-        is_packed = s["a_mode"] != A_DIRECT
+        table = select(is_rows, f.offset(self.scratch, s["row_table"]), self.table)
+        common = (self.a_block, start, self.depth, c_in, c_out, self.strides, table, self.rows)
+        is_packed = s["a_mode"] >= A_PACKED
         f.if_(is_packed, lambda: f.call("column_packed", (*common, b_next)))
         f.if_(~is_packed, lambda: f.call("column", common))
 

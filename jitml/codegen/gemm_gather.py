@@ -70,6 +70,12 @@ def gather_record(gather: Gather, types: GemmTypes) -> tuple[int, ...]:
     return (mode, lane_run, depth_run, *counts, *pairs)
 
 
+def run_of_depth(gather: Gather, types: GemmTypes) -> int:
+    """How many k lie side by side, where kernels read them so; else 1."""
+    mode, _, run, *_ = gather_record(gather, types)
+    return run if mode == ALONG_DEPTH else 1
+
+
 def table_entries(block_depth: int) -> int:
     """The most that `gather_table` writes for a K-block: runs may begin before and end after it."""
     return block_depth + 2
@@ -77,7 +83,7 @@ def table_entries(block_depth: int) -> int:
 
 def gather_functions(types: GemmTypes) -> list[Function]:
     """`gather` and `gather_table`, with what they call."""
-    functions = [_find_places(), _gather_table(), _gather_each(types)]
+    functions = [_find_places(), _gather_table(), _gather_rows(), _gather_each(types)]
     modes = {EACH: "gather_each"}
     if types.masks_operand:
         functions += [_gather_along_depth(types), _gather_piece(types), _gather_along_lanes(types)]
@@ -139,6 +145,14 @@ def _gather_table() -> Function:
     first = start / run
     count = (start + depth - 1) / run + 1 - first
     f.call("find_places", (table, *_axes_of(f, record, True), first, count))
+    return f
+
+
+def _gather_rows() -> Function:
+    """The places of some lanes, from `first` on."""
+    f = Function("gather_rows", ("ptr", "ptr", "i64", "i64"), cold=True)
+    table, record, first, count = f.parameters
+    f.call("find_places", (table, *_axes_of(f, record, False), first, count))
     return f
 
 

@@ -21,13 +21,18 @@ from jitml.codegen.gemm_function import Function, smaller
 from jitml.scalar.value import BITS, FLOATS, Value, fma, select
 
 # a, b, the number of k, c read and c written, and the strides: few enough to stay in registers.
-_MICRO = ("ptr", "ptr", "i64", "ptr", "ptr", "ptr")
+_PANEL = ("ptr", "ptr", "i64", "ptr", "ptr", "ptr")
+_MICRO = (*_PANEL, "ptr")  # … and where, from a, its rows are: a table of bytes
 COLUMN = (*_MICRO, "i64")  # … and rows
 # What the strides are, in an array: of a along rows and k, of b along k, of the rows of c; behind
-# them the number of columns, and how many bytes of a to fetch ahead per k.
-STRIDES = ("a_row", "a_step", "b_step", "c_in_row", "c_out_row", "columns", "a_ahead")
-# … and, where a and b are packed, what of b to fetch ahead, and how much of it per k.
-_PANEL = (*_MICRO, "ptr", "i64")
+# them the number of columns, how many bytes of a to fetch ahead per k, and by how many bytes a and
+# the table move on with each row: one of them stays.
+STRIDES = (
+    "a_row", "a_step", "b_step", "c_in_row", "c_out_row", "columns", "a_ahead", "a_move",
+    "table_move",
+)  # fmt: skip
+# Where a and b are packed: what of b to fetch ahead, and how much of it per k.
+_PANEL_PACKED = (*_PANEL, "ptr", "i64")
 COLUMN_PACKED = (*COLUMN, "ptr")  # … and the next panel of b
 _BLOCK = 8  # rows and columns of the blocks that packing moves at once
 _AHEAD_BYTES = 1024
@@ -90,9 +95,9 @@ def _partial_tiles(tile: Tile) -> tuple[tuple[int, int], tuple[int, int]]:
     return (tile.vectors, tile.rows // 2), (1, tile.rows)
 
 
-def load_strides(f: Function, strides: Value) -> list[Value]:
+def load_strides(f: Function, strides: Value) -> dict[str, Value]:
     """The elements of the array of strides."""
-    return [f.load_integer(strides, index) for index in range(len(STRIDES))]
+    return {name: f.load_integer(strides, index) for index, name in enumerate(STRIDES)}
 
 
 def multiply_add(a: Value, b: Value, c: Value) -> Value:
@@ -106,9 +111,9 @@ class _Micro:
     def __init__(self, tile: Tile, vectors: int, rows: int) -> None:
         self.tile, self.vectors, self.rows = tile, vectors, rows
         self.function = f = self.start()
-        strides = load_strides(f, f.parameters[5])
-        self.a_row, self.a_step, self.b_step, c_in_row, c_out_row, columns, self.a_ahead = strides
-        self.mask = self.mask_of(columns)
+        self.strides = strides = load_strides(f, f.parameters[5])
+        c_in_row, c_out_row = strides["c_in_row"], strides["c_out_row"]
+        self.mask = self.mask_of(strides["columns"])
         c_in, c_out = f.parameters[3:5]
         sums = [v for place in self.row_places(c_in, c_in_row) for v in self.load_row(place)]
         results = self.chains(sums, c_out, c_out_row)
@@ -131,6 +136,11 @@ class _Micro:
         for _ in range(1, self.rows):
             places.append(self.function.offset(places[-1], stride))
         return places
+
+    def table_places(self) -> list[Value]:
+        """What the table says of the rows."""
+        f = self.function
+        return [f.load_integer(f.parameters[6], row) for row in range(self.rows)]
 
     def vectors_at(self, place: Value) -> list[Value]:
         """Addresses of the vectors from `place` on."""
@@ -169,15 +179,16 @@ class _Micro:
         f = self.function
         a, b, count = f.parameters[:3]
         # Left to itself, strength reduction would chain the additions of one row to the next.
-        starts = [f.opaque(place) for place in self.row_places(a, self.a_row)]
-        below = f.offset(a, self.a_row * self.rows)
+        starts = [f.opaque(f.offset(a, place)) for place in self.table_places()]
+        below = f.offset(starts[0], self.strides["a_row"] * self.rows)
 
         def step(_: Value, state: list[Value]) -> list[Value]:
             b_now, along, ahead, *sums_now = state
             f.prefetch(ahead, 1)
             after = self.add([f.offset(start, along) for start in starts], b_now, sums_now)
-            moved = (f.offset(b_now, self.b_step), along + self.a_step)
-            return [*moved, f.offset(ahead, self.a_ahead), *after]
+            steps = [self.strides[name] for name in ("b_step", "a_step", "a_ahead")]
+            moved = (f.offset(b_now, steps[0]), along + steps[1], f.offset(ahead, steps[2]))
+            return [*moved, *after]
 
         return f.loop(f.integer(0), count, 1, [b, f.integer(0), below, *sums], step)[3:]
 
@@ -199,11 +210,17 @@ class _Partial(_Micro):
     def row_places(self, first: Value, stride: Value) -> list[Value]:
         """Where they lie; the last one stands for those that are not there."""
         f = self.function
-        count = f.opaque(f.parameters[6])
+        count = f.opaque(f.parameters[7])
         places = [first]
         for row in range(1, self.rows):
             places.append(f.offset(places[-1], select(count > row, stride, 0)))
         return places
+
+    def table_places(self) -> list[Value]:
+        f = self.function
+        table, count = f.parameters[6:]
+        rows = [smaller(f.integer(row), count - 1) for row in range(self.rows)]
+        return [f.load(f.offset(table, row * 8), "i64") for row in rows]
 
 
 class _Panel(_Micro):
@@ -217,7 +234,7 @@ class _Panel(_Micro):
         super().__init__(tile, tile.vectors, tile.panel_rows)
 
     def start(self) -> Function:
-        return Function("panel", _PANEL)
+        return Function("panel", _PANEL_PACKED)
 
     def chains(self, sums: list[Value], c_out: Value, c_out_row: Value) -> list[Value]:
         f, tile = self.function, self.tile
@@ -249,31 +266,32 @@ class _Panel(_Micro):
 def _column(tile: Tile) -> Function:
     """Run tiles down `rows` rows."""
     f = Function("column", COLUMN, cold=True)
-    a, b, count, c_in, c_out, strides, rows = f.parameters
-    a_row, _, _, c_in_row, c_out_row, columns, _ = load_strides(f, strides)
+    a, b, count, c_in, c_out, strides, table, rows = f.parameters
+    known = load_strides(f, strides)
     low, narrow = (f"micro{vectors}x{most}" for vectors, most in _partial_tiles(tile))
-    is_narrow = columns <= tile.lanes * (tile.vectors - 1)
+    is_narrow = known["columns"] <= tile.lanes * (tile.vectors - 1)
     share = select(is_narrow, f.integer(tile.rows), tile.rows // 2)
-    whole = select(columns == tile.columns, rows - rows % tile.rows, 0)
+    whole = select(known["columns"] == tile.columns, rows - rows % tile.rows, 0)
 
-    def moved(state: list[Value], step: Value) -> list[Value]:
-        strides = (a_row, c_in_row, c_out_row)
-        return [f.offset(at, stride * step) for at, stride in zip(state, strides, strict=True)]
+    def moved(state: list[Value], rows: Value) -> list[Value]:
+        names = ("a_move", "c_in_row", "c_out_row", "table_move")
+        return [f.offset(at, known[name] * rows) for at, name in zip(state, names, strict=True)]
 
     def full(_: Value, state: list[Value]) -> list[Value]:
-        a_now, in_now, out_now = state
+        a_now, in_now, out_now, table_now = state
         name = f"micro{tile.vectors}x{tile.rows}"
-        f.call(name, (a_now, b, count, in_now, out_now, strides))
+        f.call(name, (a_now, b, count, in_now, out_now, strides, table_now))
         return moved(state, f.integer(tile.rows))
 
     def rest(row: Value, state: list[Value]) -> list[Value]:
-        a_now, in_now, out_now = state
-        arguments = (a_now, b, count, in_now, out_now, strides, smaller(rows - row, share))
+        a_now, in_now, out_now, table_now = state
+        height = smaller(rows - row, share)
+        arguments = (a_now, b, count, in_now, out_now, strides, table_now, height)
         f.if_(is_narrow, partial(f.call, narrow, arguments))
         f.if_(~is_narrow, partial(f.call, low, arguments))
         return moved(state, share)
 
-    state = f.loop(f.integer(0), whole, tile.rows, [a, c_in, c_out], full)
+    state = f.loop(f.integer(0), whole, tile.rows, [a, c_in, c_out, table], full)
     f.loop(whole, rows, share, state, rest)
     return f
 
@@ -281,9 +299,9 @@ def _column(tile: Tile) -> Function:
 def _column_packed(tile: Tile) -> Function:
     """Run the large tile down the rows; what is lower or not as wide goes the general way."""
     f = Function("column_packed", COLUMN_PACKED, cold=True)
-    a, b, count, c_in, c_out, strides, rows, b_next = f.parameters
-    _, _, _, c_in_row, c_out_row, columns, _ = load_strides(f, strides)
-    is_full = columns == tile.columns
+    a, b, count, c_in, c_out, strides, table, rows, b_next = f.parameters
+    known = load_strides(f, strides)
+    is_full = known["columns"] == tile.columns
     a_tile = count * tile.a_row
     share = f.integer(tile.b_row * tile.panel_rows) / rows
 
@@ -293,8 +311,9 @@ def _column_packed(tile: Tile) -> Function:
         arguments = (a_now, b, count, in_now, out_now, strides)
         is_whole = is_full & (height == tile.panel_rows)
         f.if_(is_whole, lambda: f.call("panel", (*arguments, ahead, share)))
-        f.if_(~is_whole, lambda: f.call("column", (*arguments, height)))
-        steps = (a_tile, c_in_row * tile.panel_rows, c_out_row * tile.panel_rows, share * count)
+        f.if_(~is_whole, lambda: f.call("column", (*arguments, table, height)))
+        c_steps = [known[name] * tile.panel_rows for name in ("c_in_row", "c_out_row")]
+        steps = (a_tile, *c_steps, share * count)
         return [f.offset(place, step) for place, step in zip(state, steps, strict=True)]
 
     f.loop(f.integer(0), rows, tile.panel_rows, [a, c_in, c_out, b_next], body)
