@@ -226,8 +226,9 @@ class _Planner:
             row_blocks *= column_blocks
             column_blocks = 1
         if self.shape.batch == 1 and m * self.columns * self.depth > _SPLIT_WORK:
-            wanted = _divide_up(_UNITS, column_blocks)
-            row_blocks = max(row_blocks, min(wanted, m // (4 * height)), 1)
+            if self.epilogue or not self.shape.b_gather:
+                wanted = _divide_up(_UNITS, column_blocks)
+                row_blocks = max(row_blocks, min(wanted, m // (4 * height)), 1)
             wanted = 1 if self.epilogue else _divide_up(_UNITS, row_blocks)
             column_blocks = max(column_blocks, min(wanted, self.columns // (8 * width)), 1)
         self.block_rows = _round_up(_divide_up(m, row_blocks), height)

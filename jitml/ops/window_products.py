@@ -32,6 +32,7 @@ from jitml.trace.core import bind1, type_of
 from jitml_runtime.record import frozen
 
 Axes = tuple[int, ...]
+_FEW_FEATURES = 48
 
 
 class ConvDimensionNumbers(NamedTuple):
@@ -67,7 +68,7 @@ def product_of_windows(x: Traced, w: Traced, layout: Layout) -> Traced:
     (lhs, rhs, out), groups = layout.numbers, layout.groups
     offsets, places = ([f"{name}{i}" for i in range(len(lhs) - 2)] for name in "ko")
     summed = [name for name in _named(lhs, ["n", "c", *offsets]) if name != "n"]
-    x_names = [*_named(lhs, ["n", "c", *places]), *offsets]
+    x_names, last = [*_named(lhs, ["n", "c", *places]), *offsets], len(lhs) - 1
     w_names = _named(rhs, ["f", "c", *offsets])
     out_names = _named(out, ["n", "f", *places])
     at = out_names.index("f")
@@ -78,7 +79,10 @@ def product_of_windows(x: Traced, w: Traced, layout: Layout) -> Traced:
         x, x_names = _with_groups(x, x_names, "c", groups)
         w, w_names = _with_groups(w, w_names, "f", groups)
         out_names[at:at] = g
-    if features == 1:  # one row: its place among the other axes does not matter
+    # Of one row the place among the other axes does not matter. Windows which lie side by side in
+    # memory, rather than what is summed in them, are best read as columns where rows are few.
+    is_wide = not after and x_names[last] == "n" and type_of(x).shape[last] > 1
+    if features == 1 or (is_wide and features <= _FEW_FEATURES):
         before, after = [], [*before, *after]
     if not after:
         x = _in_order(x, x_names, [*g, *before, *summed])

@@ -163,3 +163,29 @@ def test_a_product_reads_axes_that_do_not_lie_together() -> None:
     f = jitml.jit(lambda x, y: bind1(op, x, y))
     np.testing.assert_allclose(np.asarray(f(x, y)), op.value(x, y)[0], rtol=1e-4, atol=1e-5)
     assert f.lower(x, y).compile().memory_analysis().temp_size_in_bytes < y.nbytes * 2
+
+
+@pytest.mark.parametrize("channels, features, stride", [(16, 5, 1), (200, 40, 2), (40, 33, 1)])
+def test_windows_read_in_place_give_the_bits_of_packed_ones(
+    channels: int, features: int, stride: int
+) -> None:
+    x, w = normal(2, 7, 9, channels), normal(3, 3, channels, features)
+    many = np.concatenate([w] * 16, axis=3)  # so many that windows are packed
+    f = jitml.jit(convolution("NHWC", stride))
+    few, wide = np.asarray(f(x, w)), np.asarray(f(x, many))
+    assert few.tobytes() == np.ascontiguousarray(wide[..., :features]).tobytes()
+
+
+@pytest.mark.parametrize("features", [12, 100])
+def test_bits_of_weight_gradients_do_not_depend_on_other_features(features: int) -> None:
+    x, w = normal(2, 9, 10, 24), normal(3, 3, 24, features)
+    ct = normal(2, 9, 10, features)
+
+    @jitml.jit
+    def gradient(x: Any, w: Any, ct: Any) -> Any:
+        return jitml.vjp(lambda w: convolution("NHWC")(x, w), w)[1](ct)[0]
+
+    alone = np.asarray(gradient(x, w[..., :7], ct[..., :7]))
+    assert (
+        np.ascontiguousarray(np.asarray(gradient(x, w, ct))[..., :7]).tobytes() == alone.tobytes()
+    )
