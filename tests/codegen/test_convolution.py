@@ -165,7 +165,7 @@ def test_a_product_reads_axes_that_do_not_lie_together() -> None:
     assert f.lower(x, y).compile().memory_analysis().temp_size_in_bytes < y.nbytes * 2
 
 
-@pytest.mark.parametrize("channels, features, stride", [(16, 5, 1), (200, 40, 2), (40, 33, 1)])
+@pytest.mark.parametrize("channels, features, stride", [(16, 5, 1), (200, 40, 2), (201, 9, 1)])
 def test_windows_read_in_place_give_the_bits_of_packed_ones(
     channels: int, features: int, stride: int
 ) -> None:
