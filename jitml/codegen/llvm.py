@@ -77,8 +77,7 @@ def _round_to_float32(number: float) -> float:
 class Emitter:
     """Writes one function's body; `lines` is its text so far, `declarations` what the module needs
     beside it: intrinsics, tables, and functions, which have `attributes`. If it `aligns_vectors`,
-    those in memory lie at multiples of their size. `has_avx512` tells of instructions for vectors
-    of 64 bytes.
+    those in memory lie at multiples of their size. With `has_avx512` some instructions are its own.
     """
 
     def __init__(
@@ -211,9 +210,9 @@ class Emitter:
 
     def _composed(self, name: str, operands: tuple[Value, ...]) -> Value:
         """An instruction of AVX-512 for each of its vectors, or others in its place."""
-        whole = 512 // BITS[operands[0].type]
         lanes = operands[0].lanes
-        if not self.has_avx512 or lanes % whole:
+        whole = avx512.vector_lanes(operands[0].type, lanes) if self.has_avx512 else 0
+        if not whole:
             return COMPOSED[name](*operands)
         parts = [
             avx512.instruction(self, name, *(self._part(x, k, whole) for x in operands))

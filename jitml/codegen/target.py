@@ -34,7 +34,7 @@ def host() -> Target:
     """The machine that runs this process."""
     llvm = _llvm()
     features = llvm.get_host_cpu_features()
-    width = 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
+    width = 64 if features.get("avx512vl") else 32 if features.get("avx2") else 16
     return Target(llvm.get_process_triple(), llvm.get_host_cpu_name(), features.flatten(), width)
 
 

@@ -18,8 +18,8 @@ from jitml.pipeline.statistics import STATISTICS
 from jitml_runtime import Executable
 from jitml_runtime.record import frozen
 
-BUSY_NS = 100_000_000  # about what compiling again costs
-_FIRST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.05, 0.5, 1.3
+BUSY_NS = 30_000_000  # about what compiling again costs
+_FIRST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.025, 0.5, 1.3
 
 
 @frozen

@@ -146,15 +146,13 @@ def acosh(x: Value) -> Value:
 
 @routine
 def atanh(x: Value) -> Value:
-    """Inverse hyperbolic tangent within 2 ulp: log1p(2|x|/(1 − |x|))/2; ±∞ at ±1, NaN beyond."""
+    """Inverse hyperbolic tangent within 2 ulp: log((1 + |x|)/(1 − |x|))/2; ±∞ at ±1, NaN beyond."""
     size = abs(x)
-    below = 1.0 - size
-    below_rest = (1.0 - below) - size
+    below, above = 1.0 - size, size + 1.0
+    below_rest, above_rest = (1.0 - below) - size, size - (above - 1.0)
     inverse = 1.0 / below
-    head = (size + size) * inverse
-    rest = (fma(-head, below, size + size) - head * below_rest) * inverse
-    u, c = two_sum(x.like(1.0), head)
-    result = log_of_pair(u, c + rest) * 0.5
+    ratio = above * inverse
+    rest = fma(-ratio, below_rest, fma(-ratio, below, above) + above_rest)
+    result = log_of_pair(ratio, rest * inverse) * 0.5
     result = select(size < by_type(x, *_TINY), size, result)
-    result = select(size < 1.0, result, select(size == 1.0, x.like(math.inf), math.nan))
     return flip_sign(result, sign_bit(x))

@@ -23,7 +23,11 @@ def _values(function: Callable[..., Value], type_: str, *operands: Any) -> list[
     """By the composed instructions in one lane, in vectors, and by the machine's own."""
     table = [
         Kernel(function, [type_] * len(operands), [type_], lanes, own)
-        for lanes, own in ((1, False), (16, False), (32, host().has_avx512))
+        for lanes, own in (
+            (1, False),
+            (16, False),
+            *((n, host().has_avx512) for n in (2, 4, 8, 32)),
+        )
     ]
     build(table, 0)
     return [kernel(*operands) for kernel in table]
