@@ -35,11 +35,13 @@ from jitml.stages import Traced
 from jitml.tree_registry import is_named_tuple
 from jitml.tree_structure import Spec
 from jitml_runtime import ArraySpec, LoadError, load_object, processor, to_numpy
-from jitml_runtime.deployment import Check, Deployment, pack
+from jitml_runtime.deployment import Check, Deployment, GpuPart, pack
+from jitml_runtime.deployment import Program as DeployedProgram
+from jitml_runtime.deployment import load as load_program
 from jitml_runtime.record import replace
 from jitml_runtime.tree_format import DICT, LEAF, LIST, NAMED, NONE, TUPLE, Tree, paths_of
 
-__all__ = ["Exported", "default_export_platform", "deserialize", "export", "save", "save_c"]
+__all__ = ["Exported", "default_export_platform", "deserialize", "export", "load", "save", "save_c"]
 
 _LEVEL = 2  # a file is made once and run often
 _VECTOR_BYTES = {"x86-64-v3": 32, "x86-64-v4": 64}
@@ -51,6 +53,7 @@ def save(
     /,
     *args: Any,
     cpu: str = "host",
+    gpus: Sequence[str] = (),
     **kwargs: Any,
 ) -> None:
     """Compile `fun` for arguments of these types (arrays or ShapeDtypeStructs) to a file, which
@@ -58,6 +61,8 @@ def save(
 
     The code runs on processors that can do what this one can; `cpu="x86-64-v3"` (AVX2) or
     `"x86-64-v4"` (AVX-512) makes it run on all that have that. Its results are the same bits.
+    With `gpus=("sm_80", "sm_90")` the file holds the program for these GPUs, too, which need not be
+    there: `jitml.export.load(path, device="cuda:0")` runs it on one, or on a later one.
 
     >>> import jitml, jitml.numpy as jnp, jitml_runtime, tempfile, os
     >>> path = os.path.join(tempfile.mkdtemp(), "double.jitml")
@@ -84,8 +89,46 @@ def save(
         kernels,
         _constants(traced, program),
         _checks(program),
+        tuple([_gpu_part(traced, name) for name in gpus]),
     )
     _write(Path(path), pack(deployment))
+
+
+def _gpu_part(traced: Traced, name: str) -> GpuPart:
+    """The program for a GPU."""
+    from jitml.codegen.nvptx.target import compile_ptx, gpu_target
+
+    target = gpu_target(name)
+    program = lower(traced.graph, target)
+    if program.functions:
+        raise TransformError(
+            f"export: {traced.fun_name} has parts that only the host computes (libraries, native "
+            f"functions), which a file for {name} cannot hold",
+            hint="leave `gpus` out, or compute them before and pass their results",
+            source=user_source(),
+        )
+    texts = tuple([compile_ptx(code.text, target).encode() for code in program.kernels])
+    return GpuPart(name, replace(program.plan, aliases=()), texts, _checks(program))
+
+
+def load(path: str | os.PathLike[str], device: Any = None) -> DeployedProgram:
+    """The program in a file that `save` has written, to run on a device: a GPU that `JITML_DEVICE`
+    lets programs use, if the file holds it for that; None means this processor.
+
+    >>> import jitml, jitml.numpy as jnp, tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "double.jitml")
+    >>> jitml.export.save(lambda x: 2 * x, path, jnp.ones(2), gpus=["sm_80", "sm_90"])
+    >>> jitml.export.load(path)(np.ones(2, np.float32))
+    array([2., 2.], dtype=float32)
+    """
+    from jitml.hardware import CPU, find_device
+
+    place = find_device(device, "export.load")
+    if place is None or place is CPU:
+        return load_program(path)
+    from jitml.device.deployed import load_on
+
+    return load_on(path, place.id)
 
 
 def save_c(

@@ -371,10 +371,10 @@ def test_files_for_other_machines(path: Path) -> None:
 def test_files_of_other_versions(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     jitml.export.save(lambda x: x + 1, path, X)
     with monkeypatch.context() as patch:
-        patch.setattr(deployment, "INTERFACE", 4)
+        patch.setattr(deployment, "INTERFACE", 99)
         assert fails(path) == (
-            f"it was saved by jitml {jitml.__version__} for kernel interface 3, this jitml_runtime "
-            "has interface 4: save it again"
+            f"it was saved by jitml {jitml.__version__} for kernel interface 4, this jitml_runtime "
+            "has interface 99: save it again"
         )
     data = path.read_bytes()
     path.write_bytes(data[:8] + b"\x07" + data[9:])

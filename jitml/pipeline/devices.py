@@ -106,7 +106,7 @@ def device_executable(program: Program, host: Callable[[Eqn], Any]) -> tuple[Pla
         functools.partial(_located, program),
         waits=any(code.checked) and not any(source for row in program.sources for source in row),
     )
-    plan = _signature(program.plan)
+    plan = signature_of(program.plan)
     return plan, Executable(plan, (), inner, (), inner.run)
 
 
@@ -122,7 +122,7 @@ def _located(program: Program, error: JitmlError, instruction: int) -> JitmlErro
     return error.located(sources[0]) if sources else error
 
 
-def _signature(plan: Plan) -> Plan:
+def signature_of(plan: Plan) -> Plan:
     """The plan without its steps: what a delegate runs."""
     return Plan(
         plan.inputs,

@@ -5,7 +5,8 @@ jitml nor llvmlite is imported. A file is sealed (see `packing`); its payload ha
 number of the kernel interface; texts: name, who made it, platform; the processor features that its
 code uses; names of the positional arguments; trees of arguments and results; the plan; object
 files; for each kernel the number of its object file and the name of its function; constants (the
-last inputs of the plan) with their types; for each instruction what its checks are about.
+last inputs of the plan) with their types; for each instruction what its checks are about; and for
+each GPU that it is compiled for as well: its name, the plan, the PTX of the kernels, the checks.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from .tree_format import (
     write_tree,
 )
 
-INTERFACE = 3  # of kernels: signature, faults, meaning of a plan
+INTERFACE = 4  # of kernels: signature, faults, meaning of a plan
 _KIND = 16
 _KEY = bytes(KEY_BYTES)
 Read = TypeVar("Read")
@@ -54,6 +55,15 @@ class Check(NamedTuple):
 _ERRORS = {error.__name__: error for error in (IndexError, ZeroDivisionError, ValueError)}
 
 
+class GpuPart(NamedTuple):
+    """The same program for a GPU; who has a driver may run it."""
+
+    target: str
+    plan: Plan
+    ptx: tuple[bytes, ...]
+    checks: tuple[tuple[Check, ...], ...]
+
+
 class Deployment(NamedTuple):
     """All that a file holds."""
 
@@ -69,6 +79,7 @@ class Deployment(NamedTuple):
     kernels: tuple[tuple[int, str], ...]
     constants: tuple[tuple[ArraySpec, bytes], ...]
     checks: tuple[tuple[Check, ...], ...]
+    gpus: tuple[GpuPart, ...] = ()
 
 
 def pack(deployment: Deployment) -> bytes:
@@ -91,10 +102,20 @@ def pack(deployment: Deployment) -> bytes:
     for spec, data in deployment.constants:
         write_spec(out, spec)
         out.data(data)
-    out.integer(len(deployment.checks))
-    for checks in deployment.checks:
-        _write_all(out, [text for check in checks for text in check], out.text)
+    _write_checks(out, deployment.checks)
+    out.integer(len(deployment.gpus))
+    for part in deployment.gpus:
+        out.text(part.target)
+        write_plan(out, part.plan)
+        _write_all(out, part.ptx, out.data)
+        _write_checks(out, part.checks)
     return seal(_KIND, _KEY, out.packed())
+
+
+def _write_checks(out: Packer, checks: tuple[tuple[Check, ...], ...]) -> None:
+    out.integer(len(checks))
+    for each in checks:
+        _write_all(out, [text for check in each for text in check], out.text)
 
 
 def unpack(data: bytes) -> Deployment:
@@ -120,6 +141,7 @@ def unpack(data: bytes) -> Deployment:
         _read_all(source, lambda s: (s.integer(), s.text())),
         _read_all(source, lambda s: (read_spec(s), s.data())),
         _read_all(source, _read_checks),
+        _read_all(source, _read_gpu_part),
     )
     _check(deployment)
     return deployment
@@ -130,10 +152,18 @@ def _read_checks(source: Unpacker) -> tuple[Check, ...]:
     return tuple([Check(*texts[k : k + 5]) for k in range(0, len(texts) - 4, 5)])
 
 
+def _read_gpu_part(source: Unpacker) -> GpuPart:
+    target, plan = source.text(), read_plan(source)
+    texts = _read_all(source, Unpacker.data)
+    return GpuPart(target, plan, texts, _read_all(source, _read_checks))
+
+
 def _check(deployment: Deployment) -> None:
     plan, constants = deployment.plan, deployment.constants
     try:
         check_plan(plan, len(deployment.kernels), 0)
+        for part in deployment.gpus:
+            check_plan(part.plan, len(part.ptx), 0)
     except ValueError as error:
         raise FormatError(str(error)) from None
     counts = (count_leaves(deployment.arguments) + len(constants), count_leaves(deployment.results))
@@ -143,7 +173,10 @@ def _check(deployment: Deployment) -> None:
     fits &= all(spec.size_bytes == len(data) for spec, data in constants)
     fits &= all(0 <= number < len(deployment.objects) for number, _ in deployment.kernels)
     fits &= len(deployment.checks) == len(plan.instructions)
-    fits &= all(check.error in _ERRORS for checks in deployment.checks for check in checks)
+    fits &= _are_known(deployment.checks)
+    for part in deployment.gpus:
+        fits &= (part.plan.inputs, part.plan.outputs) == (plan.inputs, plan.outputs)
+        fits &= len(part.checks) == len(part.plan.instructions) and _are_known(part.checks)
     groups = deployment.arguments.children
     fits &= len(groups) == 2 and len(groups[0].children) == len(deployment.parameters)
     if not fits:
@@ -180,18 +213,21 @@ def load(path: str | os.PathLike[str]) -> Program:
 class Program:
     """A compiled function of fixed argument types: call it with NumPy arrays (or Arrays), and
     numbers for arguments without axes. Results are NumPy arrays, which cannot be written to.
+
+    An `executable` runs it elsewhere than on this processor, with `checks` of its own.
     """
 
-    def __init__(self, deployment: Deployment) -> None:
-        from . import Executable, from_numpy
+    def __init__(
+        self,
+        deployment: Deployment,
+        executable: Any = None,
+        checks: tuple[tuple[Check, ...], ...] = (),
+    ) -> None:
+        from . import from_numpy
 
-        _check_machine(deployment)
-        codes = [load_object(data) for data in deployment.objects]
-        addresses = [codes[number].address(name) for number, name in deployment.kernels]
         self._deployment = deployment
-        self._executable = Executable(
-            with_addresses(deployment.plan, addresses), addresses, tuple(codes), ()
-        )
+        self._executable = executable or _executable(deployment)
+        self._checks = checks or deployment.checks
         self._constants = [
             from_numpy(np.frombuffer(data, spec.dtype).reshape(spec.shape), spec.weak)
             for spec, data in deployment.constants
@@ -272,12 +308,31 @@ class Program:
         return [path for name, tree in pairs for path in paths_of(tree, name)]
 
     def _explained(self, fault: KernelFault) -> Exception:
-        checks = self._deployment.checks[fault.instruction]
-        if not 0 <= fault.site < len(checks):
-            return IndexError(str(fault))
-        text, subject, where, counted, error = checks[fault.site]
-        place = f"{text.format(value=fault.value)} ({place_of(fault, counted, subject)})"
-        return _ERRORS[error](f"{place}\n  {where}" if where else place)
+        return explain_check(self._checks, fault)
+
+
+def explain_check(checks: tuple[tuple[Check, ...], ...], fault: KernelFault) -> Exception:
+    """The error that a failed check is."""
+    own = checks[fault.instruction]
+    if not 0 <= fault.site < len(own):
+        return IndexError(str(fault))
+    text, subject, where, counted, error = own[fault.site]
+    place = f"{text.format(value=fault.value)} ({place_of(fault, counted, subject)})"
+    return _ERRORS[error](f"{place}\n  {where}" if where else place)
+
+
+def _are_known(checks: tuple[tuple[Check, ...], ...]) -> bool:
+    return all(check.error in _ERRORS for each in checks for check in each)
+
+
+def _executable(deployment: Deployment) -> Any:
+    """The program on this processor."""
+    from . import Executable
+
+    _check_machine(deployment)
+    codes = [load_object(data) for data in deployment.objects]
+    addresses = [codes[number].address(name) for number, name in deployment.kernels]
+    return Executable(with_addresses(deployment.plan, addresses), addresses, tuple(codes), ())
 
 
 def _check_machine(deployment: Deployment) -> None:
