@@ -210,12 +210,12 @@ def _device(x: Any) -> Device:
 
 def _cuda_array_interface(x: Any) -> dict[str, Any]:
     """The elements on a GPU as CuPy, numba and torch take them; arrays on the CPU have none."""
-    remote = remote_of(x) if type(x) is ConcreteArray else None
-    if remote is None:
+    if type(x) is not ConcreteArray or device_of(x).platform == "cpu":
         raise AttributeError("the array is not on a GPU: it has no __cuda_array_interface__")
     from jitml.device.interchange import cuda_array_interface
+    from jitml.pipeline.devices import default_device
 
-    return cuda_array_interface(remote, x)
+    return cuda_array_interface(x, default_device())
 
 
 def _is_committed(x: Any) -> bool:

@@ -28,8 +28,9 @@ import numpy as np
 
 from jitml.device.device import Device
 from jitml.device.memory import Block, Resident
+from jitml.device.placement import resident_on
 from jitml.ir.errors import ArgumentError
-from jitml_runtime import Array, find_row, from_numpy, remote_array
+from jitml_runtime import Array, find_row, from_numpy, remote_array, remote_of
 from jitml_runtime.dtypes import ROWS
 
 CUDA = 2  # of DLPack's kinds of devices
@@ -138,8 +139,16 @@ def export_capsule(
     return _new(address, name, ctypes.cast(_end_capsule, c_void_p))
 
 
-def cuda_array_interface(resident: Resident, array: Array) -> dict[str, Any]:
-    """The elements on the device as CuPy, numba and torch take them."""
+def cuda_array_interface(array: Array, default: Device) -> dict[str, Any]:
+    """The elements on the device as CuPy, numba and torch take them; those that are on no device go
+    to the default one.
+    """
+    if remote_of(array) is None:
+        with default.entered():
+            resident_on(array, default)
+    resident: Resident | None = remote_of(array)
+    if resident is None:
+        raise AttributeError("the array lies in memory of another library: copy it first")
     resident.wait()
     return {
         "shape": array.shape,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import os
 import pickle
 import threading
 from collections.abc import Iterator
@@ -108,6 +109,7 @@ def test_memory_that_is_given_away_is_used_for_the_result(device: Device) -> Non
     np.testing.assert_array_equal(twin, BIG * 2)
 
 
+@pytest.mark.skipif(os.environ.get("JITML_GPU") != "all", reason="takes some seconds")
 def test_the_peak_is_that_of_what_is_alive(emulated: EmulatedCuda, device: Device) -> None:
     def step_of(x: Any) -> Any:
         return (x - x.sum(0)) / (x * x).sum(1)[:, None]
@@ -323,7 +325,7 @@ def test_memory_is_shared_by_the_cuda_array_interface(two: EmulatedCuda) -> None
     del x
     gc.collect()
     np.testing.assert_array_equal(y * 2, X * 2)
-    assert not hasattr(jitml.make_graph(jnp.cos), "__cuda_array_interface__")
+    assert jnp.asarray(X).__cuda_array_interface__["shape"] == (3, 4)  # goes there for it
 
 
 def test_memory_is_shared_by_dlpack(two: EmulatedCuda) -> None:
