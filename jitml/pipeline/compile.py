@@ -23,6 +23,7 @@ from jitml.pipeline.devices import (
     device_executable,
     device_name,
     device_target,
+    finish_calls,
     host_call,
 )
 from jitml.pipeline.kernels import forget_kernels, host_target
@@ -305,6 +306,7 @@ def compiled_graph(graph: Graph, donated: tuple[int, ...] = ()) -> Compiled:
 
 def clear_compiled() -> None:
     """Forget every kernel, operation and derived graph; what lies on disk stays."""
+    finish_calls()
     for cache in (_GRAPHS, _DONATING, _SEEN, _OPS, _SHORT_CUTS, _NUMBERS):
         cache.clear()
     forget_operations()

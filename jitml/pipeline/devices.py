@@ -10,6 +10,7 @@ import functools
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from jitml.codegen.target import Target
 from jitml.ir.errors import ArgumentError, JitmlError
@@ -56,6 +57,9 @@ def device_library() -> Any:
     return load_libcuda()
 
 
+_OPENED: WeakSet[Device] = WeakSet()
+
+
 @functools.cache
 def device(ordinal: int) -> Device:
     """A device, opened when it is first asked for."""
@@ -64,7 +68,16 @@ def device(ordinal: int) -> Device:
     from jitml.device.placement import set_default
 
     set_default(default_device)
-    return Device(Driver(device_library(), ordinal), spanning)
+    opened = Device(Driver(device_library(), ordinal), spanning)
+    _OPENED.add(opened)
+    return opened
+
+
+def finish_calls() -> None:
+    """Wait for what devices were asked; calls on their way keep what they may have to tell."""
+    for opened in [*_OPENED]:
+        with opened.entered():
+            opened.wait()
 
 
 def default_device() -> Device:

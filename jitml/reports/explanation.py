@@ -16,8 +16,8 @@ from jitml.codegen.target import compile_assembly
 from jitml.display import html
 from jitml.ir.graph import Graph
 from jitml.ir.source import file_name
+from jitml.pipeline import devices
 from jitml.pipeline.cost import bytes_accessed, flop_count
-from jitml.pipeline.devices import CPU, device_name
 from jitml.pipeline.kernels import host_target
 from jitml.reports.anatomy import Anatomy, StepPart, take_apart
 from jitml.reports.device import device_lines
@@ -111,7 +111,7 @@ class _Parts:
             what = _step_text(self.anatomy.plan, part)
             yield f"{part.number:>4} {part.label:<24} {what}  # {lines}"
         yield f"temporary memory: {self.anatomy.plan.arena_bytes} bytes"
-        if device_name() != CPU:
+        if devices.device_name() != devices.CPU:
             yield "== on the device =="
             yield from device_lines(self.anatomy.graph)
 

@@ -41,8 +41,8 @@ Read = TypeVar("Read")
 
 
 class Check(NamedTuple):
-    """What the failure of a kernel's check means (of the number `{value}`), in which array, the line
-    of the program that makes it, what the index of its fault counts, and which of _ERRORS it is.
+    """What the failure of a kernel's check means (of the number `{value}`), in which array, the
+    line of the program that makes it, what the index of its fault counts, which of _ERRORS it is.
     """
 
     text: str
