@@ -121,7 +121,8 @@ def _pow_single(size: Value, y: Value) -> Value:
     """size^y for f32 operands: the logarithm and the product in f64, which leave 2^-29."""
     m = mantissa(size)
     inverse = convert(1.0 / (m + 1.0), "f64")
-    excess, below = convert(m - 1.0, "f64"), convert(m, "f64") + 1.0
+    wide = convert(m, "f64")
+    excess, below = wide - 1.0, wide + 1.0
     s = excess * inverse
     s = fma(fma(-s, below, excess), inverse, s)
     logarithm = fma(s, polynomial(s * s, _LOG2), convert(exponent(size), "f64"))
