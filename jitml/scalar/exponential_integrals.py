@@ -1,7 +1,7 @@
 """Exponential, sine and cosine integrals. f32 (through f64) or f64 in, the same type out.
 
-Sources: DLMF 6.6 (series), 6.9, 8.9.2 (continued fractions, by Lentz's algorithm), 6.12
-(asymptotic series).
+Polynomials, but for E_n: DLMF 8.19.8 (a series) and 8.19.17 (a continued fraction, by Lentz's
+algorithm).
 """
 
 from __future__ import annotations
@@ -38,6 +38,37 @@ _EXP1_FAR = (
     -0.0012073238173093547, 0.003011445413485207, -0.0042639137496969706, 0.003464162033559469,
     -0.0016745205015552126, 0.0004534381102731894, -5.339482086523169e-05,
 )  # fmt: skip
+# (Ei(x) − log x − γ)/x as a polynomial in x for x ≤ 6: 2^-62.8. x·e⁻ˣ·Ei(x) as polynomials in
+# (x − c)/(x + c) for 6 ≤ x ≤ 14 and 14 ≤ x ≤ 40, and in 1/x beyond: 2^-59.2, 2^-52.3, 2^-58.8.
+_EXPI_NEAR = (
+    1.0, 0.25, 0.05555555555555492, 0.010416666666673917, 0.0016666666666229676,
+    0.0002314814816421982, 2.834467080833843e-05, 3.1001990916334965e-06, 3.06191576960417e-07,
+    2.7558138400414525e-08, 2.27686337366464e-09, 1.743169689181357e-10, 1.219812058568567e-11,
+    8.745742166499413e-13, 3.5402946528606364e-14, 6.450080216112135e-15, -4.355483262060827e-16,
+    8.870161850269391e-17, -7.513950220513634e-18, 5.808000689772464e-19, -2.4622902999599737e-20,
+    6.428510300852413e-22,
+)  # fmt: skip
+_EXPI_CENTRES = (9.16515138991168, 23.664319132398465)
+_EXPI_MIDDLE = (
+    1.1487868819798104, -0.429734832396146, 0.7815413676770838, -0.9642733361717225,
+    -0.26052488459801143, 3.6720833702818663, -5.743091027738787, 0.5822598492830492,
+    7.313394560888524, -3.8028841609954323, -6.63759627077673, 2.4181418613674186,
+    7.492382645387509, 0.8717253585057724, -6.574193290730804, -5.338911114475214,
+    2.486600310991488, 6.370180960626302, 2.6646360820569965,
+)  # fmt: skip
+_EXPI_HIGHER = (
+    1.0463806187561169, -0.10237029009346336, 0.1250213967490251, -0.1565300520496481,
+    0.20274544457902516, -0.2754823511323211, 0.39820724053609086, -0.6085965416603957,
+    0.9312871944309357, -1.2657347021967986, 1.1754591259490421, 0.18690004670872137,
+    -3.4402963284848926, 7.389672295227454, -7.99160751494959, 1.2028066717728099,
+    8.841081952044979, -8.514312093856521, -0.7524237894561968,
+)  # fmt: skip
+_EXPI_FAR = (
+    1.0, 1.000000000000029, 1.9999999999276457, 6.000000070657127, 23.999964106834838,
+    120.01087220111874, 717.8802343178937, 5318.006495566768, 15233.590815413638,
+    1928203.3860058768, -62984749.294422284, 1896479978.1725743, -30410710158.25927,
+    245824768596.75922,
+)  # fmt: skip
 
 
 # ---- exponential integrals ------------------------------------------------------------------
@@ -73,11 +104,22 @@ def _exp1(x: Value) -> Value:
 @in_double
 def expi(x: Value) -> Value:
     """Ei(x) within 4 ulp in f32; −∞ at 0."""
-    growing = select((x > 0.0) & (x <= 40.0), x, 1.0)
-    near = log(growing) + _EULER + _entire(growing)
-    far = exp(x * 0.5) * (exp(x * 0.5) * _asymptotic(select(x > 40.0, x, 50.0)))
-    result = select(x > 40.0, far, select(x > 0.0, near, -_exp1(-x)))
+    growing = select((x > 0.0) & (x <= 6.0), x, 1.0)
+    near = log(growing) + fma(growing, polynomial(growing, _EXPI_NEAR), _EULER)
+    # Two factors, for eˣ overflows before Ei(x) does.
+    root = exp(x * 0.5)
+    far = root * (root * _expi_factor(select(x > 6.0, x, 6.0)))
+    result = select(x > 6.0, far, select(x > 0.0, near, -_exp1(-x)))
     return select(x == math.inf, x, select(x == 0.0, -math.inf, result))
+
+
+def _expi_factor(x: Value) -> Value:
+    """Ei(x)·e⁻ˣ for x ≥ 6."""
+    inverse = 1.0 / x
+    centre = select(x > 14.0, _EXPI_CENTRES[1], x.like(_EXPI_CENTRES[0]))
+    q = (x - centre) / (x + centre)
+    middle = select(x > 14.0, polynomial(q, _EXPI_HIGHER), polynomial(q, _EXPI_MIDDLE))
+    return inverse * select(x > 40.0, polynomial(inverse, _EXPI_FAR), middle)
 
 
 def _expn_fraction(n: Value, x: Value) -> Value:
@@ -123,33 +165,6 @@ def _next_term(
     is_special = distance == 0.0
     step = select(is_special, 0.0, -power / select(is_special, 1.0, distance))
     return [k, power, total + step, select(is_special, power, step)]
-
-
-def _entire(x: Value) -> Value:
-    """Σ xᵏ/(k·k!) over k ≥ 1."""
-    state = [x.like(0.0), x.like(1.0), x.like(0.0), x]
-    return repeat(_term_counts, _next_entire, state, (x,))[2]
-
-
-def _next_entire(k: Value, power: Value, total: Value, term: Value, x: Value) -> list[Value]:
-    k = k + 1.0
-    power = power * x / k
-    return [k, power, total + power / k, power / k]
-
-
-def _asymptotic(x: Value) -> Value:
-    """Ei(x)·e⁻ˣ for x > 40: Σ k!/xᵏ⁺¹."""
-    inverse = 1.0 / x
-    state = [x.like(0.0), inverse, inverse, inverse]
-    return repeat(_term_counts, _next_factorial, state, (inverse,))[2]
-
-
-def _next_factorial(
-    k: Value, power: Value, total: Value, term: Value, inverse: Value
-) -> list[Value]:
-    k = k + 1.0
-    power = power * k * inverse
-    return [k, power, total + power, power]
 
 
 # ---- sine and cosine integrals --------------------------------------------------------------

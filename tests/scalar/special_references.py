@@ -123,7 +123,7 @@ SPECIAL = {
     "logit": Special(lambda p: mpmath.log(p / (1 - p)), (uniform(0, 1),), 2, 4),
     "owens_t": Special(_owens_t, (spread(0.01, 4), spread(0.01, 4)), double=50),
     "exp1": Special(mpmath.e1, (spread(1e-3, 80),), double=4),
-    "expi": Special(mpmath.ei, (spread(0.5, 80),), double=50),
+    "expi": Special(mpmath.ei, (spread(0.5, 80),), double=8),
     "expn": Special(_expn, (whole(0, 20), spread(1e-3, 80)), double=50),
     "sine_integral": Special(mpmath.si, (uniform(-60, 60),), double=8),
     "cosine_integral": Special(mpmath.ci, (spread(0.7, 3),), double=20),
