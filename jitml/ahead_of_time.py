@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from jitml.codegen.nvptx.assembler import Resources, assemble
+from jitml.codegen.nvptx.occupancy import occupancy
 from jitml.codegen.nvptx.target import compile_ptx, gpu_target
 from jitml.codegen.plan import Program
 from jitml.compilation import make_graph
-from jitml.device.launches import graph_nodes, is_graph
+from jitml.device.launches import graph_nodes, grid_of, is_graph
 from jitml.pipeline.lowering import lower
 from jitml.reports.device import run_lines, told_read_backs
 from jitml.transforms.inline_calls import inline_calls
@@ -23,14 +24,17 @@ from jitml_runtime import Instruction
 
 @dataclass(frozen=True)
 class DeviceKernel:
-    """One kernel: what it computes, its PTX; its machine code and resources, where NVIDIA's
-    assembler is installed.
+    """One kernel: what it computes, its PTX, the threads of a block; where NVIDIA's assembler is
+    installed, its machine code and resources, and the share of a multiprocessor's warps that run
+    at once.
     """
 
     label: str
     ptx: str
-    cubin: bytes | None
-    resources: Resources | None
+    threads: int
+    cubin: bytes | None = None
+    resources: Resources | None = None
+    occupancy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ class DeviceReport:
             r = kernel.resources
             what = "not assembled: there is no ptxas" if r is None else (
                 f"{r.registers} registers, {r.spilled_bytes} bytes spilled, "
-                f"{r.stack_bytes} of stack, {r.shared_bytes} shared"
+                f"{r.stack_bytes} of stack, {r.shared_bytes} shared, "
+                f"{kernel.threads} threads to a block, occupancy {kernel.occupancy:.0%}"
             )  # fmt: skip
             lines.append(f"  {kernel.label}: {what}")
         return "\n".join(lines)
@@ -75,19 +80,23 @@ class DeviceProgram:
     def __init__(self, program: Program, target: str) -> None:
         self.program = program
         self.target = target
-        labels = {
-            step.kernel: step.label
+        steps = {
+            step.kernel: step
             for step in reversed(program.plan.instructions)
             if isinstance(step, Instruction)
         }
         self.kernels = tuple(
-            [self._kernel(labels[number], code.text) for number, code in enumerate(program.kernels)]
+            [self._kernel(steps[number], code.text) for number, code in enumerate(program.kernels)]
         )
 
-    def _kernel(self, label: str, text: str) -> DeviceKernel:
+    def _kernel(self, step: Instruction, text: str) -> DeviceKernel:
         ptx = compile_ptx(text, gpu_target(self.target))
-        cubin, resources = assemble(ptx, self.target) or (None, None)
-        return DeviceKernel(label, ptx, cubin, resources)
+        _, threads = grid_of(step)
+        assembled = assemble(ptx, self.target)
+        if assembled is None:
+            return DeviceKernel(step.label, ptx, threads)
+        share = occupancy(assembled[1], threads, self.target)
+        return DeviceKernel(step.label, ptx, threads, *assembled, share)
 
     @property
     def ptx(self) -> str:

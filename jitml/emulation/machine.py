@@ -49,6 +49,13 @@ class Counts:
         """Sectors moved in either direction."""
         return self.load_sectors + self.store_sectors
 
+    def __str__(self) -> str:
+        return (
+            f"{self.load_sectors} sectors read, {self.store_sectors} written, by accesses of up to "
+            f"{self.widest_access} bytes; {self.shared_turns} turns of shared memory and "
+            f"{self.bank_conflicts} more by bank conflicts"
+        )
+
 
 class Kernel:
     """One kernel of a module, ready to run."""
