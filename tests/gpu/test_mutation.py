@@ -1,15 +1,17 @@
 """Mistakes in the PTX of each family of kernels are seen by comparing bits on the emulated device.
 
-JITML_GPU=all tries all of them; else a few. What is left is printed. Much of it changes nothing
-(steps of loops that end after one turn, the slow path of divisions), but not
-all of that has been looked at, so the limit is what is reached, not what is wanted.
+JITML_MUTANTS says how many of each kernel are tried. What is left is printed; what of it changes
+nothing is explained in `survivors.txt`, and of all others at least 95 % must be seen.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,15 +63,21 @@ FAMILIES = {
     ),
     "exp": Family(jnp.exp, (((1200,),), ((140,),), ((36,),))),
     "row sums": Family(
-        lambda x: x.sum(1), (((3, 200),), ((11, 104),), ((4, 64),), ((1, 70),), ((9, 65),))
+        lambda x: x.sum(1),
+        (((3, 200),), ((9, 104),), ((9, 64),), ((9, 97),), ((9, 63),), ((1, 70),)),
     ),
-    "row maxima": Family(lambda x: x.max(1), (((9, 200),), ((11, 104),), ((9, 64),), ((9, 65),))),
+    "row maxima": Family(
+        lambda x: x.max(1), (((9, 200),), ((66, 66),), ((9, 64),), ((9, 97),), ((9, 63),))
+    ),
     "column sums": Family(lambda x: x.sum(0), (((70, 9),), ((200, 3),), ((64, 35),), ((65, 70),))),
     "product": Family(
         lambda x, y: x @ y,
-        (((5, 7), (7, 6)), ((20, 3), (3, 37)), ((9, 1), (1, 4)), ((3, 5, 7), (3, 7, 6))),
+        (((5, 7), (7, 6)), ((20, 3), (3, 37)), ((9, 1), (1, 4)), ((3, 5, 7), (3, 7, 6)),
+         ((3, 0), (0, 4))),
     ),
-    "softmax": Family(jitml.nn.softmax, (((11, 104),), ((9, 64),), ((9, 127),), ((9, 70),))),
+    "softmax": Family(
+        jitml.nn.softmax, (((11, 104),), ((9, 64),), ((9, 128),), ((9, 97),), ((9, 63),))
+    ),
     "transpose": Family(
         lambda x: x.T + 1, (((70, 50),), ((33, 64),), ((100, 33),), ((33, 300),), ((64, 32),))
     ),
@@ -127,8 +135,12 @@ def samples_of(family: Family, shapes: Sequence[tuple[int, ...]], special: bool)
             arrays[number] = random.integers(-10, 10, array.shape).astype(np.int32)
             if special:
                 arrays[number][array.size // 2 :: 11] = 77
-        elif special and array.size and number == 0:
-            make_special(array)
+        elif number == 0 and array.size:
+            if special:
+                make_special(array)
+            elif array.ndim > 1:  # the largest of each row is elsewhere
+                every = np.arange(len(array))
+                array.reshape(len(array), -1)[every, every % array.shape[-1]] = 150 + every
     return arrays
 
 
@@ -138,7 +150,9 @@ def make_special(array: Any) -> None:
     """
     rows = array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array.reshape(-1, 1)
     rows[0::9] = -0.0
-    rows[1::9, ::2], rows[1::9, 1::2] = 0.0, -0.0
+    signs = np.random.default_rng(1).standard_normal(rows.shape)
+    rows[1::9] = np.copysign(0.0, signs[1::9])
+    rows[8::9] = np.where(np.arange(rows.shape[1]) % 64 < 32, np.copysign(0.0, signs[8::9]), -5.0)
     with np.errstate(all="ignore"):
         rows[2::9] *= 1e-38
         rows[3::9] *= 1e37
@@ -172,6 +186,17 @@ def main_kernels(texts: list[list[str]]) -> list[str]:
     return [text for text, runs in count.items() if 2 * runs >= max(count.values())]
 
 
+def explanations(name: str) -> list[re.Pattern[str]]:
+    """Patterns of the mistakes in a family that change nothing."""
+    lines = (Path(__file__).parent / "survivors.txt").read_text().splitlines()
+    rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
+    return [
+        re.compile(pattern)
+        for families, pattern, reason in rows
+        if reason and any(fnmatch(name, family) for family in families.split("|"))
+    ]
+
+
 def chosen_mutants(kernel: str) -> list[Mutant]:
     """Some of all mistakes, evenly spread."""
     found = list(mutants(kernel))
@@ -191,13 +216,16 @@ def test_mistakes_are_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for kernel in main_kernels(texts):
         for mutant in chosen_mutants(kernel):
             tried += 1
-            for run, ptx, known in zip(runs, texts, expected, strict=True):
+            for run, ptx, right in zip(runs, texts, expected, strict=True):
                 if kernel in ptx:
                     changed = [mutant.text if t == kernel else t for t in ptx]
-                    if is_seen(run, changed, known):
+                    if is_seen(run, changed, right):
                         break
             else:
-                left.append(f"line {mutant.line}: {mutant.before} -> {mutant.after}")
-    print(f"\n{name}: {tried} mutants, {len(left)} left", *left, sep="\n  ")
-    # By chance, a few of a few may be of those that change nothing.
-    assert tried and len(left) <= (1 - LEAST_SCORE) * tried + 3, left
+                left.append(f"{mutant.before} -> {mutant.after}".replace("\t", ""))
+    known = explanations(name)
+    unknown = [change for change in left if not any(p.fullmatch(change) for p in known)]
+    print(f"\n{name}: {tried} mutants, {len(left)} left, {len(unknown)} of them not explained")
+    print("  ", *unknown, sep="\n  ")
+    # By chance, one of a few may be of those that are left of many.
+    assert tried and len(unknown) <= (1 - LEAST_SCORE) * tried + 1, unknown

@@ -188,7 +188,7 @@ class _Units:
                 count = SIDE * self.depth // THREADS
                 self.f.each(
                     self.f.number(0),
-                    self.f.number(count),
+                    self.f.argument(count),
                     lambda turn: way(
                         panel, start, (first, k), begin,
                         self.thread + convert(turn, "u32") * THREADS,

@@ -117,17 +117,19 @@ class _Tiles:
             for panel, first in zip(self.panels, (row, column), strict=True)
         )
         barrier(emit)  # others may still read the panels of the last square
-        first = [read_a(f.number(0)), read_b(f.number(0))]
+        # Elements one by one need registers for their places: then nothing is read ahead.
+        ahead = all(p.width > 1 for p in self.panels)
+        first = [read(f.number(0)) if ahead else [] for read in (read_a, read_b)]
         zero = emit.constant(self.types.compute, 0)
         count = (2 * self.width) ** 2
 
         def panel(k: Value, state: list[Value]) -> Sequence[Value]:
             end_a = count + len(first[0])
             turn = convert(k / DEPTH & 1, "u32") * (DEPTH * self.side)
-            self._keep(0, turn, state[count:end_a])
-            self._keep(1, turn, state[end_a:])
+            self._keep(0, turn, state[count:end_a] if ahead else read_a(k))
+            self._keep(1, turn, state[end_a:] if ahead else read_b(k))
             barrier(emit)
-            following = read_a(k + DEPTH) + read_b(k + DEPTH)
+            following = read_a(k + DEPTH) + read_b(k + DEPTH) if ahead else []
             return [*self._sums(turn, state[:count]), *following]
 
         state = emit.loop(

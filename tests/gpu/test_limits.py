@@ -1,0 +1,60 @@
+"""What kernels take of a multiprocessor stays within recorded limits, and nothing is spilled.
+
+In `limits.json`: for each family the registers of a thread and the bytes of shared memory of a
+block, at most, over all targets, and the launches. `--update-golden` records them anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitml
+from jitml.codegen.nvptx.assembler import find_assembler
+from tests.gpu.test_mutation import FAMILIES, samples_of
+from tests.gpu.test_products import UNITS, Row
+from tests.gpu.test_products import samples_of as samples_of_product
+
+pytestmark = pytest.mark.skipif(find_assembler() is None, reason="there is no ptxas")
+PATH = Path(__file__).parent / "limits.json"
+TARGETS = ("sm_80", "sm_90", "sm_100", "sm_120") if "JITML_GRID" in os.environ else ("sm_90",)
+
+
+def programs() -> dict[str, tuple[Any, list[Any]]]:
+    """Functions and arguments."""
+    found: dict[str, tuple[Any, list[Any]]] = {
+        name: (family.function, samples_of(family, family.shapes[0], False))
+        for name, family in FAMILIES.items()
+    }
+    for name in ("bfloat16", "not aligned", "convolution"):
+        row: Row = UNITS[name]
+        found[f"matrix units: {name}"] = row.function, samples_of_product(row, True)
+    return found
+
+
+PROGRAMS = programs()
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_kernels_take_no_more_than_is_recorded(name: str, update_golden: bool) -> None:
+    function, arrays = PROGRAMS[name]
+    taken = {"registers": 0, "shared_bytes": 0, "launches": 0}
+    shapes = [jitml.ShapeDtypeStruct(np.shape(x), x.dtype) for x in arrays]
+    for target in TARGETS:
+        report = jitml.aot(function, *shapes, target=target).report()
+        taken["launches"] = report.launches
+        for kernel in report.kernels:
+            assert kernel.resources and kernel.resources.spilled_bytes == 0, (kernel.label, target)
+            for key in ("registers", "shared_bytes"):
+                taken[key] = max(taken[key], getattr(kernel.resources, key))
+    recorded = json.loads(PATH.read_text()) if PATH.exists() else {}
+    if update_golden:
+        PATH.write_text(json.dumps({**recorded, name: taken}, indent=1, sort_keys=True) + "\n")
+        return
+    assert all(taken[key] <= most for key, most in recorded[name].items()), (taken, recorded[name])
