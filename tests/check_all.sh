@@ -98,6 +98,7 @@ for version in 3.10 3.11 3.12 3.13; do
 done
 check "other libraries" libraries
 check "notebooks" notebooks
+command -v valgrind >/dev/null && check "instructions of profile and live" "$python" benchmarks/overhead.py
 check "documentation" make docs
 check "wheels" wheel
 check "sanitizers" sanitized

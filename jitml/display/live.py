@@ -26,7 +26,7 @@ from jitml.trace.core import Tracer
 from jitml_runtime.shortage import size_text
 
 T = TypeVar("T")
-_LEAST_SHARE = 200  # a drawing is followed by so many times the time that it took without one
+_LEAST_SHARE = 400  # a drawing is followed by so many times the time that it took without one
 _MOST_PENDING = 4096  # numbers that wait to be looked at
 _MOST_SAMPLES = 256  # of time and memory
 
