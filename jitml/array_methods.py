@@ -16,6 +16,7 @@ from jitml.eager import operation
 from jitml.hardware import Device, device_of, typeof
 from jitml.ir.errors import LongIterationError
 from jitml.ir.source import user_source
+from jitml.ir.tracebacks import hide_frames
 from jitml.numpy import (
     arithmetic,
     comparison,
@@ -87,7 +88,11 @@ def _operator(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def apply(x: Any, y: Any) -> Any:
         if not (_is_operand(x) and _is_operand(y)):
             return NotImplemented
-        return function(x, y)
+        try:
+            return function(x, y)
+        except Exception as error:
+            hide_frames(error, is_ours_alone=True)
+            raise
 
     apply.__name__ = function.__name__
     return apply

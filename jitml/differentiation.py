@@ -28,6 +28,7 @@ from jitml.ir.arguments import check_callable
 from jitml.ir.dtypes import is_inexact
 from jitml.ir.errors import DifferentiationError, TreeError
 from jitml.ir.graph import Graph
+from jitml.ir.tracebacks import hiding_frames
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import stop_gradient as stop_gradient_op
 from jitml.recording import Recorded, output_leaves, record
@@ -184,6 +185,7 @@ def grad(
     """
     both = _value_and_grad("grad", fun, argnums, has_aux, holomorphic, allow_int, reduce_axes)
 
+    @hiding_frames
     @functools.wraps(fun, updated=())
     def gradient_function(*args: Any, **kwargs: Any) -> Any:
         value, gradients = both(*args, **kwargs)
@@ -223,6 +225,7 @@ def _value_and_grad(
     check_callable(name, fun)
     check_reduce_axes(reduce_axes)
 
+    @hiding_frames
     @functools.wraps(fun, updated=())
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         chosen = choose_arguments(name, fun, argnums, args)

@@ -25,6 +25,7 @@ from jitml.ir.errors import ArgumentError, TracingForbiddenError
 from jitml.ir.graph import Graph, Literal
 from jitml.ir.nested import map_nested, nested_graphs
 from jitml.ir.source import SCOPE, user_source
+from jitml.ir.tracebacks import hiding_frames
 from jitml.ir.types import ArrayType
 from jitml.pipeline.spans import spanning
 from jitml.pipeline.value_checks import are_checked
@@ -172,6 +173,7 @@ class Jitted(Dispatcher):
         """All that are alive."""
         return list(_ALL)
 
+    @hiding_frames
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of a call that the runtime knows no callee for."""
         if calling.is_off:

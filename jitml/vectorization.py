@@ -20,6 +20,7 @@ from jitml.ir.errors import (
 )
 from jitml.ir.graph import Graph
 from jitml.ir.source import user_source
+from jitml.ir.tracebacks import hiding_frames
 from jitml.recording import argument_names, output_leaves
 from jitml.trace.axes import naming_axis
 from jitml.trace.core import trace_graph, type_of
@@ -68,6 +69,7 @@ def vmap(
     _check_name(axis_name, "axis_name")
     _check_name(spmd_axis_name, "spmd_axis_name")
 
+    @hiding_frames
     @functools.wraps(fun, updated=())
     def vmapped(*args: Any, **kwargs: Any) -> Any:
         inputs = _arguments(fun, axes, args, kwargs)

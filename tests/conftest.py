@@ -14,6 +14,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 import pytest
 
+os.environ.setdefault("JITML_TRACEBACK", "full")  # tests that fail should tell where
 os.environ["JITML_CACHE"] = "0"  # no test may find what an earlier run has left
 # A shell lets what it runs in the background ignore Ctrl-C; the tests need it.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from places import PACKAGES
 
 import jitml
 import jitml.numpy as jnp
+from jitml.errors import JitmlError
 from jitml.ir.tracebacks import hide_frames
 
 PROGRAM = """
@@ -35,9 +37,15 @@ TOLD = ["train(jnp.ones", "jitml.grad(model", "jitml.vmap(layer", "h = x @ w"]
 
 
 def run(*command: str, **variables: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": PACKAGES, **variables}
+    environment = {**os.environ, "PYTHONPATH": PACKAGES, "JITML_TRACEBACK": "", **variables}
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True)
     return done.stderr.decode() + done.stdout.decode()
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for users; the test suite shows all frames else."""
+    monkeypatch.delenv("JITML_TRACEBACK")
 
 
 def test_a_script_shows_the_users_lines_alone(tmp_path: Path) -> None:
@@ -58,7 +66,25 @@ def test_ipython_shows_the_users_lines_alone() -> None:
     assert "  at In[1]:4 in layer:  h = x @ w" in shown
 
 
-def test_errors_of_users_and_what_they_came_from() -> None:
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: jitml.jit(jitml.vmap(lambda x: x @ jnp.ones(4)))(jnp.ones((2, 3))),
+        lambda: jitml.grad(lambda x: jnp.sqrt(x + jnp.ones(2)).sum())(jnp.ones(3)),
+        lambda: jnp.ones(3) + jnp.ones(4),
+        lambda: jitml.vmap(lambda x, y: x)(jnp.ones(3), jnp.ones(4)),
+        lambda: jitml.jit(lambda n: n, static_argnums=0)([]),
+    ],
+)
+@pytest.mark.skipif("sys.version_info < (3, 11)")
+def test_errors_leave_us_without_our_frames(call: Callable[[], object], shown: None) -> None:
+    with pytest.raises(JitmlError) as caught:
+        call()
+    files = {frame.filename for frame in traceback.extract_tb(caught.value.__traceback__)}
+    assert files == {__file__}
+
+
+def test_errors_of_users_and_what_they_came_from(shown: None) -> None:
     def first(x: object) -> object:
         raise KeyError("mine")
 
@@ -83,7 +109,7 @@ def test_errors_of_users_and_what_they_came_from() -> None:
     ("error", "count"),
     [("ZeroDivisionError('x')", 2), ("InternalError('x')", 2), ("ShapeError('x')", 1)],
 )
-def test_a_fault_of_ours_is_shown_whole(error: str, count: int) -> None:
+def test_a_fault_of_ours_is_shown_whole(error: str, count: int, shown: None) -> None:
     file = str(Path(jitml.__file__).parent / "made.py")
     names = dict(vars(jitml.errors))
     exec(compile(f"def fail(): raise {error}", file, "exec"), names)
