@@ -2,6 +2,7 @@
 
     python -m benchmarks.suite [--groups rows matmul] [--only NAME] [--rounds 5] [--clock cpu]
                                [--json results.json] [--chart chart.png] [--against REVISION]
+    python -m benchmarks.suite --bits
 
 Each library runs in a process of its own; rounds are interleaved, so that a busy machine slows all
 alike, and the best round of each counts. A ratio above 1 means that jitml is faster.
@@ -13,7 +14,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks.suite import groups, report
+from benchmarks.suite import bits, groups, report
 from benchmarks.suite.peers import Peer, installed_peers, old_revision
 from benchmarks.suite.workload import WORKLOADS, Workload
 
@@ -49,9 +50,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--chart", type=Path)
     parser.add_argument("--against", metavar="REVISION", help="compare with jitml as it was there")
+    parser.add_argument("--bits", action="store_true", help="compare those of 1 to 8 threads only")
     given = parser.parse_args()
     groups.load()
     workloads = chosen(given.only, given.groups)
+    if given.bits:
+        for told in bits.lines(workloads):
+            print(told, flush=True)
+        return
     with old_revision(given.against) as path:
         peers = installed_peers(path)
         try:

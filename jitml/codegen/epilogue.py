@@ -14,7 +14,6 @@ from jitml.codegen.fuse import Group
 from jitml.codegen.gemm import GemmShape
 from jitml.codegen.kernel import Index, Kernel, Load
 from jitml.codegen.vectorize import UNITS_STEP
-from jitml.ir.dtypes import is_complex
 from jitml.ir.graph import Var
 from jitml.ops.contraction import DotGeneral
 
@@ -30,9 +29,7 @@ def can_follow(product: Group, after: Group) -> bool:
     if after.special is not None or after.built is None or result not in after.built.reads:
         return False
     kernel = after.built.kernel
-    if kernel.sites or is_complex(result.type.dtype) or result.type.size == 0:
-        return False
-    if any(not axis.merged and axis.extent != 1 for axis in kernel.inner):
+    if kernel.sites:  # steps of products tell of no checks
         return False
     return _is_in_place(kernel, after.built.reads.index(result)) and _covers(kernel, result)
 
@@ -40,11 +37,9 @@ def can_follow(product: Group, after: Group) -> bool:
 def _is_in_place(kernel: Kernel, operand: int) -> bool:
     """Whether the operand is read, and everything written, where the loops are."""
     nodes = kernel.nodes()
-    if any(node.name in ("reduce", "check") for node in nodes):
+    if any(node.name == "reduce" for node in nodes):  # it may need scratch memory of its own
         return False
     loads: list[Load] = [node.data for node in nodes if node.name == "load"]
-    if any(store.combine or store.where or len(store.nodes) > 1 for store in kernel.stores):
-        return False
     indices = [load.index for load in loads if load.operand == operand]
     indices += [store.index for store in kernel.stores]
     return all(_is_linear(index, kernel) for index in indices)

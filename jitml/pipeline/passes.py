@@ -13,6 +13,7 @@ from jitml.transforms.dce import dce
 from jitml.transforms.hoist import hoist
 from jitml.transforms.inline_calls import drop_barriers, inline_calls
 from jitml.transforms.loop_updates import loop_updates
+from jitml.transforms.merge_scans import merge_scans
 from jitml.transforms.prune import prune
 from jitml.transforms.runner import Pass, run_passes
 from jitml.transforms.simplify import simplify
@@ -63,6 +64,7 @@ PASSES: tuple[Pass, ...] = (
     dce,
     simplify,
     cse,
+    merge_scans,
     compact,
     windows,
     hoist,

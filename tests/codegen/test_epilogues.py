@@ -132,15 +132,36 @@ def test_what_is_not_joined_has_the_same_bits(name: str, apart: Callable[[], Non
     assert np.asarray(jitml.jit(f)(*arguments)).tobytes() == first
 
 
-def test_others_stay_apart() -> None:
-    x, w = normal(100, 40), normal(40, 50)
-    for f in (
-        lambda x, w: (x @ w).T * 2,
-        lambda x, w: (x @ w).sum(1),
-        lambda x, w: (x @ w)[::2] + 1,
-        lambda x, w: jnp.cumsum(x @ w, 1) + 1,
-    ):
-        assert labels(f, (x, w), True) == labels(f, (x, w), False)
+TABLE, PLACES, DEEP = normal(9), np.arange(100) % 9, normal(100, 300)
+OTHERS: dict[str, Callable[..., Any]] = {
+    "turned": lambda x, w: (x @ w).T * 2,
+    "summed": lambda x, w: (x @ w).sum(1),
+    "every other": lambda x, w: (x @ w)[::2] + 1,
+    "run along": lambda x, w: jnp.cumsum(x @ w, 1) + 1,
+    "moved": lambda x, w: jnp.roll(x @ w, 1, 0) * 2,
+    "cut": lambda x, w: (x @ w)[:64] + 1,
+    "chosen": lambda x, w: (x @ w).at[PLACES].get(mode="clip") + 1,
+    "with a check": lambda x, w: x @ w + jnp.asarray(TABLE)[PLACES][:, None],
+    "with sums": lambda x, w: x @ w + jnp.sin(DEEP[:, None] * DEEP[None, :64]).sum(-1),
+    "with columns of two": lambda x, w: jnp.stack([x @ w, (x @ w) * 2], -1),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_others_stay_apart(name: str) -> None:
+    arguments = normal(100, 40), normal(40, 64)
+    assert labels(lambda x, w: relu(x @ w), arguments, True) == ["dot_general max"]
+    f = OTHERS[name]
+    assert labels(f, arguments, True) == labels(f, arguments, False)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_check_behind_a_product_tells_its_place(threads: int) -> None:
+    places = np.where(np.arange(100) == 70, 11, PLACES)
+    with jitml.num_threads(threads), pytest.raises(jitml.errors.OutOfBoundsError, match="index 11"):
+        jitml.jit(lambda x, w, i: x @ w + jnp.asarray(TABLE)[i][:, None])(
+            normal(100, 40), normal(40, 64), places
+        )
 
 
 def test_deployed_programs_join(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from jitml.transforms.hoist import hoist
 from jitml.transforms.jvp import jvp
 from jitml.transforms.linearize import linearize
 from jitml.transforms.loop_updates import loop_updates
+from jitml.transforms.merge_scans import merge_scans
 from jitml.transforms.partial_eval import partial_eval
 from jitml.transforms.simplify import simplify
 from jitml.transforms.transpose import transpose
@@ -47,6 +48,7 @@ def remat(graph: Graph, policy: str) -> Graphs:
 APPLY: dict[str, Callable[..., Graphs]] = {
     "batch": lambda g, size, axes, name=None: (batch(g, size, axes, name).graph,),
     "cse": lambda g: (cse(g),),
+    "merge_scans": lambda g: (merge_scans(g),),
     "dce": lambda g: (dce(g),),
     "hoist": lambda g: (hoist(g),),
     "functionalize": lambda g, kinds: (functionalize(g, kinds).graph,),
