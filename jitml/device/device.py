@@ -24,6 +24,9 @@ MOST_STAGED_BYTES = 1 << 24  # of what is copied while the host goes on
 MOST_PENDING = 64  # calls that the host is ahead of the device
 
 
+_LOCK = RLock()  # of all devices: a copy from one to another needs both
+
+
 @dataclass
 class Counts:
     """What has gone to and fro since the process began. `read_backs` are the copies to the host by
@@ -53,7 +56,6 @@ class Device:
         self.generation = 0  # counts how often it has begun anew
         self.bytes_in_use = self.peak_bytes = 0
         self._sizes: dict[int, int] = {}
-        self._lock = RLock()
         # Memory and graphs that nobody needs any more; told at any time, by any thread.
         self._garbage: deque[tuple[int, int, Any]] = deque()
         self._kept: list[Host] = []  # host memory that copies go to
@@ -69,7 +71,7 @@ class Device:
         """Inside, this thread has the device for itself. Where the device fails, it begins anew,
         and what was on its way has failed.
         """
-        with self._lock:
+        with _LOCK:
             self.driver.make_current()
             try:
                 yield self

@@ -294,6 +294,26 @@ def test_arrays_on_two_devices_do_not_mix(two: EmulatedCuda) -> None:
     np.testing.assert_array_equal(x + jitml.device_put(y, x.device), X * 2)
 
 
+def test_threads_may_copy_both_ways(two: EmulatedCuda) -> None:
+    first, second = jitml.devices()
+    sides = [jitml.device_put(X, d) for d in (first, second)]
+    found: dict[int, Any] = {}
+
+    def run(k: int) -> None:
+        x = sides[k] + 0
+        for _ in range(10):
+            x = jitml.device_put(x, second if x.device is first else first)
+        found[k] = np.asarray(x)
+
+    threads = [threading.Thread(target=run, args=(k,), daemon=True) for k in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for k in range(2):
+        np.testing.assert_array_equal(found[k], X)
+
+
 def test_a_lost_device_leaves_the_other(two: EmulatedCuda) -> None:
     x, y = (jitml.device_put(X, d) for d in jitml.devices())
     two.planted["cuStreamSynchronize"] = 700
