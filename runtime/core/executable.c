@@ -56,18 +56,22 @@ static int run_delegate(Executable *self, PyObject *const *given, Py_ssize_t cou
     return failed;
 }
 
+static int run(Executable *self, PyObject *const *given, Py_ssize_t count, PyObject **results,
+               PyObject *explain)
+{
+    return self->delegate ? run_delegate(self, given, count, results, explain)
+                          : run_tables(&self->tables, given, count, results);
+}
+
 int execute(PyObject *executable, PyObject *const *given, Py_ssize_t count, PyObject **results,
             PyObject *explain)
 {
     Executable *self = (Executable *)executable;
-    const Tables *tables = &self->tables;
-    if (self->delegate)
-        return run_delegate(self, given, count, results, explain);
-    bool is_watched = self->is_watched && !tables->is_simple;
+    bool is_watched = self->is_watched && !self->tables.is_simple;
     if (!is_watched && !is_recording)
-        return run_tables(tables, given, count, results);
+        return run(self, given, count, results, explain);
     int64_t begin = now_ns();
-    int code = run_tables(tables, given, count, results);
+    int code = run(self, given, count, results, explain);
     int64_t end = now_ns();
     if (is_watched)
         self->busy_ns += end - begin;

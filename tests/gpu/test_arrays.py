@@ -82,11 +82,11 @@ def test_host_memory_may_change_as_soon_as_a_call_returns(device: Device) -> Non
     np.testing.assert_array_equal(y, X + 1)
 
 
-def test_the_host_is_not_ahead_without_end(device: Device) -> None:
+def test_the_host_is_not_ahead_without_end(emulated: EmulatedCuda, device: Device) -> None:
     step, x = jitml.jit(lambda x: x + 1), jnp.zeros(3)
     for _ in range(200):
         x = step(x)
-    assert device.bytes_in_use < 4096
+    assert device.bytes_in_use < 4096 and emulated.calls["cuStreamSynchronize"] == 3
     assert x.tolist() == [200, 200, 200]
 
 

@@ -91,11 +91,11 @@ class Executable:
         for a delegate.
         """
         _check_arguments(self.plan, arguments)
-        if self._delegate is not None:
-            return tuple(self._delegate(tuple(arguments), explain))
         begin = time.perf_counter_ns()
-        call = _Call(self, arguments)
-        results = call.run()
+        if self._delegate is not None:
+            results = tuple(self._delegate(tuple(arguments), explain))
+        else:
+            results = _Call(self, arguments).run()
         end = time.perf_counter_ns()
         if self._is_watched:
             self.busy_ns += end - begin
