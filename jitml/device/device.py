@@ -169,9 +169,7 @@ class Device:
         return block
 
     def copy_from(self, source: Block) -> Block:
-        """A block with what one of another device has."""
-        with source.device.entered() as other:
-            other.must_wait()
+        """A block with what one of another device has, which must have been waited for."""
         self.driver.make_current()
         block = Block(self, source.size_bytes)
         self.driver.copy_from(source.device.driver, source.address, block.address, block.size_bytes)

@@ -86,9 +86,7 @@ def resident_on(array: Array, device: Device) -> Resident:
 
 def moved(resident: Resident, device: Device) -> Resident:
     """What another device has, on this one."""
-    if resident.device is not device:
-        resident.wait()
-    resident.check()
+    resident.wait()  # or raise that it is lost
     return Resident(device.copy_from(resident.block), resident.dtype)
 
 

@@ -151,13 +151,14 @@ def test_what_there_is_no_memory_for_is_an_error_with_sizes(device: Device) -> N
 
 def test_a_failed_check_is_told_to_whoever_reads_what_came_of_it(device: Device) -> None:
     pick = jitml.jit(lambda x, i: x[i])
-    good, bad = pick(X, np.array([1])), pick(X, np.array([9]))
+    good, bad, later = (pick(X, np.array([k])) for k in (1, 9, 0))
     after = jitml.jit(lambda x: x * 2)(bad)
     for array in (bad, after, bad):
         with pytest.raises(OutOfBoundsError, match="index 9 is out of bounds for axis 0") as raised:
             np.asarray(array)
         assert "pick = jitml.jit(lambda x, i: x[i])" in str(raised.value)
     np.testing.assert_array_equal(good, X[[1]])
+    np.testing.assert_array_equal(later, X[[0]])
     np.testing.assert_array_equal(pick(X, np.array([2])), X[[2]])
 
 
@@ -292,6 +293,18 @@ def test_arrays_on_two_devices_do_not_mix(two: EmulatedCuda) -> None:
             function(x, y)
         assert "test_arrays.py" in str(raised.value) and "device_put" in str(raised.value)
     np.testing.assert_array_equal(x + jitml.device_put(y, x.device), X * 2)
+
+
+def test_another_device_reads_what_is_done_and_not_yet_used_again(two: EmulatedCuda) -> None:
+    first, second = jitml.devices()
+    step = jitml.jit(lambda x: x + 1)
+    pending = step(jitml.device_put(X, second))
+    copied = jitml.device_put(pending, first)
+    del pending
+    gc.collect()
+    others = [step(jitml.device_put(X * k, second)) for k in range(4)]
+    jitml.block_until_ready(others)
+    np.testing.assert_array_equal(copied, X + 1)
 
 
 def test_threads_may_copy_both_ways(two: EmulatedCuda) -> None:
