@@ -5,6 +5,9 @@ kernel (`gather_record`), and LLVM functions: `gather_table`, which finds where 
 `gather`, which packs a panel: panel[k, lane] = array[place of lane + place of k]. Nothing is
 written but the panel, so windows never exist in memory. What reads the panels is not known here.
 
+Where few columns use them, rows are not packed: of those whose k lie side by side in runs,
+`gather_rows` says where each begins, and kernels read them there.
+
 Memory is read along that axis, of k or of the lanes, which lies side by side over the longer run.
 """
 
