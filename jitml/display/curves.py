@@ -14,7 +14,7 @@ import numpy as np
 
 from jitml.display import html
 
-_MOST_POINTS = 200  # of one curve; more are taken together
+_MOST_POINTS = 100  # of one curve; more are taken together
 _LEFT, _TOP, _BOTTOM = 52, 6, 16  # margins
 _LOGARITHMIC = 30  # the ratio of the largest to the smallest value from which on the axis is so
 

@@ -26,7 +26,8 @@ from jitml.trace.core import Tracer
 from jitml_runtime.shortage import size_text
 
 T = TypeVar("T")
-_LEAST_SHARE = 400  # a drawing is followed by so many times the time that it took without one
+_LEAST_SHARE = 400  # so many times the processor time of a drawing passes without one
+_LONGEST_S = 10.0  # without a drawing, while steps end
 _MOST_PENDING = 4096  # numbers that wait to be looked at
 _MOST_SAMPLES = 256  # of time and memory
 
@@ -91,17 +92,19 @@ class Live(Generic[T]):
         self._clock.start(self.done)
         screen.draw(self, is_last=False)
         now, due = time.perf_counter, time.perf_counter() + screen.interval_s
+        budget = _Budget()
         try:
             for item in self._iterable:
                 yield item
                 if self._curves:
                     self(**{name: function() for name, function in self._curves.items()})
                 self.done += 1
-                if (begin := now()) >= due:
-                    self._clock.sample(self.done)
-                    screen.draw(self, is_last=False)
-                    end = now()
-                    due = end + max(screen.interval_s, _LEAST_SHARE * (end - begin))
+                if now() >= due:
+                    if budget.allows():
+                        with budget:
+                            self._clock.sample(self.done)
+                            screen.draw(self, is_last=False)
+                    due = now() + screen.interval_s
             self._state = "done"
         finally:
             if self._state == "running":
@@ -159,6 +162,28 @@ class Live(Generic[T]):
             drawn.append(chart("memory", {"memory": sizes}, number=lambda x: size_text(int(x))))
         share = html.bar(self.done / self._total) if self._total else ""
         return html.page(html.element("div", share, " ", line), html.row(*drawn))
+
+
+class _Budget:
+    """How often to draw: once the program has used so many times the processor time that the last
+    drawing took; or, where it mostly waits, once in a while. A scope is a drawing.
+    """
+
+    def __init__(self) -> None:
+        self._cost_s = 0.0
+        self._used_s, self._at = time.process_time(), time.perf_counter()
+
+    def allows(self) -> bool:
+        if time.perf_counter() - self._at > _LONGEST_S:
+            return True
+        return time.process_time() - self._used_s >= _LEAST_SHARE * self._cost_s
+
+    def __enter__(self) -> None:
+        self._used_s = time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        begin, self._used_s, self._at = self._used_s, time.process_time(), time.perf_counter()
+        self._cost_s = self._used_s - begin
 
 
 def _number(value: Any) -> float:
