@@ -28,6 +28,7 @@ MODULES = [
     "jitml.flatten_util",
     "jitml.forward_backward",
     "jitml.hardware",
+    "jitml.transfers",
     "jitml.image",
     "jitml.lax.contraction",
     "jitml.lax.control_flow",

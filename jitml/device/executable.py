@@ -19,7 +19,7 @@ import numpy as np
 from jitml.device.calls import Launched, Pending
 from jitml.device.device import Device
 from jitml.device.errors import DeviceError
-from jitml.device.launches import Code, is_graph, scratch_bytes
+from jitml.device.launches import Code, is_graph
 from jitml.device.memory import Block, Resident
 from jitml.device.placement import Placed, place_arguments, put
 from jitml.device.steps import Run
@@ -138,7 +138,7 @@ class _Call:
         """Ask for everything."""
         bound = self.executable.bound(self.device)
         arena = -(-self.plan.arena_bytes // _ALIGNMENT) * _ALIGNMENT
-        space = arena + scratch_bytes(self.code)
+        space = arena + self.code.scratch_bytes
         workspace = Block(self.device, space) if space else None
         inputs = placed.residents(arguments)
         makers = [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from jitml.codegen.nvptx.grid import RECORD_BYTES, SLOT_BYTES
@@ -31,6 +32,21 @@ class Code:
     checked: tuple[bool, ...]
     functions: tuple[Callable[..., Any], ...] = ()
 
+    @cached_property
+    def scratch_bytes(self) -> int:
+        """What all threads of a launch need at most."""
+        return max([_threads(s) * s.scratch_bytes for _, s in self._launches()], default=0)
+
+    @cached_property
+    def slot_bytes(self) -> int:
+        """How much of the error slot the launches with checks may write."""
+        threads = [_threads(step) for n, step in self._launches() if self.checked[n]]
+        return SLOT_BYTES + max(threads, default=0) * RECORD_BYTES
+
+    def _launches(self) -> list[tuple[int, Instruction]]:
+        steps = enumerate(self.plan.instructions)
+        return [(n, s) for n, s in steps if isinstance(s, Instruction) and s.extent]
+
 
 def grid_of(step: Instruction) -> tuple[int, int]:
     """The blocks of a launch, and the threads of each."""
@@ -41,26 +57,6 @@ def grid_of(step: Instruction) -> tuple[int, int]:
     threads = -(-threads // together) * together
     in_block = together if together > 1 else min(BLOCK_THREADS, threads)
     return -(-threads // in_block), in_block
-
-
-def launches(code: Code) -> list[tuple[int, Instruction]]:
-    """The instructions that launch something, with their numbers."""
-    steps = enumerate(code.plan.instructions)
-    return [(n, step) for n, step in steps if isinstance(step, Instruction) and step.extent]
-
-
-def scratch_bytes(code: Code) -> int:
-    """What all threads of a launch need at most."""
-    sizes = [_threads(step) * step.scratch_bytes for _, step in launches(code)]
-    return max(sizes, default=0)
-
-
-def slot_bytes(code: Code) -> int:
-    """How much of the error slot the launches with checks may write."""
-    from jitml.codegen.nvptx.grid import RECORD_BYTES, SLOT_BYTES
-
-    threads = [_threads(step) for n, step in launches(code) if code.checked[n]]
-    return SLOT_BYTES + max(threads, default=0) * RECORD_BYTES
 
 
 def _threads(step: Instruction) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from jitml.codegen.nvptx.grid import MOST_LAUNCHES
 from jitml.device.calls import EMPTY_BYTE, Pending, read_fault
 from jitml.device.device import Device
-from jitml.device.launches import Code, grid_of, slot_bytes
+from jitml.device.launches import Code, grid_of
 from jitml.device.memory import Block, Host
 from jitml_runtime import Branch, Copy, HostCall, Instruction, Loop
 from jitml_runtime.plan import block_ends
@@ -152,7 +152,7 @@ class Run:
 
     def _slot_copy(self) -> Block:
         """A block with the error slot, as far as this program's launches reach."""
-        size = slot_bytes(self.code)
+        size = self.code.slot_bytes
         block = Block(self.device, size)
         self.driver.copy(self.device.slot, block.address, size)
         return block
