@@ -133,6 +133,23 @@ def test_the_fold_of_a_long_row_is_ended_once() -> None:
     assert [step.label for step in instructions(program)] == ["partial", "combine", "div"]
 
 
+def test_what_is_cheap_is_not_stored_in_large_arrays() -> None:
+    """The exponentials of long rows are computed for their sum, and again for the quotients."""
+    labels = {}
+    for rows in (8, 64):
+        program = lower_graph(graph_of(softmax, (rows, 32_000)))
+        labels[rows] = [step.label for step in instructions(program)]
+    assert "exp" in labels[8] and "exp" not in labels[64]
+
+
+def test_reductions_that_read_along_different_axes_go_apart() -> None:
+    def sums(x: Any) -> Any:
+        y = e.mul(e.add(x, 1.0), x)
+        return e.add(r.reduce_sum(y, (0,)), r.reduce_sum(y, (1,)))
+
+    assert len(instructions(lower_graph(graph_of(sums, (400, 400))))) == 2
+
+
 @pytest.mark.parametrize("is_view", [False, True])
 def test_what_a_product_reads_is_not_stored_behind_it(
     is_view: bool, monkeypatch: pytest.MonkeyPatch

@@ -25,7 +25,9 @@ _FOLDS = {
 
 
 @pytest.mark.parametrize("name", _FOLDS)
-@pytest.mark.parametrize("shape", [(128, 70), (200, 1100), (321, 33), (3, 515, 64)])
+@pytest.mark.parametrize(
+    "shape", [(128, 70), (200, 1100), (321, 33), (3, 515, 64), (4101, 36), (8300, 20)]
+)
 def test_columns_have_the_bits_of_rows(
     name: str, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
