@@ -87,17 +87,24 @@ FAMILIES = {
          ((36, 17), (17, 69))),
     ),
     "tiles of large squares": Family(
-        lambda x, y: x @ y.T, (((130, 17), (97, 17)), ((97, 9), (99, 9)), ((99, 11), (130, 11)))
+        lambda x, y: x @ y.T, (((130, 17), (97, 17)), ((97, 9), (129, 9)), ((129, 9), (99, 9)))
     ),
-    "matrix units": Family(units, (((131, 100), (100, 72)), ((2, 64, 36), (2, 36, 130)))),
+    "matrix units": Family(
+        units,
+        (((131, 100), (100, 72)), ((2, 64, 36), (2, 36, 130)), ((83, 33), (33, 74)),
+         ((99, 33), (33, 82)), ((115, 33), (33, 90))),
+    ),
     "cumulative sum of columns": Family(
         lambda x: jnp.cumsum(x, 0), (((40, 9),), ((3, 33),), ((1, 70),), ((2, 35),))
     ),
     "scatter": Family(
-        lambda u, i: jnp.zeros((20, 40)).at[i].add(u),
-        (((100, 40), (100,)), ((70, 40), (70,)), ((65, 40), (65,))), 1,
+        lambda u, x, i: x.at[i].add(u),
+        (((100, 40), (20, 40), (100,)), ((70, 40), (20, 40), (70,)), ((1, 40), (20, 40), (1,)),
+         ((64, 40), (20, 40), (64,)), ((35, 40), (20, 40), (35,))),
     ),
-    "sort": Family(lambda x: jnp.sort(x, 1), (((5, 90),), ((3, 64),), ((2, 33),), ((40, 35),))),
+    "sort": Family(
+        lambda x: jnp.sort(x, 1), (((5, 90),), ((2, 90, 3),), ((3, 128),), ((2, 65),))
+    ),
     "long sort": Family(jnp.argsort, (((4100,),), ((2, 3000),))),
     "cumulative sum": Family(lambda x: jnp.cumsum(x, 1), (((40, 70),), ((9, 33),), ((70, 32),))),
     "gather": Family(
@@ -134,7 +141,7 @@ def samples_of(family: Family, shapes: Sequence[tuple[int, ...]], special: bool)
         if number >= family.floats:
             arrays[number] = random.integers(-10, 10, array.shape).astype(np.int32)
             if special:
-                arrays[number][array.size // 2 :: 11] = 77
+                arrays[number][array.size // 2 :: 11] = 20
         elif number == 0 and array.size:
             if special:
                 make_special(array)
@@ -227,5 +234,5 @@ def test_mistakes_are_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     unknown = [change for change in left if not any(p.fullmatch(change) for p in known)]
     print(f"\n{name}: {tried} mutants, {len(left)} left, {len(unknown)} of them not explained")
     print("  ", *unknown, sep="\n  ")
-    # By chance, one of a few may be of those that are left of many.
-    assert tried and len(unknown) <= (1 - LEAST_SCORE) * tried + 1, unknown
+    # By chance, some of a few may be of those that are left of many.
+    assert tried and len(unknown) <= (1 - LEAST_SCORE) * tried + 3, unknown
