@@ -197,7 +197,8 @@ def test_examples(name):
     if name == "jitml.checkpoints":
         pytest.importorskip("safetensors")
     module = importlib.import_module(name)
-    runner, count = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE), 0
+    flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+    runner, count = doctest.DocTestRunner(optionflags=flags), 0
     for test in _tests(module):
         if test.examples:
             count += 1
