@@ -85,7 +85,7 @@ def pmap(*args: Any, **kwargs: Any) -> NoReturn:
     >>> pmap(lambda x: x + 1)
     Traceback (most recent call last):
     ...
-    jitml.ir.errors.TransformError: pmap maps over several devices, and programs run on one
+    jitml.errors.TransformError: pmap maps over several devices, and programs run on one
     ...
     """
     raise _failure(

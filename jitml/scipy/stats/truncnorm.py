@@ -81,8 +81,8 @@ def logcdf(
 ) -> Array:
     """The logarithm of how probable at most x is.
 
-    >>> print(logcdf(0.0, -1.0, 1.0))
-    -0.69314...
+    >>> print(round(float(logcdf(0.0, -1.0, 1.0)), 4))
+    -0.6931
     """
     return of_standard("truncnorm.logcdf", _log_below, x, a, b, loc=loc, scale=scale)
 
@@ -101,7 +101,7 @@ def logsf(
 ) -> Array:
     """The logarithm of how probable more than x is.
 
-    >>> print(logsf(0.0, -1.0, 1.0))
-    -0.69314...
+    >>> print(round(float(logsf(0.0, -1.0, 1.0)), 4))
+    -0.6931
     """
     return of_standard("truncnorm.logsf", _log_above, x, a, b, loc=loc, scale=scale)
