@@ -27,7 +27,6 @@ from jitml_runtime.shortage import size_text
 
 T = TypeVar("T")
 _LEAST_SHARE = 400  # so many times the processor time of a drawing passes without one
-_LONGEST_S = 10.0  # without a drawing, while steps end
 _MOST_PENDING = 4096  # numbers that wait to be looked at
 _MOST_SAMPLES = 256  # of time and memory
 
@@ -166,23 +165,21 @@ class Live(Generic[T]):
 
 class _Budget:
     """How often to draw: once the program has used so many times the processor time that the last
-    drawing took; or, where it mostly waits, once in a while. A scope is a drawing.
+    drawing took. A scope is a drawing.
     """
 
     def __init__(self) -> None:
         self._cost_s = 0.0
-        self._used_s, self._at = time.process_time(), time.perf_counter()
+        self._used_s = time.process_time()
 
     def allows(self) -> bool:
-        if time.perf_counter() - self._at > _LONGEST_S:
-            return True
         return time.process_time() - self._used_s >= _LEAST_SHARE * self._cost_s
 
     def __enter__(self) -> None:
         self._used_s = time.process_time()
 
     def __exit__(self, *_: object) -> None:
-        begin, self._used_s, self._at = self._used_s, time.process_time(), time.perf_counter()
+        begin, self._used_s = self._used_s, time.process_time()
         self._cost_s = self._used_s - begin
 
 
