@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from cases import Case, Input
 
 from jitml.ops.indexing import GatherDimensionNumbers, gather
+from jitml.ops.require import require
 from jitml.ops.scatter import ScatterDimensionNumbers, scatter
 
 
@@ -102,6 +103,21 @@ def _unique_product(mode: str, rows: Sequence[int]) -> Case:
 _KINDS = ("set", "add", "mul", "min", "max")
 
 CASES: list[Case] = [
+    *(
+        Case(
+            f"require {condition}",
+            lambda x, c=condition: require(x, c),
+            (numbers,),
+            kinds,
+            computes=False,
+        )
+        for condition, numbers, kinds in (
+            ("nonzero", Input((3, 4), 1, 9), "iu"),
+            ("natural", Input((3, 4), 0, 9), "iu"),
+            ("int8", Input((5,), -128.9, 127.9, distinct=True), "if"),
+            ("uint16", Input((2, 3), 0, 9), "iuf"),
+        )
+    ),
     *(_gather(name, mode) for name in FORMS for mode in ("raise", "fill")),
     *(_gather(name, "clip") for name in ("points", "blocks", "along")),
     *(_gather("take", "promise_in_bounds", d) for d in ("i8", "i16", "i64", "u8", "u32", "u64")),

@@ -90,7 +90,7 @@ has_aux=True, but the function returned a Tracer, not a pair
   hint: return (result, aux)
 """),
     "not_a_function": (lambda: d.grad(3), """
-grad takes a function, not a int
+grad takes a Python function, not a int
 """),
     "jacfwd_of_integers": (lambda: jacfwd(lambda x: convert(x, I32))(X), """
 jacfwd: the function returned i32[3]; integers and booleans have no derivative

@@ -121,7 +121,7 @@ def test_every_scope_has_its_switch(name: str) -> None:
         ("jax_threefry_partitionable", False, "bits are those of True"),
         ("jax_platforms", "cuda", "programs run on the CPU"),
         ("jax_num_cpu_devices", 8, "there is one device"),
-        ("jax_default_device", "gpu", "there is one device"),
+        ("jax_default_device", "gpu", "lists those that there are"),
         ("jax_no_execution", True, "programs always run"),
         ("jax_numpy_rank_promotion", "maybe", "it is 'allow' unless set"),
     ],

@@ -10,7 +10,7 @@ import jitml.numpy as jnp
 from jitml.callbacks import io_callback
 from jitml.ir.dtypes import is_float
 from jitml.ir.errors import ArgumentError, DTypeError, ShapeError
-from jitml.lax.conversion import bitcast_convert_type
+from jitml.lax.conversion import bitcast_convert_type, convert_element_type
 from jitml.lax.options import RandomAlgorithm
 from jitml.numpy.operands import as_dtype, as_shape, fail, settle
 from jitml.ops.random_bits import threefry2x32
@@ -56,7 +56,7 @@ def rng_bit_generator(
     bits = bitcast_convert_type(pair, np.uint64) if is_double else pair.ravel()[:size]
     used = jnp.stack([words[0], words[1] + np.uint64(count)])
     new = used if is_wide else bitcast_convert_type(used, np.uint32).ravel()
-    return new, bits.astype(wanted).reshape(sizes)
+    return new, convert_element_type(bits, wanted).reshape(sizes)
 
 
 _GENERATOR = np.random.default_rng()

@@ -36,7 +36,7 @@ def poisson(
     sizes = sample_shape("poisson", shape, lam)
     rate = settle(expand_to(parameter(lam, dtypes.FLOAT32, sizes), sizes))
     words = jnp.stack([settle(word) for word in words_of("poisson", key)])
-    return poisson_samples(words, rate).astype(wanted)
+    return lax.convert_element_type(poisson_samples(words, rate), wanted)
 
 
 def binomial(
@@ -58,7 +58,7 @@ def binomial(
     working = type_of(chance).dtype
     count, chance = (settle(expand_to(parameter(x, working, sizes), sizes)) for x in (n, chance))
     words = jnp.stack([settle(word) for word in words_of("binomial", key)])
-    return binomial_samples(words, count, chance).astype(wanted)
+    return lax.convert_element_type(binomial_samples(words, count, chance), wanted)
 
 
 def multinomial(

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jitml.scalar.composed import COMPOSED
 from jitml.scalar.value import Number, Value, select
 
 _DTYPES = {
@@ -51,6 +52,8 @@ class NumpyBuilder:
                 result = arrays[0].astype(_DTYPES[type_])
             elif name == "bitcast":
                 result = arrays[0].view(_DTYPES[type_])
+            elif name in COMPOSED:
+                return COMPOSED[name](*operands)
             else:
                 result = _INSTRUCTIONS[name](*arrays)
         assert result.dtype == _DTYPES[type_], (name, result.dtype, type_)
