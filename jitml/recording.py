@@ -136,7 +136,8 @@ def _pair(result: Any) -> tuple[Any, Any]:
 
 def argument_names(function: Callable[..., Any], count: int) -> list[str]:
     """How the function calls its first `count` positional arguments, as far as it tells."""
-    function = getattr(function, "__wrapped__", function)
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
     code = getattr(getattr(function, "__func__", function), "__code__", None)
     names: tuple[str, ...] = ()
     if isinstance(code, CodeType):
