@@ -83,18 +83,21 @@ def log2(x: Value) -> Value:
 
 @routine
 def log10(x: Value) -> Value:
-    """Logarithm to base 10 within 1.5 ulp."""
+    """Logarithm to base 10 within 1.6 ulp."""
     if is_single(x):
         return _log_to_base(x, _LOG10_E_F32, _LOG10_2_F32)
     return _log_to_base(x, _LOG10_E_F64, _LOG10_2_F64)
 
 
-def log_of_pair(u: Value, c: Value, shift: Value | float = 0.0) -> Value:
-    """log(u + c) + shift·ln2, `c` being small beside u; as log(u) where that is not finite."""
+def log_of_pair(u: Value, c: Value, shift: Value | float = 0.0, *, exactly: bool = False) -> Value:
+    """log(u + c) + shift·ln2, `c` being small beside u; as log(u) where that is not finite. The
+    rounding of u + c − 1 counts only where the result is about as small; `exactly` saves it.
+    """
     k = exponent(u)
     rest = select(abs(k) < 4096.0, scale(c, -k), 0.0)
-    f = (mantissa(u) - 1.0) + rest
-    return join_logarithm(k + shift, f, log1p_tail(f))
+    f, lost = fast_two_sum(mantissa(u) - 1.0, rest)
+    tail = log1p_tail(f)
+    return join_logarithm(k + shift, f, tail + lost if exactly else tail)
 
 
 @routine

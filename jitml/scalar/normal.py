@@ -21,26 +21,36 @@ from jitml.scalar.arithmetic import (
 )
 from jitml.scalar.exponential import exp
 from jitml.scalar.logarithm import log, log_of_pair
-from jitml.scalar.special import erfc, erfc_of, scaled_erfcx
+from jitml.scalar.special import erf_tail, erfc, erfc_of, erfc_parts, scaled_erfcx
 from jitml.scalar.trigonometric import atan
-from jitml.scalar.value import Value, convert, fma, lookup, routine, select, sqrt
+from jitml.scalar.value import Value, convert, fma, lookup, routine, scale, select, sqrt
 
 _ERFCX_FAR = (1.0, -1.0, 3.0, -15.0, 105.0, -945.0)  # DLMF 7.12.1
 _ROOT_HALF_F32 = (0.7071067690849304, 1.2101617485882343e-08)
 _ROOT_HALF_F64 = (0.7071067811865476, -4.833646656726457e-17)
-# Φ⁻¹((1 + e)/2)/e as a polynomial in e², minimax for the relative error on |e| ≤ 0.8: 2^-28.6.
-_MIDDLE_F32 = (
-    1.2533141e+00, 3.281182e-01, 1.8029784e-01, 1.24995776e-01, 5.5111576e-02, 3.777128e-01,
-    -1.5179293e+00, 5.333183e+00, -1.1395121e+01, 1.5602876e+01, -1.2148044e+01, 4.2948685e+00,
+# Φ⁻¹((1 + e)/2)/e in w − 1, w = −log(1 − e²) ≤ 4.3, minimax for the relative error: 2^-28.8. The
+# constant term comes first, in two parts.
+_NEAR_LEAD = (1.5943481922149658, -3.430418971106519e-08)
+_NEAR_F32 = (
+    3.504886e-01, 6.0114036e-03, -3.360719e-03, 1.4162618e-04, 5.4083866e-05, -6.1191786e-06,
+    -8.090956e-07, 2.1651037e-07, -1.37586875e-08,
 )  # fmt: skip
-# The same over √2, on |e| ≤ 3/4: 2^-60.7.
+# −Φ⁻¹(p) − r for r = √(−2·log p) ≥ 3.3, in (r − 4)/(r + 4), minimax for the relative error of Φ⁻¹:
+# 2^-28.5.
+_FAR_F32 = (
+    -5.9880733e-01, 7.471697e-01, -3.4269044e-01, 2.607078e-01, -1.697421e-01, 1.3808481e-01,
+    -8.7929e-02, 4.247612e-02,
+)  # fmt: skip
+# Φ⁻¹((1 + e)/2)/e as a polynomial in e², minimax for the relative error on |e| ≤ 3/4, 2^-60.7; its
+# constant term √(π/2) in two parts.
+_MIDDLE_LEAD = (1.2533141373155003, -9.164289990229583e-17)
 _MIDDLE_F64 = (
-    0.886226925452758, 0.2320136665346554, 0.12755617530528743, 0.08655212928274884,
-    0.06495961484502764, 0.05173140731407028, 0.042833092360701965, 0.03654047130721786,
-    0.030557769819858163, 0.04103258938229253, -0.09190233768295887, 0.8484263999170879,
-    -4.627576186229301, 21.014397600779944, -76.35422662621878, 223.7575315468397,
-    -526.0202733908619, 984.6984708244265, -1447.7109026061835, 1635.8161244361302,
-    -1371.8384223234204, 805.2100539238472, -295.76126562763795, 51.363775592077936,
+    0.3281168738692184, 0.18039167308117754, 0.12240319508393292, 0.09186676832037073,
+    0.0731592578242049, 0.06057514013488413, 0.05167603009817243, 0.043215212515118666,
+    0.058028844403724356, -0.1299695323650324, 1.1998561214381251, -6.5443810034802405,
+    29.718846092123627, -107.98118283930748, 316.44093579666634, -743.9050047125602,
+    1392.5739322879515, -2047.3723928610596, 2313.3933487261697, -1940.0725022342908,
+    1138.7389788182759, -418.2695930752371, 72.63934805700477,
 )  # fmt: skip
 # −Φ⁻¹(p) as a quotient of polynomials in √(−2·log p), minimax for p ≤ 0.11: 2^-28.7.
 _TAIL_ABOVE = (
@@ -60,7 +70,7 @@ def _over_root_two(x: Value) -> Pair:
 
 @routine
 def ndtr(x: Value) -> Value:
-    """Φ(x), the integral of the normal density from −∞, within 4 ulp."""
+    """Φ(x), the integral of the normal density from −∞, within 2 ulp."""
     at, rest = _over_root_two(-x)
     far = select(x > 0.0, 1.0, select(x == x, 0.0, x))
     return select(abs(x) < 40.0, erfc_of(at, rest) * 0.5, far)
@@ -68,58 +78,88 @@ def ndtr(x: Value) -> Value:
 
 @routine
 def log_ndtr(x: Value) -> Value:
-    """log Φ(x) within 4 ulp in f32, far below where Φ(x) is 0."""
-    at, rest = _over_root_two(select(x > 40.0, 40.0, x))
-    above = erfc_of(at, rest) * -0.5
-    u, c = fast_two_sum(1.0, above)
-    left = x < -1.0
-    ratio, ratio_low = _any_erfcx(select(left, -at, 1.0))
-    logarithm = log_of_pair(select(left, ratio * 0.5, u), select(left, ratio_low * 0.5, c))
-    result = select(left, fma(x * x, -0.5, logarithm), logarithm)
-    return select(abs(above) < by_type(x, 2.0**-30, 2.0**-60), above, result)
+    """log Φ(x) within 2 ulp, far below where Φ(x) is 0."""
+    at, rest = _over_root_two(-x)
+    size = abs(at)
+    left = at > 0.5
+    middle = (at > -0.7) & ~left
+    parts = erfc_parts(select(size > 0.5, size, 0.5), flip_sign(rest, sign_bit(at)))
+    # 1 − Φ on the right, where it is small; 2Φ − 1 = −at − more in the middle.
+    above = scale(parts.product(), parts.n - 1.0)
+    more = select(middle, fma(rest, 2.0 / math.sqrt(math.pi), erf_tail(at)), 0.0)
+    u, c = fast_two_sum(1.0, -select(middle, at, above))
+    u, c = fast_two_sum(u, c - more)
+    # Φ = exp(−x²/2)·erfcx(x)/2 on the left.
+    ratio, ratio_low = _erfcx_beyond(at, parts.ratio, parts.ratio_low)
+    u, c = select(left, ratio, u), select(left, ratio_low, c)
+    shift = select(middle | left, x.like(-1.0), 0.0)
+    logarithm = log_of_pair(u, c, shift, exactly=True)
+    result = select(left, fma(x * -0.5, x, logarithm), logarithm)
+    tiny = ~(middle | left) & (above < by_type(x, 2.0**-30, 2.0**-60))
+    return select(tiny, -above, result)
 
 
-def _any_erfcx(x: Value) -> Pair:
-    """exp(x²)·erfc(x) for x ≥ 1/2, however large: there well enough for its logarithm."""
-    limit = by_type(x, 10.0, 27.0)
-    near, near_low = scaled_erfcx(select(x > limit, limit, x))
+def _erfcx_beyond(x: Value, near: Value, near_low: Value) -> Pair:
+    """exp(x²)·erfc(x), `near` it or for large x, where it is well enough for its logarithm."""
+    beyond = x > by_type(x, 10.0, 27.0)
     inverse = 1.0 / x
     far = inverse * polynomial(inverse * inverse * 0.5, _ERFCX_FAR) * (1.0 / math.sqrt(math.pi))
-    return select(x > limit, far, near), select(x > limit, 0.0, near_low)
+    return select(beyond, far, near), select(beyond, 0.0, near_low)
 
 
 @routine
 def ndtri(p: Value) -> Value:
-    """The inverse of Φ within 4 ulp: polynomials in the middle, in f64 a step of third order on the
-    logarithm in the tails.
-    """
-    upper = p > 0.5
-    tail = select(upper, 1.0 - p, p)
-    e = p * 2.0 - 1.0
-    if is_single(p):
-        middle = e * polynomial(e * e, _MIDDLE_F32)
-    else:
-        middle = e * polynomial(e * e, _MIDDLE_F64) * math.sqrt(2.0)
-    far = _tail_quantile(tail)
-    far = select(upper, far, -far)
-    result = select(tail > 0.125, middle, far)
-    result = select(p == 0.0, -math.inf, select(p == 1.0, math.inf, result))
+    """The inverse of Φ within 2 ulp."""
+    lower = p < 0.5
+    tail = select(lower, p, 1.0 - p)
+    size = _quantile_single(tail) if is_single(p) else _quantile_double(tail)
+    result = select(tail > 0.0, size, math.inf)
+    result = select(lower, -result, result)
     return select((p >= 0.0) & (p <= 1.0), result, math.nan)
 
 
-def _tail_quantile(tail: Value) -> Value:
-    """The x > 1.1 that is exceeded with the probability `tail`."""
+def _quantile_single(tail: Value) -> Value:
+    """The x ≥ 0 that is exceeded with the probability 0 < tail ≤ 1/2, by polynomials in logarithms:
+    of 1 − e² as for the inverse of erf, and of the tail itself far out.
+    """
+    far = tail < 0.0038
+    twice = tail + tail
+    logarithm = log(select(far, tail, fma(-twice, twice, twice + twice)))
+    e = 1.0 - twice
+    e_low = (1.0 - e) - twice
+    at = -1.0 - logarithm
+    lead, lead_low = _NEAR_LEAD
+    rest = fma(e, fma(at, polynomial(at, _NEAR_F32), lead_low), e_low * lead)
+    square = logarithm * -2.0
+    root = sqrt(square)
+    q = (root - 4.0) / (root + 4.0)
+    # What the root lost when it was rounded is the residue times 1/(2·root), within a fifth.
+    beyond = fma(fma(-root, root, square), fma(q, -0.18, 0.135), polynomial(q, _FAR_F32))
+    return select(far, root + beyond, fma(e, lead, rest))
+
+
+def _quantile_double(tail: Value) -> Value:
+    """The same by a polynomial near the middle, beyond it by a step of third order from a guess on
+    the logarithm.
+    """
+    twice = tail + tail
+    e = 1.0 - twice
+    square = e * e
+    # Φ⁻¹ has about the slope 0.88 + 2.75·e² where e is rounded.
+    e_low = ((1.0 - e) - twice) * fma(square, 2.75, 0.88)
+    lead, lead_low = _MIDDLE_LEAD
+    factor = fma(square, polynomial(square, _MIDDLE_F64), lead_low)
+    middle = fma(e, lead, fma(e, factor, e_low))
     logarithm = log(tail)
     root = sqrt(logarithm * -2.0)
     x = polynomial(root, _TAIL_ABOVE) / polynomial(root, _TAIL_BELOW)
-    if is_single(x):
-        return x
     # (log Φ)' = φ/Φ = √(2/π)/erfcx(x/√2); its own slope is −r·(r − x).
     scaled, _ = scaled_erfcx(x * _ROOT_HALF_F64[0])
     rate = math.sqrt(2.0 / math.pi) / scaled
     excess = fma(x * x, -0.5, log(scaled * 0.5)) - logarithm
     step = excess / rate
-    return x + step / fma(step * 0.5, rate - x, 1.0)
+    far = x + step / fma(step * 0.5, rate - x, 1.0)
+    return select(tail > 0.125, middle, far)
 
 
 @routine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from jitml.scalar.arithmetic import (
     Pair,
@@ -18,6 +19,7 @@ from jitml.scalar.exponential import exp_as_pair
 from jitml.scalar.logarithm import log
 from jitml.scalar.value import Value, fma, routine, scale, select, sqrt
 
+_TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
 # erf(x)/x − 1 as a polynomial in x², minimax for the relative error on |x| ≤ 1.25: 2^-29.5 and
 # 2^-59.9.
 _ERF_F32 = (
@@ -87,22 +89,39 @@ _FAR_F64 = (
 )  # fmt: skip
 
 
-def _erf_tail(x: Value) -> Value:
+def erf_tail(x: Value) -> Value:
     """erf(x) − x for |x| ≤ 1."""
     return x * polynomial(x * x, _ERF_F32 if is_single(x) else _ERF_F64)
 
 
-def _erfc_far(size: Value, rest: Value | None = None) -> Pair:
-    """erfc(x + rest) for x ≥ 1/2 as exp(−x²)·R(x), and exp(−x²) for any x ≥ 0; a tiny rest."""
+class _Far(NamedTuple):
+    """exp(−x²) = (gauss + gauss_low)·2ⁿ, and erfc(x)/exp(−x²) = ratio + ratio_low."""
+
+    n: Value
+    gauss: Value
+    gauss_low: Value
+    ratio: Value
+    ratio_low: Value
+
+    def product(self) -> Value:
+        """erfc(x)/2ⁿ."""
+        low = fma(self.gauss, self.ratio_low, self.gauss_low * self.ratio)
+        return fma(self.gauss, self.ratio, low)
+
+
+def erfc_parts(size: Value, rest: Value | None = None) -> _Far:
+    """The two factors of erfc(x + rest) for x ≥ 1/2, and exp(−x²) for any x ≥ 0; a tiny rest."""
     limit = by_type(size, 10.1, 27.3)
-    size = select(size > limit, limit, size)
+    beyond = size > limit
+    size = select(beyond, limit, size)
     square, square_rest = two_product(size, size)
-    if rest is not None:
-        square_rest = fma(size + size, rest, square_rest)
-    n, one, one_low = exp_as_pair(-square, -square_rest)
     ratio, ratio_low = scaled_erfcx(size)
-    factor = fma(one, ratio, fma(one, ratio_low, one_low * ratio))
-    return scale(factor, n), scale(one, n)
+    if rest is not None:
+        rest = select(beyond, 0.0, rest)
+        twice = size + size
+        square_rest = fma(twice, rest, square_rest)
+        ratio_low = fma(rest, fma(twice, ratio, -_TWO_OVER_ROOT_PI), ratio_low)
+    return _Far(*exp_as_pair(-square, -square_rest), ratio, ratio_low)
 
 
 def scaled_erfcx(x: Value) -> Pair:
@@ -124,7 +143,7 @@ def scaled_erfcx(x: Value) -> Pair:
 def erf(x: Value) -> Value:
     """Error function within 2 ulp, exactly ±1 at large |x|."""
     size = abs(x)
-    near = size + _erf_tail(size)
+    near = size + erf_tail(size)
     limit = by_type(x, 3.95, 5.95)
     limited = select(size > limit, limit, size)
     if is_single(x):
@@ -146,9 +165,11 @@ def erfc(x: Value) -> Value:
 def erfc_of(x: Value, rest: Value | None) -> Value:
     """erfc(x + rest) for a tiny rest."""
     size = abs(x)
-    far = _erfc_far(size, None if rest is None else flip_sign(rest, sign_bit(x)))[0]
+    parts = erfc_parts(size, None if rest is None else flip_sign(rest, sign_bit(x)))
+    far = scale(parts.product(), parts.n)
     far = select(x < 0.0, 2.0 - far, far)
-    return select(size < 0.5, (0.5 - x) + (0.5 - _erf_tail(x)), far)
+    tail = erf_tail(x) if rest is None else fma(rest, _TWO_OVER_ROOT_PI, erf_tail(x))
+    return select(size < 0.5, (0.5 - x) + (0.5 - tail), far)
 
 
 @routine
@@ -179,8 +200,9 @@ def _guess_single(size: Value, w: Value, root: Value) -> Value:
 
 def _newton(target: Value, guess: Value) -> Value:
     """Improve a solution of erf(guess) = target, to third order."""
-    complement, gauss = _erfc_far(guess)
-    near = (guess - target) + _erf_tail(guess)
+    parts = erfc_parts(guess)
+    complement, gauss = scale(parts.product(), parts.n), scale(parts.gauss, parts.n)
+    near = (guess - target) + erf_tail(guess)
     excess = select(guess < 1.0, near, (1.0 - target) - complement)
-    step = excess / (gauss * (2.0 / math.sqrt(math.pi)))
+    step = excess / (gauss * _TWO_OVER_ROOT_PI)
     return guess - fma(-step * step, guess, step)
