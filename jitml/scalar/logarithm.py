@@ -95,9 +95,10 @@ def log_of_pair(u: Value, c: Value, shift: Value | float = 0.0, *, exactly: bool
     """
     k = exponent(u)
     rest = select(abs(k) < 4096.0, scale(c, -k), 0.0)
-    f, lost = fast_two_sum(mantissa(u) - 1.0, rest)
+    near = mantissa(u) - 1.0
+    f = near + rest
     tail = log1p_tail(f)
-    return join_logarithm(k + shift, f, tail + lost if exactly else tail)
+    return join_logarithm(k + shift, f, tail + (rest - (f - near)) if exactly else tail)
 
 
 @routine

@@ -14,8 +14,8 @@ import scipy.special
 from jitml.scalar import math
 from tests.scalar.kernels import Kernel
 
-# The float64 function that judges; the error allowed in ulp, a little above the largest one known, so
-# that each compensation counts; where formulas meet or errors are large.
+# The float64 function that judges; the error allowed in ulp, a little above the largest one known,
+# so that each compensation counts; where formulas meet or errors are large.
 FUNCTIONS: dict[str, tuple[Callable[..., Any], float, tuple[float, ...]]] = {
     "bessel_i0e": (scipy.special.i0e, 1.25, (1e-3, 0.5, 1, 2, 6, 8, 9, 16, 1e38)),
     "bessel_i1e": (scipy.special.i1e, 1.95, (1e-38, 0.3, 0.5, 1, 2, 6, 8, 9, 16, 1e38)),
