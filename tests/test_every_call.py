@@ -96,7 +96,10 @@ def check_values(call: Call, is_wide: bool) -> bool:
         except jitml.errors.DivisionByZeroError:
             return False
         about = f"{call} {'by 64' if is_wide else 'by 32'} bits"
-        assert [described(x) for x in ours] == [described(x) for x in theirs], about
+        kinds = [[described(x) for x in xs] for xs in (ours, theirs)]
+        if call.name in OTHER_DTYPES and kinds[0] != kinds[1]:
+            return False
+        assert kinds[0] == kinds[1], about
         if call.name not in OTHER_NUMBERS:
             for one, their in zip(ours, theirs, strict=True):
                 compare(np.asarray(one), np.asarray(their), about)
@@ -140,6 +143,10 @@ OTHER_NUMBERS = {
     "scipy.stats.truncnorm.logsf": "of NaN it is NaN",
     "scipy.stats.truncnorm.sf": "of NaN it is NaN",
 }
+
+
+# Small unsigned integers are added and multiplied by 32 bits, as the array API standard asks.
+OTHER_DTYPES = {"numpy.cumulative_prod"}
 
 
 def compare(one: Any, their: Any, about: str) -> None:

@@ -368,6 +368,8 @@ def fill_text(fill_value: Any, dtype: DType) -> str:
         return ""
     number: Any = fill_value.item() if isinstance(fill_value, np.generic) else fill_value
     fits = isinstance(number, _FILL_NUMBERS[kind(dtype)])
+    if kind(dtype) == "b" and number in (0, 1):  # as NumPy writes False and True
+        number, fits = bool(number), True
     if not fits:
         raise ArgumentError(
             f"gather: the fill value {fill_value!r} does not fit {dtype.name}",
