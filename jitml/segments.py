@@ -41,6 +41,8 @@ def _folded(
             f"{name}: segment_ids of shape {numbers.shape} for data of shape {x.shape}",
             "give one for each slice along the first axis",
         )
+    if update in ("min", "max") and dtypes.is_complex(x.dtype):
+        fail(DTypeError, f"{name}: complex numbers have no order", "take their real parts first")
     if num_segments is None:
         known = values_at_hand(name, operand(numbers), f"pass num_segments= to {name}")
         num_segments = int(known.max(initial=-1)) + 1
