@@ -124,7 +124,7 @@ def _places(
         sums = cumulative.cumsum(chances)
         total = take(sums, -1)
         drawn = total * (1 - uniform(key, shape, sums.dtype))
-        return searchsorted(sums, drawn)
+        return searchsorted(sums, drawn).astype(DEFAULT_DTYPES.of(int))
     noise = gumbel(key, (count,), chances.dtype, mode) + el.log(chances)
     return settle(top_k(operand(noise), math.prod(shape), 0)[1]).astype(DEFAULT_DTYPES.of(int))
 
