@@ -6,6 +6,7 @@ set when imported.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -187,7 +188,7 @@ def _view(x: Any, dtype: Any = None) -> Any:
 
 def _astype(x: Any, dtype: Any, copy: bool = False, device: object = None) -> Any:
     """The array converted to a dtype."""
-    return elementwise.astype(x, dtype)
+    return elementwise.converted(x, dtype, sys._getframe(1))
 
 
 def _copy(x: Any, order: str = "K") -> Any:

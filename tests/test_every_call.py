@@ -136,6 +136,8 @@ def described(x: Any) -> Any:
 # that are NaN for it, what it makes of NaN.
 OTHER_NUMBERS = {
     "nn.dot_product_attention": "JAX sums the weights by 32 bits",
+    "scipy.linalg.expm": "JAX's is wrong in the second digit where it squares by 32 bits",
+    "scipy.linalg.expm_frechet": "as expm",
     "scipy.special.bernoulli": "JAX sums few terms",
     "scipy.special.bessel_jn": "JAX has NaN",
     "scipy.stats.betabinom.logpmf": "JAX's logarithm of the beta function",
@@ -151,8 +153,9 @@ OTHER_NUMBERS = {
 
 # Complex numbers have no order.
 REFUSED = {"ops.segment_max", "ops.segment_min"}
-# Small unsigned integers are added and multiplied by 32 bits, as the array API standard asks.
-OTHER_DTYPES = {"numpy.cumulative_prod"}
+# Small unsigned integers are added and multiplied by 32 bits, as the array API standard asks; JAX's
+# smallest Pascal matrix has 32 bits always.
+OTHER_DTYPES = {"numpy.cumulative_prod", "scipy.linalg.pascal"}
 
 
 def compare(one: Any, their: Any, about: str) -> None:

@@ -130,6 +130,11 @@ def _is_ours(file: str) -> bool:
     return ours
 
 
+def is_of_user(frame: FrameType) -> bool:
+    """Whether a frame runs code that is not jitml's."""
+    return not frame.f_code.co_filename.startswith(PACKAGES)
+
+
 def user_frame(depth: int = 1) -> FrameType | None:
     """The innermost frame on this thread's stack that is not jitml's own."""
     frame: FrameType | None = sys._getframe(depth)

@@ -7,12 +7,15 @@ result is not an integer; complex numbers are taken where the function has a mea
 from __future__ import annotations
 
 import math
+import sys
+from types import FrameType
 from typing import Any
 
 from jitml.eager import compiled_at_once, operation
 from jitml.ir import dtypes
 from jitml.ir.dtypes import DType
 from jitml.ir.errors import DTypeError
+from jitml.ir.source import is_of_user
 from jitml.ir.types import ArrayType
 from jitml.numpy.operands import as_dtype, cast, fail, fitting, kind, operand, settle, strong
 from jitml.numpy.rows import Unary, default_floated, floating, numeric, of_floats, of_reals, parts
@@ -205,8 +208,13 @@ def astype(
     >>> print(astype(1.7, "int32"))
     1
     """
+    return converted(x, dtype, sys._getframe(1))
+
+
+def converted(x: ArrayLike, dtype: DTypeLike, caller: FrameType) -> Array:
+    """`x` as `dtype`; what the user converts at hand must fit."""
     wanted = as_dtype("float" if dtype is None else dtype)
-    if calling.recorder is None and dtypes.is_integer(wanted):
+    if calling.recorder is None and dtypes.is_integer(wanted) and is_of_user(caller):
         return _astype_at_hand(x, wanted)
     return _astype(x, wanted)
 

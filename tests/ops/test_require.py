@@ -114,6 +114,11 @@ def test_numbers_that_are_no_integers(number: float) -> None:
     assert int(jnp.float32(-0.9).astype(jnp.uint8)) == 0
 
 
+def test_what_jitml_converts_itself_does_not_fail() -> None:
+    nothing = jnp.full((2, 2), jnp.nan)
+    assert np.isnan(np.asarray(jitml.scipy.linalg.expm(nothing))).all()
+
+
 def test_what_is_traced_converts_as_the_processor_does() -> None:
     found = jitml.jit(lambda x: x.astype(jnp.uint8))(jnp.array([300, -1]))
     assert found.tolist() == [44, 255]
