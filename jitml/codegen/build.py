@@ -298,7 +298,7 @@ class _GroupBuilder(ElementBuilder):
         is_serial = inner > 1 and outer < 8 and outer * inner > SMALL_WORK
         is_serial |= outer * inner > SMALL_WORK and _runs_across(kernel)
         for var, node in self.reductions:
-            if var in self.writes and len(self.writes) == 1:
+            if {*self.writes} <= {*self.definitions[var].outputs}:
                 continue
             axes = {a for a in node.axes if not a.merged and a.extent != 1}
             work = outer * inner * product(node.data.live_axes)

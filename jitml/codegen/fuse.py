@@ -262,12 +262,13 @@ class _Fuser:
 
     def _compute_apart(self, group: Group, var: Var) -> int:
         """Give `var` a group of its own; the number of the first group that is to be built anew."""
+        # The outputs of one equation are computed together: one alone would come back here.
         if var in group.roots:
-            assert len(group.roots) > 1, (var, group.roots)
-            group.roots.remove(var)
-            self._add_group(Group([var]))
+            together = [v for v in self.definitions[var].outputs if v in group.roots]
+            assert len(group.roots) > len(together), (var, group.roots)
+            group.roots[:] = [v for v in group.roots if v not in together]
+            self._add_group(Group(together))
         else:
-            # The outputs of one equation are computed together: one alone would come back here.
             beside = [v for v in self.definitions[var].outputs if v not in self.buffers]
             live = [v for v in beside if v is var or v in self.users]
             assert live, (var, group.roots)
