@@ -32,7 +32,8 @@ def merge_scans(graph: Graph) -> Graph:
             merged = _merged(eqns[before], eqn)
             if merged is not None:
                 eqns[before], found = merged
-                same.update(found)
+                # What stood for others may be gone itself.
+                same = {a: found.get(b, b) for a, b in same.items()} | found
                 # What lies between may have read the scan that has gone.
                 eqns[before + 1 : place] = [_renamed(e, same) for e in eqns[before + 1 : place]]
                 eqns[place] = _NOTHING
