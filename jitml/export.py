@@ -23,11 +23,10 @@ from jitml.codegen.target import Target, compile_object, named_target
 from jitml.compilation import jit
 from jitml.dispatch import Jitted
 from jitml.exported import Exported, check_own, default_export_platform, deserialize, export
-from jitml.ir.errors import ArgumentError, OutOfBoundsError, TransformError
+from jitml.ir.errors import ArgumentError, TransformError
 from jitml.ir.source import user_source
-from jitml.ops.require import Require
 from jitml.pipeline.c_interface import CProgram, c_header, c_object
-from jitml.pipeline.faults import counted_by, describe_site, subject_of
+from jitml.pipeline.faults import counted_by, failure_of
 from jitml.pipeline.kernels import host_target
 from jitml.pipeline.lowering import lower
 from jitml.recording import argument_names
@@ -277,9 +276,10 @@ def _checks(program: Program) -> tuple[tuple[Check, ...], ...]:
     def check(sites: Sequence[Site], instruction: int, number: int) -> Check:
         line = sites[number].eqn.source.describe()
         counted = counted_by(program, instruction, number)
-        site = sites[number]
-        text = describe_site(sites, number)
-        return Check(text, subject_of(site), line, counted, _builtin_error(site))
+        failure = failure_of(sites, number)
+        # Python's own name for the error, where jitml is not at hand.
+        error = next(e.__name__ for e in failure.error.__mro__ if e.__module__ == "builtins")
+        return Check(failure.message, failure.subject, line, counted, error)
 
     return tuple(
         [
@@ -287,13 +287,6 @@ def _checks(program: Program) -> tuple[tuple[Check, ...], ...]:
             for instruction, sites in enumerate(program.sites)
         ]
     )
-
-
-def _builtin_error(site: Site) -> str:
-    """Python's own name for what a failed check raises, where jitml is not at hand."""
-    op = site.eqn.op
-    error = op.meaning.error if isinstance(op, Require) else OutOfBoundsError
-    return next(base.__name__ for base in error.__mro__ if base.__module__ == "builtins")
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -27,31 +27,41 @@ from jitml.trace.core import bind1
 from jitml_runtime.record import frozen
 
 
-class Condition(NamedTuple):
-    """`holds` tells of scalars of compiled programs and of NumPy arrays alike; `subject` is what
-    they are; `{value}` in `message` is the number that does not meet it."""
+class Failure(NamedTuple):
+    """What the failure of a check means: `subject` is what holds the number that `{value}` in
+    `message` stands for."""
 
-    holds: Callable[[Any], Any]
     subject: str
     error: type[JitmlError]
     message: str
     hint: str
 
 
+class Condition(NamedTuple):
+    """`holds` tells of scalars of compiled programs and of NumPy arrays alike."""
+
+    holds: Callable[[Any], Any]
+    failure: Failure
+
+
 CONDITIONS = {
     "nonzero": Condition(
         lambda x: x != 0,
-        "the divisor",
-        DivisionByZeroError,
-        "an integer is divided by 0",
-        "divide by jitml.numpy.where(y == 0, 1, y) and choose what 0 gives, or divide floats",
+        Failure(
+            "the divisor",
+            DivisionByZeroError,
+            "an integer is divided by 0",
+            "divide by jitml.numpy.where(y == 0, 1, y) and choose what 0 gives, or divide floats",
+        ),
     ),
     "natural": Condition(
         lambda x: x >= 0,
-        "the exponent",
-        ArgumentError,
-        "an integer is raised to the negative power {value}",
-        "use float_power, or convert with .astype(float)",
+        Failure(
+            "the exponent",
+            ArgumentError,
+            "an integer is raised to the negative power {value}",
+            "use float_power, or convert with .astype(float)",
+        ),
     ),
 }
 
@@ -78,7 +88,9 @@ class Require(Movement):
         x = np.asarray(arrays[0])
         holds = np.asarray(self.meaning.holds(x.astype(np.float64) if is_float(x.dtype) else x))
         if not holds.all():
-            raise self.failure(self.text(x[~holds].flat[0]))
+            failure = self.meaning.failure
+            text = failure.message.format(value=x[~holds].flat[0])
+            raise failure.error(text, hint=failure.hint)
         return (x,)
 
     def lower(self, read: Any, index: Sequence[Any]) -> Any:
@@ -99,19 +111,11 @@ class Require(Movement):
     ) -> tuple[Sequence[Traced], Sequence[int | None]]:
         return [bind1(self, *inputs)], axes
 
-    def text(self, value: object) -> str:
-        """What is wrong with a `value`, as messages tell it."""
-        return self.meaning.message.format(value=value)
-
     def told(self, bits: int, dtype: DType) -> object:
         """The number that a failed check has noted, of an input of `dtype`."""
         if is_float(dtype):
             return struct.unpack("d", struct.pack("q", bits))[0]
         return bits % 2**64 if dtype.kind == "u" else bits
-
-    def failure(self, text: str) -> JitmlError:
-        """The error that says `text`."""
-        return self.meaning.error(text, hint=self.meaning.hint)
 
 
 def _fitting(dtype: DType) -> Condition:
@@ -131,11 +135,13 @@ def _fitting(dtype: DType) -> Condition:
 
     return Condition(
         holds,
-        "the array",
-        IntegerOverflowError,
-        f"{{value}} does not fit {dtype.name}",
-        "give a wider dtype, or clip first; jitml.lax.convert_element_type converts all the same "
-        "(integers wrap around, floats saturate)",
+        Failure(
+            "the array",
+            IntegerOverflowError,
+            f"{{value}} does not fit {dtype.name}",
+            "give a wider dtype, or clip first; jitml.lax.convert_element_type converts all the "
+            "same (integers wrap around, floats saturate)",
+        ),
     )
 
 

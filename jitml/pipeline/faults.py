@@ -11,7 +11,7 @@ from jitml.ir.errors import JitmlError, NativeError, OutOfBoundsError
 from jitml.ir.graph import Eqn
 from jitml.ops.indexing import Gather
 from jitml.ops.native import NativeCall
-from jitml.ops.require import Require
+from jitml.ops.require import Failure, Require
 from jitml.ops.scan import MAP
 from jitml.ops.scatter import Scatter
 from jitml.ops.while_loop import Lanes
@@ -30,20 +30,17 @@ def explain_fault(program: Program, fault: KernelFault) -> JitmlError:
             hint="call it with NumPy arrays, outside of compiled programs, to see which",
             source=eqn.source,
         )
-    where = _place(program, fault)
-    text = describe_site(sites, fault.site)
+    failure = failure_of(sites, fault.site)
+    where = _place(program, fault, failure.subject)
+    value: object = fault.value
     if isinstance(eqn.op, Require):
-        number = eqn.op.told(fault.value, eqn.inputs[0].type.dtype)
-        return eqn.op.failure(f"{text.format(value=number)} ({where})").located(eqn.source)
-    return OutOfBoundsError(
-        f"{text.format(value=fault.value)} ({where})",
-        hint="x.at[index].get(mode='fill') reads, .set(…, mode='drop') writes only what is inside; "
-        "'clip' takes the nearest",
-        source=sites[fault.site].eqn.source,
-    )
+        value = eqn.op.told(fault.value, eqn.inputs[0].type.dtype)
+    text = f"{failure.message.format(value=value)} ({where})"
+    # One operation at hand has no line of its own: its caller locates the error.
+    return failure.error(text, hint=failure.hint).located(eqn.source)
 
 
-def _place(program: Program, fault: KernelFault) -> str:
+def _place(program: Program, fault: KernelFault, subject: str) -> str:
     """Where in a result, in which lane, at which steps of loops a check has failed."""
     instructions = program.plan.instructions
     site = program.sites[fault.instruction][fault.site]
@@ -65,13 +62,7 @@ def _place(program: Program, fault: KernelFault) -> str:
     where = lane_text(lanes) + loop_steps(others[::-1])
     if counted == LANES:
         return f"in an element of a map{where}"
-    return f"at element {_element(site.eqn, index)} of {subject_of(site)}{where}"
-
-
-def subject_of(site: Site) -> str:
-    """Of what the index of a fault counts the elements."""
-    op = site.eqn.op
-    return op.meaning.subject if isinstance(op, Require) else "the result"
+    return f"at element {_element(site.eqn, index)} of {subject}{where}"
 
 
 def _element(eqn: Eqn, index: int) -> str:
@@ -102,17 +93,23 @@ def _is_in_lanes(program: Program, instruction: int) -> bool:
     )
 
 
-def describe_site(sites: Sequence[Site], number: int) -> str:
+def failure_of(sites: Sequence[Site], number: int) -> Failure:
     """What the failure of a check of an instruction means: `index {value} is out of bounds for
     axis 0 with size 3 of f32[3]`.
     """
     eqn = sites[number].eqn
     if isinstance(eqn.op, Require):
-        return eqn.op.meaning.message
+        return eqn.op.meaning.failure
     operand = eqn.inputs[0].type
     axis = _axis(eqn, [n for n, site in enumerate(sites) if site.eqn is eqn].index(number))
     where = "" if axis is None else f"axis {axis} with size {operand.shape[axis]} of "
-    return f"index {{value}} is out of bounds for {where}{operand}"
+    return Failure(
+        "the result",
+        OutOfBoundsError,
+        f"index {{value}} is out of bounds for {where}{operand}",
+        "x.at[index].get(mode='fill') reads, .set(…, mode='drop') writes only what is inside; "
+        "'clip' takes the nearest",
+    )
 
 
 def _axis(eqn: Eqn, number: int) -> int | None:
