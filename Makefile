@@ -1,6 +1,7 @@
 # Two commands: `make demo` trains on handwritten digits, `make test` passes the tests. Each sets up
 # all it needs in .venv: Python, its venv module and PyPI (or a mirror of it) must be at hand.
 PYTHON ?= python3
+CHECKS ?= .
 VENV := .venv
 BIN := $(VENV)/bin
 
@@ -24,7 +25,7 @@ docs: $(VENV)/docs.stamp
 	@echo "build/docs/index.html"
 
 check-all: $(VENV)/test.stamp $(VENV)/lint.stamp
-	bash tests/check_all.sh $(BIN)/python
+	bash tests/check_all.sh $(BIN)/python "$(CHECKS)"
 
 # A half-made environment would look like a whole one to the next `make`.
 $(BIN)/python:

@@ -15,6 +15,7 @@ import numpy as np
 from jitml import printing
 from jitml.eager import operation
 from jitml.hardware import Device, device_of, typeof
+from jitml.ir.dtypes import bfloat16
 from jitml.ir.errors import LongIterationError
 from jitml.ir.source import user_source
 from jitml.ir.tracebacks import hide_frames
@@ -149,7 +150,7 @@ def _item(x: Any, *args: int) -> Any:
 
 
 def _is_bfloat(x: Any) -> bool:
-    return bool(x.dtype.name == "bfloat16")
+    return bool(x.dtype == bfloat16)
 
 
 def _tolist(x: Any) -> Any:

@@ -135,6 +135,11 @@ def _select(*each: tuple[int, ...]) -> Case:
     return Case(f"select {condition} {x} {y}", e.select, inputs)
 
 
+def _clamp(label: str, bounds: tuple[int, ...]) -> Case:
+    inputs = (Input(bounds, 1, 3), Input(_SHAPE, 0, 9), Input(bounds, 5, 7))
+    return Case(label, e.clamp, inputs, "biuf")
+
+
 # Of each dtype to and from f32 and c128, and among the narrow ones.
 _CONVERSIONS = [
     (a, b)
@@ -157,6 +162,8 @@ CASES: list[Case] = [
     Case(
         "polygamma", lambda x: e.polygamma(e.full_like(x, 2), x), shapes(_SHAPE, low=1, high=4), "f"
     ),
+    _clamp("clamp", _SHAPE),
+    _clamp("clamp, scalar bounds", ()),
     Case("wofz", e.wofz, shapes(_SHAPE, low=0.1, high=2), "c"),
     Case("nextafter", e.nextafter, shapes(_SHAPE, _SHAPE), "f", derivative_kinds=""),
     Case("rem", e.rem, (Input(_SHAPE, 5.1, 5.9), Input(_SHAPE, 2, 2.5)), "iuf"),

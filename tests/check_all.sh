@@ -1,20 +1,30 @@
 #!/usr/bin/env bash
 # The long checks, run before a release: `make check-all`. Writes what they found to tests/RESULTS.md.
-# Usage: check_all.sh PYTHON
+# Usage: check_all.sh PYTHON [REGEX]: the checks whose names match; the lines of others stay.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 python=$1
+chosen=${2:-.}
 results=tests/RESULTS.md
 failed=0
+
+write() { # write START LINE: in place of the line of the results that begins so, or as the last
+  local others
+  others=$(grep -vF "$1" "$results")
+  printf '%s\n%s\n' "$others" "$2" >"$results"
+}
 
 check() { # check NAME COMMAND…: run it, keep its last line
   local name=$1 log start status
   shift
+  [[ $name =~ $chosen ]] || return 0
   log=$(mktemp)
   start=$SECONDS
   if "$@" >"$log" 2>&1; then status=passed; else status=FAILED; failed=1; tail -n 40 "$log"; fi
   echo "$name: $status in $((SECONDS - start)) s"
-  echo "| $name | $status | $((SECONDS - start)) s | $(grep -v '^$' "$log" | tail -n 1 | tr '|' '/') |" >>"$results"
+  write "| $name |" "| $name | $(git rev-parse --short HEAD) | $status | $((SECONDS - start)) s | $(
+    grep -v '^$' "$log" | tail -n 1 | tr '|' '/'
+  ) |"
 }
 
 on_version() { # the suite in a fresh virtual environment of another Python
@@ -38,6 +48,10 @@ notebooks() { # all notebooks in a kernel, some in JupyterLab by headless Chromi
   "$python" -m venv "$folder" && "$folder/bin/pip" install --quiet ".[test,notebook,browser]" &&
     JITML_NOTEBOOKS=1 JITML_BROWSER=1 JITML_ARTEFACTS="${JITML_ARTEFACTS:-build/screenshots}" \
       "$folder/bin/python" -m pytest -n 0 -p no:cacheprovider tests/notebook tests/display
+}
+
+ops_of_programs() { # how often each op occurs in them
+  "$python" -m pytest -q tests/fuzz -k every_op | grep "random programs:"
 }
 
 wheel() { # a wheel runs where no compiler is; one made without a compiler runs the Python executor
@@ -73,14 +87,16 @@ sanitized() { # the C core under AddressSanitizer and UndefinedBehaviorSanitizer
       tests/test_concurrency.py tests/test_eager.py tests/test_guards.py tests/test_jit.py tests/test_stages.py
 }
 
-{
-  echo "# Last result of \`make check-all\`"
-  echo
-  echo "$(date -u +%Y-%m-%d), $("$python" --version), $(uname -sm), $(git rev-parse --short HEAD)"
-  echo
-  echo "| check | result | time | last line |"
-  echo "|---|---|---|---|"
-} >"$results"
+if [ "$chosen" = . ]; then
+  {
+    echo "# Last result of \`make check-all\`"
+    echo
+    echo "$("$python" --version), $(uname -sm)"
+    echo
+    echo "| check | commit | result | time | last line |"
+    echo "|---|---|---|---|---|"
+  } >"$results"
+fi
 
 check "all cases, C core" env JITML_GRID=all "$python" -m pytest -n auto
 check "fast suite, Python executor" env JITML_RUNTIME=python "$python" -m pytest -n auto
@@ -88,7 +104,7 @@ check "every op on the emulated GPU" env JITML_GPU=all JITML_GPU_PROGRAMS=200 "$
 export JITML_FUZZ_PROGRAMS=500
 check "500 random programs" "$python" -m pytest -n auto tests/fuzz
 check "500 random programs at level 2" env JITML_FUZZ_LEVEL=2 "$python" -m pytest -n auto tests/fuzz
-histogram=$("$python" -m pytest -q tests/fuzz -k every_op | grep "random programs:")
+check "ops of the random programs" ops_of_programs
 unset JITML_FUZZ_PROGRAMS
 own=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 for version in 3.10 3.11 3.12 3.13; do
@@ -108,5 +124,4 @@ check "all calls of every function" env JITML_GRID=full "$python" -m pytest -n a
   tests/numpy/test_every_name.py tests/lax/test_every_dtype.py
 check "the array API standard" tests/array_api.sh "$python" -n auto
 check "lint" make lint
-printf '\nEquations of the random programs, by op. %s\n' "$histogram" >>"$results"
 exit $failed

@@ -14,7 +14,7 @@ import numpy as np
 
 from jitml.display import html
 
-_MOST_POINTS = 100  # of one curve; more are taken together
+_MOST_POINTS = 60  # of one curve; more are taken together
 _LEFT, _TOP, _BOTTOM = 52, 6, 16  # margins
 _LOGARITHMIC = 30  # the ratio of the largest to the smallest value from which on the axis is so
 
@@ -90,16 +90,13 @@ def _scale(
 
 def _drawn(line: _Line, across: Any, up: Any, number: int) -> list[html.Markup]:
     colour = html.COLOURS[number % len(html.COLOURS)]
-    x, found = across(line.steps), []
+    x, y, found = across(line.steps), up(line.mean), []
     if (line.low < line.high).any():
-        there = list(zip(x, up(line.high), strict=True))
-        back = list(zip(x, up(line.low), strict=True))
-        found.append(html.area(there + back[::-1], colour, stroke="none", opacity=0.2))
-    points = list(zip(x, up(line.mean), strict=True))
-    if len(points) == 1:
-        (left, top) = points[0]
-        return [html.rect(float(left) - 2, float(top) - 2, 4, 4, colour)]
-    return [*found, html.polyline(points, colour)]
+        there_and_back = np.append(x, x[::-1]), np.append(up(line.high), up(line.low)[::-1])
+        found.append(html.area(*there_and_back, colour, stroke="none", opacity=0.2))
+    if x.size == 1:
+        return [html.rect(float(x[0]) - 2, float(y[0]) - 2, 4, 4, colour)]
+    return [*found, html.polyline(x, y, colour)]
 
 
 def _frame(width: int, height: int) -> list[html.Markup]:

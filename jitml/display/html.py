@@ -12,6 +12,7 @@ takes the colours of the page around it (light or dark). Must not know what is s
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from base64 import b64encode
@@ -53,7 +54,11 @@ vertical-align:middle;overflow:hidden}
 .jitml.jitml img{image-rendering:pixelated;max-width:100%;background:none;margin:0}
 """.replace("SOFT", SOFT).replace("\n", "")
 
+Pixels = np.ndarray[Any, np.dtype[np.float64]]  # of several points
+
 _WITHOUT_END = frozenset({"br", "img"})
+_NAMES = {"viewbox": "viewBox", "preserveaspectratio": "preserveAspectRatio"}
+_has_signs = re.compile("[&<>\"']").search
 
 
 class Markup(str):
@@ -64,7 +69,11 @@ class Markup(str):
 
 def escape(content: object) -> Markup:
     """The content as HTML: `Markup` as it is, anything else as text with its signs escaped."""
-    return content if isinstance(content, Markup) else Markup(_escape(str(content)))
+    return content if isinstance(content, Markup) else Markup(_escaped(str(content)))
+
+
+def _escaped(text: str) -> str:
+    return _escape(text) if _has_signs(text) else text
 
 
 def join(contents: Iterable[object], between: str = "") -> Markup:
@@ -85,10 +94,11 @@ def _attribute(name: str, value: object) -> str:
     if value is None or value is False:
         return ""
     name = name.rstrip("_").replace("_", "-")
-    name = {"viewbox": "viewBox", "preserveaspectratio": "preserveAspectRatio"}.get(name, name)
+    if value is True:
+        return f" {name}"
     if isinstance(value, float):
         value = f"{value:.2f}".rstrip("0").rstrip(".")
-    return f" {name}" if value is True else f' {name}="{_escape(str(value))}"'
+    return f' {_NAMES.get(name, name)}="{_escaped(str(value))}"'
 
 
 def page(*contents: object) -> Markup:
@@ -178,21 +188,27 @@ def text(x: float, y: float, content: object, anchor: str = "start") -> Markup:
     return element("text", content, x=x, y=y, text_anchor=anchor)
 
 
-def polyline(points: Iterable[tuple[float, float]], stroke: str = COLOURS[0]) -> Markup:
+def polyline(x: Pixels, y: Pixels, stroke: str = COLOURS[0]) -> Markup:
     """A line through points."""
-    listed = " ".join([f"{x:.1f},{y:.1f}" for x, y in points])
-    return element("polyline", points=listed, fill="none", stroke=stroke, stroke_width=1.5)
+    return element("polyline", fill="none", stroke=stroke, stroke_width=15, **_tenths(x, y))
 
 
 def area(
-    points: Iterable[tuple[float, float]],
+    x: Pixels,
+    y: Pixels,
     fill: str = COLOURS[0],
     stroke: str | None = None,
     opacity: float = 0.35,
 ) -> Markup:
     """The area that a line through points encloses; `stroke` is its border, as `fill` if None."""
-    listed = " ".join([f"{x:.1f},{y:.1f}" for x, y in points])
-    return element("polygon", points=listed, fill=fill, fill_opacity=opacity, stroke=stroke or fill)
+    border = stroke or fill
+    return element("polygon", fill=fill, fill_opacity=opacity, stroke=border, **_tenths(x, y))
+
+
+def _tenths(x: Pixels, y: Pixels) -> dict[str, str]:
+    """Points in tenths of pixels: whole numbers are written several times as fast as others."""
+    both = np.rint(10 * np.stack([x, y], axis=-1)).astype(int).ravel()
+    return {"points": " ".join(map(str, both.tolist())), "transform": "scale(.1)"}
 
 
 # ---- images ---------------------------------------------------------------------------------

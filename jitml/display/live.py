@@ -23,10 +23,11 @@ from jitml.ir.errors import ArgumentError
 from jitml.ir.source import user_source
 from jitml.memory import memory_stats
 from jitml.trace.core import Tracer
+from jitml_runtime import Array
 from jitml_runtime.shortage import size_text
 
 T = TypeVar("T")
-_LEAST_SHARE = 400  # so many times the processor time of a drawing passes without one
+_LEAST_SHARE = 600  # so many times the processor time of a drawing passes without one
 _MOST_PENDING = 4096  # numbers that wait to be looked at
 _MOST_SAMPLES = 256  # of time and memory
 
@@ -77,7 +78,7 @@ class Live(Generic[T]):
     def __call__(self, **values: Any) -> None:
         """Add numbers to the curves of these names, at this step."""
         for name, value in values.items():
-            if getattr(value, "size", 1) != 1 or not _is_number(value):
+            if not _is_number(value):
                 raise _no_number(name, value)
             self._pending.append((name, self.done, value))
         if len(self._pending) > _MOST_PENDING:
@@ -185,13 +186,16 @@ class _Budget:
 
 def _number(value: Any) -> float:
     """The number that an array of one element holds; NaN if it has been donated meanwhile."""
-    if hasattr(value, "is_deleted") and value.is_deleted():
+    if type(value) is Array and value.is_deleted():
         return math.nan
     return float(value.item() if getattr(value, "shape", ()) else value)
 
 
 def _is_number(value: Any) -> bool:
-    return hasattr(value, "__float__") and not isinstance(value, Tracer)
+    if type(value) is Array:
+        return value.size == 1
+    is_one = getattr(value, "size", 1) == 1 and hasattr(value, "__float__")
+    return is_one and not isinstance(value, Tracer)
 
 
 def _no_number(name: str, value: Any) -> ArgumentError:

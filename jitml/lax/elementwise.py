@@ -96,12 +96,16 @@ reciprocal = unary("reciprocal", elementwise.reciprocal, "1 / x.", "reciprocal(4
 # ---- two arrays -----------------------------------------------------------------------------
 
 
+def _divisor(x: Any, y: Any) -> Any:
+    return y if type_of(y).dtype == dtypes.BOOL else arithmetic.divisor(x, y)
+
+
 def _quotient(x: Any, y: Any) -> Any:
-    return arithmetic.whole_quotient(x, arithmetic.divisor(x, y))
+    return arithmetic.whole_quotient(x, _divisor(x, y))
 
 
 def _rest(x: Any, y: Any) -> Any:
-    return arithmetic.whole_rest(x, arithmetic.divisor(x, y))
+    return arithmetic.whole_rest(x, _divisor(x, y))
 
 
 add = binary("add", ew.add, "x + y.", "add(1, 2) -> 3")
@@ -290,7 +294,8 @@ def select_n(which: ArrayLike, *cases: ArrayLike) -> Array:
 
 
 def clamp(min: ArrayLike, x: ArrayLike, max: ArrayLike) -> Array:
-    """x kept between `min` and `max`, which have its shape or are 0-d.
+    """x kept between `min` and `max`, which have its shape or are 0-d. Where it equals one of them
+    all derivatives are 0.
 
     >>> print(clamp(0, 5, 3))
     3
@@ -303,7 +308,7 @@ def clamp(min: ArrayLike, x: ArrayLike, max: ArrayLike) -> Array:
     for bound in bounds:
         if type_of(bound).shape not in ((), type_.shape):
             fail(ShapeError, f"clamp: a bound of type {type_of(bound)} for an array of {type_}")
-    return settle(ew.minimum(ew.maximum(bounds[0], value), bounds[1]))
+    return settle(ew.clamp(bounds[0], value, bounds[1]))
 
 
 def stop_gradient(x: Any) -> Any:

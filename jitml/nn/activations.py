@@ -60,12 +60,12 @@ def relu(x: ArrayLike) -> Array:
 
 @operation
 def relu6(x: ArrayLike) -> Array:
-    """x kept between 0 and 6.
+    """x kept between 0 and 6; the derivative at both is 0.
 
     >>> print(relu6(7.0))
     6.0
     """
-    return jnp.minimum(jnp.maximum(x, 0), 6.0)
+    return settle(ew.clamp(0.0, floated("relu6", x), 6.0))
 
 
 @operation

@@ -8,7 +8,7 @@
  * operators.c number, comparison and subscript slots, filled from above
  * eager.c     functions of arrays at hand, through compiled programs
  * indexing.c  x[...] of numbers and slices, as copies
- * numbers.c   Python numbers as 0-d arrays
+ * numbers.c   Python numbers as 0-d arrays, and back
  * calling.c   how calls go on this thread: traced, compiled, 32 or 64 bits wide
  * signature.c what calls are looked up by: structure and types of their arguments
  * match.c     whether a call has a known signature
@@ -317,6 +317,7 @@ int number_dtype(PyObject *number); /* of a Python number on this thread; -1 for
 bool dtype_is_bool(int dtype);
 bool dtype_takes_number(int dtype, PyObject *number); /* without changing its kind */
 Array *array_of_number(PyObject *number, int dtype, bool weak); /* NULL if it does not fit */
+PyObject *number_of_array(Array *array); /* NULL without an error: of a kind it does not know */
 void numbers_setup(void);
 
 /* ---- indexing.c --------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* Python numbers as 0-d Arrays.
+/* Python numbers as 0-d Arrays, and back.
  *
  * In: exact bools, ints, floats and complex numbers, and the dtype they are to have. Out: Arrays
  * with NumPy's conversions; what these few lines do not know how to convert is left to others.
@@ -108,6 +108,24 @@ Array *array_of_number(PyObject *number, int dtype, bool weak)
     if (array && !store(array->data, &dtype_rows[dtype], number))
         Py_CLEAR(array);
     return array;
+}
+
+PyObject *number_of_array(Array *array)
+{
+    const DtypeRow *row = &dtype_rows[array->dtype];
+    int kind = row->dlpack_code, bytes = row->item_bytes;
+    bool is_known = kind == KIND_BOOL || (kind <= KIND_FLOAT && (bytes == 4 || bytes == 8));
+    const void *data = array->dimensions == 0 && is_known ? array_data(array) : NULL;
+    if (!data)
+        return NULL;
+    if (kind == KIND_BOOL)
+        return PyBool_FromLong(*(const uint8_t *)data);
+    if (kind == KIND_FLOAT)
+        return PyFloat_FromDouble(bytes == 8 ? *(const double *)data : *(const float *)data);
+    if (kind == KIND_INT)
+        return PyLong_FromLongLong(bytes == 8 ? *(const int64_t *)data : *(const int32_t *)data);
+    return PyLong_FromUnsignedLongLong(bytes == 8 ? *(const uint64_t *)data
+                                                  : *(const uint32_t *)data);
 }
 
 static int code_of(uint8_t kind, uint8_t item_bytes)

@@ -148,9 +148,15 @@ static PyObject *slot_str(PyObject *self)
 
 /* ---- conversions to Python numbers, with NumPy's rules and errors ---- */
 
+static PyObject *scalar_or_view(Array *self)
+{
+    PyObject *number = number_of_array(self);
+    return number || PyErr_Occurred() ? number : array_to_numpy(self);
+}
+
 static PyObject *through_numpy(PyObject *self, PyObject *(*convert)(PyObject *))
 {
-    PyObject *view = array_to_numpy((Array *)self);
+    PyObject *view = scalar_or_view((Array *)self);
     PyObject *result = view ? convert(view) : NULL;
     Py_XDECREF(view);
     return result;
@@ -158,11 +164,18 @@ static PyObject *through_numpy(PyObject *self, PyObject *(*convert)(PyObject *))
 
 static PyObject *slot_int(PyObject *self) { return through_numpy(self, PyNumber_Long); }
 static PyObject *slot_float(PyObject *self) { return through_numpy(self, PyNumber_Float); }
-static PyObject *slot_index(PyObject *self) { return through_numpy(self, PyNumber_Index); }
+
+static PyObject *slot_index(PyObject *self) /* of no bool and no float: the view refuses them */
+{
+    PyObject *view = array_to_numpy((Array *)self);
+    PyObject *result = view ? PyNumber_Index(view) : NULL;
+    Py_XDECREF(view);
+    return result;
+}
 
 static int slot_bool(PyObject *self)
 {
-    PyObject *view = array_to_numpy((Array *)self);
+    PyObject *view = scalar_or_view((Array *)self);
     int truth = view ? PyObject_IsTrue(view) : -1;
     Py_XDECREF(view);
     return truth;

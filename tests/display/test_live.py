@@ -113,7 +113,7 @@ def test_drawing_takes_a_bounded_share_of_the_time(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(loops.time, "process_time", lambda: float(next(ticks)))
     for _ in jitml.live(range(3000)):
         pass
-    assert 5 < len(screen.lines) < 3000 / 400 + 4
+    assert 4 < len(screen.lines) < 3000 / 600 + 4
 
 
 def test_html_has_a_chart_for_each_kind_and_is_small(screen: Recorder) -> None:

@@ -325,9 +325,11 @@ def _concatenate(p: Program) -> None:
 def _window(p: Program) -> None:
     x = p.take(least=1)
     axis = p.axis(x)
-    if type_of(x).shape[axis] < 5 or type_of(x).size > 2000:
+    length = type_of(x).shape[axis]
+    if length < 2 or type_of(x).size > 2000:
         return
-    p.add(window(x, (axis,), (p.pick((1, 2, 3)),), (p.pick((1, 2)),), (p.pick((1, 2)),)))
+    sizes, dilations = ((1, 2, 3), (1, 2)) if length >= 5 else ((1, 2), (1,))
+    p.add(window(x, (axis,), (p.pick(sizes),), (p.pick((1, 2)),), (p.pick(dilations),)))
 
 
 def _reduce_window(p: Program) -> None:

@@ -70,6 +70,8 @@ def kind(name: str) -> str:
 
 def check(name: str, dtype: str) -> None:
     operands = [values(dtype, k) for k in range(1 if name in UNARY else 2)]
+    if name == "pow" and kind(dtype) in "iu":
+        operands[1] &= 7  # the powers of integers that there are
     expected = outcome(getattr(jax.lax, name), operands)
     found = outcome(getattr(lax, name), operands)
     if isinstance(expected, Exception):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+
 import numpy as np
 import pytest
 
@@ -214,3 +217,11 @@ def test_positions_are_data_under_jit():
     f = jitml.jit(lambda x, i: lax.dynamic_slice_in_dim(x, i, 2, 1))
     np.testing.assert_array_equal(f(X, jnp.asarray(9)), X[:, 2:])
     np.testing.assert_array_equal(f(X, jnp.asarray(-4)), X[:, :2])
+
+
+def test_derivatives_of_clamp_at_its_bounds_are_zero_as_in_jax() -> None:
+    numbers = [-math.inf, -1.0, -0.0, 0.0, 1.0, 3.0, math.nan]
+    for arguments in itertools.product(map(np.float32, numbers), repeat=3):
+        ours = jitml.grad(lax.clamp, (0, 1, 2))(*arguments)
+        theirs = jax.grad(jax.lax.clamp, (0, 1, 2))(*arguments)
+        assert [float(x) for x in ours] == [float(x) for x in theirs], arguments

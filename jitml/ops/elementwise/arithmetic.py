@@ -10,7 +10,8 @@ import numpy as np
 from jitml.ir.dtypes import kind
 from jitml.ir.errors import DTypeError
 from jitml.ir.types import ArrayType
-from jitml.ops.elementwise.comparison import eq, ge, le
+from jitml.ops.elementwise.bits import and_
+from jitml.ops.elementwise.comparison import eq, ge, gt, le, lt
 from jitml.ops.elementwise.selection import select
 from jitml.ops.kinds import Elementwise, Row, Traced, choose, make_complex, zeros_like
 from jitml.scalar import value as scalar
@@ -121,6 +122,27 @@ minimum: Row = Row(
         lambda t, y, a, b: _share(t, le(b, a), eq(a, b)),
     ),
     (), lambda a, b: a & b if a.type == "i1" else scalar.minimum(a, b),
+)  # fmt: skip
+
+
+def _clamp(low: Value, x: Value, high: Value) -> Value:
+    if x.type == "i1":
+        return (low | x) & high
+    return scalar.minimum(scalar.maximum(low, x), high)
+
+
+def _where(condition: Traced, t: Traced) -> Traced:
+    return select(condition, t, zeros_like(t))
+
+
+clamp: Row = Row(
+    "clamp", lambda low, x, high: np.minimum(np.maximum(low, x), high), "biuf",
+    (
+        lambda t, y, low, x, high: _where(and_(gt(low, x), lt(low, high)), t),
+        lambda t, y, low, x, high: _where(and_(gt(x, low), lt(x, high)), t),
+        lambda t, y, low, x, high: _where(lt(high, x), t),
+    ),
+    (), _clamp,
 )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ rsqrt: Row = Row(
     "rsqrt", lambda x: 1 / np.sqrt(x), _INEXACT,
     (lambda t, y, x: mul(t, mul(-0.5, div(y, x))),),
 )  # fmt: skip
-cbrt: Row = Row("cbrt", np.cbrt, _FLOAT, (lambda t, y, x: mul(t, div(y, mul(x, 3))),))
+cbrt: Row = Row("cbrt", np.cbrt, _FLOAT, (lambda t, y, x: div(t, mul(mul(y, y), 3)),))
 logistic: Row = Row(
     "logistic", lambda x: 1 / (1 + np.exp(-x)), _INEXACT,
     (lambda t, y, x: mul(t, mul(y, sub(1, y))),),

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from jitml.implicit import custom_linear_solve
 from jitml.ir.arguments import check_sequence
 from jitml.ir.dtypes import is_complex
 from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.lax.control_flow import fori_loop
+from jitml.lax.elementwise import stop_gradient
 from jitml.numpy import linalg as nl
 from jitml.numpy.creation import full_like, zeros_like
 from jitml.numpy.elementwise import absolute, conj
@@ -71,7 +73,12 @@ def solve(
         fail(ArgumentError, f"solve: assume_a={assume_a!r}: it is 'gen', 'sym', 'her' or 'pos'")
     if assume_a != "pos":
         return nl.solve(a, b)
-    return cho_solve(cho_factor(a, lower), b)
+    matrix, columns, is_vector = _right_side("solve", *system("solve", a, b))
+    factor = cho_factor(stop_gradient(matrix), lower)
+    x = custom_linear_solve(
+        lambda x: matrix @ x, columns, lambda _, y: cho_solve(factor, y), symmetric=True
+    )
+    return x[..., 0] if is_vector else x
 
 
 def _right_side(name: str, a: Any, b: Any) -> tuple[Any, Any, bool]:

@@ -91,7 +91,7 @@ def _ranks(x: Array, method: str) -> Array:
     order = jnp.argsort(x, stable=True)
     places = jnp.zeros_like(order).at[order].set(jnp.arange(x.size, dtype=order.dtype))
     if method == "ordinal":
-        return places + 1
+        return _or_nan(x, places + 1)
     found = jnp.take(x, order)
     starts = jnp.concatenate([jnp.ones(1, bool), found[1:] != found[:-1]])
     dense = jnp.take(jnp.cumsum(starts), places)
