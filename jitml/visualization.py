@@ -8,7 +8,7 @@ from typing import Any
 
 from jitml.hardware import default_device, device_of
 from jitml.ir.arguments import check_callable
-from jitml.ir.errors import ShapeError
+from jitml.ir.errors import ArgumentError, ShapeError
 from jitml.ir.source import user_source
 from jitml.sharding import Sharding, SingleDeviceSharding
 from jitml.transforms.values import as_value
@@ -38,6 +38,12 @@ def visualize_sharding(
         raise ShapeError(
             f"visualize_sharding: an array of {len(shape)} dimensions cannot be drawn",
             hint="it draws arrays of 1 or 2 dimensions",
+            source=user_source(),
+        )
+    if not isinstance(sharding, Sharding):
+        raise ArgumentError(
+            f"visualize_sharding: a {type(sharding).__name__} is no sharding",
+            hint="x.sharding has that of an array",
             source=user_source(),
         )
     width = max(min_width, 7)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
+from pathlib import Path
 
 import names
 import numpy as np
@@ -17,6 +19,24 @@ from jitml.errors import ArgumentError
 def test_no_name_is_missing_without_a_reason(module: str) -> None:
     lacking = names.missing(module, names.wanted()[module])
     assert [name for name in lacking if not names.reason(module, name)] == []
+
+
+# Types of arguments, which no call has.
+TYPES = {
+    "jax.lax.DotDimensionNumbers", "jax.lax.PrecisionLike", "jax.nn.initializers.Initializer",
+    "jax.tree_util.KeyEntry", "jax.tree_util.KeyPath", "jax.export.Exported",
+    "jax.typing.ArrayLike", "jax.typing.DTypeLike",
+}  # fmt: skip
+
+
+def test_every_name_stands_in_a_case() -> None:
+    """Beside those of its errors."""
+    own = {"names.py", "test_public_names.py", "test_every_error.py"}
+    files = [path for path in Path(__file__).parent.rglob("*.py") if path.name not in own]
+    words = {word for path in files for word in re.findall(r"\w+", path.read_text())}
+    listed = {f"{m}.{name}" for m, own in names.wanted().items() for name in own}
+    without = {name for name in listed if name.rpartition(".")[2] not in words}
+    assert without - TYPES - set(names.LEFT_OUT) == set()
 
 
 def test_reasons_are_of_names_that_are_missing() -> None:

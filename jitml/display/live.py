@@ -27,7 +27,7 @@ from jitml_runtime import Array
 from jitml_runtime.shortage import size_text
 
 T = TypeVar("T")
-_LEAST_SHARE = 600  # so many times the processor time of a drawing passes without one
+_LEAST_SHARE = 600  # so many times the time of a drawing passes without one
 _MOST_PENDING = 4096  # numbers that wait to be looked at
 _MOST_SAMPLES = 256  # of time and memory
 
@@ -165,23 +165,23 @@ class Live(Generic[T]):
 
 
 class _Budget:
-    """How often to draw: once the program has used so many times the processor time that the last
-    drawing took. A scope is a drawing.
+    """How often to draw: once so many times the time has passed that the last drawing took. A scope
+    is a drawing.
     """
 
     def __init__(self) -> None:
         self._cost_s = 0.0
-        self._used_s = time.process_time()
+        self._last_s = time.perf_counter()
 
     def allows(self) -> bool:
-        return time.process_time() - self._used_s >= _LEAST_SHARE * self._cost_s
+        return time.perf_counter() - self._last_s >= _LEAST_SHARE * self._cost_s
 
     def __enter__(self) -> None:
-        self._used_s = time.process_time()
+        self._last_s = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        begin, self._used_s = self._used_s, time.process_time()
-        self._cost_s = self._used_s - begin
+        begin, self._last_s = self._last_s, time.perf_counter()
+        self._cost_s = self._last_s - begin
 
 
 def _number(value: Any) -> float:
