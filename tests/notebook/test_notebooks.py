@@ -1,6 +1,6 @@
 """All notebooks run from top to bottom in a kernel, in time, and show figures.
 
-Runs with JITML_NOTEBOOKS=1, where the extra `notebook` is installed; `make check-all` does that.
+Runs with JITML_NOTEBOOKS=1, where the extra `notebook` is installed; `.ci/run` does that.
 """
 
 from __future__ import annotations
