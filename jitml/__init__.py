@@ -74,9 +74,9 @@ if TYPE_CHECKING:
     from jitml.scopes import ensure_compile_time_eval as ensure_compile_time_eval
     from jitml.scopes import named_call as named_call
     from jitml.scopes import named_scope as named_scope
+    from jitml.shard_mapping import pmap as pmap
     from jitml.trace.core import checking_leaks as checking_leaks
     from jitml.typing import Array as Array
-    from jitml.vectorization import pmap as pmap
     from jitml.vectorization import vmap as vmap
 
 __version__ = "0.1.0"
@@ -153,7 +153,6 @@ _FUNCTIONS = {
     "named_call": "scopes",
     "named_scope": "scopes",
     "num_threads": "config",
-    "pmap": "vectorization",
     "profile": "profiling",
     "pure_callback": "callbacks",
     "release_memory": "memory",
@@ -164,7 +163,7 @@ _FUNCTIONS = {
     **dict.fromkeys(_OF_DEVICES.split(), "hardware"),
     **dict.fromkeys(_OF_TRANSFERS.split(), "transfers"),
     **dict.fromkeys(["make_mesh", "reshard", "set_mesh"], "sharding"),
-    **dict.fromkeys(["shard_map", "smap"], "shard_mapping"),
+    **dict.fromkeys(["pmap", "shard_map", "smap"], "shard_mapping"),
     **dict.fromkeys(_OF_SWITCHES.split(), "switches"),
 }
 

@@ -1,4 +1,4 @@
-"""`shard_map` and `smap`: a function of what each device has; the one device has everything.
+"""`shard_map`, `smap`, `pmap`: a function of what each device has; the one device has everything.
 
 In: functions, and specs of their arguments and results. Out: functions that call them once, with
 the mesh's axes bound to their names, so that collectives run over them.
@@ -7,18 +7,21 @@ the mesh's axes bound to their names, so that collectives run over them.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
-from jitml.ir.errors import ArgumentError, TreeError
+from jitml.compilation import jit
+from jitml.ir.arguments import check_callable
+from jitml.ir.errors import ArgumentError, TransformError, TreeError
 from jitml.ir.source import user_source
+from jitml.lax.collectives import axis_size as size_of_axis
 from jitml.sharding import AbstractMesh, PartitionSpec, check_rank, check_spec, get_mesh
 from jitml.signature import name_of
 from jitml.tree import broadcast_leaves, leaves
 from jitml.tree import map as tree_map
 from jitml.vectorization import vmap
 
-__all__ = ["shard_map", "smap"]
+__all__ = ["pmap", "shard_map", "smap"]
 
 _PREFIX = "specs are a tree like that of the values, or a prefix of it"
 _ANY: Any = object()  # specs that are not given
@@ -91,6 +94,61 @@ def smap(
         return _with_axes(function, [axis_name], args)
 
     return mapped
+
+
+def pmap(
+    fun: Callable[..., Any],
+    axis_name: Hashable | None = None,
+    *,
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    static_broadcasted_argnums: int | Sequence[int] = (),
+    devices: Sequence[Any] | None = None,
+    backend: str | None = None,
+    axis_size: int | None = None,
+    donate_argnums: int | Sequence[int] = (),
+) -> Callable[..., Any]:
+    """The function, compiled, that applies `fun` to each element along an axis of its arguments, on
+    a device each. There is one device, so the axis has size 1.
+
+    >>> import jitml, jitml.numpy as jnp
+    >>> print(pmap(lambda x: x / jitml.lax.psum(x, "i"), axis_name="i")(jnp.ones((1, 3))))
+    [[1. 1. 1.]]
+    """
+    check_callable("pmap", fun)
+    name = _Devices() if axis_name is None else axis_name
+    listed = static_broadcasted_argnums
+    static = (listed,) if isinstance(listed, int) else tuple(listed)
+    axes = tuple(in_axes) if isinstance(in_axes, (list, tuple)) else in_axes
+
+    @functools.wraps(fun, updated=())
+    def mapped(*args: Any, **kwargs: Any) -> Any:
+        places = [k for k in range(len(args)) if k not in static]
+
+        def element(*rest: Any, **kwargs: Any) -> Any:
+            count = size_of_axis(name)
+            if count != 1:
+                raise TransformError(
+                    f"pmap: {count} elements need {count} devices, and there is one",
+                    hint="jit(vmap(f, axis_name=…)) computes the same; threads share its work",
+                    source=user_source(),
+                )
+            filled = list(args)
+            for place, x in zip(places, rest, strict=True):
+                filled[place] = x
+            return fun(*filled, **kwargs)
+
+        own = axes
+        if isinstance(axes, tuple) and len(axes) == len(args):
+            own = tuple([axes[k] for k in places])
+        mapping = vmap(element, own, out_axes, name, axis_size)
+        return mapping(*[args[k] for k in places], **kwargs)
+
+    return jit(mapped, static_argnums=static, donate_argnums=donate_argnums)
+
+
+class _Devices:
+    """The name of an axis that nobody has named."""
 
 
 def _mesh(given: AbstractMesh | None, name: str) -> AbstractMesh:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from jitml.ir.errors import (
     ArgumentError,
     AxisError,
     JitmlError,
     ShapeError,
-    TransformError,
     TreeError,
 )
 from jitml.ir.graph import Graph
@@ -77,22 +76,6 @@ def vmap(
         return _run(fun, inputs, size, out_axes, axis_name)
 
     return vmapped
-
-
-def pmap(*args: Any, **kwargs: Any) -> NoReturn:
-    """JAX's map over devices: there is one device here, so it raises.
-
-    >>> pmap(lambda x: x + 1)
-    Traceback (most recent call last):
-    ...
-    jitml.errors.TransformError: pmap maps over several devices, and programs run on one
-    ...
-    """
-    raise _failure(
-        TransformError,
-        "pmap maps over several devices, and programs run on one",
-        "jit(vmap(f, axis_name=…)) computes the same; its work is shared by the threads",
-    )
 
 
 class _Arguments(NamedTuple):

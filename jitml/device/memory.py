@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jitml.device.errors import ArrayLostError
+from jitml.ir.errors import JitmlError
+from jitml.ir.source import user_source
 
 if TYPE_CHECKING:
     from jitml.device.calls import Pending
@@ -104,11 +106,13 @@ class Resident:
     def read(self) -> Host:
         """The elements on the host, in one row."""
         with self.device.entered():
-            self.fetch()
             try:
+                self.fetch()
                 self.wait()
-            except BaseException:
+            except BaseException as error:
                 self._host = None
+                if isinstance(error, JitmlError):
+                    raise error.located(user_source()) from None
                 raise
             assert self._host is not None
             found, self._host = self._host, None

@@ -292,5 +292,19 @@ def test_errors_say_what_and_where(name: str) -> None:
 def test_other_errors() -> None:
     with pytest.raises(errors.ArgumentError, match="axis_name is a list"):
         vmap(lambda x: x, axis_name=["i"])
-    with pytest.raises(NotImplementedError, match="several devices"):
-        jitml.pmap(lambda x: x)
+    with pytest.raises(errors.TransformError, match="3 elements need 3 devices"):
+        jitml.pmap(lambda x: x)(np.ones((3, 2)))
+
+
+def test_pmap_maps_over_the_one_device() -> None:
+    jax = pytest.importorskip("jax")
+    x = np.arange(6, dtype=np.float32).reshape(1, 6)
+
+    def call(api: Any) -> list[Any]:
+        mean = api.pmap(lambda x, y: api.lax.pmean(x + y, "i"), axis_name="i", in_axes=(0, None))
+        power = api.pmap(lambda x, n: x**n, static_broadcasted_argnums=1)
+        shared = api.pmap(lambda p, x: {"a": p["a"] + x.sum()}, in_axes=(None, 0), out_axes=1)
+        return [mean(x, 1.0), power(x, 3), shared({"a": x[0]}, x)["a"], api.pmap(lambda x: -x)(x)]
+
+    for ours, theirs in zip(call(jitml), call(jax), strict=True):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
