@@ -144,7 +144,8 @@ def pmap(
         mapping = vmap(element, own, out_axes, name, axis_size)
         return mapping(*[args[k] for k in places], **kwargs)
 
-    return jit(mapped, static_argnums=static, donate_argnums=donate_argnums)
+    compiled: Callable[..., Any] = jit(mapped, static_argnums=static, donate_argnums=donate_argnums)
+    return compiled
 
 
 class _Devices:
