@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import operator
 import pickle
+import warnings
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,3 +157,23 @@ def test_long_repr_wraps_as_in_numpy():
         x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
         assert repr(jnp.asarray(x)) == repr(jax.numpy.asarray(x))
         assert str(jnp.asarray(x)) == str(jax.numpy.asarray(x))
+
+
+@pytest.mark.parametrize("convert", [float, int, bool, complex, operator.index])
+def test_numbers_of_0d_arrays_are_numpys(convert: Callable[[Any], Any]) -> None:
+    def outcome(x: Any) -> Any:
+        try:
+            found = convert(x)
+        except (TypeError, ValueError, OverflowError) as error:
+            return type(error)
+        return type(found), repr(found)
+
+    integers = [np.iinfo(f"{k}int{n}") for k in ("", "u") for n in (8, 16, 32, 64)]
+    numbers = [np.array(value, info.dtype) for info in integers for value in (info.min, info.max)]
+    floats = [0.1, -2.75, -0.0, np.inf, np.nan]
+    numbers += [np.array(v, d) for v in floats for d in ("float16", "float32", "float64")]
+    numbers += [np.array(True), np.array(1 - 2j, np.complex64), np.array([3.5]), np.ones(2)]
+    with jitml.enable_x64(True), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for x in numbers:
+            assert outcome(jnp.asarray(x)) == outcome(x), (x, x.dtype)
