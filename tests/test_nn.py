@@ -124,3 +124,10 @@ def test_orthogonal_initializers():
     ]:
         with pytest.raises(jitml.errors.ArgumentError, match=message):
             getattr(nn.initializers, name)()(key, shape)
+
+
+@pytest.mark.parametrize("name", ["relu6", "hard_sigmoid", "hard_silu"])
+def test_derivatives_where_pieces_meet_are_jaxs(name):
+    corners = np.array([-3.0, -0.0, 0.0, 3.0, 6.0], np.float32)
+    ours, theirs = (m.grad(lambda x, m=m: getattr(m.nn, name)(x).sum()) for m in (jitml, jax))
+    np.testing.assert_array_equal(ours(corners), theirs(corners))

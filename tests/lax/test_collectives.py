@@ -308,3 +308,9 @@ def test_pmap_maps_over_the_one_device() -> None:
 
     for ours, theirs in zip(call(jitml), call(jax), strict=True):
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+
+
+def test_pmap_has_an_axis_for_each_argument_static_ones_too() -> None:
+    power = jitml.pmap(lambda x, n, y: x**n + y, in_axes=(0, None, 1), static_broadcasted_argnums=1)
+    x, y = np.full((1, 3), 2.0, np.float32), np.ones((3, 1), np.float32)
+    assert power(x, 3, y).tolist() == [[9.0, 9.0, 9.0]]

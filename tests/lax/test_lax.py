@@ -225,3 +225,7 @@ def test_derivatives_of_clamp_at_its_bounds_are_zero_as_in_jax() -> None:
         ours = jitml.grad(lax.clamp, (0, 1, 2))(*arguments)
         theirs = jax.grad(jax.lax.clamp, (0, 1, 2))(*arguments)
         assert [float(x) for x in ours] == [float(x) for x in theirs], arguments
+
+
+def test_a_cube_root_rises_steeply_at_zero() -> None:
+    assert [float(jitml.grad(lax.cbrt)(x)) for x in (0.0, -0.0)] == [math.inf, math.inf]

@@ -169,6 +169,15 @@ def test_the_gradient_of_expm() -> None:
     close(jitml.jit(jitml.grad(lambda x: jnp.sum(sl.expm(x) ** 2)))(x), expected)
 
 
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("assumed", ["gen", "pos"])
+def test_the_gradient_of_solve_takes_the_matrix_as_a_whole(lower: bool, assumed: str) -> None:
+    a, b = positive("float32", 3), np.float32([1.0, -2.0, 0.5])
+    slope = jitml.grad(lambda a: jnp.sin(sl.solve(a, b, lower, assume_a=assumed)).sum())(a)
+    x = np.linalg.solve(a, b)
+    close(slope, -np.outer(np.linalg.solve(a, np.cos(x)), x), "float32")
+
+
 MADE: dict[str, list[tuple[Any, ...]]] = {
     "block_diag": [(np.ones((2, 3)), 2 * np.ones((1, 2)), 5.0), ()],
     "circulant": [(np.arange(4.0),), (np.arange(1),)],

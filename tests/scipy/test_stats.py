@@ -92,6 +92,26 @@ def test_parameters_that_are_no_distribution_s() -> None:
         assert np.isnan(getattr(stats, name).cdf(0.0, 0.0, -1.0)) or name == "laplace"
 
 
+FUNCTIONS = [
+    "logpmf", "pmf", "logpdf", "pdf", "cdf", "logcdf", "sf", "logsf", "ppf", "isf",
+]  # fmt: skip
+
+
+def test_what_is_of_nan_is_nan() -> None:
+    for name, shapes in {
+        "geom": (0.5,), "poisson": (2.5,), "uniform": (), "gamma": (2.0,), "wrapcauchy": (0.4,),
+        "binom": (3.0, 0.5), "nbinom": (3.0, 0.5), "bernoulli": (0.5,),
+        "betabinom": (3.0, 1.0, 2.0),
+        "norm": (), "expon": (), "laplace": (), "logistic": (), "beta": (1.5, 2.0), "chi2": (2.0,),
+        "cauchy": (), "gumbel_l": (), "gumbel_r": (), "pareto": (2.0,), "t": (3.0,),
+        "truncnorm": (-1.0, 1.0), "gennorm": (1.5,), "vonmises": (1.5,),
+    }.items():  # fmt: skip
+        module = getattr(stats, name)
+        for function in FUNCTIONS:
+            if hasattr(module, function):
+                assert np.isnan(getattr(module, function)(np.nan, *shapes)), (name, function)
+
+
 def test_distributions_of_vectors() -> None:
     alpha, x = np.array([0.5, 1.5, 3.0]), np.array([[0.2, 0.1], [0.3, 0.4], [0.5, 0.5]])
     np.testing.assert_allclose(
