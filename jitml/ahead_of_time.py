@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from jitml.codegen.nvptx.assembler import Resources, assemble
@@ -91,7 +92,7 @@ class DeviceProgram:
 
     def _kernel(self, step: Instruction, text: str) -> DeviceKernel:
         ptx = compile_ptx(text, gpu_target(self.target))
-        _, threads = grid_of(step)
+        threads = prod(grid_of(step).threads)
         assembled = assemble(ptx, self.target)
         if assembled is None:
             return DeviceKernel(step.label, ptx, threads)

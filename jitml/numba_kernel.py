@@ -28,10 +28,16 @@ class Kernel(NamedTuple):
     kept: Any
 
 
+def is_cuda_function(function: Any) -> bool:
+    """Whether `numba.cuda.jit` has made it."""
+    kind = type(function)
+    return kind.__module__.startswith("numba.cuda.") and hasattr(function, "targetoptions")
+
+
 def check_function(function: Any) -> Any:
     """The function as one compiled by `njit`; raises unless numba has made it."""
     kind = type(function)
-    if kind.__module__.startswith("numba."):
+    if kind.__module__.startswith("numba.") and not is_cuda_function(function):
         if hasattr(function, "py_func"):
             return function
         if hasattr(function, "_pyfunc"):
@@ -93,7 +99,7 @@ def compile_kernel(
     try:
         compiled: Any = numba.cfunc(signature)(names["kernel"])
     except NumbaError as error:
-        raise _failure(function, inputs, outputs, error) from None
+        raise compile_failure(function, inputs, outputs, error) from None
     return Kernel(compiled.address, (compiled, function))
 
 
@@ -167,6 +173,29 @@ def kernel(buffers, sizes, begin, end, fault):
 """
 
 
+@functools.lru_cache(maxsize=256)
+def looped(function: Any, inputs: tuple[ArrayType, ...], outputs: tuple[ArrayType, ...]) -> Any:
+    """A function of stacked arrays of these types that calls `function` for each element."""
+    from numba import njit
+
+    elements = [t.with_shape(t.shape[1:]) for t in outputs]
+    given = ", ".join([f"x{n}[i]" for n in range(len(inputs))])
+    names = [f"out{n}" for n in range(len(outputs))]
+    if returns_numbers(function, len(inputs), elements):
+        call = f"{', '.join([f'{name}[i]' for name in names])} = function({given})"
+    else:
+        views = [
+            f"{name}[i]" if t.shape else f"{name}[i : i + 1].reshape(())"
+            for name, t in zip(names, elements, strict=True)
+        ]
+        call = f"function({', '.join([*views, given])})"
+    arguments = ", ".join([*names, *(f"x{n}" for n in range(len(inputs)))])
+    known = {"function": function}
+    text = f"def batched({arguments}):\n    for i in range(out0.shape[0]):\n        {call}\n"
+    exec(compile(text, "<string>", "exec"), known)
+    return njit(known["batched"])
+
+
 def call_in_python(function: Any, outputs: Sequence[Any], inputs: Sequence[Any]) -> None:
     """Do with NumPy arrays what the kernel does with memory."""
     given = [x if x.shape else x[()] for x in inputs]
@@ -188,9 +217,10 @@ def _check_dtype(dtype: DType) -> None:
         )
 
 
-def _failure(
+def compile_failure(
     function: Any, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], error: Exception
 ) -> DTypeError:
+    """What numba says of a function that it cannot compile, in short."""
     given = ", ".join([str(t).replace("-1", ":") for t in (*outputs, *inputs)])
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     before = lines[: next((n for n, x in enumerate(lines) if x.startswith("During:")), None)]

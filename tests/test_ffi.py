@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -206,7 +207,17 @@ def test_equal_calls_are_one() -> None:
     assert graph.eqns[0].op == graph.eqns[1].op
 
 
+@pytest.mark.skipif(find_spec("numba_cuda") is not None, reason="numba-cuda is installed")
+def test_kernels_for_gpus_say_what_to_install() -> None:
+    from numba import cuda
+
+    kernel = cuda.jit(lambda out, x: None)
+    with pytest.raises(ArgumentError, match="need the package numba-cuda") as raised:
+        numba_call(kernel, X, result_shape_dtypes=X, grid=1, block=32)
+    assert raised.value.hint == 'pip install "jitml[cuda]"'
+
+
 def test_numba_is_imported_by_who_brings_it() -> None:
-    code = "import sys, jitml.ffi; print('numba' in sys.modules)"
+    code = "import sys, jitml.ffi; print([m for m in ('numba', 'cuda') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout == "False\n"
+    assert found.stdout == "[]\n"

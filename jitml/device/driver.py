@@ -219,14 +219,21 @@ class Driver:
         return function
 
     def launch(
-        self, function: Any, blocks: int, threads: int, arguments: Sequence[int], shared: int = 0
+        self,
+        function: Any,
+        grid: tuple[Sequence[int], Sequence[int], int],
+        arguments: Sequence[int],
     ) -> None:
-        """Launch a kernel whose arguments are all 64 bits wide."""
+        """Launch a kernel whose arguments are all 64 bits wide, with these blocks, threads of each,
+        and bytes of dynamic shared memory.
+        """
+        blocks, threads, shared = grid
         values = (ctypes.c_uint64 * len(arguments))(*arguments)
         begin = ctypes.addressof(values)
         pointers = (ctypes.c_void_p * len(arguments))(*(begin + 8 * k for k in range(len(values))))
-        shape = (blocks, 1, 1, threads, 1, 1)
-        self._call("cuLaunchKernel", function, *shape, shared, self.stream, pointers, None)
+        self._call(
+            "cuLaunchKernel", function, *blocks, *threads, shared, self.stream, pointers, None
+        )
 
     # ---- graphs ----------------------------------------------------------------------------------
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any
 
-from jitml.codegen.nvptx.grid import RECORD_BYTES, SLOT_BYTES
+from jitml.codegen.nvptx.grid import RECORD_BYTES, SLOT_BYTES, Grid, GridInstruction
 from jitml_runtime import Branch, HostCall, Instruction, Loop, Plan
 from jitml_runtime.plan import Step
 
@@ -48,20 +49,22 @@ class Code:
         return [(n, s) for n, s in steps if isinstance(s, Instruction) and s.extent]
 
 
-def grid_of(step: Instruction) -> tuple[int, int]:
-    """The blocks of a launch, and the threads of each."""
+def grid_of(step: Instruction) -> Grid:
+    """How a step is launched."""
+    if isinstance(step, GridInstruction):
+        return step.grid
     together = max(1, step.grain)  # threads of one unit
     threads = min(step.extent * together, MOST_THREADS) if step.grain else 1
     if step.scratch_bytes:
         threads = max(1, min(threads, MOST_SCRATCH_BYTES // step.scratch_bytes))
     threads = -(-threads // together) * together
     in_block = together if together > 1 else min(BLOCK_THREADS, threads)
-    return -(-threads // in_block), in_block
+    return Grid((-(-threads // in_block), 1, 1), (in_block, 1, 1))
 
 
 def _threads(step: Instruction) -> int:
-    blocks, in_block = grid_of(step)
-    return blocks * in_block
+    grid = grid_of(step)
+    return prod(grid.blocks) * prod(grid.threads)
 
 
 def is_graph(plan: Plan) -> bool:

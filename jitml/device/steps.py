@@ -65,15 +65,13 @@ class Run:
     def _launch(self, number: int, step: Instruction) -> None:
         if step.extent == 0:
             return
-        blocks, in_block = grid_of(step)
         launch = 0
         if self.code.checked[number]:
             launch = self._number_of_launch(number)
         self.device.counts.launches += 1
         self.driver.launch(
             self.device.function(self.code.ptx[step.kernel]),
-            blocks,
-            in_block,
+            grid_of(step),
             [
                 *(self.addresses[b] for b in step.buffers),
                 *(size % (1 << 64) for size in step.sizes),

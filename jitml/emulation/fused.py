@@ -7,6 +7,7 @@ are taken apart into parts that are exact; what that cannot decide goes through 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -15,14 +16,30 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 
-def fused_multiply_add(a: Array, b: Array, c: Array) -> Array:
-    """a · b + c of binary32 or binary64 numbers, rounded once."""
+_TOWARD: dict[str, Callable[[Array], Any]] = {  # what PTX's roundings aim at, if not the nearest
+    "rz": np.zeros_like,
+    "rm": lambda x: np.full_like(x, -np.inf),
+    "rp": lambda x: np.full_like(x, np.inf),
+}
+
+
+def fused_multiply_add(a: Array, b: Array, c: Array, rounding: str = "rn") -> Array:
+    """a · b + c of binary32 or binary64 numbers, rounded once; those of binary64 to the nearest."""
     if np.result_type(a, b, c) == np.float32:
-        return _single(a, b, c)
+        odd = _odd_double(a, b, c)
+        found = odd.astype(np.float32)
+        return found if rounding == "rn" else _rounded(odd, found, _TOWARD[rounding](found))
     return _double(*np.broadcast_arrays(a, b, c))
 
 
-def _single(a: Array, b: Array, c: Array) -> Array:
+def _rounded(odd: Array, nearest: Array, goal: Array) -> Array:
+    """The binary32 number that lies between `odd` and a goal, next to `odd`."""
+    is_past = np.where(goal >= odd, nearest < odd, nearest > odd)
+    return np.where(is_past, np.nextafter(nearest, goal), nearest)
+
+
+def _odd_double(a: Array, b: Array, c: Array) -> Array:
+    """a · b + c of binary32 numbers, as a binary64 number rounded to odd."""
     product = np.multiply(a, b, dtype=np.float64)
     c = c.astype(np.float64)
     total = product + c
@@ -34,7 +51,7 @@ def _single(a: Array, b: Array, c: Array) -> Array:
     even = (bits & 1) == 0
     toward = np.where((error > 0) == (total > 0), 1, -1)
     odd = np.where(inexact & even, bits + toward, bits)
-    return np.asarray(odd, np.int64).view(np.float64).astype(np.float32)
+    return np.asarray(odd, np.int64).view(np.float64)
 
 
 def _double(a: Array, b: Array, c: Array) -> Array:

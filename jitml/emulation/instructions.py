@@ -2,19 +2,22 @@
 
 Comes in: an instruction of a kernel. Goes out: a function over the state of the machine and the
 lanes that stand there. Arithmetic is IEEE 754's as PTX has it: results that are not a number are
-the canonical one. A multiplication or addition that the assembler might fuse is refused.
+the canonical one. A multiplication or addition that the assembler might fuse is refused, and so is
+what approximates; but in kernels that NVIDIA's compiler wrote both are computed exactly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jitml.emulation.carry import has_carry, with_carry
 from jitml.emulation.faults import EmulatedFault
 from jitml.emulation.fused import fused_multiply_add
-from jitml.emulation.operands import Array, dtype_of, number, parts_of, reader, writer
+from jitml.emulation.operands import Array, dtype_of, parts_of, reader, writer
 from jitml.emulation.ptx import PAIRS, Instruction, PtxError, bits_of
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 Step = Callable[["Lanes", Array], None]
 _TYPES = ("pred", *PAIRS, "f16", "f32", "f64", *(f"{k}{n}" for k in "sub" for n in (8, 16, 32, 64)))
+_ROUNDED = ("add", "sub", "mul", "fma", "div", "rcp", "sqrt")
 _CANONICAL: dict[int, Any] = {
     4: np.uint32(0x7FFFFFFF),
     8: np.uint64(0x7FF8000000000000),
@@ -31,8 +35,10 @@ _CANONICAL: dict[int, Any] = {
 
 def compile_instruction(kernel: Kernel, instruction: Instruction) -> Step:
     """The meaning of one instruction."""
+    if kernel.is_foreign:
+        instruction = _as_exact(instruction)
     name = instruction.opcode[0]
-    builder = _BUILDERS.get(name)
+    builder = with_carry if has_carry(instruction) else _BUILDERS.get(name)
     if builder is None:
         raise PtxError(f"line {instruction.line}: unknown instruction {instruction}")
     try:
@@ -50,6 +56,14 @@ def compile_instruction(kernel: Kernel, instruction: Instruction) -> Step:
             step(state, some)
 
     return guarded
+
+
+def _as_exact(instruction: Instruction) -> Instruction:
+    """The instruction without leave to approximate, to flush small numbers, or to be fused."""
+    opcode = [part for part in instruction.opcode if part not in ("approx", "full", "ftz")]
+    if opcode[0] in _ROUNDED and opcode[-1] in ("f32", "f64") and opcode[1] == opcode[-1]:
+        opcode.insert(1, "rn")
+    return replace(instruction, opcode=tuple(opcode))
 
 
 def types_of(instruction: Instruction) -> list[str]:
@@ -124,6 +138,27 @@ def _by_halves(kernel: Kernel, instruction: Instruction, function: Function, cou
         write(state, lanes, _pair(low, high))
 
     return step
+
+
+def _in_double(function: Function) -> Any:
+    """Functions that a device only approximates: exact but for the last bit."""
+    exact = _elementwise(lambda x: function(x.astype(np.float64)).astype(x.dtype), 1)
+
+    def build(kernel: Kernel, instruction: Instruction) -> Step:
+        if not kernel.is_foreign:
+            raise PtxError(f"line {instruction.line}: unknown instruction {instruction}")
+        return exact(kernel, instruction)  # type: ignore[no-any-return]
+
+    return build
+
+
+def _add(kernel: Kernel, instruction: Instruction) -> Step:
+    rounding = instruction.opcode[1]
+    if rounding not in ("rz", "rm", "rp") or instruction.opcode[-1] != "f32":
+        return _elementwise(np.add, 2)(kernel, instruction)  # type: ignore[no-any-return]
+    target, first, second = instruction.operands
+    operands = (target, first, "0f3F800000", second)
+    return _fused(kernel, replace(instruction, operands=operands))
 
 
 def _refuse_fusion(instruction: Instruction, type_: str) -> None:
@@ -204,13 +239,19 @@ def _reverse_bits(x: Array) -> Array:
 
 def _fused(kernel: Kernel, instruction: Instruction) -> Step:
     type_ = types_of(instruction)[-1]
-    if "rn" not in instruction.opcode or "ftz" in instruction.opcode:
+    rounding = instruction.opcode[1]
+    known = ("rn", "rz", "rm", "rp") if type_ == "f32" else ("rn",)
+    if rounding not in known or "ftz" in instruction.opcode:
         raise PtxError(f"{instruction} is not IEEE 754's")
     read = [reader(kernel, s, type_) for s in instruction.operands[1:4]]
     write = writer(kernel, instruction.operands[0], type_)
-    return lambda state, lanes: write(
-        state, lanes, _canonical(fused_multiply_add(*(r(state, lanes) for r in read)))
-    )
+    first, second, third = read
+
+    def step(state: Lanes, lanes: Array) -> None:
+        values = first(state, lanes), second(state, lanes), third(state, lanes)
+        write(state, lanes, _canonical(fused_multiply_add(*values, rounding)))
+
+    return step
 
 
 def _multiply(kernel: Kernel, instruction: Instruction) -> Step:
@@ -424,7 +465,8 @@ def _convert(kernel: Kernel, instruction: Instruction) -> Step:
     after, before = types_of(instruction)
     if after in PAIRS:
         return _convert_pair(kernel, instruction)
-    if {"ftz", "sat"} & set(instruction.opcode):
+    saturates = "sat" in instruction.opcode and (after, before) == ("f32", "f32")
+    if "ftz" in instruction.opcode or ("sat" in instruction.opcode and not saturates):
         raise PtxError(f"line {instruction.line}: {instruction} is not supported")
     read = reader(kernel, instruction.operands[1], before)
     write = writer(kernel, instruction.operands[0], after)
@@ -437,6 +479,8 @@ def _convert(kernel: Kernel, instruction: Instruction) -> Step:
             write(state, lanes, _to_whole(values, dtype, rounding or np.trunc))
         elif values.dtype.kind == "f":
             found = values if rounding is None else rounding(values)
+            if saturates:  # between 0 and 1
+                found = np.fmin(np.fmax(found, values.dtype.type(0)), values.dtype.type(1))
             write(state, lanes, _canonical(found.astype(dtype)))
         elif dtype.kind == "f":
             write(state, lanes, values.astype(dtype))
@@ -552,9 +596,7 @@ def _shuffle(kernel: Kernel, instruction: Instruction) -> Step:
     mode = instruction.opcode[2]
     targets = instruction.operands[0].split("|")
     value, by, clamp = (reader(kernel, s, "u32") for s in instruction.operands[1:4])
-    mask = number(instruction.operands[4], np.dtype(np.uint32))
-    if mask is None:
-        raise PtxError(f"line {instruction.line}: the mask of {instruction} must be a number")
+    mask = reader(kernel, instruction.operands[4], "u32")
     write = writer(kernel, targets[0], "u32")
     write_inside = writer(kernel, targets[1], "pred") if len(targets) > 1 else None
 
@@ -592,19 +634,28 @@ def _shuffle(kernel: Kernel, instruction: Instruction) -> Step:
 
 
 def _vote(kernel: Kernel, instruction: Instruction) -> Step:
-    """vote.sync.ballot of whole warps."""
-    if instruction.opcode[1:3] != ("sync", "ballot") or instruction.operands[2] != "-1":
+    """vote.sync of whole warps: what each lane says, whether all say yes, whether one does."""
+    mode = instruction.opcode[2]
+    if instruction.opcode[1] != "sync" or mode not in ("ballot", "all", "any"):
         raise PtxError(f"line {instruction.line}: {instruction} is not supported")
     read = reader(kernel, instruction.operands[1], "pred")
-    write = writer(kernel, instruction.operands[0], "u32")
+    mask = reader(kernel, instruction.operands[2], "u32")
+    write = writer(kernel, instruction.operands[0], "u32" if mode == "ballot" else "pred")
 
     def step(state: Lanes, lanes: Array) -> None:
-        lanes = state.gather_warp(lanes, np.uint32(0xFFFFFFFF))
-        if len(lanes):
-            bits = np.broadcast_to(read(state, lanes), lanes.shape).reshape(-1, 32)
-            votes = np.packbits(bits, axis=1, bitorder="little").view(np.uint32)
-            write(state, lanes, np.repeat(votes[:, 0], 32))
-            state.go(state.pc + 1, lanes)
+        lanes = state.gather_warp(lanes, mask)
+        if not len(lanes):
+            return
+        if (mask(state, lanes) != np.uint32(0xFFFFFFFF)).any():
+            raise EmulatedFault("shuffle", "a vote of some lanes of a warp is not supported")
+        bits = np.broadcast_to(read(state, lanes), lanes.shape).reshape(-1, 32)
+        found: Array
+        if mode == "ballot":
+            found = np.packbits(bits, axis=1, bitorder="little").view(np.uint32)[:, 0]
+        else:
+            found = np.asarray(bits.all(axis=1) if mode == "all" else bits.any(axis=1))
+        write(state, lanes, np.repeat(found, 32))
+        state.go(state.pc + 1, lanes)
 
     return step
 
@@ -617,7 +668,7 @@ def _builders() -> dict[str, Callable[[Kernel, Instruction], Step]]:
     from jitml.emulation import accesses, matrix
 
     return {
-        "add": _elementwise(np.add, 2),
+        "add": _add,
         "sub": _elementwise(np.subtract, 2),
         "mul": _multiply,
         "mad": _multiply,
@@ -634,6 +685,12 @@ def _builders() -> dict[str, Callable[[Kernel, Instruction], Step]]:
         "neg": _elementwise(_negate, 1),
         "sqrt": _elementwise(np.sqrt, 1),
         "rcp": _elementwise(np.reciprocal, 1),
+        "rsqrt": _in_double(lambda x: 1 / np.sqrt(x)),
+        "ex2": _in_double(np.exp2),
+        "lg2": _in_double(np.log2),
+        "sin": _in_double(np.sin),
+        "cos": _in_double(np.cos),
+        "tanh": _in_double(np.tanh),
         "copysign": _elementwise(_copy_sign, 2),
         "brev": _elementwise(_reverse_bits, 1, by_bits=True),
         "popc": _counting(_population),

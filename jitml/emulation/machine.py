@@ -18,6 +18,7 @@ from jitml.emulation.faults import EmulatedFault
 from jitml.emulation.instructions import compile_instruction
 from jitml.emulation.matrix import Arriving
 from jitml.emulation.memory import Memory
+from jitml.emulation.operands import Reader
 from jitml.emulation.ptx import Entry, Module
 
 MOST_LANES = 1 << 14  # that run together
@@ -64,6 +65,7 @@ class Kernel:
         self, module: Module, entry: Entry, memory: Memory, most_steps: int = MOST_STEPS
     ) -> None:
         self.entry = entry
+        self.is_foreign = module.is_foreign
         self.memory = memory
         self.most_steps = most_steps
         self.shared: dict[str, int] = {}
@@ -117,7 +119,7 @@ class Kernel:
             for begin in range(0, blocks, together):
                 number = np.arange(begin, min(begin + together, blocks))
                 lanes = Lanes(self, parameters, number, grid, block, first, counts, measures)
-                lanes.dynamic_shared_bytes = dynamic_shared_bytes
+                lanes.share(self.shared_bytes, dynamic_shared_bytes)
                 lanes.run()
         return counts
 
@@ -148,7 +150,6 @@ class Lanes:
         self.parameters = parameters
         self.counts = counts
         self.measures = measures
-        self.dynamic_shared_bytes = 0
         per_block = block[0] * block[1] * block[2]
         self.count = per_block * len(blocks)
         lane = np.arange(self.count)
@@ -163,15 +164,19 @@ class Lanes:
         self.parked: dict[int, Array] = {}  # lanes that wait for others of their warp
         self.exited = np.zeros(self.count, bool)
         self.epoch = np.zeros(len(blocks), np.int64)
-        self.shared_size = max(16, kernel.shared_bytes)
-        self.shared = np.zeros(self.shared_size * len(blocks), np.uint8)
-        self.shared_seen = np.full((4, self.shared.size), -1, np.int64)
-        self.shared_written = np.zeros(self.shared.size, bool)
         self.local = np.zeros(max(16, kernel.local_bytes) * self.count, np.uint8)
         self.local_written = np.zeros(self.local.size, bool)
         self.arriving: list[Arriving] = []  # what cp.async has been asked for
         self.copy_groups = np.zeros(self.count, np.int64)  # that each lane has closed
         self.pc = 0
+
+    def share(self, static_bytes: int, dynamic_bytes: int) -> None:
+        """Give each block memory that its threads share."""
+        self.special["%dynamic_smem_size"] = np.full(self.count, dynamic_bytes, np.uint32)
+        self.shared_size = max(16, static_bytes + dynamic_bytes)
+        self.shared = np.zeros(self.shared_size * len(self.epoch), np.uint8)
+        self.shared_seen = np.full((4, self.shared.size), -1, np.int64)
+        self.shared_written = np.zeros(self.shared.size, bool)
 
     def run(self) -> None:
         steps, is_control = self.kernel.steps, self.kernel.is_control
@@ -218,9 +223,9 @@ class Lanes:
         """Lanes come to a barrier."""
         self.waiting.setdefault(self.pc, []).append(lanes)
 
-    def gather_warp(self, lanes: Array, named: Any) -> Array:
-        """The lanes that have met here, after these came, with all that they have `named` by the
-        bits of a mask; the others are parked until those come.
+    def gather_warp(self, lanes: Array, mask: Reader) -> Array:
+        """The lanes that have met here, after these came, with all that they name by the bits of a
+        mask; the others are parked until those come.
         """
         before = self.parked.pop(self.pc, None)
         if before is not None:
@@ -229,7 +234,7 @@ class Lanes:
         warp = lanes // WARP
         present = np.zeros(-(-self.count // WARP), np.uint32)
         np.bitwise_or.at(present, warp, bits)
-        met = (named & ~present[warp]) == 0
+        met = (mask(self, lanes) & ~present[warp]) == 0
         if not met.all():
             self.parked[self.pc] = lanes[~met]
         together: Array = lanes[met]

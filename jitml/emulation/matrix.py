@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 EXTRA_BITS = 1
 _WARP = 32
 _ALL = np.uint32(0xFFFFFFFF)
+
+
+def _whole_warp(state: Lanes, lanes: Array) -> Array:
+    return np.broadcast_to(_ALL, lanes.shape)
+
+
 _ROW_BYTES = 16
 
 
@@ -81,7 +87,7 @@ def multiply(kernel: Kernel, instruction: Instruction) -> Step:
     read_c = [reader(kernel, s, "f32") for s in sources[2]]
 
     def step(state: Lanes, lanes: Array) -> None:
-        lanes = state.gather_warp(lanes, _ALL)
+        lanes = state.gather_warp(lanes, _whole_warp)
         if not len(lanes):
             return
         a = _matrix([r(state, lanes) for r in read_a], lanes, shape, 2)
@@ -132,7 +138,7 @@ def load_matrices(kernel: Kernel, instruction: Instruction) -> Step:
     place = address(kernel, instruction.operands[1])
 
     def step(state: Lanes, lanes: Array) -> None:
-        lanes = state.gather_warp(lanes, _ALL)
+        lanes = state.gather_warp(lanes, _whole_warp)
         if not len(lanes):
             return
         offsets = place(state, lanes)

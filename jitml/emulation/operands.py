@@ -22,7 +22,7 @@ Reader = Callable[["Lanes", Array], Array]
 Writer = Callable[["Lanes", Array, Any], None]
 _UNSIGNED = {1: np.bool_, 8: np.uint8, 16: np.uint16, 32: np.uint32, 64: np.uint64}
 _KINDS = {"f": "f", "s": "i", "u": "u", "b": "u"}
-SPECIAL = re.compile(r"%(?:tid|ntid|ctaid|nctaid)\.[xyz]|%laneid|%warpid")
+SPECIAL = re.compile(r"%(?:tid|ntid|ctaid|nctaid)\.[xyz]|%laneid|%warpid|%dynamic_smem_size")
 _ADDRESS = re.compile(r"\[([^+\]]+?)(?:\+(-?\w+))?\]")
 
 
@@ -59,10 +59,10 @@ def reader(kernel: Kernel, text: str, type_: str) -> Reader:
         return lambda state, lanes: constant
     if SPECIAL.fullmatch(text):
         return lambda state, lanes: state.special[text][lanes].astype(dtype)
-    if not text.startswith("%"):
+    bits = kernel.entry.registers.get(text)
+    if bits is None and not text.startswith("%"):
         address = np.array(symbol(kernel, text), np.uint64)
         return lambda state, lanes: address.astype(dtype)
-    bits = kernel.entry.registers.get(text)
     if bits is None:
         raise PtxError(f"unknown register {text}")
     if dtype.kind == "b" or bits == 8 * dtype.itemsize:

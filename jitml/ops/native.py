@@ -1,16 +1,17 @@
 """`NativeCall`: a call of a function in machine code that is not jitml's own.
 
 Such a function has a kernel's signature, and exists in this process alone: programs are told its
-address as an argument of a kernel that calls it.
+address as an argument of a kernel that calls it. On GPUs it is a kernel of its own, in PTX.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from jitml.ir.errors import ArgumentError
 from jitml.ir.source import Source
 from jitml.ir.types import ArrayType
 from jitml.ops.callback import ForeignCall, Values
@@ -23,12 +24,26 @@ from jitml_runtime.record import frozen, replace
 Specialize = Callable[[Sequence[ArrayType], Sequence[ArrayType]], "NativeFunction"]
 
 
+Extents = tuple[int, int, int]
+
+
+class GridKernel(NamedTuple):
+    """A function on GPUs: `ptx(target)` gives its kernel, with the signature of a plan's; `grid` is
+    blocks, threads of each, and their dynamic shared memory. Without it, its threads take the
+    elements of the results in turn.
+    """
+
+    ptx: Callable[[str], str]
+    grid: tuple[Extents, Extents, int] | None
+
+
 class NativeFunction(HostObject):
     """A function in memory. `kept` holds its code, `python` computes the same for NumPy arrays:
     `python(outputs, inputs)` writes outputs. `batched`, where it is given, is for stacked arrays.
+    A function for GPUs has a `grid_kernel`; if that is all, its address is 0.
     """
 
-    __slots__ = ("address", "batched", "kept", "python", "source")
+    __slots__ = ("address", "batched", "grid_kernel", "kept", "python", "source")
 
     def __init__(
         self,
@@ -38,6 +53,7 @@ class NativeFunction(HostObject):
         python: Callable[[Sequence[Any], Sequence[Any]], None],
         batched: Specialize | None,
         source: Source,
+        grid_kernel: GridKernel | None = None,
     ) -> None:
         super().__init__(name)
         self.address = address
@@ -45,6 +61,17 @@ class NativeFunction(HostObject):
         self.python = python
         self.batched = batched
         self.source = source
+        self.grid_kernel = grid_kernel
+
+    def check_on_cpu(self, source: Source) -> None:
+        """Raise if it is for GPUs alone."""
+        if not self.address:
+            raise ArgumentError(
+                f"numba_call: {self.name} is a kernel for GPUs, and runs on the CPU here",
+                hint="give cpu=, the same compiled by numba.njit; or set JITML_DEVICE=cuda, or "
+                "JITML_DEVICE=cuda-emulated, which needs no GPU",
+                source=source or self.source,
+            )
 
 
 @frozen
@@ -56,6 +83,7 @@ class NativeCall(ForeignCall):
     function: NativeFunction
 
     def value(self, *arrays: Any) -> tuple[Any, ...]:
+        self.function.check_on_cpu(self.function.source)
         outputs = [np.zeros(t.shape, t.dtype) for t in self.infer()]
         self.function.python(outputs, list(map(np.asarray, arrays)))
         return tuple(outputs)

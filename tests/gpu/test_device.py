@@ -206,7 +206,7 @@ def test_blocks_too_large_are_refused() -> None:
     driver = Driver(cuda)
     function = Device(driver).function(jitml.aot(lambda x: x + 1, X).kernels[0].ptx)
     with pytest.raises(errors.LaunchError):
-        driver.launch(function, 1, 2048, [0] * 8)
+        driver.launch(function, ((1, 1, 1), (2048, 1, 1), 0), [0] * 8)
 
 
 def run(program: str, device: str) -> str:

@@ -15,7 +15,7 @@ from jitml.codegen.emit import KernelText
 from jitml.codegen.fuse import Fused, Group, View
 from jitml.codegen.kernel import Kernel, Site
 from jitml.codegen.nvptx.cumulative import cumulative_kernel
-from jitml.codegen.nvptx.grid import on_grid
+from jitml.codegen.nvptx.grid import Grid, GridInstruction, on_grid
 from jitml.codegen.nvptx.kernels import emit_threads
 from jitml.codegen.nvptx.product import product_kernel
 from jitml.codegen.nvptx.sort import INPUT, OUTPUT, is_long, sort_launches
@@ -25,6 +25,7 @@ from jitml.codegen.sorting import top_k_kernel
 from jitml.codegen.target import Target
 from jitml.ir.dtypes import short_name
 from jitml.ir.graph import Atom, Eqn, Graph, Var
+from jitml.ir.types import ArrayType
 from jitml.ops.contraction import DotGeneral
 from jitml.ops.cumulative import Cumulative
 from jitml.ops.library import LibraryCall
@@ -32,6 +33,15 @@ from jitml.ops.native import NativeCall
 from jitml.ops.sort import Sort
 from jitml.ops.top_k import TopK
 from jitml_runtime import HostCall, Instruction
+
+_ZERO = """
+define i32 @kernel(ptr %buffers, ptr %sizes, i64 %begin, i64 %end, ptr %fault) {
+  %buffer = load ptr, ptr %buffers, align 8
+  %place = getelementptr <type>, ptr %buffer, i64 %begin
+  store <type> 0, ptr %place, align <bytes>
+  ret i32 0
+}
+"""
 
 
 def make_device_plan(
@@ -141,7 +151,30 @@ class _DevicePlanner(Planner):
         self._add_host_equation(eqn)
 
     def _add_native(self, eqn: Eqn, op: NativeCall) -> None:
-        self._add_host_equation(eqn)
+        kernel = op.function.grid_kernel
+        if kernel is None:
+            self._add_host_equation(eqn)
+            return
+        atoms = [*eqn.outputs, *eqn.inputs]
+        numbers = tuple([self.atom_number(a) for a in atoms])
+        for number in numbers:
+            self.touch(number)
+        if kernel.grid is not None:
+            for var in eqn.outputs:  # nobody knows what the kernel writes
+                self._add_launch(_zeros(var.type), (self.number(var),), eqn)
+        fields = (
+            self._kernel(KernelCode(kernel.ptx(self.target.cpu), "kernel", SMALL_LEVEL)),
+            numbers,
+            tuple([n for a in atoms for n in a.type.shape]),
+            eqn.outputs[0].type.size,
+            1,
+            0,
+            f"{op.name} {op.function.name}",
+            0,
+        )
+        grid = kernel.grid
+        step = Instruction(*fields) if grid is None else GridInstruction(*fields, Grid(*grid))
+        self._add_step(step, (), (eqn.source,))
 
     def _add_host_equation(self, eqn: Eqn) -> None:
         """An equation that the host computes, between two transfers."""
@@ -151,3 +184,10 @@ class _DevicePlanner(Planner):
         specs = [tuple([self.spec(a.type) for a in row]) for row in (eqn.inputs, eqn.outputs)]
         step = HostCall(function, inputs, outputs, specs[0], specs[1], f"{eqn.op.name} on the host")
         self._add_step(step, (), (eqn.source,))
+
+
+def _zeros(type_: ArrayType) -> KernelText:
+    """The kernel that fills a buffer with zeros."""
+    size = min(8, type_.dtype.itemsize)
+    text = _ZERO.replace("<type>", f"i{8 * size}").replace("<bytes>", str(size))
+    return KernelText(text, (), type_.size_bytes // size, 1, 0)

@@ -7,6 +7,7 @@ must be compiled, not before; no device and no driver take part.
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 from jitml.codegen.target import Target
@@ -29,6 +30,15 @@ def gpu_target(name: str) -> Target:
         known = ", ".join(_VERSIONS)
         raise JitmlError(f"unknown GPU target {name!r}", hint=f"known are {known}")
     return Target(TRIPLE, name, "+" + _VERSIONS[name], 1)
+
+
+def ptx_version(name: str) -> str:
+    """The PTX version that this GPU needs: 8.0."""
+    number = _VERSIONS[name].removeprefix("ptx")
+    return f"{number[0]}.{number[1:]}"
+
+
+_IS_PTX = re.compile(r"^\.version ", re.MULTILINE)
 
 
 @functools.cache
@@ -62,5 +72,7 @@ def optimized(text: str, target: Target) -> Any:
 
 
 def compile_ptx(text: str, target: Target) -> str:
-    """Compile LLVM text to PTX."""
+    """Compile LLVM text to PTX; what is PTX already stays as it is."""
+    if _IS_PTX.search(text):
+        return text
     return str(_machine(target).emit_assembly(optimized(text, target)))
