@@ -26,7 +26,9 @@ INVALID_CONTEXT, INVALID_HANDLE, NOT_READY = 201, 400, 600
 CAPTURE_UNSUPPORTED = 900
 INVALID_PTX = 218
 MOST_THREADS, MOST_SHARED_BYTES = 1024, 227 << 10
-_ATTRIBUTES = {75: 9, 76: 0, 16: 132}
+# Capability, multiprocessors, threads of a block, shared memory, warp; extents of blocks and grids.
+_ATTRIBUTES = {75: 9, 76: 0, 16: 132, 1: 1024, 8: 48 << 10, 97: MOST_SHARED_BYTES, 10: 32}
+_ATTRIBUTES |= {2: 1024, 3: 1024, 4: 64, 5: 2**31 - 1, 6: 65535, 7: 65535}
 
 
 @dataclass
@@ -60,6 +62,7 @@ class EmulatedCuda:
     def __post_init__(self) -> None:
         self.units = [Unit(k, self.memory_bytes) for k in range(self.device_count)]
         self._handles: dict[int, Any] = {}
+        self._contexts: dict[int, int] = {}  # handles by the device's number
         self._thread = threading.local()
 
     @property
@@ -80,7 +83,7 @@ class EmulatedCuda:
                 return self.always[name]
             try:
                 return int(found(*arguments))
-            except _Refused as refused:
+            except Refused as refused:
                 return refused.status
 
         return call
@@ -90,18 +93,24 @@ class EmulatedCuda:
         self._handles[number] = thing
         return number
 
+    def context_of(self, unit: Unit) -> int:
+        """The handle of a device's one context."""
+        if unit.ordinal not in self._contexts:
+            self._contexts[unit.ordinal] = self._handle(unit)
+        return self._contexts[unit.ordinal]
+
     def _current(self) -> Unit:
         """The device that this thread means."""
         unit: Unit | None = getattr(self._thread, "unit", None)
         if unit is None:
-            raise _Refused(INVALID_CONTEXT)
+            raise Refused(INVALID_CONTEXT)
         return unit
 
     def _stream(self, stream: Any) -> Stream:
         """A stream of the device that this thread means."""
         found = self._handles.get(stream.value)
         if not isinstance(found, Stream) or found.is_gone or found.unit is not self._current():
-            raise _Refused(INVALID_HANDLE)
+            raise Refused(INVALID_HANDLE)
         return found
 
     # ---- devices -------------------------------------------------------------------------------
@@ -132,7 +141,7 @@ class EmulatedCuda:
         return SUCCESS
 
     def cuDevicePrimaryCtxRetain(self, context: Any, device: Any) -> int:
-        context._obj.value = self._handle(self.units[device.value])
+        context._obj.value = self.context_of(self.units[device.value])
         return SUCCESS
 
     def cuDevicePrimaryCtxReset_v2(self, device: Any) -> int:
@@ -354,7 +363,7 @@ class EmulatedCuda:
         return found.unit.status
 
 
-class _Refused(Exception):
+class Refused(Exception):
     """A call that does not get as far as to do anything."""
 
     def __init__(self, status: int) -> None:

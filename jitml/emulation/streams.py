@@ -55,6 +55,7 @@ class Stream:
     queue: list[Work] = field(default_factory=list)
     recorded: list[Work] | None = None  # while it records
     is_gone: bool = False
+    is_blocking: bool = False  # the default stream and it wait for each other
 
     def ask(self, work: Work) -> None:
         """Let work wait, or become part of what is recorded."""

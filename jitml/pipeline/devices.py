@@ -52,9 +52,9 @@ def device_library() -> Any:
     from jitml.device.driver import load_libcuda
 
     if device_name() == EMULATED:
-        from jitml.emulation.libcuda import EmulatedCuda
+        from jitml.emulation.whole_libcuda import WholeCuda
 
-        return EmulatedCuda(device_count=_asked()[1])
+        return WholeCuda(device_count=_asked()[1])
     return load_libcuda()
 
 

@@ -272,6 +272,21 @@ def test_the_users_object_stays_as_it_was(emulated: EmulatedCuda) -> None:
     assert not scale_kernel.overloads and "numba.cuda" in type(scale_kernel).__module__
 
 
+def test_a_missing_compiler_is_named(
+    emulated: EmulatedCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from numba.cuda.cudadrv.error import NvvmSupportError
+
+    def compile_nothing(*args: Any, **options: Any) -> Any:
+        raise NvvmSupportError("\nlibNVVM cannot be found.")
+
+    kernel = cuda.jit(without_a_bound.py_func)  # another, that is not compiled yet
+    monkeypatch.setattr(cuda, "compile", compile_nothing)
+    with pytest.raises(ArgumentError, match=r"cannot compile here: libNVVM cannot") as raised:
+        numba_call(kernel, X[1], result_shape_dtypes=X[1], grid=1, block=5)
+    assert "brings the compiler, libnvvm" in raised.value.hint
+
+
 def refused(**options: Any) -> Any:
     arguments = {"result_shape_dtypes": X, "grid": 1, "block": 32, **options}
     return numba_call(options.pop("kernel", scale_kernel), X, 3.0, **arguments)

@@ -1,0 +1,83 @@
+"""Kernels of the user's own on devices: whatever compiled their PTX."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import jitml
+from jitml import jit, vmap
+from jitml.codegen.nvptx.target import compile_ptx, gpu_target
+from jitml.device.launches import grid_of
+from jitml.emulation.libcuda import EmulatedCuda
+from jitml.errors import ArgumentError
+from jitml.ir.source import user_source
+from jitml.ops.native import GridKernel, NativeCall, NativeFunction
+from jitml.trace.core import bind
+
+# out[y, x] = 2 · in[y, x] for even x: of a grid of two axes.
+EVEN = """
+declare i32 @llvm.nvvm.read.ptx.sreg.tid.x()
+declare i32 @llvm.nvvm.read.ptx.sreg.ctaid.y()
+define ptx_kernel void @kernel(ptr %out, ptr %in, i64 %n, i64 %m, i64 %n2, i64 %m2, i64 %extent,
+    ptr %slot, i64 %launch, ptr %scratch, i64 %bytes) {
+  %x32 = call i32 @llvm.nvvm.read.ptx.sreg.tid.x()
+  %y32 = call i32 @llvm.nvvm.read.ptx.sreg.ctaid.y()
+  %x = zext i32 %x32 to i64
+  %y = zext i32 %y32 to i64
+  %odd = and i64 %x, 1
+  %even = icmp eq i64 %odd, 0
+  br i1 %even, label %write, label %out_
+write:
+  %row = mul i64 %y, %m2
+  %place = add i64 %row, %x
+  %from = getelementptr float, ptr %in, i64 %place
+  %to = getelementptr float, ptr %out, i64 %place
+  %value = load float, ptr %from
+  %sum = fadd float %value, %value
+  store float %sum, ptr %to
+  br label %out_
+out_:
+  ret void
+}
+"""
+X = np.arange(15, dtype=np.float32).reshape(3, 5)
+GRID = (1, 3, 1), (5, 1, 1), 0
+
+
+def ptx_of(target: str) -> str:
+    return compile_ptx(EVEN, gpu_target(target))
+
+
+def even(x: Any) -> Any:
+    kernel = GridKernel(ptx_of, GRID)
+    function = NativeFunction("even", 0, None, lambda *_: None, None, user_source(), kernel)
+    (found,) = bind(NativeCall(function, (np.dtype("float32"),), (x.shape,)), x)
+    return found
+
+
+EXPECTED = np.where(np.arange(5) % 2 == 0, 2 * X, 0)
+
+
+def test_it_is_launched_on_the_grid_of_the_user(emulated: EmulatedCuda) -> None:
+    np.testing.assert_array_equal(jit(even)(X), EXPECTED)
+    np.testing.assert_array_equal(jit(vmap(even))(np.stack([X, X + 1]))[0], EXPECTED)
+    f = jit(lambda x: even(x + 1) - 1)
+    np.testing.assert_array_equal(f(X), np.where(np.arange(5) % 2 == 0, 2 * X + 1, -1))
+    assert emulated.calls["cuGraphLaunch"] >= 2
+
+
+def test_plans_and_reports_know_the_grid() -> None:
+    program = jitml.aot(even, X)
+    steps = program.program.plan.instructions
+    assert [grid_of(step)[0] for step in steps] == [(1, 1, 1), (1, 3, 1)]
+    assert [k.threads for k in program.kernels] == [15, 5]
+    assert re.search(r"native_call even", str(program.report()))
+
+
+def test_the_cpu_says_that_it_has_no_such_kernel() -> None:
+    with pytest.raises(ArgumentError, match="even is a kernel for GPUs, and runs on the CPU here"):
+        jit(even)(X)
