@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from jitml.ir.graph import Graph
+from jitml.ops.native import NativeCall
 from jitml.pipeline.disk import PROGRAM, disk
 from jitml.pipeline.environment import program_key
 from jitml.pipeline.graph_key import graph_key
@@ -81,6 +82,7 @@ def find_program(key: bytes | None) -> Ready | None:
 
 def make_ready(program: Program, key: bytes | None = None) -> Ready:
     """Load a program's kernels, compiling those that are new; keep it under `key`."""
+    _check_functions(program)
     wanted = tuple(
         [Wanted(kernel_key(code.text), code.level, code.text) for code in program.kernels]
     )
@@ -91,6 +93,13 @@ def make_ready(program: Program, key: bytes | None = None) -> Ready:
     if kept and key and is_storable(program.plan):
         kept.write(PROGRAM, key, _packed(ready))
     return ready
+
+
+def _check_functions(program: Program) -> None:
+    """Raise if functions of the user's own that it calls are for GPUs alone."""
+    for site in (site for row in program.sites for site in row):
+        if isinstance(site.eqn.op, NativeCall):
+            site.eqn.op.function.check_on_cpu(site.eqn.source)
 
 
 def _packed(ready: Ready) -> bytes:

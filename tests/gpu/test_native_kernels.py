@@ -78,6 +78,14 @@ def test_plans_and_reports_know_the_grid() -> None:
     assert re.search(r"native_call even", str(program.report()))
 
 
+def test_it_is_explained_on_the_device_and_not_measured_on_the_cpu(emulated: EmulatedCuda) -> None:
+    f = jit(even)
+    assert "2 kernels launched" in str(f.explain(X))
+    assert f.memory(X).results == X.nbytes
+    with pytest.raises(ArgumentError, match="even is a kernel for GPUs"):
+        f.report(X)
+
+
 def test_the_cpu_says_that_it_has_no_such_kernel() -> None:
     with pytest.raises(ArgumentError, match="even is a kernel for GPUs, and runs on the CPU here"):
         jit(even)(X)

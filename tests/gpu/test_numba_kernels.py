@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -254,6 +255,9 @@ def test_it_is_compiled_for_gpus_that_are_not_here(target: str) -> None:
     kernel = next(k for k in program.kernels if "scale_kernel" in k.label)
     assert f".target {target}" in kernel.ptx and ".entry kernel(" in kernel.ptx
     assert kernel.threads == 12
+    assert not re.search(r"\b(add|sub|mul)\.f(32|64)\b", kernel.ptx)  # none that may be fused
+    oldest = {"sm_80": "8.0", "sm_90": "8.0", "sm_100": "8.6", "sm_120": "8.7"}[target]
+    assert f".version {oldest}\n" in kernel.ptx
     if find_assembler():
         assert kernel.resources and kernel.resources.spilled_bytes == 0
 
