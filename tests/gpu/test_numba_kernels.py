@@ -72,6 +72,15 @@ def sums_of_rows(out: Any, x: Any) -> None:
 
 
 @cuda.jit
+def columns_and_strides(out: Any, x: Any) -> None:
+    i = cuda.grid(1)
+    if i < x.shape[0]:
+        out[i, 0] = x[:, 1][i]
+        out[i, 1] = x.T[1, i]
+        out[i, 2] = x.strides[0]
+
+
+@cuda.jit
 def histogram(out: Any, x: Any) -> None:
     i = cuda.grid(1)
     if i < x.size:
@@ -149,6 +158,11 @@ def test_shared_memory_atomics_and_warps(emulated: EmulatedCuda) -> None:
     x = np.arange(64, dtype=np.float32)
     found = numba_call(warp_sum, x, result_shape_dtypes=x[:2], grid=1, block=64)
     np.testing.assert_array_equal(found, x.reshape(2, 32).sum(axis=1))
+
+
+def test_arrays_have_strides(emulated: EmulatedCuda) -> None:
+    found = numba_call(columns_and_strides, X, result_shape_dtypes=X[:, :3], grid=1, block=3)
+    np.testing.assert_array_equal(found, np.stack([X[:, 1], X[:, 1], X[:, 0] * 0 + 16], axis=1))
 
 
 def test_what_is_not_written_is_zero(emulated: EmulatedCuda) -> None:
