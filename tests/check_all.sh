@@ -42,6 +42,14 @@ libraries() { # other libraries on jitml: Optax, and what extra `libraries` name
       tests/numpy/test_fft.py tests/scipy/test_scipy_fft.py tests/runtime/test_library.py
 }
 
+numba_cuda() { # kernels of numba as ops, numba-cuda and cuda.core themselves on the emulated GPU
+  local folder
+  folder=$(mktemp -d)
+  "$python" -m venv "$folder" && "$folder/bin/pip" install --quiet ".[test,cuda]" &&
+    "$folder/bin/python" -m pytest -n 0 -p no:cacheprovider tests/test_ffi.py tests/gpu/test_numba_kernels.py \
+      tests/gpu/test_real_numba.py
+}
+
 notebooks() { # all notebooks in a kernel, some in JupyterLab by headless Chromium where there is one
   local folder
   folder=$(mktemp -d)
@@ -113,6 +121,7 @@ for version in 3.10 3.11 3.12 3.13; do
   fi
 done
 check "other libraries" libraries
+check "numba-cuda" numba_cuda
 check "notebooks" notebooks
 command -v valgrind >/dev/null && check "instructions of profile and live" "$python" benchmarks/overhead.py
 check "documentation" make docs
