@@ -26,4 +26,4 @@ def test_programs_of_numba_and_cuda_core_run_on_the_double() -> None:
         env=environment, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(": done\n") == 9
+    assert done.stdout.count(": done\n") == 10
