@@ -154,18 +154,6 @@ static Array *array_header(int dtype, int dimensions, const int64_t *shape, bool
     return array;
 }
 
-/* Give the array its storage; from now on it is among those that a MemoryError tells of. */
-void array_store(Array *array, Storage *storage, void *data)
-{
-    array->storage = storage;
-    array->data = data;
-    array->next_stored = stored_arrays;
-    array->stored_link = &stored_arrays;
-    if (stored_arrays)
-        stored_arrays->stored_link = &array->next_stored;
-    stored_arrays = array;
-}
-
 static void array_unlist(Array *array)
 {
     if (!array->stored_link)
@@ -174,6 +162,21 @@ static void array_unlist(Array *array)
     if (array->next_stored)
         array->next_stored->stored_link = array->stored_link;
     array->stored_link = NULL;
+}
+
+/* Give the array its storage; from now on it is among those that a MemoryError tells of. One whose
+ * elements were elsewhere is among them already.
+ */
+void array_store(Array *array, Storage *storage, void *data)
+{
+    array_unlist(array);
+    array->storage = storage;
+    array->data = data;
+    array->next_stored = stored_arrays;
+    array->stored_link = &stored_arrays;
+    if (stored_arrays)
+        stored_arrays->stored_link = &array->next_stored;
+    stored_arrays = array;
 }
 
 /* `size` is known to be that of the shape. */

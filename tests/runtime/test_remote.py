@@ -47,6 +47,15 @@ def test_elements_come_once_when_somebody_looks(runtime: Any, shape: tuple[int, 
 
 
 @RUNTIMES
+def test_arrays_whose_elements_came_are_listed_once(runtime: Any) -> None:
+    arrays = [remote(runtime)[0] for _ in range(3)]
+    for array in (arrays[0], arrays[2], arrays[1]):
+        np.asarray(array)
+    listed = [id(x) for x in runtime.list_stored_arrays()]
+    assert len(listed) == len(set(listed))
+
+
+@RUNTIMES
 def test_other_headers_do_not_bring_elements(runtime: Any) -> None:
     array, where = remote(runtime)
     flat, twin = runtime.share(array, (12,), True), copy.copy(array)
