@@ -109,6 +109,8 @@ fi
 check "all cases, C core" env JITML_GRID=all "$python" -m pytest -n auto
 check "fast suite, Python executor" env JITML_RUNTIME=python "$python" -m pytest -n auto
 check "every op on the emulated GPU" env JITML_GPU=all JITML_GPU_PROGRAMS=200 "$python" -m pytest -n auto tests/gpu
+check "every op's kernels thread by thread" env JITML_GPU_RUNG=threads JITML_GPU=all JITML_GPU_PROGRAMS=40 \
+  "$python" -m pytest -n auto tests/gpu/test_cases.py tests/gpu/test_random_programs.py
 export JITML_FUZZ_PROGRAMS=500
 check "500 random programs" "$python" -m pytest -n auto tests/fuzz
 check "500 random programs at level 2" env JITML_FUZZ_LEVEL=2 "$python" -m pytest -n auto tests/fuzz

@@ -7,7 +7,7 @@ class EmulatedFault(Exception):
     """A kernel did what it must not; `kind` is one of:
 
     out-of-bounds, uninitialised, misaligned, read-only, race, divergent-barrier, shuffle,
-    unset-register, endless.
+    unset-register, endless, launch, and order, where results depend on that of threads.
     """
 
     def __init__(self, kind: str, message: str, line: int = 0) -> None:

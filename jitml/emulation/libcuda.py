@@ -60,10 +60,14 @@ class EmulatedCuda:
     fault: EmulatedFault | None = None
 
     def __post_init__(self) -> None:
-        self.units = [Unit(k, self.memory_bytes) for k in range(self.device_count)]
+        self.units = [self.make_unit(k) for k in range(self.device_count)]
         self._handles: dict[int, Any] = {}
         self._contexts: dict[int, int] = {}  # handles by the device's number
         self._thread = threading.local()
+
+    def make_unit(self, number: int) -> Unit:
+        """A device."""
+        return Unit(number, self.memory_bytes)
 
     @property
     def memory(self) -> Memory:
@@ -280,14 +284,17 @@ class EmulatedCuda:
         unit, key = self._current(), name + b"\0" + code
         if key not in unit.kernels:
             try:
-                parsed = parse_module(code.decode())
-                entry = parsed.entries[name.decode()]
-                unit.kernels[key] = Kernel(parsed, entry, unit.memory, self.most_steps)
+                unit.kernels[key] = self.make_kernel(code.decode(), name.decode(), unit.memory)
             except PtxError as error:
                 self.fault = EmulatedFault("ptx", str(error))
                 return INVALID_PTX
         function._obj.value = self._handle((unit.kernels[key], code.decode()))
         return SUCCESS
+
+    def make_kernel(self, text: str, name: str, memory: Memory) -> Any:
+        """A kernel of a module, ready to run."""
+        module = parse_module(text)
+        return Kernel(module, module.entries[name], memory, self.most_steps)
 
     def cuLaunchKernel(self, function: Any, *rest: Any) -> int:
         x, y, z, width, height, depth, shared, stream, pointers, _ = rest
@@ -300,10 +307,9 @@ class EmulatedCuda:
         is_legal &= kernel.shared_bytes + shared <= MOST_SHARED_BYTES and x < 2**31
         if not is_legal:
             return INVALID_VALUE
-        sizes = kernel.entry.parameters.values()
         arguments = [
             int.from_bytes(ctypes.string_at(place, size), "little")
-            for place, size in zip(pointers, sizes, strict=True)
+            for place, size in zip(pointers, kernel.parameter_bytes, strict=True)
         ]
 
         def launch() -> None:

@@ -93,6 +93,11 @@ class Kernel:
         ends = {i for i, x in enumerate(entry.instructions) if x.opcode[0] in _CONTROL}
         self.is_control = [i in ends for i in range(len(self.steps))]
 
+    @property
+    def parameter_bytes(self) -> list[int]:
+        """The size of each parameter."""
+        return list(self.entry.parameters.values())
+
     def launch(
         self,
         arguments: Sequence[int],

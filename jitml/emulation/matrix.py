@@ -59,7 +59,7 @@ def _cut_off(x: Array) -> Array:
     return cut
 
 
-class _Shape(NamedTuple):
+class Shape(NamedTuple):
     """How numbers lie in 32-bit registers: so many to a register, so many of k to a quarter."""
 
     name: str
@@ -67,36 +67,34 @@ class _Shape(NamedTuple):
     per_register: int
 
 
-_SHAPES = {
-    ("m16n8k16", "bf16"): _Shape("bf16", 16, 2),
-    ("m16n8k16", "f16"): _Shape("f16", 16, 2),
-    ("m16n8k8", "tf32"): _Shape("tf32", 8, 1),
+SHAPES = {
+    ("m16n8k16", "bf16"): Shape("bf16", 16, 2),
+    ("m16n8k16", "f16"): Shape("f16", 16, 2),
+    ("m16n8k8", "tf32"): Shape("tf32", 8, 1),
 }
 
 
 def multiply(kernel: Kernel, instruction: Instruction) -> Step:
     """mma.sync.aligned of 16 by 8 results in binary32."""
     code = instruction.opcode
-    shape = _SHAPES.get((code[3], code[-2]))
+    shape = SHAPES.get((code[3], code[-2]))
     is_known = code[1:3] == ("sync", "aligned") and code[4:6] == ("row", "col")
     if shape is None or not is_known or code[6] != "f32" or code[-1] != "f32":
         raise PtxError(f"line {instruction.line}: {instruction} is not supported")
     targets, *sources = (parts_of(text) for text in instruction.operands)
     writes = [writer(kernel, t, "f32") for t in targets]
-    read_a, read_b = ([reader(kernel, s, "b32") for s in part] for part in sources[:2])
-    read_c = [reader(kernel, s, "f32") for s in sources[2]]
+    read_words = [reader(kernel, s, "b32") for part in sources[:2] for s in part]
+    read_sums = [reader(kernel, s, "f32") for s in sources[2]]
 
     def step(state: Lanes, lanes: Array) -> None:
         lanes = state.gather_warp(lanes, _whole_warp)
         if not len(lanes):
             return
-        a = _matrix([r(state, lanes) for r in read_a], lanes, shape, 2)
-        b = _matrix([r(state, lanes) for r in read_b], lanes, shape, 1)
-        c = np.stack([np.broadcast_to(r(state, lanes), lanes.shape) for r in read_c], -1)
-        # [warp, group, thread, half, column] -> rows (half, group), columns (thread, column)
-        c = c.reshape(-1, 8, 4, 2, 2).transpose(0, 3, 1, 2, 4).reshape(-1, 16, 8)
-        found = sum_products(a, b.swapaxes(1, 2), c.astype(np.float64))
-        found = found.reshape(-1, 2, 8, 4, 2).transpose(0, 2, 3, 1, 4).reshape(-1, 4)
+        words, sums = (
+            np.stack([np.broadcast_to(r(state, lanes), lanes.shape) for r in reads], -1)
+            for reads in (read_words, read_sums)
+        )
+        found = unit_results(shape, words.astype(np.uint32), sums)
         for k, write in enumerate(writes):
             write(state, lanes, np.ascontiguousarray(found[:, k]))
         state.go(state.pc + 1, lanes)
@@ -104,16 +102,24 @@ def multiply(kernel: Kernel, instruction: Instruction) -> Step:
     return step
 
 
-def _matrix(registers: list[Array], lanes: Array, shape: _Shape, halves: int) -> Array:
+def unit_results(shape: Shape, words: Array, sums: Array) -> Array:
+    """What threads of whole warps, [thread, register], get for their operands and sums."""
+    a, b = _matrix(words[:, :4], shape, 2), _matrix(words[:, 4:], shape, 1)
+    # [warp, group, thread, half, column] -> rows (half, group), columns (thread, column)
+    c = sums.reshape(-1, 8, 4, 2, 2).transpose(0, 3, 1, 2, 4).reshape(-1, 16, 8)
+    found = sum_products(a, b.swapaxes(1, 2), c.astype(np.float64))
+    return found.reshape(-1, 2, 8, 4, 2).transpose(0, 2, 3, 1, 4).reshape(-1, 4)
+
+
+def _matrix(words: Array, shape: Shape, halves: int) -> Array:
     """[warp, free, k] out of registers that hold, for free axes of 8 or 16, k in two halves."""
-    words = np.stack([np.broadcast_to(r, lanes.shape) for r in registers], -1).astype(np.uint32)
     numbers = _numbers(np.ascontiguousarray(words), shape)
     # [warp, group, thread, half of k, half of the free axis, number]
     numbers = numbers.reshape(-1, 8, 4, 2, halves, shape.per_register)
     return numbers.transpose(0, 4, 1, 3, 2, 5).reshape(-1, 8 * halves, shape.k)
 
 
-def _numbers(words: Array, shape: _Shape) -> Array:
+def _numbers(words: Array, shape: Shape) -> Array:
     """Registers as the numbers in them."""
     if shape.name == "tf32":  # its lower bits do not count
         return (words & np.uint32(0xFFFFE000)).view(np.float32).astype(np.float64)
@@ -149,15 +155,21 @@ def load_matrices(kernel: Kernel, instruction: Instruction) -> Step:
         for k in range(0, _ROW_BYTES, 4):
             places = state.shared_places(offsets + np.uint64(k), 4, lanes, "load")
             words.append(state.shared.view(np.uint32)[places // 4])
-        rows = np.stack(words, -1).view(np.uint16).reshape(-1, 4, 8, 8)  # warp, matrix, row, column
-        if is_turned:
-            rows = rows.swapaxes(2, 3)
-        pairs = np.ascontiguousarray(rows).view(np.uint32).reshape(-1, 4, _WARP)
+        found = shared_out_rows(np.stack(words, -1), is_turned)
         for k, write in enumerate(writes):
-            write(state, lanes, np.ascontiguousarray(pairs[:, k]).reshape(-1))
+            write(state, lanes, np.ascontiguousarray(found[:, k]))
         state.go(state.pc + 1, lanes)
 
     return step
+
+
+def shared_out_rows(words: Array, is_turned: bool) -> Array:
+    """What threads of whole warps, [thread, register], get: each brings a row of a matrix."""
+    rows = words.view(np.uint16).reshape(-1, 4, 8, 8)  # warp, matrix, row, column
+    if is_turned:
+        rows = rows.swapaxes(2, 3)
+    pairs = np.ascontiguousarray(rows).view(np.uint32).reshape(-1, 4, _WARP)
+    return pairs.swapaxes(1, 2).reshape(-1, 4)
 
 
 # ---- cp.async ------------------------------------------------------------------------------------

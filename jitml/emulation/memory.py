@@ -31,12 +31,14 @@ def _with_gap(size_bytes: int) -> int:
 
 
 class Memory:
-    """Global memory: `size_bytes` from BASE on."""
+    """Global memory: `size_bytes` from `base` on; from where they really are, if that is None."""
 
-    def __init__(self, size_bytes: int = 1 << 28, base: int = BASE) -> None:
+    def __init__(self, size_bytes: int = 1 << 28, base: int | None = BASE) -> None:
         self.size_bytes = size_bytes
-        self.base = base
-        self.bytes = np.zeros(size_bytes, np.uint8)
+        room = np.zeros(size_bytes + GAP_BYTES, np.uint8)
+        begin = -room.ctypes.data % GAP_BYTES
+        self.bytes = room[begin : begin + size_bytes]
+        self.base: int = self.bytes.ctypes.data if base is None else base
         self.state = np.zeros(size_bytes, np.uint8)
         self.writers = np.zeros(size_bytes, np.int32)
         self.readers = np.zeros(size_bytes, np.int32)

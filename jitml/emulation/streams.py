@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jitml.emulation.faults import EmulatedFault
-from jitml.emulation.machine import Kernel
 from jitml.emulation.memory import BASE, Memory
 
 SUCCESS = 0
@@ -22,19 +21,22 @@ Work = Callable[[], object]
 
 
 class Unit:
-    """One emulated device: its memory, its kernels, and the fault that it has met."""
+    """One emulated device: its memory, its kernels, and the fault that it has met. Addresses of
+    memory mean something to this processor if they are `real`.
+    """
 
-    def __init__(self, ordinal: int, memory_bytes: int) -> None:
+    def __init__(self, ordinal: int, memory_bytes: int, real: bool = False) -> None:
         self.ordinal = ordinal
         self.memory_bytes = memory_bytes
+        self.base = None if real else BASE + ordinal * APART_BYTES
         self.streams: list[Stream] = []
         self.begin()
 
     def begin(self) -> None:
         """Begin anew: nothing is left of what was."""
-        self.memory = Memory(self.memory_bytes, BASE + self.ordinal * APART_BYTES)
+        self.memory = Memory(self.memory_bytes, self.base)
         self.host_memory: dict[int, Any] = {}  # by address: what kernels and copies may reach
-        self.kernels: dict[bytes, Kernel] = {}
+        self.kernels: dict[bytes, Any] = {}
         self.status = SUCCESS
         for stream in self.streams:
             stream.is_gone = True
