@@ -1,6 +1,6 @@
 """Elementwise functions of jitml.lax and of jax.lax: the same dtypes are taken, with one result.
 
-With JITML_GRID=full for all dtypes, else for one of floats and one of integers.
+With JITML_GRID=full for all dtypes, else for floats, integers and bools of one kind.
 """
 
 from __future__ import annotations
@@ -94,5 +94,5 @@ def check(name: str, dtype: str) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_every_dtype(name: str) -> None:
     with jax.enable_x64(True), jitml.enable_x64(True):
-        for dtype in DTYPES if IS_FULL else ("float64", "int32"):
+        for dtype in DTYPES if IS_FULL else ("float64", "int32", "bool"):
             check(name, dtype)
