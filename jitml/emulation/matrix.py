@@ -25,13 +25,12 @@ if TYPE_CHECKING:
 EXTRA_BITS = 1
 _WARP = 32
 _ALL = np.uint32(0xFFFFFFFF)
+_ROW_BYTES = 16
 
 
 def _whole_warp(state: Lanes, lanes: Array) -> Array:
+    """The mask of all lanes."""
     return np.broadcast_to(_ALL, lanes.shape)
-
-
-_ROW_BYTES = 16
 
 
 # ---- mma -----------------------------------------------------------------------------------------

@@ -108,14 +108,20 @@ static PyObject *slot_compare(PyObject *left, PyObject *right, int comparison)
     return call_binary(numbers[comparison], left, right);
 }
 
+/* What `convert` makes of a new reference, which is given up; NULL of NULL. */
+static PyObject *converted(PyObject *source, PyObject *(*convert)(PyObject *))
+{
+    PyObject *result = source ? convert(source) : NULL;
+    Py_XDECREF(source);
+    return result;
+}
+
 /* ---- text ---- */
 
 /* NumPy's text of the values, with our name in front. */
 static PyObject *plain_repr(PyObject *self)
 {
-    PyObject *view = array_to_numpy((Array *)self);
-    PyObject *text = view ? PyObject_Repr(view) : NULL;
-    Py_XDECREF(view);
+    PyObject *text = converted(array_to_numpy((Array *)self), PyObject_Repr);
     if (!text)
         return NULL;
     PyObject *rest = PyUnicode_Substring(text, 1, PY_SSIZE_T_MAX); /* without the a of array( */
@@ -140,37 +146,29 @@ static PyObject *slot_str(PyObject *self)
         return call_unary(OPERATOR_str, self);
     if (((Array *)self)->deleted)
         return PyUnicode_FromString("<deleted Array>");
-    PyObject *view = array_to_numpy((Array *)self);
-    PyObject *text = view ? PyObject_Str(view) : NULL;
-    Py_XDECREF(view);
-    return text;
+    return converted(array_to_numpy((Array *)self), PyObject_Str);
 }
 
 /* ---- conversions to Python numbers, with NumPy's rules and errors ---- */
 
+/* A Python number of an array of one, where that is quick; else NumPy's view. */
 static PyObject *scalar_or_view(Array *self)
 {
     PyObject *number = number_of_array(self);
     return number || PyErr_Occurred() ? number : array_to_numpy(self);
 }
 
-static PyObject *through_numpy(PyObject *self, PyObject *(*convert)(PyObject *))
+static PyObject *through_number(PyObject *self, PyObject *(*convert)(PyObject *))
 {
-    PyObject *view = scalar_or_view((Array *)self);
-    PyObject *result = view ? convert(view) : NULL;
-    Py_XDECREF(view);
-    return result;
+    return converted(scalar_or_view((Array *)self), convert);
 }
 
-static PyObject *slot_int(PyObject *self) { return through_numpy(self, PyNumber_Long); }
-static PyObject *slot_float(PyObject *self) { return through_numpy(self, PyNumber_Float); }
+static PyObject *slot_int(PyObject *self) { return through_number(self, PyNumber_Long); }
+static PyObject *slot_float(PyObject *self) { return through_number(self, PyNumber_Float); }
 
 static PyObject *slot_index(PyObject *self) /* of no bool and no float: the view refuses them */
 {
-    PyObject *view = array_to_numpy((Array *)self);
-    PyObject *result = view ? PyNumber_Index(view) : NULL;
-    Py_XDECREF(view);
-    return result;
+    return converted(array_to_numpy((Array *)self), PyNumber_Index);
 }
 
 static int slot_bool(PyObject *self)
@@ -189,7 +187,7 @@ static PyObject *to_complex(PyObject *view)
 PyObject *array_dunder_complex(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    return through_numpy(self, to_complex);
+    return through_number(self, to_complex);
 }
 
 /* With a format only numbers make sense: NumPy formats arrays without axes, and refuses others. */

@@ -12,7 +12,7 @@ __all__ = ["logpmf", "pmf"]
 
 def _log_mass(k: Array, n: Array, p: Array) -> Array:
     within = (k >= 0) & (k <= n)
-    count = jnp.where(within | jnp.isnan(k), k, 0)
+    count = inside(within, k, 0)
     ways = -jnp.log1p(n) - special.betaln(n - count + 1, count + 1)
     usual = ways + special.xlogy(count, p) + special.xlog1py(n - count, -p)
     return where_valid((n >= 0) & (p >= 0) & (p <= 1), inside(within, usual))

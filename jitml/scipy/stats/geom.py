@@ -11,7 +11,7 @@ __all__ = ["logpmf", "pmf"]
 
 
 def _log_mass(k: Array, p: Array) -> Array:
-    usual = special.xlog1py(jnp.where(k < 1, 1, k) - 1, -p) + jnp.log(p)
+    usual = special.xlog1py(inside(k >= 1, k, 1) - 1, -p) + jnp.log(p)
     return where_valid((p > 0) & (p <= 1), inside(k >= 1, usual))
 
 
