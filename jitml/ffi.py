@@ -12,7 +12,7 @@ from jitml.ir.errors import ArgumentError
 from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
 from jitml.numpy.manipulation import broadcast_to
-from jitml.ops.native import Extents, GridKernel, NativeCall, NativeFunction, Specialize
+from jitml.ops.native import Grid, GridKernel, NativeCall, NativeFunction, Specialize
 from jitml.trace.core import bind, type_of
 from jitml.transforms.values import as_value, is_array_like
 from jitml.tree_structure import Structure, flatten
@@ -79,7 +79,7 @@ class _Functions(NamedTuple):
     one: Any
     batch: Any = None
     is_for_gpus: bool = False
-    grid: tuple[Extents, Extents, int] | None = None
+    grid: Grid | None = None
     cpu: Any = None
 
 
@@ -202,7 +202,7 @@ def _batched(functions: _Functions) -> Specialize | None:
         many = functions._replace(one=functions.batch, batch=None)
         if functions.grid is not None:
             (x, y, z), threads, shared_bytes = functions.grid
-            grid = (x, y, z * max(1, wanted[0].shape[0])), threads, shared_bytes
+            grid = Grid((x, y, z * max(1, wanted[0].shape[0])), threads, shared_bytes)
             many = many._replace(grid=grid, cpu=functions.cpu and looped(functions.cpu, *types))
         return _native(many, *types)
 

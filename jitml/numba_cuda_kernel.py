@@ -22,7 +22,7 @@ from jitml.ir.errors import ArgumentError, DTypeError, JitmlError
 from jitml.ir.source import user_source
 from jitml.ir.types import ArrayType
 from jitml.numba_kernel import compile_failure, is_cuda_function
-from jitml.ops.native import Extents
+from jitml.ops.native import Extents, Grid
 
 MOST_THREADS = 1024  # of a block
 MOST_SHARED_BYTES = 48 << 10  # of a block, without asking the driver for more
@@ -52,10 +52,8 @@ def check_kernel(function: Any) -> None:
         )
 
 
-def grid_for(
-    function: Any, grid: Any, block: Any, shared_bytes: int
-) -> tuple[Extents, Extents, int] | None:
-    """Blocks, threads and shared memory of a kernel; None for a device function, which has none."""
+def grid_for(function: Any, grid: Any, block: Any, shared_bytes: int) -> Grid | None:
+    """The grid of a kernel; None for a device function, which has none."""
     name = function.__name__
     if is_device_function(function):
         if (grid, block, shared_bytes) != (None, None, 0):
@@ -77,7 +75,7 @@ def grid_for(
             f"{MOST_SHARED_BYTES} are the most",
             source=user_source(),
         )
-    return _extents(grid, "grid"), _extents(block, "block"), shared_bytes
+    return Grid(_extents(grid, "grid"), _extents(block, "block"), shared_bytes)
 
 
 def check_call(function: Any, inputs: int, outputs: Sequence[ArrayType]) -> None:

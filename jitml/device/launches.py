@@ -11,7 +11,8 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
-from jitml.codegen.nvptx.grid import RECORD_BYTES, SLOT_BYTES, Grid, GridInstruction
+from jitml.codegen.nvptx.grid import RECORD_BYTES, SLOT_BYTES, GridInstruction
+from jitml.ops.native import Grid
 from jitml_runtime import Branch, HostCall, Instruction, Loop, Plan
 from jitml_runtime.plan import Step
 

@@ -23,7 +23,6 @@ from jitml.ir.errors import ArgumentError
 from jitml.ir.source import user_source
 from jitml.memory import memory_stats
 from jitml.trace.core import Tracer
-from jitml_runtime import Array
 from jitml_runtime.shortage import size_text
 
 T = TypeVar("T")
@@ -186,14 +185,12 @@ class _Budget:
 
 def _number(value: Any) -> float:
     """The number that an array of one element holds; NaN if it has been donated meanwhile."""
-    if type(value) is Array and value.is_deleted():
+    if hasattr(value, "is_deleted") and value.is_deleted():
         return math.nan
     return float(value.item() if getattr(value, "shape", ()) else value)
 
 
 def _is_number(value: Any) -> bool:
-    if type(value) is Array:
-        return value.size == 1
     is_one = getattr(value, "size", 1) == 1 and hasattr(value, "__float__")
     return is_one and not isinstance(value, Tracer)
 

@@ -19,7 +19,7 @@ from jitml.emulation.faults import EmulatedFault
 from jitml.emulation.machine import MOST_STEPS, Counts, Kernel
 from jitml.emulation.memory import Memory, OutOfMemory
 from jitml.emulation.ptx import PtxError, parse_module
-from jitml.emulation.streams import SUCCESS, Stream, Unit
+from jitml.emulation.streams import SUCCESS, Loaded, Stream, Unit
 
 INVALID_VALUE, OUT_OF_MEMORY, INVALID_DEVICE = 1, 2, 101
 INVALID_CONTEXT, INVALID_HANDLE, NOT_READY = 201, 400, 600
@@ -291,7 +291,7 @@ class EmulatedCuda:
         function._obj.value = self._handle((unit.kernels[key], code.decode()))
         return SUCCESS
 
-    def make_kernel(self, text: str, name: str, memory: Memory) -> Any:
+    def make_kernel(self, text: str, name: str, memory: Memory) -> Loaded:
         """A kernel of a module, ready to run."""
         module = parse_module(text)
         return Kernel(module, module.entries[name], memory, self.most_steps)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from jitml.emulation.libcuda import EmulatedCuda
 from jitml.emulation.memory import Memory
-from jitml.emulation.streams import Unit
+from jitml.emulation.streams import Loaded, Unit
 from jitml.emulation.threads import MOST_STEPS, ORDERS, ThreadKernel
 
 # A kernel keeps the least failed check in 16 bytes; behind are records of threads, of which the
@@ -33,5 +32,5 @@ class LlvmCuda(EmulatedCuda):
     def make_unit(self, number: int) -> Unit:
         return Unit(number, self.memory_bytes, real=True)
 
-    def make_kernel(self, text: str, name: str, memory: Memory) -> Any:
+    def make_kernel(self, text: str, name: str, memory: Memory) -> Loaded:
         return ThreadKernel(text, memory, self.orders, _UNORDERED, self.most_steps)

@@ -6,18 +6,45 @@ so to whoever asks it anything from then on. What a stream records becomes a gra
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jitml.emulation.faults import EmulatedFault
 from jitml.emulation.memory import BASE, Memory
+
+if TYPE_CHECKING:
+    from jitml.emulation.machine import Counts
 
 SUCCESS = 0
 ILLEGAL_ADDRESS, MISALIGNED, LAUNCH_FAILED = 700, 716, 719
 APART_BYTES = 1 << 40  # between the memories of two devices
 
 Work = Callable[[], object]
+
+
+class Loaded(Protocol):
+    """A kernel in a device's memory, however it is run."""
+
+    memory: Memory
+
+    @property
+    def parameter_bytes(self) -> list[int]:
+        """The size of each parameter."""
+
+    @property
+    def shared_bytes(self) -> int:
+        """Of the memory that a block shares, dynamic memory aside."""
+
+    def launch(
+        self,
+        arguments: Sequence[int],
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        dynamic_shared_bytes: int = 0,
+        measures: bool = False,
+    ) -> Counts:
+        """Run it; a fault of any thread is raised."""
 
 
 class Unit:
@@ -36,7 +63,7 @@ class Unit:
         """Begin anew: nothing is left of what was."""
         self.memory = Memory(self.memory_bytes, self.base)
         self.host_memory: dict[int, Any] = {}  # by address: what kernels and copies may reach
-        self.kernels: dict[bytes, Any] = {}
+        self.kernels: dict[bytes, Loaded] = {}
         self.status = SUCCESS
         for stream in self.streams:
             stream.is_gone = True

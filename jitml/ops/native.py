@@ -27,14 +27,23 @@ Specialize = Callable[[Sequence[ArrayType], Sequence[ArrayType]], "NativeFunctio
 Extents = tuple[int, int, int]
 
 
+class Grid(NamedTuple):
+    """The blocks of a launch, the threads of each, and the shared memory that a block has beside
+    what its kernel declares.
+    """
+
+    blocks: Extents
+    threads: Extents
+    shared_bytes: int = 0
+
+
 class GridKernel(NamedTuple):
-    """A function on GPUs: `ptx(target)` gives its kernel, with the signature of a plan's; `grid` is
-    blocks, threads of each, and their dynamic shared memory. Without it, its threads take the
-    elements of the results in turn.
+    """A function on GPUs: `ptx(target)` gives its kernel, with the signature of a plan's. Without a
+    grid its threads take the elements of the results in turn.
     """
 
     ptx: Callable[[str], str]
-    grid: tuple[Extents, Extents, int] | None
+    grid: Grid | None
 
 
 class NativeFunction(HostObject):

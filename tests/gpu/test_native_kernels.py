@@ -15,7 +15,7 @@ from jitml.device.launches import grid_of
 from jitml.emulation.libcuda import EmulatedCuda
 from jitml.errors import ArgumentError
 from jitml.ir.source import user_source
-from jitml.ops.native import GridKernel, NativeCall, NativeFunction
+from jitml.ops.native import Grid, GridKernel, NativeCall, NativeFunction
 from jitml.trace.core import bind
 
 # out[y, x] = 2 · in[y, x] for even x: of a grid of two axes.
@@ -45,7 +45,7 @@ out_:
 }
 """
 X = np.arange(15, dtype=np.float32).reshape(3, 5)
-GRID = (1, 3, 1), (5, 1, 1), 0
+GRID = Grid((1, 3, 1), (5, 1, 1))
 
 
 def ptx_of(target: str) -> str:

@@ -13,8 +13,8 @@ to a record of the thread's own, so that the outcome does not depend on the orde
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
+from jitml.ops.native import Grid
 from jitml_runtime import Instruction
 from jitml_runtime.record import frozen
 
@@ -25,18 +25,7 @@ MOST_LAUNCHES = (1 << LAUNCH_BITS) - 1
 NO_ERROR = 2**63 - 1
 RECORD_BYTES = 16  # of each thread: the key of its error and the value
 SLOT_BYTES = 16  # before the records: the least key
-Extents = tuple[int, int, int]
 _HEAD = re.compile(r"^define i32 @kernel\([^)]*\)[^{]*\{", re.MULTILINE)
-
-
-class Grid(NamedTuple):
-    """The blocks of a launch, the threads of each, and the shared memory that a block has beside
-    what its kernel declares.
-    """
-
-    blocks: Extents
-    threads: Extents
-    shared_bytes: int = 0
 
 
 @frozen

@@ -15,7 +15,7 @@ from jitml.codegen.emit import KernelText
 from jitml.codegen.fuse import Fused, Group, View
 from jitml.codegen.kernel import Kernel, Site
 from jitml.codegen.nvptx.cumulative import cumulative_kernel
-from jitml.codegen.nvptx.grid import Grid, GridInstruction, on_grid
+from jitml.codegen.nvptx.grid import GridInstruction, on_grid
 from jitml.codegen.nvptx.kernels import emit_threads
 from jitml.codegen.nvptx.product import product_kernel
 from jitml.codegen.nvptx.sort import INPUT, OUTPUT, is_long, sort_launches
@@ -173,7 +173,7 @@ class _DevicePlanner(Planner):
             0,
         )
         grid = kernel.grid
-        step = Instruction(*fields) if grid is None else GridInstruction(*fields, Grid(*grid))
+        step = Instruction(*fields) if grid is None else GridInstruction(*fields, grid)
         self._add_step(step, (), (eqn.source,))
 
     def _add_host_equation(self, eqn: Eqn) -> None:
