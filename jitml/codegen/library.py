@@ -163,8 +163,8 @@ class _Lapack(_Call):
 
 class _Transform(_Call):
     """Transforms along the middle axis of arrays [outer, axis, inner]; a unit is an index of the
-    longer one of the others. A routine is called as a loop of NumPy's generalised ufuncs is: for all
-    lines of one outer index. One whose third word is not 0 takes several blocks of lines at once.
+    longer one of the others. A routine is called as a loop of NumPy's generalised ufuncs is, for
+    all lines of one outer index. If its third word is not 0, it takes several blocks at once.
     """
 
     chunk_ns = _TRANSFORM_NS
