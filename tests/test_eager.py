@@ -13,7 +13,7 @@ import jitml
 import jitml.numpy as jnp
 from jitml.errors import ShapeError
 from jitml.pipeline.compile import STATISTICS
-from jitml_runtime import Array, Operation
+from jitml_runtime import Array, Operation, data_pointer
 
 OPERATORS = [
     (operator.add, jnp.add),
@@ -206,3 +206,32 @@ def test_operators_inside_a_trace_are_recorded() -> None:
     x + x, -x, x.sum(), x[1]
     graph = jitml.make_graph(lambda y: (x + x, -x, x.sum(), x[1]))(1.0)
     assert len(graph.eqns) >= 4
+
+
+def test_other_shapes_share_memory() -> None:
+    x = jnp.arange(3000.0)
+    matrix = x.reshape(30, -1)
+    shared = [matrix, x[None].squeeze(), jnp.expand_dims(x, 1), jnp.ravel(matrix)]
+    jitted = jitml.jit(lambda x: (x.reshape(3, 1000), x + 1, x[:, None]))(x)
+    shared += [jitted[0], jitted[2], jitml.vmap(lambda y: y.reshape(10, 10))(matrix)]
+    for y in shared[:1] + shared[2:]:
+        assert data_pointer(y) == data_pointer(x)
+        assert np.array_equal(np.asarray(y).ravel(), np.arange(3000.0))
+    x.delete()
+    assert float(matrix[29, 99]) == 2999
+    given = jnp.arange(3000.0)
+    kept, other = jitml.jit(lambda x: (x.reshape(30, 100), x * 2), donate_argnums=0)(given)
+    assert given.is_deleted()
+    assert float(kept[29, 99]) == 2999 and float(other[2999]) == 5998
+
+
+def test_shapes_at_hand_are_looked_up() -> None:
+    """Functions of shapes do again what they did, for a list as for a tuple, and tell mistakes."""
+    x = jnp.arange(12.0)
+    for _ in range(3):
+        assert x.reshape(4, 3).shape == x.reshape((4, 3)).shape == x.reshape([4, 3]).shape == (4, 3)
+        assert jnp.swapaxes(x.reshape(4, 3), 0, -1).tolist() == x.reshape(4, 3).T.tolist()
+        assert jnp.moveaxis(x.reshape(2, 2, 3), (0, 1), (1, 2)).shape == (3, 2, 2)
+        assert jnp.broadcast_to(x, (2, 12)).shape == jnp.expand_dims(x, 0).repeat(2, 0).shape
+        with pytest.raises(ShapeError, match="reshape"):
+            x.reshape(5, 3)

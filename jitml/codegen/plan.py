@@ -88,13 +88,15 @@ def make_plan(
     graph: Graph,
     fused: Fused,
     target: Target,
+    types: Sequence[ArrayType],
     donated: tuple[int, ...] = (),
     joins: bool = True,
 ) -> Program:
-    """The plan of a fused graph, with kernels for `target`; results may take the memory of the
-    `donated` inputs. If it `joins`, kernels may call kernels by address.
+    """The plan of a fused graph, with kernels for `target`, whose results are of these types: an
+    input that is returned may have another shape there. They may take the memory of the `donated`
+    inputs. If it `joins`, kernels may call kernels by address.
     """
-    return Planner(graph, fused, target, donated, joins).program()
+    return Planner(graph, fused, target, types, donated, joins).program()
 
 
 class Planner:
@@ -105,10 +107,12 @@ class Planner:
         graph: Graph,
         fused: Fused,
         target: Target,
+        types: Sequence[ArrayType],
         donated: tuple[int, ...] = (),
         joins: bool = True,
     ) -> None:
         self.graph = graph
+        self.output_types = types
         self.joins = joins
         self.donated = donated
         self.fused = self.outermost = fused
@@ -142,7 +146,7 @@ class Planner:
         arena_bytes = self._place_temps()
         plan = Plan(
             tuple(_spec(t) for t in self.graph.input_types),
-            tuple(_spec(t) for t in self.graph.output_types),
+            tuple(_spec(t) for t in self.output_types),
             tuple(self.buffers),
             tuple(self.steps),
             arena_bytes,

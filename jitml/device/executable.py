@@ -28,6 +28,7 @@ from jitml_runtime import (
     KernelFault,
     from_numpy,
     remote_array,
+    share,
     take_remote,
 )
 
@@ -224,7 +225,8 @@ class _Call:
             forward = plan.forward[number] if plan.forward else None
             earlier = plan.duplicates[number] if plan.duplicates else None
             if forward is not None:
-                results.append(arguments[forward])
+                x = arguments[forward]
+                results.append(x if x.shape == spec.shape else share(x, spec.shape, spec.weak))
             elif earlier is not None:
                 results.append(results[earlier])
             else:

@@ -7,6 +7,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from jitml.eager import compiled_at_once
 from jitml.ir.errors import ArgumentError, AxisError, ShapeError
 from jitml.numpy.operands import (
     as_axes,
@@ -61,6 +62,7 @@ def size(a: ArrayLike, axis: int | Sequence[int] | None = None) -> int:
     return math.prod(type_.shape[k] for k in as_axes(axis, type_.ndim, "size"))
 
 
+@compiled_at_once
 def reshape(
     a: ArrayLike,
     shape: Shape,
@@ -118,6 +120,7 @@ def _integers(shape: Shape) -> tuple[int, ...]:
             return as_shape(shape, "reshape")
 
 
+@compiled_at_once
 def ravel(a: ArrayLike, order: str = "C", *, out_sharding: object = None) -> Array:
     """All elements in one dimension.
 
@@ -127,6 +130,7 @@ def ravel(a: ArrayLike, order: str = "C", *, out_sharding: object = None) -> Arr
     return reshape(a, (-1,) if size(a) else (0,), order)
 
 
+@compiled_at_once
 def squeeze(a: ArrayLike, axis: int | Sequence[int] | None = None) -> Array:
     """Without the axes of size 1, or without those of them that are given.
 
@@ -145,6 +149,7 @@ def squeeze(a: ArrayLike, axis: int | Sequence[int] | None = None) -> Array:
     return settle(mv.reshape(x, tuple(n for k, n in enumerate(sizes) if k not in axes)))
 
 
+@compiled_at_once
 def expand_dims(a: ArrayLike, axis: int | Sequence[int]) -> Array:
     """With new axes of size 1 at the given places of the result.
 
@@ -213,6 +218,7 @@ def broadcast_shapes(*shapes: Shape) -> tuple[int, ...]:
         fail(ShapeError, f"broadcast_shapes: shapes do not broadcast: {listed}")
 
 
+@compiled_at_once
 def broadcast_to(array: ArrayLike, shape: Shape, *, out_sharding: object = None) -> Array:
     """Repeat along axes of size 1 and new first axes to get `shape`.
 
@@ -243,6 +249,7 @@ def broadcast_arrays(*args: ArrayLike) -> list[Array]:
 # ---- axes -----------------------------------------------------------------------------------
 
 
+@compiled_at_once
 def transpose(a: ArrayLike, axes: Sequence[int] | None = None) -> Array:
     """The axes in another order, reversed if none is given.
 
@@ -260,6 +267,7 @@ def transpose(a: ArrayLike, axes: Sequence[int] | None = None) -> Array:
 permute_dims = transpose
 
 
+@compiled_at_once
 def matrix_transpose(x: ArrayLike, /) -> Array:
     """The last two axes exchanged.
 
@@ -271,6 +279,7 @@ def matrix_transpose(x: ArrayLike, /) -> Array:
     return swapaxes(x, -1, -2)
 
 
+@compiled_at_once
 def swapaxes(a: ArrayLike, axis1: int, axis2: int) -> Array:
     """Two axes exchanged.
 
@@ -284,6 +293,7 @@ def swapaxes(a: ArrayLike, axis1: int, axis2: int) -> Array:
     return settle(mv.transpose(x, order))
 
 
+@compiled_at_once
 def moveaxis(a: ArrayLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Array:
     """Axes moved to other places, the others left in order.
 

@@ -16,6 +16,7 @@ from jitml.ir.graph import Eqn, Graph
 from jitml.ir.source import Source
 from jitml.ir.variables import name_of_value, statement_variables
 from jitml.pipeline.kernels import host_target
+from jitml.pipeline.lowering import returning_inputs
 from jitml.pipeline.passes import PASSES
 from jitml.reports.costs import Cost, cost_of_step, equations_of
 from jitml.transforms.runner import Report, run_passes
@@ -82,7 +83,8 @@ class Anatomy:
 def take_apart(graph: Graph, donated: tuple[int, ...] = ()) -> Anatomy:
     """The anatomy of a graph whose `donated` inputs are given away."""
     passes = run_passes(graph, PASSES, dump="")
-    planner = Planner(passes.graph, fuse(passes.graph), host_target(), donated)
+    plain = returning_inputs(passes.graph)
+    planner = Planner(plain, fuse(plain), host_target(), passes.graph.output_types, donated)
     program = planner.program()
     steps = _steps(planner, program)
     return Anatomy(graph, passes, program, steps, _buffers(planner, program, steps))

@@ -455,13 +455,24 @@ static Array *new_result(Run *run, int number)
                       storage);
 }
 
+/* The argument that is an output, in the shape of the output. */
+static PyObject *passed_on(const Tables *tables, int output, PyObject *argument)
+{
+    const Spec *spec = &tables->outputs[output];
+    Array *array = (Array *)argument;
+    if (array->dimensions == spec->dimensions
+        && !memcmp(array->shape, spec->shape, (size_t)spec->dimensions * sizeof *spec->shape))
+        return Py_NewRef(argument);
+    return array_share(array, spec->dimensions, spec->shape, spec->weak);
+}
+
 static int make_results(Run *run)
 {
     const Tables *tables = run->tables;
     for (int i = 0; i < tables->output_count; i++) {
         PyObject *result;
         if (tables->forward[i] >= 0)
-            result = Py_NewRef((PyObject *)run->arguments[tables->forward[i]]);
+            result = passed_on(tables, i, (PyObject *)run->arguments[tables->forward[i]]);
         else if (tables->duplicates[i] >= 0)
             result = Py_NewRef(run->results[tables->duplicates[i]]);
         else
@@ -593,7 +604,7 @@ static int execute_simple(const Tables *tables, PyObject *const *given, PyObject
     int made = 0;
     for (; made < tables->output_count; made++) {
         if (tables->forward[made] >= 0)
-            results[made] = Py_NewRef(given[tables->forward[made]]);
+            results[made] = passed_on(tables, made, given[tables->forward[made]]);
         else if (tables->duplicates[made] >= 0)
             results[made] = Py_NewRef(results[tables->duplicates[made]]);
         else

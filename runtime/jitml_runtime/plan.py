@@ -146,9 +146,10 @@ class Plan:
 
     ``aliases`` pairs (output, donated input): the output may take the input's memory, if nobody
     else holds it; the input is deleted either way. ``forward`` has, for each output, the argument
-    that is returned as it is, or None; ``duplicates`` has, for each output, the earlier output
-    that it equals, or None. An empty tuple means None throughout. ``routines`` pairs (constant,
-    name): that constant is to hold where a library's routine is (see `library`).
+    that is returned as it is, or shared in the output's shape, or None; ``duplicates`` has, for
+    each output, the earlier output that it equals, or None. An empty tuple means None throughout.
+    ``routines`` pairs (constant, name): that constant is to hold where a library's routine is (see
+    `library`).
     """
 
     inputs: tuple[ArraySpec, ...]
@@ -308,6 +309,10 @@ def _is_set(table: tuple[int | None, ...], index: int) -> bool:
     return index < len(table) and table[index] is not None
 
 
+def _can_share(source: ArraySpec, target: ArraySpec) -> bool:
+    return source.dtype == target.dtype and source.size_bytes == target.size_bytes
+
+
 def _result_problems(plan: Plan) -> Iterator[str]:
     for name, table in (("forward", plan.forward), ("duplicates", plan.duplicates)):
         if table and len(table) != len(plan.outputs):
@@ -315,6 +320,8 @@ def _result_problems(plan: Plan) -> Iterator[str]:
     for output, argument in enumerate(plan.forward):
         if argument is not None and not 0 <= argument < len(plan.inputs):
             yield f"output {output} passes on argument {argument}, which does not exist"
+        elif argument is not None and not _can_share(plan.inputs[argument], plan.outputs[output]):
+            yield f"output {output} cannot share the memory of argument {argument}"
     for output, earlier in enumerate(plan.duplicates):
         if earlier is not None and not 0 <= earlier < output:
             yield f"output {output} duplicates {earlier}, which is no earlier output"

@@ -175,7 +175,7 @@ def instructions(program: Program) -> list[Instruction]:
 def separately(graph: Graph) -> Compiled:
     """The graph with a kernel for each equation."""
     graph = run_passes(graph, PASSES).graph
-    program: Program = make_plan(graph, fuse(graph, separately=True), host())
+    program: Program = make_plan(graph, fuse(graph, separately=True), host(), graph.output_types)
     return Compiled(graph, program)
 
 

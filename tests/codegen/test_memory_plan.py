@@ -35,7 +35,7 @@ def random_program(seed: int) -> Graph:
 def plans(graph: Graph) -> Iterator[Plan]:
     """Of the fused graph, and of one with a kernel for each equation: that has more buffers."""
     for separately in (False, True):
-        yield make_plan(graph, fuse(graph, separately), host()).plan
+        yield make_plan(graph, fuse(graph, separately), host(), graph.output_types).plan
 
 
 def lives(plan: Plan) -> dict[int, tuple[int, int]]:

@@ -94,6 +94,24 @@ def test_constants_copies_forwards_and_duplicates(
     assert np.asarray(results[3]).tolist() == [6, 7, 8]
 
 
+@pytest.mark.parametrize("size", [6, 6000])
+def test_forwards_in_another_shape_share_memory(
+    runtime: Any, programs: ModuleType, bind: Bind, size: int
+) -> None:
+    kind = programs.spec(np.float32, size)
+    shapes = (replace(kind, shape=(2, size // 2)), replace(kind, shape=(size, 1)), kind)
+    argument = ramp(runtime, size)
+    results = bind(Plan((kind,), shapes, (), (), forward=(0, 0, 0))).run([argument])
+    assert results[2] is argument
+    for result, spec in zip(results[:2], shapes, strict=False):
+        assert result.shape == spec.shape
+        assert np.array_equal(np.asarray(result).ravel(), np.arange(size, dtype=np.float32))
+        if size == 6000:
+            assert runtime.data_pointer(result) == runtime.data_pointer(argument)
+    argument.delete()
+    assert np.asarray(results[0])[1, 0] == size // 2
+
+
 def test_weak_results(runtime: Any, programs: ModuleType, bind: Bind) -> None:
     plan = programs.add_one_plan(4)
     plan = replace(plan, outputs=(replace(plan.outputs[0], weak=True),))

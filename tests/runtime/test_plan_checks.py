@@ -36,6 +36,24 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no such function": ({"instructions": (HOST,)}, "no host function 0"),
     "forward count": ({"forward": (None, None)}, "forward has 2 entries for 1"),
     "forward target": ({"forward": (3,), "instructions": (), "buffers": ()}, "argument 3"),
+    "forward of another size": (
+        {
+            "forward": (0,),
+            "outputs": (replace(KIND, shape=(9,)),),
+            "instructions": (),
+            "buffers": (),
+        },
+        "cannot share the memory of argument 0",
+    ),
+    "forward of another dtype": (
+        {
+            "forward": (0,),
+            "outputs": (replace(KIND, dtype=np.dtype(np.int32)),),
+            "instructions": (),
+            "buffers": (),
+        },
+        "cannot share the memory of argument 0",
+    ),
     "forwarded memory": ({"forward": (0,)}, "has no memory"),
     "duplicate of itself": (
         {"duplicates": (0,), "instructions": (), "buffers": ()},

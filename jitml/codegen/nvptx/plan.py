@@ -45,10 +45,14 @@ define i32 @kernel(ptr %buffers, ptr %sizes, i64 %begin, i64 %end, ptr %fault) {
 
 
 def make_device_plan(
-    graph: Graph, fused: Fused, target: Target, donated: tuple[int, ...] = ()
+    graph: Graph,
+    fused: Fused,
+    target: Target,
+    types: Sequence[ArrayType],
+    donated: tuple[int, ...] = (),
 ) -> Program:
-    """The plan of a fused graph for a GPU."""
-    return _DevicePlanner(graph, fused, target, donated, joins=False).program()
+    """The plan of a fused graph for a GPU; see `make_plan`."""
+    return _DevicePlanner(graph, fused, target, types, donated, joins=False).program()
 
 
 class _DevicePlanner(Planner):

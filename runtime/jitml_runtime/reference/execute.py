@@ -29,7 +29,7 @@ from ..plan import (
 )
 from ..threads import check_thread_count
 from . import memory, spans
-from .array import Array, check_alive, empty, take_data, wrap, writable_data
+from .array import Array, check_alive, empty, share, take_data, wrap, writable_data
 
 _NO_SITE = 2**63 - 1
 _STOPPED = 2
@@ -220,7 +220,8 @@ class _Call:
         plan = self.plan
         argument = plan.forward[output] if plan.forward else None
         if argument is not None:
-            return self.arguments[argument]
+            x, spec = self.arguments[argument], plan.outputs[output]
+            return x if x.shape == spec.shape else share(x, spec.shape, spec.weak)
         earlier = plan.duplicates[output] if plan.duplicates else None
         if earlier is not None:
             return self.results[earlier]
