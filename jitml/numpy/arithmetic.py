@@ -129,8 +129,12 @@ def _floor_divide(x: Any, y: Any) -> Any:
         return whole_quotient(x, y)
     if kind(x) == "f":
         return _float_divmod(x, y)[0]
-    down = ew.and_(ew.ne(whole_rest(x, y), 0), ew.ne(ew.sign(x), ew.sign(y)))
-    whole = whole_quotient(x, y)
+    whole, rest = whole_quotient(x, y), whole_rest(x, y)
+    if CONVENTIONS.are_of_jax:  # whose quotients by 0 come of the signs
+        differ = ew.ne(ew.sign(x), ew.sign(y))
+    else:
+        differ = ew.ne(ew.lt(rest, 0), ew.lt(y, 0))
+    down = ew.and_(ew.ne(rest, 0), differ)
     return ew.select(down, ew.sub(whole, 1), whole)
 
 

@@ -3,7 +3,8 @@
 Dimension numbers mean what JAX's mean. Start positions are raw here: negative ones are out of
 bounds. What happens to a slice that does not lie in the array is the `mode`: "raise" is a fault of
 the program, "clip" moves the slice, "fill" gives the fill value for all of it, and
-"promise_in_bounds" moves it too, without a meaning that one may rely on.
+"promise_in_bounds" moves it too, without a meaning that one may rely on. "inside" is for the
+compiler alone, where it has found that all slices lie in the array.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class GatherDimensionNumbers(NamedTuple):
 
 
 PARAMETER_CLASSES["GatherDimensionNumbers"] = GatherDimensionNumbers
-GATHER_MODES = ("raise", "clip", "fill", "promise_in_bounds")
+GATHER_MODES = ("raise", "clip", "fill", "promise_in_bounds", "inside")
 
 
 # ---- what gather and scatter share ---------------------------------------------------------------
@@ -75,6 +76,9 @@ class Slices:
         tests: list[Value] = []
         for k, (axis, limit) in enumerate(zip(self.moving, self.limits(shape), strict=True)):
             position = read(1, [*batch, k])
+            if self.mode == "inside":
+                starts[axis] = read.index(position)
+                continue
             inside = in_bounds(position, limit)
             if self.mode == "raise":
                 # Later reads happen only where the check holds: no need to clamp.
@@ -219,6 +223,10 @@ class Gather(Movement):
         n = self.dimension_numbers
         return n.collapsed_slice_dims + n.operand_batching_dims
 
+    def start_limits(self, x: ArrayType, indices: ArrayType) -> list[int]:
+        """For each start position the last at which a slice lies in the array."""
+        return self._slices.limits(x.shape)
+
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         x, indices = types
         numbers = self.dimension_numbers
@@ -263,7 +271,7 @@ class Gather(Movement):
             return (np.empty(out.shape, x.dtype),)
         offset_dims = self.dimension_numbers.offset_dims
         starts, inside = self._slices.value_starts(x.shape, indices)
-        if self.mode == "raise" and not inside.all():
+        if self.mode in ("raise", "inside") and not inside.all():
             raise OutOfBoundsError(f"gather: an index is out of bounds for {x.shape}")
         source = [np.expand_dims(s, offset_dims) for s in starts]
         for axis, along in zip(window_axes(x.ndim, self._removed), offset_dims, strict=True):

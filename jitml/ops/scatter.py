@@ -55,7 +55,7 @@ class ScatterDimensionNumbers(NamedTuple):
 
 
 PARAMETER_CLASSES["ScatterDimensionNumbers"] = ScatterDimensionNumbers
-SCATTER_MODES = ("raise", "clip", "drop", "promise_in_bounds")
+SCATTER_MODES = ("raise", "clip", "drop", "promise_in_bounds", "inside")
 KINDS = ("set", "add", "mul", "min", "max")
 _UFUNCS: dict[str, Any] = {
     "add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum,
@@ -93,6 +93,10 @@ class Scatter(Op):
             n.scatter_indices_batching_dims, self._sizes(ndim, updates),
             "drop" if self.mode == "promise_in_bounds" else self.mode,
         )  # fmt: skip
+
+    def start_limits(self, x: ArrayType, indices: ArrayType, updates: ArrayType) -> list[int]:
+        """For each start position the last at which a slice lies in the array."""
+        return self._slices(x.ndim, updates.shape).limits(x.shape)
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         x, indices, updates = types
@@ -150,7 +154,7 @@ class Scatter(Op):
         if not updates.size:
             return (result,)
         starts, inside = self._slices(x.ndim, updates.shape).value_starts(x.shape, indices)
-        if self.mode == "raise" and not inside.all():
+        if self.mode in ("raise", "inside") and not inside.all():
             raise OutOfBoundsError(f"scatter: an index is out of bounds for {x.shape}")
         target = [np.expand_dims(s, windows) for s in starts]
         for axis, along in zip(window_axes(x.ndim, self._removed), windows, strict=True):

@@ -15,6 +15,7 @@ from jitml.transforms.inline_calls import drop_barriers, inline_calls
 from jitml.transforms.loop_updates import loop_updates
 from jitml.transforms.merge_scans import merge_scans
 from jitml.transforms.prune import prune
+from jitml.transforms.ranges import ranges
 from jitml.transforms.runner import Pass, run_passes
 from jitml.transforms.simplify import simplify
 from jitml.transforms.windows import windows
@@ -70,6 +71,7 @@ PASSES: tuple[Pass, ...] = (
     hoist,
     loop_updates,
     expand,
+    ranges,
     simplify,
     cse,
     dce,

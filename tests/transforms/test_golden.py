@@ -26,6 +26,7 @@ from jitml.transforms.linearize import linearize
 from jitml.transforms.loop_updates import loop_updates
 from jitml.transforms.merge_scans import merge_scans
 from jitml.transforms.partial_eval import partial_eval
+from jitml.transforms.ranges import ranges
 from jitml.transforms.simplify import simplify
 from jitml.transforms.transpose import transpose
 
@@ -55,6 +56,7 @@ APPLY: dict[str, Callable[..., Graphs]] = {
     "jvp": lambda g, has_tangent: (jvp(g, has_tangent).graph,),
     "linearize": lambda g, has_tangent: (linearize(g, has_tangent).graph,),
     "loop_updates": lambda g: (loop_updates(g),),
+    "ranges": lambda g: (dce(ranges(g)),),
     "partial_eval": lambda g, known: partial_eval(g, known)[:2],
     "remat": remat,
     "simplify": lambda g: (simplify(g),),
