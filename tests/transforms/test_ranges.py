@@ -19,7 +19,7 @@ from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
 from jitml.ops import elementwise
 from jitml.pipeline.passes import PASSES
-from jitml.transforms.ranges import _RULES, Range, _meets, _times, limits, ranges
+from jitml.transforms.ranges import _RULES, Range, _meets, _narrowed, _times, limits, ranges
 from jitml.transforms.runner import run_passes
 
 I32 = np.dtype(np.int32)
@@ -154,6 +154,15 @@ def test_what_is_always_inside_is_not_checked(function: Callable[..., Any], give
     np.testing.assert_array_equal(jitml.jit(gradient)(given), gradient(jnp.asarray(given)))
 
 
+def twelve() -> Any:
+    """By a loop, so that a conditional remains one."""
+    return lax.fori_loop(0, 12, lambda i, n: n + 1, jnp.int32(0))
+
+
+def two() -> Any:
+    return lax.fori_loop(0, 2, lambda i, n: n + 1, jnp.int32(0))
+
+
 OUTSIDE: dict[str, tuple[Callable[..., Any], Any]] = {
     "a step too many": (lambda x: lax.fori_loop(1, 13, lambda i, c: c + x[i], 0.0), X),
     "a step too far": (lambda x: lax.fori_loop(0, 5, lambda i, c: c + x[3 * i], 0.0), X),
@@ -166,6 +175,16 @@ OUTSIDE: dict[str, tuple[Callable[..., Any], Any]] = {
     "wrapped around": (lambda x: x[jnp.uint8(x) - jnp.uint8(1)], X),
     "remainder": (lambda x: x[jnp.arange(30) % 13], X),
     "carried further": (lambda x: lax.scan(lambda i, y: (i * 2, x[i]), 1, x)[1], X),
+    "begins elsewhere": (
+        lambda x: lax.scan(lambda i, y: (jnp.clip(i, 0, 11), x[i]), jnp.int32(12), x)[1],
+        X,
+    ),
+    "where a loop ends": (
+        lambda x: x[lax.scan(lambda i, y: (i + 1, y), jnp.int32(0), x)[0]],
+        X,
+    ),
+    "the first branch": (lambda x: x[lax.cond(x[0] > 0, two, twelve)], X),
+    "the second branch": (lambda x: x[lax.cond(x[0] > 0, twelve, two)], X + 1),
     "read from data": (lambda x: x[jnp.int32(x) + 3], X),
     "a number to cancel": (lambda x: x[jnp.cumsum(jnp.ones(13, int)) - 1], X),
 }
@@ -177,6 +196,23 @@ def test_what_may_lie_outside_is_checked(name: str) -> None:
     assert "raise" in modes(function, given)
     with pytest.raises(OutOfBoundsError):
         jitml.jit(function)(given)
+
+
+def test_rows_of_indices_are_no_columns() -> None:
+    numbers = lax.GatherDimensionNumbers((), (0,), (0,))
+
+    def function(x: Any) -> Any:
+        rows = lax.concatenate([jnp.full((1, 1), 3), jnp.full((1, 1), 11)], 0)
+        return lax.gather(x, rows, numbers, (1,), mode="clip")
+
+    assert modes(function, X) == {"inside"}
+    np.testing.assert_array_equal(jitml.jit(function)(X), X[[3, 11]])
+
+
+def test_what_could_not_be_read_counts_as_zero() -> None:
+    """Another read may depend on it before the program ends."""
+    graph = jitml.make_graph(lambda k: (jnp.arange(5, 9)[k], jnp.arange(4) + 5))(np.int32(0))
+    assert _narrowed(graph, [None]).outputs == [Range(0, 8), Range(5, 8)]
 
 
 def test_negative_indices_count_from_the_end_where_they_may_be_negative() -> None:
