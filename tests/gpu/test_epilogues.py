@@ -93,7 +93,10 @@ ROWS = {
         launches=2,
     ),
     "softmax": Row(lambda x, y: nn.softmax(x @ y), ((66, 20), (20, 68)), launches=2),
+    "rows that end within a vector": Row(lambda x, y: nn.relu(x @ y), ((66, 20), (20, 70))),
+    "written across": Row(lambda x, y: (x @ y).T + 1, ((66, 20), (20, 68)), launches=2),
     "read across": Row(lambda x, y: (x @ y) + (x @ y).T, ((66, 20), (20, 66)), launches=2),
+    "read at two places": Row(lambda x, y: x @ y - (x @ y)[::-1], LINEAR[:2], launches=2),
     "part of it": Row(lambda x, y: jnp.exp((x @ y)[1:]), ((66, 20), (20, 66)), launches=2),
     "two products": Row(
         lambda x, y, z: nn.silu(x @ y) * (x @ z), ((66, 20), (20, 68), (20, 68)), launches=2
@@ -156,6 +159,18 @@ def test_products_in_loops_take_what_follows(measured: EmulatedCuda) -> None:
     agree(record(steps, samples), samples)
     products = [launch for launch in measured.launches if launch.counts.shared_turns]
     assert len(products) == 3
+
+
+def test_products_read_their_operands_before_those_are_overwritten(emulated: Any) -> None:
+    def steps(c: Any, w: Any, x: Any) -> Any:
+        def step(c: Any, s: Any) -> Any:
+            following = c.at[2].set(s)
+            return following, c @ w + following
+
+        return lax.scan(step, c, x)
+
+    samples = samples_of(Row(steps, ((5, 4), (4, 4), (3, 4))))
+    agree(record(steps, samples), samples)
 
 
 class Moved(NamedTuple):

@@ -119,7 +119,7 @@ def _is_by_elements(epilogue: Epilogue, result: Var) -> bool:
     """
     loads = epilogue.loads
     index: Index = loads[0].data.index
-    if len(loads) > 1 or loads[0].operands or index.constant:
+    if len(loads) > 1 or loads[0].operands:
         return False
     stride = 1
     for axis in reversed(epilogue.order):
