@@ -11,7 +11,7 @@ come by cp.async into one of three stages of shared memory; while one is multipl
 their way. Where the free axis runs along memory a panel keeps that order, and ldmatrix turns it.
 Runs of 16 bytes have their places exchanged, so that eight of a column are in different banks.
 
-Comes in: a `GemmShape` and its types. Goes out: the text of its kernel.
+Comes in: a `GemmShape`, its types and an epilogue. Goes out: the text of its kernel.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Products of matrices: which of their kernels, and the plain one, a thread for each element.
 
-Comes in: the dtypes and a `GemmShape`. Goes out: the text of its kernel, and its sizes. The bits
-are the CPU's: each element is one chain of fused multiply-adds over k from +0 (see `codegen.gemm`);
-but for products that go through matrix units (see `matrix_units`).
+Comes in: the dtypes, a `GemmShape`, and an epilogue, which takes the elements where they are. Goes
+out: the text of its kernel, and its sizes. The bits are the CPU's: each element is one chain of
+fused multiply-adds over k from +0 (see `codegen.gemm`); but for products that go through matrix
+units (see `matrix_units`).
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@ summed up, the next is on its way in registers. A thread has 16 by 16 bytes of n
 quarter of the square. Elements lie in shared memory along the free axis, by 16 bytes, whose places
 are exchanged so that no access finds two of its own in one bank.
 
-Comes in: a `GemmShape` and its types. Goes out: the text of its kernel. The bits are the CPU's:
-each element is one chain over k. What lies beyond the end of k is -0 times 0: that changes no sum,
-of whichever sign.
+Comes in: a `GemmShape`, its types and an epilogue. Goes out: the text of its kernel. The bits are
+the CPU's: each element is one chain over k. What lies beyond the end of k is -0 times 0: that
+changes no sum, of whichever sign.
 """
 
 from __future__ import annotations
