@@ -8,15 +8,19 @@ What only the host can compute (libraries' routines, native functions) is a call
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from jitml.codegen.donation import updated_operands
 from jitml.codegen.emit import KernelText
 from jitml.codegen.fuse import Fused, Group, View
 from jitml.codegen.kernel import Kernel, Site
 from jitml.codegen.nvptx.cumulative import cumulative_kernel
+from jitml.codegen.nvptx.epilogue import Epilogue, joined_epilogue, plain_epilogue
 from jitml.codegen.nvptx.grid import GridInstruction, on_grid
 from jitml.codegen.nvptx.kernels import emit_threads
+from jitml.codegen.nvptx.pairing import paired
 from jitml.codegen.nvptx.product import product_kernel
 from jitml.codegen.nvptx.sort import INPUT, OUTPUT, is_long, sort_launches
 from jitml.codegen.nvptx.target import ACCESS_BYTES
@@ -60,6 +64,10 @@ class _DevicePlanner(Planner):
 
     _is_aligned = True
     _updated: tuple[int, ...] = ()  # the shape of what a scatter updates
+
+    def add_groups(self) -> None:
+        self.fused.groups[:] = paired(self.fused.groups)
+        super().add_groups()
 
     def _add_steps_of(self, group: Group) -> None:
         eqn = group.special
@@ -137,19 +145,50 @@ class _DevicePlanner(Planner):
         text = on_grid(code.text, len(atoms), len(code.sizes), code.grain)
         super()._add_instruction(replace(code, text=text), atoms, sites, eqns)
 
+    def _add_joined(self, product: Group, after: Group, readers: Counter[Var]) -> bool:
+        """One launch for a product and what works on its elements, if that can be."""
+        is_stored = any(readers[v] > 1 or v in self.fused.outputs for v in product.roots)
+        epilogue = joined_epilogue(product, after, is_stored)
+        if epilogue is None or product.special is None or after.built is None:
+            return False
+        built, operands = after.built, {self.number(base) for base, _ in product.views.values()}
+        if any(self.numbers.get(v) in operands for v in built.writes):
+            return False  # other threads still read what would be overwritten
+        eqns = [product.special, *[self.fused.definitions[v] for v in built.writes]]
+        atoms = (*built.reads, *built.writes)
+        self._launch_product(product.views, epilogue, atoms, eqns)
+        numbers = [self.numbers.get(v, -1) for v in atoms]
+        self.in_place[len(self.steps) - 1] = [
+            (numbers[a], numbers[b])
+            for a, b in updated_operands(built.kernel)
+            if a != epilogue.product and numbers[a] not in operands
+        ]
+        return True
+
     def _add_product(self, eqn: Eqn, views: Mapping[Var, View]) -> None:
+        (result,) = eqn.outputs
+        self._launch_product(views, plain_epilogue(result), [result], [eqn])
+
+    def _launch_product(
+        self,
+        views: Mapping[Var, View],
+        epilogue: Epilogue,
+        operands: Sequence[Var],
+        eqns: list[Eqn],
+    ) -> None:
+        """A product, the first of the equations, with an epilogue that has these operands."""
+        eqn = eqns[0]
         op = eqn.op
         assert isinstance(op, DotGeneral)
         (x, _), (y, _) = (views[a] for a in eqn.inputs if isinstance(a, Var))
         shape = self._product_shape(eqn, views)
         types = (eqn.inputs[0].type.dtype, op.accumulator(eqn.inputs[0].type.dtype))
         operand, accumulate = map(short_name, types)
-        result = short_name(eqn.outputs[0].type.dtype)
-        atoms = [x, y, eqn.outputs[0]]
-        dtypes = (operand, accumulate, result)
+        dtypes = (operand, accumulate, short_name(eqn.outputs[0].type.dtype))
+        atoms = [x, y, *epilogue.others(operands)]
         is_aligned = self._are_aligned(atoms)
-        code = product_kernel(shape, dtypes, op.precision, self.target, is_aligned)
-        self._add_instruction(code, atoms, (), [eqn])
+        code = product_kernel(shape, dtypes, op.precision, epilogue, self.target, is_aligned)
+        self._add_instruction(code, atoms, (), eqns)
 
     def _add_library_call(self, eqn: Eqn, op: LibraryCall) -> None:
         self._add_host_equation(eqn)
