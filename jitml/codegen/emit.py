@@ -17,6 +17,7 @@ from jitml.codegen.memory import store_all
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
 from jitml.codegen.panels import Panels, choose_panels, write_panels
+from jitml.codegen.rows import choose_rows, write_rows
 from jitml.codegen.sharing import instructions
 from jitml.codegen.target import Target
 from jitml.codegen.tiles import TILES, Tiling, choose_tiling, write_tiles
@@ -139,6 +140,10 @@ class Loops:
             return []
 
         nest.prepare(self.roots)
+        rows = choose_rows(nest, others, self._inner()) if vector is None else None
+        if rows is not None:
+            write_rows(nest, rows, begin, end, lambda n: self.locate(others, n), self.unit)
+            return others, rows.count
         with nest.scope():
             nest.emit.loop(begin, end, 1, [], unit)
         return others, 1

@@ -112,12 +112,16 @@ class Fold:
         whole = extent - (extent & (LANES - 1))
         if axis.extent >= LANES:
             flat = self._all_lanes(axis, whole, flat)
+        return self._ended(axis, whole, extent, flat)
+
+    def _ended(self, axis: Axis, whole: Value, extent: Value, flat: list[Value]) -> State:
+        """The state after the elements from `whole` on, and the accumulators combined."""
         if self.spec.limit is not None:
             flat = self._rest_in_memory(axis, whole, extent, flat)
         elif axis.extent % LANES:
             flat = self._rest(axis, whole, flat)
         parts = len(self.types)
-        vectors = [flat[k * parts : (k + 1) * parts] for k in range(count)]
+        vectors = [flat[k : k + parts] for k in range(0, len(flat), parts)]
         while len(vectors) > 1:
             half = len(vectors) // 2
             vectors = [self.combine(a, b) for a, b in zip(vectors, vectors[half:], strict=False)]
@@ -136,6 +140,43 @@ class Fold:
 
         with self.nest.scope():
             return self.emit.loop(self.frame.number(0), whole, LANES, flat, step)
+
+    def along_rows(self, places: Sequence[dict[Axis, Value]]) -> list[State]:
+        """The states at several places of the axes around, at least 64 elements each: all of them
+        are read side by side.
+        """
+        axis, nest, width = self.spec.axis, self.nest, self.nest.width
+        assert axis is not None
+        own = LANES // width * len(self.types)  # values of a row
+        extent = self.extent(axis)
+        whole = extent - (extent & (LANES - 1))
+        known = []
+        for place in places:
+            with nest.placed(place) as found:
+                nest.prepare(self.elements)
+                known.append(found)
+
+        def step(index: Value, state: list[Value]) -> Sequence[Value]:
+            rows: list[list[Value]] = [[] for _ in places]
+            for k in range(LANES // width):
+                with nest.at(axis, index + k * width, width):
+                    nest.prepare(self.elements)  # what the rows have in common
+                    for number, place in enumerate(places):
+                        first = number * own + k * len(self.types)
+                        old = state[first : first + len(self.types)]
+                        with nest.placed(place, known[number]):
+                            rows[number] += self.combine(old, self._splat(self.element(), width))
+            return [v for row in rows for v in row]
+
+        start = [v for _ in range(own // len(self.types)) for v in self.identity(width)]
+        with nest.scope():
+            flat = self.emit.loop(self.frame.number(0), whole, LANES, start * len(places), step)
+        states = []
+        for number, place in enumerate(places):
+            with nest.placed(place, known[number]):
+                row = flat[number * own : (number + 1) * own]
+                states.append(self._ended(axis, whole, extent, row))
+        return states
 
     def _combine_at(self, axis: Axis, index: Value, lanes: int, old: State) -> State:
         """Accumulators after the elements from `index` on."""

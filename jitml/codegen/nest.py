@@ -7,7 +7,7 @@ a node becomes is `node`'s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,6 +68,22 @@ class Nest:
             yield
         finally:
             self._memory.pop()
+
+    @contextmanager
+    def placed(
+        self, place: Mapping[Axis, Value], known: Mapping[Any, Any] | None = None
+    ) -> Iterator[dict[Any, Any]]:
+        """Inside, these axes stand where they are told to, and what is `known` there has been
+        computed; what is computed there is given.
+        """
+        self.position.update(place)
+        self._memory.append(dict(known or {}))
+        try:
+            yield self._memory[-1]
+        finally:
+            self._memory.pop()
+            for axis in place:
+                del self.position[axis]
 
     @contextmanager
     def at(self, axis: Axis, index: Value, lanes: int | None) -> Iterator[None]:
