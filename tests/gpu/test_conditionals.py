@@ -22,7 +22,7 @@ from jitml.emulation.libcuda import EmulatedCuda
 from jitml.ir.errors import OutOfBoundsError
 from jitml.pipeline import devices
 from jitml.transforms.inline_calls import inline_calls
-from jitml_runtime import Plan
+from jitml_runtime import Plan, remote_of
 from tests.gpu.agreement import agree
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -157,6 +157,13 @@ def gradient_of_loop_in_scan(x: Any, rows: Any) -> Any:
     return jitml.grad(loss)(x)
 
 
+def switch_on_slices(x: Any, numbers: Any) -> Any:
+    def step(carry: Any, k: Any) -> Any:
+        return lax.switch(k, [jnp.sort, lambda c: c @ x, lambda c: -c], carry), carry[0]
+
+    return lax.scan(step, x, numbers)
+
+
 def batched_loop(x: Any, n: Any) -> Any:
     return jitml.vmap(lambda k: matrix_power(x, k))(n + jnp.arange(3))
 
@@ -180,6 +187,7 @@ PROGRAMS = {
     "scan from the end": Row(scan_from_the_end, (ROWS,)),
     "scan in scan": Row(scan_in_scan, (ROWS, ROWS[:2])),
     "loop in scan": Row(loop_in_scan, (ROWS, ROWS[:2])),
+    "switch on slices": Row(switch_on_slices, (np.array([2, 1, -7, 0, 9]),)),
     "in place": Row(in_place, (SQUARE + 1,)),
     "copies": Row(copies, (ROWS, ROWS.astype(np.float64))),
     "many": Row(many, (ROWS,)),
@@ -288,6 +296,22 @@ WALKS: dict[str, tuple[Callable[..., Any], Any, str]] = {
     "of a condition before the first step": (walk_while, PLACES[3:], r"index 8 .*step 0"),
     "of a loop within": (walk_twice, PLACES, r"index 9 .*steps 2, 1"),
 }
+
+
+def test_calls_of_one_graph_that_are_on_their_way_together_tell_their_own_steps(
+    emulated: EmulatedCuda, device: Device, loops: None
+) -> None:
+    walking = jitml.jit(lambda x, places: walk(x, places)[0])
+    x, places = (jitml.device_put(array, jitml.devices()[0]) for array in (X, PLACES))
+    calls = []
+    for shift in (0, 1):
+        with device.entered():
+            device.copy_in(remote_of(places).block.address, np.roll(PLACES, shift, 0))
+        calls.append(remote_of(walking(x, places)).maker)  # the next one has the same memory
+    assert emulated.calls["cuGraphInstantiateWithFlags"] == 1
+    with device.entered():
+        device.wait()
+    assert [re.findall(r"step \d", str(call.error)) for call in calls] == [["step 2"], ["step 3"]]
 
 
 @pytest.mark.parametrize("version", [OLD, NEW])
