@@ -132,7 +132,7 @@ def _count(
 
 def _nodes_of(step: Step, inner: Sequence[int], limit: int, has_conditionals: bool) -> int | None:
     """The nodes of a step whose blocks have so many."""
-    if isinstance(step, Loop) and 0 <= step.length * sum(inner) <= limit:
+    if isinstance(step, Loop) and _is_short(step, sum(inner), limit):
         return step.length * sum(inner)
     if isinstance(step, HostCall) or (isinstance(step, (Loop, Branch)) and not has_conditionals):
         return None
@@ -145,7 +145,11 @@ def _nodes_of(step: Step, inner: Sequence[int], limit: int, has_conditionals: bo
 def is_unrolled(plan: Plan, number: int, step: Loop, limit: int) -> bool:
     """Whether a graph has the nodes of each step of a loop, instead of one that repeats them."""
     nodes = _count(plan.instructions, number + 1, step.end, limit, True) or 0
-    return 0 <= step.length * nodes <= limit
+    return _is_short(step, nodes, limit)
+
+
+def _is_short(step: Loop, nodes: int, limit: int) -> bool:
+    return step.length >= 0 and step.length * nodes <= limit
 
 
 def read_backs(plan: Plan) -> list[tuple[int, str]]:

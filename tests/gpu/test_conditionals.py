@@ -16,7 +16,9 @@ import jitml.numpy as jnp
 from jitml import lax
 from jitml.device import errors, executable
 from jitml.device.device import Device
-from jitml.device.launches import GraphShape, graph_shape
+from jitml.device.driver import Driver
+from jitml.device.executable import DeviceExecutable, run_on_host
+from jitml.device.launches import Code, GraphShape, graph_shape
 from jitml.emulation import graphs
 from jitml.emulation.libcuda import EmulatedCuda
 from jitml.ir.errors import OutOfBoundsError
@@ -27,7 +29,8 @@ from tests.gpu.agreement import agree
 
 X = np.arange(12, dtype=np.float32).reshape(3, 4)
 SQUARE = np.random.default_rng(0).standard_normal((16, 16)).astype(np.float32) / 4
-OLD, NEW = 12030, 12040
+NEW = 12040
+OLD = pytest.param(12030, marks=pytest.mark.sampled)  # the way that was there before
 
 
 @pytest.fixture
@@ -382,6 +385,20 @@ def test_a_loop_without_end_and_a_body_that_goes_astray_are_named(
     with pytest.raises(errors.IllegalAccessError, match="out-of-bounds: 1 bytes at") as raised:
         stray(X).block_until_ready()
     assert "stray = jitml.jit(" in str(raised.value)
+
+
+def test_each_device_has_graphs_of_its_own() -> None:
+    cuda = EmulatedCuda(device_count=2)
+    found = []
+    for ordinal in (0, 1):
+        device = Device(Driver(cuda, ordinal))
+        code = jitml.aot(lambda x, n: matrix_power(x, n)[0], SQUARE, np.int32(2))
+        texts = tuple(kernel.ptx for kernel in code.kernels)
+        checked = (False,) * len(code.program.plan.instructions)
+        loop = DeviceExecutable(Code(code.program.plan, texts, checked), print, lambda e, _: e)
+        found.append(run_on_host(loop, device, [SQUARE, np.int32(2)])[0])
+        assert device.counts.graph_launches == 1 and device.counts.read_backs == 0
+    np.testing.assert_array_equal(*found)
 
 
 def test_python_within_a_loop_keeps_the_program_on_the_host(
