@@ -170,7 +170,7 @@ class GraphCalls:
         if found.outer or (has_conditionals and found.is_instantiated):
             return INVALID_VALUE
         if any(node.kind not in IN_BODIES for body in inner[1:] for node in body.nodes):
-            return NOT_SUPPORTED
+            return INVALID_VALUE
         if {h for g in inner for h in g.handles} != {h for g in inner for h in g.used}:
             return INVALID_VALUE
         found.is_instantiated = True

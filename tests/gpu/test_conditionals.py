@@ -218,6 +218,13 @@ def test_one_graph_or_read_backs_the_bits_are_those_of_the_cpu(
         assert emulated.calls["cuGraphConditionalHandleCreate"] > 0
 
 
+@pytest.mark.parametrize("name", ["loop in scan", "gradient of loop in scan"])
+def test_scans_that_are_written_out_have_loops_within(name: str, emulated: EmulatedCuda) -> None:
+    function, others = PROGRAMS[name]
+    agree(inline_calls(jitml.make_graph(function)(SQUARE, others[0])), [SQUARE, others[0]])
+    assert devices.default_device().counts.graph_launches == 1
+
+
 def test_long_scans_are_loops_of_the_graph_and_short_ones_written_out(
     emulated: EmulatedCuda,
 ) -> None:
