@@ -147,6 +147,8 @@ class GraphCalls:
     def cuGraphAddNode(self, node: Any, graph: Any, before: Any, count: Any, params: Any) -> int:
         if self.version < CONDITIONALS_SINCE:
             return NOT_SUPPORTED
+        if ctypes.sizeof(params._obj) != ctypes.sizeof(_NodeParams):
+            return INVALID_VALUE
         told = _NodeParams.from_address(ctypes.addressof(params._obj))
         found = self._graph(graph)
         is_legal = told.kind == _CONDITIONAL and told.conditional in (IF, WHILE)
