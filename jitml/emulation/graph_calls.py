@@ -85,7 +85,6 @@ class GraphCalls:
         if stream.recorded is not None:
             _refuse()
         stream.recorded, stream.last = graph, ()
-        self._handle(graph)
         return stream.unit.status
 
     def cuStreamEndCapture(self, stream: Any, graph: Any) -> int:
@@ -97,6 +96,7 @@ class GraphCalls:
         return found.unit.status
 
     def _number_of(self, thing: Any) -> int:
+        """The handle of a graph or a node, made when it is first asked for."""
         numbers = [n for n, other in reversed(self._handles.items()) if other is thing]
         return numbers[0] if numbers else self._handle(thing)
 
