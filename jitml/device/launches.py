@@ -1,6 +1,6 @@
 """What runs of a plan take: threads, scratch memory, room for errors; what the host must know.
 
-In: the instructions of a plan. Out: grids, sizes in bytes, whether it is one graph.
+In: the instructions of a plan. Out: grids, sizes in bytes, the graph that it is, if it is one.
 """
 
 from __future__ import annotations
@@ -8,18 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from math import prod
 from typing import Any
 
 from jitml.codegen.nvptx.grid import RECORD_BYTES, SLOT_BYTES, GridInstruction
 from jitml.ops.native import Grid
 from jitml_runtime import Branch, HostCall, Instruction, Loop, Plan
-from jitml_runtime.plan import Step
+from jitml_runtime.plan import Step, block_ends
 
 BLOCK_THREADS = 128
 MOST_THREADS = 1 << 15  # of a grid: each takes several units where there are more
 MOST_SCRATCH_BYTES = 1 << 26
 MOST_NODES = 2000  # of a graph
+MOST_UNROLLED = 200  # of a scan, where a graph with all of them would have more
+LOOP_NODES = 3  # of a graph, for each loop: two that count, and the loop itself
 MOST_SLOT_BYTES = SLOT_BYTES + MOST_THREADS * RECORD_BYTES  # of errors of one launch
 
 
@@ -45,9 +48,25 @@ class Code:
         threads = [_threads(step) for n, step in self._launches() if self.checked[n]]
         return SLOT_BYTES + max(threads, default=0) * RECORD_BYTES
 
+    @cached_property
+    def moving(self) -> frozenset[int]:
+        """The buffers whose places loops change."""
+        return frozenset(number for _, step in self.loops for number in moved_by(step))
+
+    @cached_property
+    def loops(self) -> tuple[tuple[int, Loop], ...]:
+        """The loops, and their numbers."""
+        steps = enumerate(self.plan.instructions)
+        return tuple([(n, step) for n, step in steps if isinstance(step, Loop)])
+
     def _launches(self) -> list[tuple[int, Instruction]]:
         steps = enumerate(self.plan.instructions)
         return [(n, s) for n, s in steps if isinstance(s, Instruction) and s.extent]
+
+
+def moved_by(step: Loop) -> tuple[int, ...]:
+    """The buffers whose places a loop changes: slices, and carries that change places."""
+    return (*step.moving, *(number for pair in step.carries for number in pair))
 
 
 def grid_of(step: Instruction) -> Grid:
@@ -68,28 +87,69 @@ def _threads(step: Instruction) -> int:
     return prod(grid.blocks) * prod(grid.threads)
 
 
-def is_graph(plan: Plan) -> bool:
-    """Whether all steps are one graph: there are several, and the host decides nothing."""
-    return 1 < graph_nodes(plan.instructions) <= MOST_NODES
+@dataclass(frozen=True)
+class GraphShape:
+    """A graph of all steps: how many nodes it has, and how many of them a scan may have that is
+    written out. One that would have more is a loop of the graph.
+    """
+
+    nodes: int
+    most_unrolled: int
 
 
-def graph_nodes(steps: Sequence[Step]) -> int:
-    """How many nodes the graph of some steps has; 0 if the host must look at values meanwhile."""
-    nodes, number = 0, 0
-    while number < len(steps):
+def graph_shape(plan: Plan, has_conditionals: bool) -> GraphShape | None:
+    """The graph of all steps; None where the host must look at values, or one is all that there
+    is. Whether to take a branch, or to go on, graphs decide that have conditionals.
+    """
+    for limit in (MOST_NODES, *((MOST_UNROLLED, 0) if has_conditionals else ())):
+        nodes = _count(plan.instructions, 0, len(plan.instructions), limit, has_conditionals)
+        if nodes is not None and 1 < nodes <= MOST_NODES:
+            return GraphShape(nodes, limit)
+    return None
+
+
+def _count(
+    steps: Sequence[Step], begin: int, end: int, limit: int, has_conditionals: bool
+) -> int | None:
+    """The nodes of the steps between two; None if the host must look at values meanwhile."""
+    total, number = 0, begin
+    while number < end:
         step = steps[number]
-        if isinstance(step, (HostCall, Branch)):
-            return 0
-        if isinstance(step, Loop):
-            inner = graph_nodes(steps[number + 1 : step.end]) if step.length >= 0 else 0
-            if inner == 0:
-                return 0
-            nodes += inner * step.length
-            number = step.end
-        else:
-            nodes += 1
-            number += 1
-    return nodes
+        ends = block_ends(step)
+        inner = []
+        for first, last in pairwise((number + 1, *ends)):
+            count = _count(steps, first, last, limit, has_conditionals)
+            if count is None:
+                return None
+            inner.append(count)
+        nodes = _nodes_of(step, inner, limit, has_conditionals)
+        if nodes is None:
+            return None
+        total += nodes
+        number = max(number + 1, *ends, 0)
+    return total
+
+
+def _nodes_of(step: Step, inner: Sequence[int], limit: int, has_conditionals: bool) -> int | None:
+    """The nodes of a step whose blocks have so many."""
+    if isinstance(step, Loop) and _is_short(step, sum(inner), limit):
+        return step.length * sum(inner)
+    if isinstance(step, HostCall) or (isinstance(step, (Loop, Branch)) and not has_conditionals):
+        return None
+    if isinstance(step, Loop):
+        asked = 0 if step.length >= 0 else inner[0] + 2  # before the first step, after each
+        return sum(inner) + asked + LOOP_NODES
+    return sum(inner) + 2 * len(inner) if isinstance(step, Branch) else 1
+
+
+def is_unrolled(plan: Plan, number: int, step: Loop, limit: int) -> bool:
+    """Whether a graph has the nodes of each step of a loop, instead of one that repeats them."""
+    nodes = _count(plan.instructions, number + 1, step.end, limit, True) or 0
+    return _is_short(step, nodes, limit)
+
+
+def _is_short(step: Loop, nodes: int, limit: int) -> bool:
+    return step.length >= 0 and step.length * nodes <= limit
 
 
 def read_backs(plan: Plan) -> list[tuple[int, str]]:

@@ -2,21 +2,32 @@
 
 In: a plan of launches, the addresses of its buffers. Out: work in the device's stream. The host
 waits where it must know something: which branch, whether a loop goes on, what the host computes.
+`recording` has the steps of graphs, which decide for themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from jitml.codegen.nvptx.grid import MOST_LAUNCHES
-from jitml.device.calls import EMPTY_BYTE, Pending, read_fault
+from jitml.device.calls import EMPTY, EMPTY_BYTE, Cell, Errors, Launched, Pending, read_fault
 from jitml.device.device import Device
 from jitml.device.launches import Code, grid_of
 from jitml.device.memory import Block, Host
 from jitml_runtime import Branch, Copy, HostCall, Instruction, Loop
 from jitml_runtime.plan import block_ends
+
+
+class Place(NamedTuple):
+    """Where a buffer is: an address, and where the device finds how far it is behind that; 0 where
+    it is just there.
+    """
+
+    address: int
+    offset: int = 0
 
 
 class Run:
@@ -34,11 +45,12 @@ class Run:
         self.plan = code.plan
         self.device = device
         self.driver = device.driver
-        self.addresses = list(addresses)
+        self.places = [Place(address) for address in addresses]
         self.scratch = scratch
         self.makers = makers
-        self.steps: list[int] = []
-        self.launched: list[tuple[int, tuple[int, ...]]] = []  # with checks, since the last wait
+        self.steps: list[int | Cell] = []  # of the loops around, the outermost first
+        self.launched: list[tuple[int, tuple[int | Cell, ...]]] = []  # with checks, since a wait
+        self.cells: Block | None = None  # what tells steps that the device has counted
         self.at = 0
 
     def run(self) -> None:
@@ -73,7 +85,8 @@ class Run:
             self.device.function(self.code.ptx[step.kernel]),
             grid_of(step),
             [
-                *(self.addresses[b] for b in step.buffers),
+                *(self.places[b].address for b in step.buffers),
+                *(self.places[b].offset for b in step.buffers if b in self.code.moving),
                 *(size % (1 << 64) for size in step.sizes),
                 step.extent,
                 self.device.slot,
@@ -97,28 +110,32 @@ class Run:
         self._run_block((number + 1, *step.ends)[chosen], step.ends[chosen])
 
     def _loop(self, number: int, step: Loop) -> None:
-        self.steps.append(0)
-        while step.length < 0 or self.steps[-1] < step.length:
+        at = 0
+        while step.length < 0 or at < step.length:
+            self.steps.append(at)
             self._run_block(number + 1, step.condition_end)
             if step.length < 0 and not self._read(step.predicate)[0]:
+                self.steps.pop()
                 break
             for moving in step.moving:
-                self._move(moving, step)
+                self._move(moving, step, at)
             self._run_block(step.condition_end, step.end)
             for current, following in step.carries:
-                places = self.addresses
+                places = self.places
                 places[current], places[following] = places[following], places[current]
-            self.steps[-1] += 1
-        self.steps.pop()
+            self.steps.pop()
+            at += 1
 
-    def _move(self, number: int, step: Loop) -> None:
-        buffer, at = self.plan.buffers[number], self.steps[-1]
+    def _move(self, number: int, step: Loop, at: int) -> None:
+        buffer = self.plan.buffers[number]
         slice_ = step.length - 1 - at if step.reverse else at
-        self.addresses[number] = self.addresses[buffer.index] + slice_ * buffer.size_bytes
+        whole = self.places[buffer.index]
+        self.places[number] = Place(whole.address + slice_ * buffer.size_bytes, whole.offset)
 
     def _copy(self, step: Copy) -> None:
         size = self.plan.buffers[step.source].size_bytes
-        self.driver.copy(self.addresses[step.source], self.addresses[step.target], size)
+        source, target = self.places[step.source], self.places[step.target]
+        self.driver.copy(source.address, target.address, size)
 
     # ---- what the host must know ---------------------------------------------------------------
 
@@ -130,7 +147,7 @@ class Run:
 
     def _ask(self, number: int) -> Host:
         data = np.empty(self.plan.buffers[number].size_bytes, np.uint8)
-        self.device.copy_out(data, self.addresses[number])
+        self.device.copy_out(data, self.places[number].address)
         self.device.counts.read_backs += 1
         return data
 
@@ -145,20 +162,26 @@ class Run:
         for maker in self.makers:
             maker.check()
         launched, self.launched = self.launched, []
-        if launched and key[0] != np.uint64(2**64 - 1):
-            raise read_fault(self._slot_copy(), int(key[0]), launched)
+        if launched and key[0] != EMPTY:
+            raise read_fault(self._errors(launched), int(key[0]))
 
-    def _slot_copy(self) -> Block:
-        """A block with the error slot, as far as this program's launches reach."""
-        size = self.code.slot_bytes
-        block = Block(self.device, size)
-        self.driver.copy(self.device.slot, block.address, size)
+    def _errors(self, launched: Launched) -> Errors:
+        """What failed checks have left, as far as this program's launches reach: others use it
+        after this.
+        """
+        slot = self._copy_of(self.device.slot, self.code.slot_bytes)
+        cells = self.cells and self._copy_of(self.cells.address, self.cells.size_bytes)
+        return Errors(slot, cells, launched)
+
+    def _copy_of(self, address: int, size_bytes: int) -> Block:
+        block = Block(self.device, size_bytes)
+        self.driver.copy(address, block.address, size_bytes)
         return block
 
     def keep_errors(self, call: Pending) -> None:
         """Let a call know later what checks have failed."""
         if self.launched:
-            call.launched, call.slot = self.launched, self._slot_copy()
+            call.errors = self._errors(self.launched)
 
     def _call_host(self, step: HostCall) -> None:
         found = [self._ask(number) for number in step.inputs]
@@ -171,4 +194,4 @@ class Run:
         self.code.functions[step.function](tuple(inputs), tuple(outputs))
         self.driver.make_current()  # the function may have used another device
         for number, data in zip(step.outputs, outputs, strict=True):
-            self.device.copy_in(self.addresses[number], data)
+            self.device.copy_in(self.places[number].address, data)
