@@ -7,7 +7,7 @@ ABI, and how many threads take a unit. Neighbouring threads reach neighbouring e
   16 bytes hold, where all accesses are aligned;
 - a warp, where a reduction runs along memory: its threads are the lanes of the fixed tree;
 - a block, where a kernel reads along one axis and writes along another: it turns tiles;
-- a warp, where updates must happen in order: it has some of the slices.
+- a warp, where updates must happen in order: it has some of the slices; else one thread for each.
 
 Bits do not depend on which it is.
 """
@@ -24,7 +24,7 @@ from jitml.codegen.memory import store
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
 from jitml.codegen.nvptx.block import MOST_SMALL, divide
-from jitml.codegen.nvptx.scatter import Shares
+from jitml.codegen.nvptx.scatter import Shares, can_be_atomic, update_atomically
 from jitml.codegen.nvptx.tiles import SIDE, THREADS, Tile, Turn, find_turn
 from jitml.codegen.nvptx.vectors import take_vector, vector_along
 from jitml.codegen.nvptx.warp import WARP, Warp, suits_warps
@@ -40,7 +40,7 @@ def emit_threads(
     that are not aligned are read one by one. A scatter has `updated` an array of this shape.
     """
     if any(s.combine for s in kernel.stores):
-        return _ScatterLoops(kernel, target, updated).text()
+        return _emit_scatter(kernel, target, is_aligned, updated)
     if suits_warps(kernel):
         return _WarpLoops(kernel, target, is_aligned).text()
     turn = find_turn(kernel)
@@ -48,6 +48,17 @@ def emit_threads(
         return _TileLoops(kernel, target, turn).text()
     vector = _vector_axis(kernel) if is_aligned else None
     return _ThreadLoops(kernel, target, vector).text()
+
+
+def _emit_scatter(
+    kernel: Kernel, target: Target, is_aligned: bool, updated: Sequence[int]
+) -> KernelText:
+    (spec,) = kernel.stores
+    if spec.meeting == "never":
+        return _ThreadLoops(kernel, target, _vector_axis(kernel) if is_aligned else None).text()
+    if can_be_atomic(spec, target):
+        return _AtomicLoops(kernel, target, None).text()
+    return _ScatterLoops(kernel, target, updated).text()
 
 
 def _vector_axis(kernel: Kernel) -> tuple[Axis, int] | None:
@@ -140,6 +151,16 @@ class _WarpLoops(_ThreadLoops):
             super()._whole_axis(axis, body)
             return
         self.warp.loop(axis, body)
+
+
+class _AtomicLoops(_ThreadLoops):
+    """Units of one thread: an update of a scatter, at whatever time."""
+
+    def unit(self) -> None:
+        """One update."""
+        (spec,) = self.kernel.stores
+        self.nest.prepare(self.roots)
+        update_atomically(self.nest, spec)
 
 
 class _ScatterLoops(_ThreadLoops):

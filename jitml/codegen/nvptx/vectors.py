@@ -55,7 +55,9 @@ def _accesses_along(kernel: Kernel, axis: Axis) -> list[_Access] | None:
     for spec in kernel.stores:
         if axis in spec.index.axes:
             parts = len(spec.nodes)
-            if spec.index.coefficient(axis) != 1:
+            is_chosen = spec.where is not None and varies(spec.where, axis)
+            is_chosen |= spec.combine is not None and parts > 1
+            if is_chosen or spec.index.coefficient(axis) != 1:
                 return None
             found.append(_Access(spec.index, parts * STORAGE_BITS[spec.storage] // 8, 1))
     if any(axis in n.axes for a in found for n in a.position.nodes):
