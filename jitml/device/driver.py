@@ -23,7 +23,7 @@ from jitml.device.errors import (
 OLDEST_VERSION = 12000  # of the driver: stream-ordered memory, graphs, PTX 8.0
 _NOT_BLOCKING = 1  # a stream that does not wait for the default one
 _RELAXED = 2  # how much a capture forbids
-_MAJOR, _MINOR, _MULTIPROCESSORS = 75, 76, 16
+_MAJOR, _MINOR, _MULTIPROCESSORS, _THREADS = 75, 76, 16, 39
 _RELEASE_THRESHOLD = 4  # how many bytes a pool keeps when nobody uses them
 _MAPPED = 2  # memory of the host that the device reaches
 _NOT_READY = 600
@@ -83,6 +83,7 @@ class Driver:
         self.name = name.value.decode()
         self.capability = (self._attribute(_MAJOR, device), self._attribute(_MINOR, device))
         self.multiprocessors = self._attribute(_MULTIPROCESSORS, device)
+        self.threads_of_each = self._attribute(_THREADS, device)
         self._open()
 
     def _check_version(self) -> None:
@@ -117,6 +118,11 @@ class Driver:
         """Begin anew after an error that the device does not get over: all its memory is gone."""
         self._call("cuDevicePrimaryCtxReset_v2", self._device)
         self._open()
+
+    @property
+    def most_threads(self) -> int:
+        """How many threads the device holds at the same time."""
+        return self.multiprocessors * self.threads_of_each
 
     @property
     def target(self) -> str:

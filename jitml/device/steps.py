@@ -71,7 +71,7 @@ class Run:
         self.device.counts.launches += 1
         self.driver.launch(
             self.device.function(self.code.ptx[step.kernel]),
-            grid_of(step),
+            grid_of(step, self.driver.most_threads),
             [
                 *(self.addresses[b] for b in step.buffers),
                 *(size % (1 << 64) for size in step.sizes),
@@ -150,7 +150,7 @@ class Run:
 
     def _slot_copy(self) -> Block:
         """A block with the error slot, as far as this program's launches reach."""
-        size = self.code.slot_bytes
+        size = self.code.room(self.driver.most_threads).slot_bytes
         block = Block(self.device, size)
         self.driver.copy(self.device.slot, block.address, size)
         return block

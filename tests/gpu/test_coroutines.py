@@ -88,7 +88,7 @@ class Threads:
         self.program = lower(self.graph, TARGET)
         texts = [code.text for code in self.program.kernels]
         self.texts = texts if is_raw else [str(optimized(text, TARGET)) for text in texts]
-        self.cuda: EmulatedCuda = LlvmCuda(memory_bytes=1 << 22, **how)
+        self.cuda: EmulatedCuda = LlvmCuda(memory_bytes=1 << 23, **how)
 
     def run(self) -> list[Any]:
         """What it gives."""
@@ -108,7 +108,7 @@ class Threads:
 @pytest.fixture
 def few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads and blocks take several units each."""
-    monkeypatch.setattr(launches, "MOST_THREADS", 64)
+    monkeypatch.setattr(Driver, "most_threads", 64)
     monkeypatch.setattr(launches, "BLOCK_THREADS", 32)
 
 
@@ -125,7 +125,7 @@ def test_matrix_units_have_the_bits_of_the_emulator_of_ptx(name: str) -> None:
     assert all(word in threads.texts[-1] for word in ("nvvm.mma", "ldmatrix", "cp.async"))
     (found,) = threads.run()
     threads.texts = [compile_ptx(code.text, TARGET) for code in threads.program.kernels]
-    threads.cuda = EmulatedCuda(memory_bytes=1 << 22)
+    threads.cuda = EmulatedCuda(memory_bytes=1 << 23)
     (expected,) = threads.run()
     assert same_bits(found, expected)
 
@@ -162,7 +162,7 @@ def test_a_race_is_seen_wherever_a_barrier_is_dropped(name: str, few_threads: No
         for barrier in BARRIER.finditer(text):
             changed = text[: barrier.start()] + text[barrier.end() :]
             threads.texts = [*texts[:number], changed, *texts[number + 1 :]]
-            threads.cuda = LlvmCuda(memory_bytes=1 << 22, orders=("forward",))
+            threads.cuda = LlvmCuda(memory_bytes=1 << 23, orders=("forward",))
             both = r"race: block 0, thread \d+ \w+ \d+ bytes at \w+\+\d+ \(line \d+: .*; block 0, "
             with pytest.raises(DeviceError, match=both):
                 threads.run()

@@ -236,7 +236,7 @@ def chosen_mutants(kernel: str) -> list[Mutant]:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_mistakes_are_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Few threads, so that they take several units.
-    monkeypatch.setattr(launches, "MOST_THREADS", 64)
+    monkeypatch.setattr(Driver, "most_threads", 64)
     monkeypatch.setattr(launches, "BLOCK_THREADS", 32)
     runs = runs_of(FAMILIES[name])
     texts = [[compile_ptx(code.text, TARGET) for code in run.program.kernels] for run in runs]
