@@ -44,6 +44,7 @@ ROWS = {
     "rows by their number": Row(
         lambda x: x[jnp.arange(30, 2, -2, dtype="int32")] * 2, ((32, 64),), 1.0, 16
     ),
+    "padded rows": Row(lambda x: jnp.pad(x, ((0, 0), (32, 32))), ((32, 64),), 1.1, 4),
     "product": Row(lambda x, y: x @ y, ((33, 20), (20, 40)), 50.0),
     "sum of rows": Row(lambda x: x.sum(1), ((16, 1000),), 1.05, 16),
     "sum of odd rows": Row(lambda x: x.sum(1), ((16, 1001),), 1.3),
