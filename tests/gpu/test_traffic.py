@@ -50,6 +50,7 @@ ROWS = {
     "sum of odd rows": Row(lambda x: x.sum(1), ((16, 1001),), 1.3),
     "sum of rows of a few more": Row(lambda x: x.sum(1), ((16, 1002),), 1.15, 8),
     "sum of a part of rows": Row(lambda x: x[:, 8:-8].sum(1), ((16, 1000),), 1.05, 16),
+    "sums of a few columns": Row(lambda x: x.reshape(16, 4, 64).sum(1), ((64, 64),), 1.0, 16),
     "sum of columns": Row(lambda x: x.sum(0), ((70, 128),)),
     "sum of all": Row(lambda x: x.sum(), ((64, 300),), 1.05, 16),
     "sum of all with a rest": Row(lambda x: x.sum(), ((19201,),), 1.05, 16),

@@ -18,8 +18,9 @@ import math
 from collections.abc import Callable, Sequence
 
 from jitml.codegen.emit import KernelText, Loops
+from jitml.codegen.fold import is_short
 from jitml.codegen.frame import Frame
-from jitml.codegen.kernel import Axis, Kernel
+from jitml.codegen.kernel import Axis, Kernel, Node
 from jitml.codegen.memory import store
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
@@ -64,12 +65,17 @@ def _emit_scatter(
 def _vector_axis(kernel: Kernel) -> tuple[Axis, int] | None:
     """The axis along which threads take several elements, and how many."""
     outer, nodes = kernel.live_outer(), kernel.nodes()
-    if not outer or any(n.name in ("reduce", "repeat", "rarely") for n in nodes):
+    if not outer or any(n.name in ("repeat", "rarely") or _is_long_fold(n) for n in nodes):
         return None
     width = vector_along(kernel, outer[-1])
     while len(outer) > 1 and outer[-1].extent % width:
         width //= 2
     return (outer[-1], width) if width > 1 else None
+
+
+def _is_long_fold(node: Node) -> bool:
+    """Whether the accumulators of a reduction need more than a thread's registers."""
+    return node.name == "reduce" and not is_short(node.data, sum(n.cost for n in node.operands))
 
 
 class _ThreadLoops(Loops):
