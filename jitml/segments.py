@@ -31,6 +31,7 @@ def _folded(
     unique_indices: bool,
     mode: Any,
     start: Any,
+    order: str,
 ) -> Array:
     x, numbers = asarray(data), asarray(segment_ids)
     if not dtypes.is_integer(numbers.dtype):
@@ -53,7 +54,7 @@ def _folded(
     if how == "drop":  # negative numbers do not count from the end
         numbers = choose(numbers < 0, count, numbers)
     totals = full((count, *x.shape[numbers.ndim :]), start(x.dtype), x.dtype).at[numbers]
-    return getattr(totals, update)(x, mode=how, unique_indices=unique_indices)
+    return getattr(totals, update)(x, mode=how, unique_indices=unique_indices, order=order)
 
 
 def _segment_fold(name: str, update: str, start: Any, summary: str, result: str) -> Any:
@@ -66,8 +67,11 @@ def _segment_fold(name: str, update: str, start: Any, summary: str, result: str)
         bucket_size: int | None = None,
         mode: Any = None,
         out_sharding: object = None,
+        order: str = "given",
     ) -> Array:
-        return _folded(name, update, data, segment_ids, num_segments, unique_indices, mode, start)
+        return _folded(
+            name, update, data, segment_ids, num_segments, unique_indices, mode, start, order
+        )
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"""{summary} Numbers outside of the range are left out.

@@ -249,7 +249,9 @@ class _GroupBuilder(ElementBuilder):
         parts = (element.ref,) if isinstance(element, Value) else (element.re.ref, element.im.ref)
         storage = part_type(target.type) if len(parts) == 2 else storage_type(target.type)
         condition = None if where is None else where.ref
-        store = Store(len(self.reads), storage, parts, linear, condition, op.lower_combine)
+        meeting = "in order" if op.order == "given" else op.kind
+        meeting = "never" if op.unique_indices else meeting
+        store = Store(len(self.reads), storage, parts, linear, condition, op.lower_combine, meeting)
         outer = [a for axes in self.root_axes for a in axes]
         kernel = Kernel(outer, [], self._storages(target), [store], self._sites_in_order())
         collapse(kernel, self)

@@ -143,7 +143,7 @@ class Loops:
         rows = choose_rows(nest, others, self._inner()) if vector is None else None
         if rows is not None:
             write_rows(nest, rows, begin, end, lambda n: self.locate(others, n), self.unit)
-            return others, rows.count
+            return others, rows.together
         with nest.scope():
             nest.emit.loop(begin, end, 1, [], unit)
         return others, 1

@@ -31,6 +31,14 @@ def fold(nest: Nest, node: Node) -> State:
     return Fold(nest, node).run() if done is None else done()
 
 
+def is_short(spec: Reduce, cost: int) -> bool:
+    """Whether a reduction of elements of this cost is unrolled."""
+    axis = spec.axis
+    if axis is None or spec.limit is not None:
+        return axis is None
+    return axis.extent <= 16 and axis.extent * cost <= UNROLLED_COST
+
+
 class Fold:
     """A reduction at one place of the nest."""
 
@@ -52,8 +60,7 @@ class Fold:
             self.nest.prepare(self.elements)
             return [self.nest.value(n) for n in self.elements]
         self.nest.prepare(self.elements)
-        is_short = axis.extent <= 16 and axis.extent * self.cost <= UNROLLED_COST
-        if is_short and self.spec.limit is None and axis is not self.nest.vector:
+        if is_short(self.spec, self.cost) and axis is not self.nest.vector:
             state = self._unrolled(axis)
         elif axis is self.nest.vector and self.nest.width > 1 and self.spec.runs_along_lanes:
             state = self._along_lanes(axis)

@@ -479,8 +479,9 @@ class Store:
     """Root of a kernel: `nodes` (two for a complex value) go to element `index` of output operand
     `operand`.
 
-    An update (of a scatter) happens only where `where` holds and stores `combine(old, new)`;
-    updates run in order.
+    An update (of a scatter) happens only where `where` holds and stores `combine(old, new)`; those
+    of one element run in the order given, if `meeting` does not say that none meet ("never"), or
+    what is done in any order ("add", "min", "max").
     """
 
     operand: int
@@ -489,6 +490,7 @@ class Store:
     index: Index
     where: Node | None = None
     combine: Callable[[Any, Any], Any] | None = None
+    meeting: str = "in order"
 
     @property
     def roots(self) -> tuple[Node, ...]:

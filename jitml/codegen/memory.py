@@ -37,16 +37,20 @@ def load(nest: Nest, node: Node) -> Value:
     place = _Place(nest.frame.pointers[spec.operand], *nest.index_parts(spec.index))
     pointer, scalar, stride, vector = place
     if vector is None and stride == 0:
+        if spec.is_part and mask is None and nest.emit.aligns_vectors:
+            return _load_column(nest, pointer, spec, 2, 1)
         if mask is not None and mask.lanes > 1:
             return _gather(nest, place, spec.storage, mask)
         return _load_one(nest, place, spec.storage, mask)
     if vector is None and stride == 1:
         address = nest.emit.address(pointer, scalar, spec.storage)
+        if mask is not None and mask.lanes == 1 and nest.emit.aligns_vectors:
+            return nest.emit.load(_if_there(nest, mask, address), spec.storage, nest.lanes)
         if mask is None:
             return nest.emit.load(address, spec.storage, nest.lanes)
         return masked_load(nest.emit, address, spec.storage, nest.emit.splat(mask, nest.lanes))
     if vector is None and mask is None and _is_in_rows(nest, spec, stride):
-        return _load_column(nest, pointer, spec, stride)
+        return _load_column(nest, pointer, spec, stride, nest.lanes)
     if vector is None and stride == -1 and mask is None:
         first = nest.emit.address(pointer, scalar - (nest.lanes - 1), spec.storage)
         forward = nest.emit.load(first, spec.storage, nest.lanes)
@@ -57,9 +61,14 @@ def load(nest: Nest, node: Node) -> Value:
 def _load_one(nest: Nest, place: _Place, storage: str, mask: Value | None) -> Value:
     address = nest.emit.address(place.pointer, place.scalar, storage)
     if mask is not None:
-        text = f"select i1 {mask.ref}, ptr {address.ref}, ptr {nest.frame.zeros()}"
-        address = nest.emit.pure(text, "ptr")
+        address = _if_there(nest, mask, address)
     return nest.emit.load(address, storage)
+
+
+def _if_there(nest: Nest, mask: Value, address: Value) -> Value:
+    """The address where the mask holds, else that of zeros."""
+    text = f"select i1 {mask.ref}, ptr {address.ref}, ptr {nest.frame.zeros()}"
+    return nest.emit.pure(text, "ptr")
 
 
 def _is_in_rows(nest: Nest, spec: Load, stride: int) -> bool:
@@ -74,9 +83,9 @@ def _is_in_rows(nest: Nest, spec: Load, stride: int) -> bool:
     return (spec.operand, spec.index.key[::2], last) in nest.reads
 
 
-def _load_column(nest: Nest, pointer: Value, spec: Load, stride: int) -> Value:
+def _load_column(nest: Nest, pointer: Value, spec: Load, stride: int, lanes: int) -> Value:
     """A column (the real or the imaginary parts, say) of short rows, out of one wide load."""
-    column, count = spec.index.constant % stride, stride * nest.lanes
+    column, count = spec.index.constant % stride, stride * lanes
     scalar, _, _ = nest.index_parts(spec.index + -column)
     first = nest.emit.address(pointer, scalar, spec.storage)
     key = ("rows", spec.operand, first.ref)

@@ -30,7 +30,7 @@ _ONE_BY_ONE = ("reduce", "state", "check", "repeat", "rarely")  # what is not wr
 class Rows(NamedTuple):
     """How many rows are reduced together, and by which reduction."""
 
-    count: int
+    together: int
     reduction: Node
 
 
@@ -90,7 +90,7 @@ def write_rows(
     """The units [begin, end); `locate` sets the positions of the outer axes for one of them."""
     emit, number = nest.emit, nest.frame.number
     reduction = Fold(nest, rows.reduction)
-    memory = [nest.frame.stack(8 * rows.count) for _ in reduction.types]
+    memory = [nest.frame.stack(8 * rows.together) for _ in reduction.types]
 
     def slots(row: Value) -> list[Value]:
         return [
@@ -107,7 +107,7 @@ def write_rows(
 
     def block(first: Value, _: list[Value]) -> Sequence[Value]:
         last = end - 1
-        places = [place(select(first + k < last, first + k, last)) for k in range(rows.count)]
+        places = [place(select(first + k < last, first + k, last)) for k in range(rows.together)]
         for k, state in enumerate(reduction.along_rows(places)):
             for slot, value, type_ in zip(slots(number(k)), state, reduction.types, strict=True):
                 emit.store(slot, value, stored(type_))
@@ -123,10 +123,10 @@ def write_rows(
             return []
 
         left = end - first
-        count = select(left < rows.count, left, rows.count)
+        count = select(left < rows.together, left, rows.together)
         with nest.scope():
             emit.loop(number(0), count, 1, [], row)
         return []
 
     with nest.scope():
-        emit.loop(begin, end, rows.count, [], block)
+        emit.loop(begin, end, rows.together, [], block)

@@ -60,10 +60,10 @@ def _lies_beside(update: Store, axis: Axis) -> bool:
     """Whether the elements along `axis` of an update lie side by side: no two are the same."""
     decided = [*update.index.nodes, *([] if update.where is None else [update.where])]
     is_dense = update.index.coefficient(axis) == 1 and len(update.nodes) == 1
-    return is_dense and not any(_varies(n, axis) for n in decided)
+    return is_dense and not any(varies(n, axis) for n in decided)
 
 
-def _varies(node: Node, axis: Axis) -> bool:
+def varies(node: Node, axis: Axis) -> bool:
     """Whether the value of a node differs along `axis`; that of a check is its condition, wherever
     it tells of a failure.
     """
@@ -71,7 +71,7 @@ def _varies(node: Node, axis: Axis) -> bool:
         return axis in node.axes
     is_check = node.name == "check"
     operands = (node.operands[0], *node.operands[3:]) if is_check else node.operands
-    return any(_varies(x, axis) for x in operands)
+    return any(varies(x, axis) for x in operands)
 
 
 _STRIDE_SCORES = {0: 0.5, 1: 3.0, 2: 1.0}

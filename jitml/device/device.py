@@ -17,7 +17,7 @@ from typing import Any
 from jitml.device.calls import EMPTY_BYTE, Pending
 from jitml.device.driver import Driver
 from jitml.device.errors import DeviceLostError, DeviceMemoryError
-from jitml.device.launches import MOST_SLOT_BYTES
+from jitml.device.launches import slot_bytes
 from jitml.device.memory import Block, Host
 from jitml.device.staging import Staging
 
@@ -87,8 +87,9 @@ class Device:
         self._staging = Staging(self.driver)
         self._sizes.clear()
         self.bytes_in_use = 0
-        self.slot = self.driver.allocate(MOST_SLOT_BYTES)  # of the errors of the call that runs
-        self.driver.fill(self.slot, EMPTY_BYTE, MOST_SLOT_BYTES)
+        size = slot_bytes(self.driver.most_threads)
+        self.slot = self.driver.allocate(size)  # of the errors of the call that runs
+        self.driver.fill(self.slot, EMPTY_BYTE, size)
 
     def _reset(self) -> None:
         """Begin anew after an error that the device does not get over: its memory is gone."""

@@ -28,7 +28,7 @@ _CONDITIONAL = 13  # of kinds of nodes
 _SET_DEPENDENCIES = 1
 _NOT_BLOCKING = 1  # a stream that does not wait for the default one
 _RELAXED = 2  # how much a capture forbids
-_MAJOR, _MINOR, _MULTIPROCESSORS = 75, 76, 16
+_MAJOR, _MINOR, _MULTIPROCESSORS, _THREADS = 75, 76, 16, 39
 _RELEASE_THRESHOLD = 4  # how many bytes a pool keeps when nobody uses them
 _MAPPED = 2  # memory of the host that the device reaches
 _NOT_READY = 600
@@ -104,6 +104,7 @@ class Driver:
         self.name = name.value.decode()
         self.capability = (self._attribute(_MAJOR, device), self._attribute(_MINOR, device))
         self.multiprocessors = self._attribute(_MULTIPROCESSORS, device)
+        self.threads_of_each = self._attribute(_THREADS, device)
         self._open()
 
     def _check_version(self) -> None:
@@ -146,6 +147,11 @@ class Driver:
     def has_conditionals(self) -> bool:
         """Whether graphs can decide for themselves."""
         return self.version >= CONDITIONALS_SINCE
+
+    @property
+    def most_threads(self) -> int:
+        """How many threads the device holds at the same time."""
+        return self.multiprocessors * self.threads_of_each
 
     @property
     def target(self) -> str:

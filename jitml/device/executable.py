@@ -140,7 +140,7 @@ class _Call:
         """Ask for everything."""
         bound = self.executable.bound(self.device)
         arena = -(-self.plan.arena_bytes // _ALIGNMENT) * _ALIGNMENT
-        space = arena + self.code.scratch_bytes
+        space = arena + self.code.room(self.device.driver.most_threads).scratch_bytes
         workspace = Block(self.device, space) if space else None
         inputs = placed.residents(arguments)
         makers = [

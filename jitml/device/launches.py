@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from jitml.codegen.nvptx.grid import RECORD_BYTES, SLOT_BYTES, GridInstruction
 from jitml.ops.native import Grid
@@ -18,12 +18,20 @@ from jitml_runtime import Branch, HostCall, Instruction, Loop, Plan
 from jitml_runtime.plan import Step, block_ends
 
 BLOCK_THREADS = 128
-MOST_THREADS = 1 << 15  # of a grid: each takes several units where there are more
+USUAL_THREADS = 132 * 2048  # that a device holds, where none is at hand: an H100
 MOST_SCRATCH_BYTES = 1 << 26
 MOST_NODES = 2000  # of a graph
 MOST_UNROLLED = 200  # of a scan, where a graph with all of them would have more
 LOOP_NODES = 3  # of a graph, for each loop: two that count, and the loop itself
-MOST_SLOT_BYTES = SLOT_BYTES + MOST_THREADS * RECORD_BYTES  # of errors of one launch
+
+
+class Room(NamedTuple):
+    """What the launches of a program need at most: scratch memory, and how much of the error slot
+    those with checks may write.
+    """
+
+    scratch_bytes: int
+    slot_bytes: int
 
 
 @dataclass(frozen=True)
@@ -38,15 +46,23 @@ class Code:
     functions: tuple[Callable[..., Any], ...] = ()
 
     @cached_property
-    def scratch_bytes(self) -> int:
-        """What all threads of a launch need at most."""
-        return max([_threads(s) * s.scratch_bytes for _, s in self._launches()], default=0)
+    def _rooms(self) -> dict[int, Room]:
+        return {}
 
-    @cached_property
-    def slot_bytes(self) -> int:
-        """How much of the error slot the launches with checks may write."""
-        threads = [_threads(step) for n, step in self._launches() if self.checked[n]]
-        return SLOT_BYTES + max(threads, default=0) * RECORD_BYTES
+    def room(self, most_threads: int) -> Room:
+        """What launches of so many threads at most need."""
+        found = self._rooms.get(most_threads)
+        if found is None:
+            threads = {
+                n: prod(grid.blocks) * prod(grid.threads)
+                for n, step in self._launches().items()
+                for grid in (grid_of(step, most_threads),)
+            }
+            scratch = [threads[n] * step.scratch_bytes for n, step in self._launches().items()]
+            checked = [count for n, count in threads.items() if self.checked[n]]
+            found = Room(max(scratch, default=0), slot_bytes(max(checked, default=0)))
+            self._rooms[most_threads] = found
+        return found
 
     @cached_property
     def moving(self) -> frozenset[int]:
@@ -59,9 +75,9 @@ class Code:
         steps = enumerate(self.plan.instructions)
         return tuple([(n, step) for n, step in steps if isinstance(step, Loop)])
 
-    def _launches(self) -> list[tuple[int, Instruction]]:
+    def _launches(self) -> dict[int, Instruction]:
         steps = enumerate(self.plan.instructions)
-        return [(n, s) for n, s in steps if isinstance(s, Instruction) and s.extent]
+        return {n: s for n, s in steps if isinstance(s, Instruction) and s.extent}
 
 
 def moved_by(step: Loop) -> tuple[int, ...]:
@@ -69,22 +85,24 @@ def moved_by(step: Loop) -> tuple[int, ...]:
     return (*step.moving, *(number for pair in step.carries for number in pair))
 
 
-def grid_of(step: Instruction) -> Grid:
-    """How a step is launched."""
+def slot_bytes(threads: int) -> int:
+    """The size of an error slot for a launch of so many threads."""
+    return SLOT_BYTES + threads * RECORD_BYTES
+
+
+def grid_of(step: Instruction, most_threads: int = USUAL_THREADS) -> Grid:
+    """How a step is launched: where there are more units than so many threads can take at once,
+    each takes several. Results do not depend on it.
+    """
     if isinstance(step, GridInstruction):
         return step.grid
     together = max(1, step.grain)  # threads of one unit
-    threads = min(step.extent * together, MOST_THREADS) if step.grain else 1
+    threads = min(step.extent * together, most_threads) if step.grain else 1
     if step.scratch_bytes:
         threads = max(1, min(threads, MOST_SCRATCH_BYTES // step.scratch_bytes))
     threads = -(-threads // together) * together
     in_block = together if together > 1 else min(BLOCK_THREADS, threads)
     return Grid((-(-threads // in_block), 1, 1), (in_block, 1, 1))
-
-
-def _threads(step: Instruction) -> int:
-    grid = grid_of(step)
-    return prod(grid.blocks) * prod(grid.threads)
 
 
 @dataclass(frozen=True)

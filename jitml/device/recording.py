@@ -24,7 +24,6 @@ from jitml.device.device import Device
 from jitml.device.driver import IF, WHILE
 from jitml.device.launches import (
     BLOCK_THREADS,
-    MOST_THREADS,
     Code,
     GraphShape,
     is_unrolled,
@@ -196,7 +195,7 @@ class Recording(Run):
         if not (source.offset or target.offset):
             super()._copy(step)
         elif size and source != target:
-            threads = min(-(-size // _COPIED_BYTES), MOST_THREADS)
+            threads = min(-(-size // _COPIED_BYTES), self.driver.most_threads)
             grid = Grid((-(-threads // BLOCK_THREADS), 1, 1), (BLOCK_THREADS, 1, 1))
             self._ask_kernel(copy_kernel(), [*source, *target, size], grid)
 

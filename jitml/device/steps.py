@@ -83,7 +83,7 @@ class Run:
         self.device.counts.launches += 1
         self.driver.launch(
             self.device.function(self.code.ptx[step.kernel]),
-            grid_of(step),
+            grid_of(step, self.driver.most_threads),
             [
                 *(self.places[b].address for b in step.buffers),
                 *(self.places[b].offset for b in step.buffers if b in self.code.moving),
@@ -169,7 +169,7 @@ class Run:
         """What failed checks have left, as far as this program's launches reach: others use it
         after this.
         """
-        slot = self._copy_of(self.device.slot, self.code.slot_bytes)
+        slot = self._copy_of(self.device.slot, self.code.room(self.driver.most_threads).slot_bytes)
         cells = self.cells and self._copy_of(self.cells.address, self.cells.size_bytes)
         return Errors(slot, cells, launched)
 

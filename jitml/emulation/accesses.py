@@ -167,6 +167,25 @@ def _write(
     target.view(UNSIGNED[size])[places // size] = values
 
 
+def _flushed(x: Any) -> Any:
+    """The number, or a zero of its sign where it is too small to be normal."""
+    return np.where(np.abs(x) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), x), x)
+
+
+def _add_pairs_of_bytes(old: Any, new: Any) -> Any:
+    """The sum of two numbers of type bf16, rounded to nearest even."""
+    wide = [(np.uint32(x) << np.uint32(16)).view(np.float32) for x in (old, new)]
+    total = np.float32(wide[0] + wide[1])
+    if total != total:
+        return np.uint16(0x7FFF)
+    bits = int(total.view(np.uint32))
+    return np.uint16((bits + 0x7FFF + (bits >> 16 & 1)) >> 16)
+
+
+_ADDITIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "f32": lambda old, new: _flushed(_flushed(old) + _flushed(new)),
+    "bf16": _add_pairs_of_bytes,
+}
 _UPDATES: dict[str, Callable[[Any, Any], Any]] = {
     "add": lambda old, new: old + new,
     "min": lambda old, new: np.minimum(old, new),
@@ -178,7 +197,9 @@ _UPDATES: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def update(kernel: Kernel, instruction: Instruction) -> Step:
-    """atom and red on global memory, one lane after the other."""
+    """atom and red on global memory, one lane after the other. As PTX has it, sums of f32 are made
+    without the numbers that are too small to be normal.
+    """
     if _space_of(instruction) != "global" or "cas" in instruction.opcode:
         raise PtxError(f"line {instruction.line}: {instruction} is not supported")
     type_ = _type_of(instruction)
@@ -186,7 +207,8 @@ def update(kernel: Kernel, instruction: Instruction) -> Step:
     rest = instruction.operands[1:] if has_result else instruction.operands
     place, value = address(kernel, rest[0]), reader(kernel, rest[1], type_)
     write = writer(kernel, instruction.operands[0], type_) if has_result else None
-    function = _UPDATES[next(p for p in instruction.opcode if p in _UPDATES)]
+    name = next(p for p in instruction.opcode if p in _UPDATES)
+    function = _ADDITIONS.get(type_, _UPDATES[name]) if name == "add" else _UPDATES[name]
     size, dtype = bits_of(type_) // 8, dtype_of(type_)
 
     def step(state: Lanes, lanes: Array) -> None:

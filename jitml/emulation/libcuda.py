@@ -35,8 +35,9 @@ INVALID_CONTEXT, NOT_READY = 201, 600
 CAPTURE_UNSUPPORTED = 900
 INVALID_PTX = 218
 MOST_THREADS, MOST_SHARED_BYTES = 1024, 227 << 10
-# Capability, multiprocessors, threads of a block, shared memory, warp; extents of blocks and grids.
-_ATTRIBUTES = {75: 9, 76: 0, 16: 132, 1: 1024, 8: 48 << 10, 97: MOST_SHARED_BYTES, 10: 32}
+# Capability, multiprocessors, threads of each and of a block, shared memory, warp; extents of
+# blocks and grids.
+_ATTRIBUTES = {75: 9, 76: 0, 16: 132, 39: 2048, 1: 1024, 8: 48 << 10, 97: MOST_SHARED_BYTES, 10: 32}
 _ATTRIBUTES |= {2: 1024, 3: 1024, 4: 64, 5: 2**31 - 1, 6: 65535, 7: 65535}
 
 

@@ -88,11 +88,14 @@ def _scatter(name: str, kind: str, summary: str, result: str) -> Callable[..., A
         indices_are_sorted: bool = False,
         unique_indices: bool = False,
         mode: Any = None,
+        order: str = "given",
     ) -> Array:
         x, new = (settle(a) for a in strict(name, operand, updates))
         positions = settle(as_operand(scatter_indices, name))
         how = _mode(name, mode, "drop")
-        found = sc.scatter(x, positions, new, dimension_numbers, kind, how, bool(unique_indices))
+        found = sc.scatter(
+            x, positions, new, dimension_numbers, kind, how, bool(unique_indices), order
+        )
         return settle(found)
 
     function.__name__ = function.__qualname__ = name
@@ -106,7 +109,11 @@ def _scatter(name: str, kind: str, summary: str, result: str) -> Callable[..., A
 
 
 scatter = _scatter("scatter", "set", "Slices replaced; the last of duplicates counts.", "[5 7]")
-scatter_add = _scatter("scatter_add", "add", "Updates added to slices.", "[ 5 13]")
+scatter_add = _scatter(
+    "scatter_add", "add",
+    'Updates added to slices; with `order="any"` a GPU adds them as they come, as `x.at` tells.',
+    "[ 5 13]",
+)  # fmt: skip
 scatter_mul = _scatter("scatter_mul", "mul", "Slices multiplied by updates.", "[ 5 42]")
 scatter_min = _scatter("scatter_min", "min", "The smaller of slice and update.", "[5 6]")
 scatter_max = _scatter("scatter_max", "max", "The greater of slice and update.", "[5 7]")
@@ -121,6 +128,7 @@ def scatter_sub(
     indices_are_sorted: bool = False,
     unique_indices: bool = False,
     mode: Any = None,
+    order: str = "given",
 ) -> Array:
     """Updates subtracted from slices.
 
@@ -134,6 +142,7 @@ def scatter_sub(
     return scatter_add(
         operand, scatter_indices, negative(updates), dimension_numbers,
         indices_are_sorted=indices_are_sorted, unique_indices=unique_indices, mode=mode,
+        order=order,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jitml.ir import dtypes
-from jitml.ir.errors import ConcretizationTypeError, TracerError
+from jitml.ir.errors import ArgumentError, ConcretizationTypeError, TracerError
 from jitml.numpy import arithmetic
 from jitml.numpy.choice import choose
 from jitml.numpy.elementwise import negative
@@ -29,6 +29,7 @@ from jitml.numpy.operands import (
 )
 from jitml.numpy.updates import Combine, is_contiguous, scatter_update, update_by_mask, update_slice
 from jitml.ops.kinds import full_of
+from jitml.ops.scatter import ORDERS
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike
 from jitml_runtime import basic_update, calling
@@ -69,6 +70,11 @@ class IndexedUpdater:
 
     `mode` says what an index out of bounds does: "raise" (the default), "clip" it to the nearest,
     "drop" or "fill" (leave it out; a read gives `fill_value`), "wrap", or "promise_in_bounds".
+
+    Updates of one element happen in the `order` "given", so that bits are the same each time. With
+    `order="any"` a GPU adds them as they come, or takes the least or greatest of whole numbers.
+    That is faster, but sums of floating-point numbers then differ in their last bits from run to
+    run, and in those of float32, numbers too small to be normal count as 0. A CPU does as ever.
     """
 
     array: Any
@@ -205,7 +211,11 @@ class IndexedUpdater:
         mode: Any = None,
         out_sharding: object = None,
         wrap_negative_indices: bool = True,
+        order: str = "given",
     ) -> Array:
+        if order not in ORDERS:
+            hint = 'updates are applied in the order "given", or in "any"'
+            fail(ArgumentError, f"at: there is no order {order!r} of updates", hint)
         how = checked_mode(mode, "at")
         x = operand(self.array)
         y = _fitting_values(x, values)
@@ -215,7 +225,7 @@ class IndexedUpdater:
         entries = entries_of(self.index, type_of(x).shape, how)
         if all(is_contiguous(e) for e in entries):
             return settle(update_slice(x, entries, y, _KINDS[kind][1]))
-        return settle(scatter_update(x, entries, y, _KINDS[kind][0], how, unique_indices))
+        return settle(scatter_update(x, entries, y, _KINDS[kind][0], how, unique_indices, order))
 
 
 def _ones_like(x: Any) -> Any:

@@ -123,7 +123,13 @@ class _Layout:
 
 
 def scatter_update(
-    x: Any, entries: list[Entry], y: Any, kind: str, mode: str, unique_indices: bool
+    x: Any,
+    entries: list[Entry],
+    y: Any,
+    kind: str,
+    mode: str,
+    unique_indices: bool,
+    order: str,
 ) -> Any:
     sizes = type_of(x).shape
     entries = scalars_as_arrays(entries)
@@ -159,7 +165,7 @@ def scatter_update(
     if 0 in layout.shape:
         return x
     indices = _stacked(columns, batch_shape)
-    return scatter(settle(x), indices, values, numbers, kind, how, unique_indices)
+    return scatter(settle(x), indices, values, numbers, kind, how, unique_indices, order)
 
 
 def _turned(entry: Static) -> bool:

@@ -1,8 +1,9 @@
 """Scatter: put updates into slices of an array, at positions read from another array.
 
 Updates are applied in row-major order of the updates, so that duplicates have one outcome: the last
-one set wins, and sums round in that order. Modes are as in `indexing`; "drop" leaves out an update
-whose slice does not lie in the array.
+one set wins, and sums round in that order. Where `order` is "any", a GPU may add them as they come,
+and sums differ in their last bits from run to run. Modes are as in `indexing`; "drop" leaves out an
+update whose slice does not lie in the array.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ class ScatterDimensionNumbers(NamedTuple):
 PARAMETER_CLASSES["ScatterDimensionNumbers"] = ScatterDimensionNumbers
 SCATTER_MODES = ("raise", "clip", "drop", "promise_in_bounds", "inside")
 KINDS = ("set", "add", "mul", "min", "max")
+ORDERS = ("given", "any")
 _UFUNCS: dict[str, Any] = {
     "add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum,
 }  # fmt: skip
@@ -67,7 +69,8 @@ class Scatter(Op):
     """The first input with the updates (third input) put in or combined, at the start positions
     (second input).
 
-    `unique_indices` promises that no element is updated twice; only derivatives make use of it.
+    `unique_indices` promises that no element is updated twice: derivatives make use of it, and
+    GPUs, where updates then need no order.
     """
 
     name = "scatter"
@@ -75,6 +78,7 @@ class Scatter(Op):
     dimension_numbers: ScatterDimensionNumbers
     mode: str = "raise"
     unique_indices: bool = False
+    order: str = "given"
 
     @property
     def _removed(self) -> tuple[int, ...]:
@@ -122,6 +126,11 @@ class Scatter(Op):
         if self.kind not in KINDS:
             raise ArgumentError(
                 f"scatter: there is no kind {self.kind!r}", hint=f"kinds are {KINDS}"
+            )
+        if self.order not in ORDERS:
+            raise ArgumentError(
+                f"scatter: there is no order {self.order!r} of updates",
+                hint='they are applied in the order "given", or in "any"',
             )
         if x.dtype != updates.dtype:
             raise DTypeError(
@@ -240,7 +249,7 @@ class Scatter(Op):
 
     def _like(self, kind: str, x: Traced, indices: Traced, updates: Traced) -> Traced:
         """A scatter of another kind to the same places."""
-        op = Scatter(kind, self.dimension_numbers, self.mode, self.unique_indices)
+        op = Scatter(kind, self.dimension_numbers, self.mode, self.unique_indices, self.order)
         return bind1(op, x, indices, updates)
 
     def _gather(self, x: Traced, indices: Traced, updates: Traced, fill: Any = 0) -> Traced:
@@ -302,7 +311,7 @@ class Scatter(Op):
             windows, up(n.inserted_window_dims), up(n.scatter_dims_to_operand_dims),
             batching, indices_batching,
         )  # fmt: skip
-        op = Scatter(self.kind, numbers, self.mode, self.unique_indices)
+        op = Scatter(self.kind, numbers, self.mode, self.unique_indices, self.order)
         return [bind1(op, x, indices, updates)], [0]
 
 
@@ -314,7 +323,8 @@ def scatter(
     kind: str = "set",
     mode: str = "raise",
     unique_indices: bool = False,
+    order: str = "given",
 ) -> Traced:
     """`x` with `updates` set, added, … (the `kind`) at the start positions in `indices`."""
     numbers = ScatterDimensionNumbers(*map(integers, dimension_numbers))
-    return bind1(Scatter(kind, numbers, mode, bool(unique_indices)), x, indices, updates)
+    return bind1(Scatter(kind, numbers, mode, bool(unique_indices), order), x, indices, updates)

@@ -48,8 +48,14 @@ class Row(NamedTuple):
 
 FAMILIES = {
     "elementwise": Row(lambda x, y: jnp.tanh(x * y) + 2, ((140,), (140,))),
+    "elements with a rest": Row(lambda x, y: x * y + 2, ((142,), (142,))),
     "row sums": Row(lambda x: x.sum(1), ((9, 97),)),
+    "row sums by vectors": Row(lambda x: x.sum(1), ((9, 260),)),
+    "double row sums": Row(lambda x: x.sum(1), ((9, 130),), dtype="float64"),
+    "sum of an odd row": Row(lambda x: x.sum(), ((259,),)),
+    "row positions": Row(lambda x: x.argmax(1), ((9, 132),)),
     "softmax": Row(jitml.nn.softmax, ((9, 97),)),
+    "softmax by vectors": Row(jitml.nn.softmax, ((9, 260),)),
     "column sums": Row(lambda x: x.sum(0), ((70, 9),)),
     "transpose": Row(lambda x: x.T + 1, ((70, 50),)),
     "cumulative sum": Row(lambda x: jnp.cumsum(x, 1), ((40, 70),)),
@@ -58,6 +64,13 @@ FAMILIES = {
     "sort": Row(lambda x: jnp.sort(x, 1), ((5, 90),)),
     "long sort": Row(jnp.argsort, ((2, 3000),)),
     "scatter": Row(lambda u, x, i: x.at[i].add(u), ((70, 40), (20, 40)), ((70,),)),
+    "scatter in any order": Row(
+        lambda u, x, i: x.at[i].add(u, order="any"), ((70, 8), (20, 8)), ((70,),), "int32"
+    ),
+    "unique updates": Row(
+        lambda u, x, i: x.at[i[0] + jnp.arange(7)].add(u, unique_indices=True),
+        ((7, 8), (20, 8)), ((1,),),
+    ),
     "gather": Row(lambda x, i: x[i] * 2, ((20, 5),), ((17,),)),
     "product": Row(lambda x, y: x @ y, ((5, 7), (7, 6))),
     "tiles": Row(lambda x, y: x @ y, ((67, 18), (18, 66))),
@@ -66,7 +79,7 @@ FAMILIES = {
         lambda x, y, b, r: jnp.tanh(x @ y + b) * r, ((67, 18), (18, 68), (68,), (67, 68))
     ),
     "top k": Row(lambda x: jitml.lax.top_k(x, 3), ((4, 50),)),
-}
+}  # fmt: skip
 
 UNITS = {
     "tf32": Row(lambda x, y: jitml.lax.dot(x, y, precision="high"), ((99, 33), (33, 82))),
@@ -94,7 +107,7 @@ class Threads:
         self.program = lower(self.graph, TARGET)
         texts = [code.text for code in self.program.kernels]
         self.texts = texts if is_raw else [str(optimized(text, TARGET)) for text in texts]
-        self.cuda: EmulatedCuda = LlvmCuda(memory_bytes=1 << 22, **how)
+        self.cuda: EmulatedCuda = LlvmCuda(memory_bytes=1 << 23, **how)
 
     def run(self) -> list[Any]:
         """What it gives."""
@@ -114,7 +127,7 @@ class Threads:
 @pytest.fixture
 def few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads and blocks take several units each."""
-    monkeypatch.setattr(launches, "MOST_THREADS", 64)
+    monkeypatch.setattr(Driver, "most_threads", 64)
     monkeypatch.setattr(launches, "BLOCK_THREADS", 32)
 
 
@@ -131,7 +144,7 @@ def test_matrix_units_have_the_bits_of_the_emulator_of_ptx(name: str) -> None:
     assert all(word in threads.texts[-1] for word in ("nvvm.mma", "ldmatrix", "cp.async"))
     (found,) = threads.run()
     threads.texts = [compile_ptx(code.text, TARGET) for code in threads.program.kernels]
-    threads.cuda = EmulatedCuda(memory_bytes=1 << 22)
+    threads.cuda = EmulatedCuda(memory_bytes=1 << 23)
     (expected,) = threads.run()
     assert same_bits(found, expected)
 
@@ -155,7 +168,7 @@ def test_the_first_failed_check_does_not_depend_on_the_order(orders: Any) -> Non
 BARRIER = re.compile(r".*call void @llvm\.nvvm\.barrier.*\n")
 HAVE_BARRIERS = [
     "transpose", "tiles", "tiles of large squares", "cumulative sum", "long sort",
-    "one long cumulative sum", "sort", "bfloat16",
+    "one long cumulative sum", "sort", "bfloat16", "row sums by vectors", "softmax by vectors",
 ]  # fmt: skip
 
 
@@ -168,7 +181,7 @@ def test_a_race_is_seen_wherever_a_barrier_is_dropped(name: str, few_threads: No
         for barrier in BARRIER.finditer(text):
             changed = text[: barrier.start()] + text[barrier.end() :]
             threads.texts = [*texts[:number], changed, *texts[number + 1 :]]
-            threads.cuda = LlvmCuda(memory_bytes=1 << 22, orders=("forward",))
+            threads.cuda = LlvmCuda(memory_bytes=1 << 23, orders=("forward",))
             both = r"race: block 0, thread \d+ \w+ \d+ bytes at \w+\+\d+ \(line \d+: .*; block 0, "
             with pytest.raises(DeviceError, match=both):
                 threads.run()

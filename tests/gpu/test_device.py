@@ -227,3 +227,17 @@ def test_a_users_program_runs_on_the_device_that_the_environment_names() -> None
     assert "there is no such device" in run(program, "tpu")
     if not os.path.exists("/dev/nvidiactl"):
         assert "NoDeviceError: there is no NVIDIA driver" in run(program, "cuda")
+
+
+def test_grids_fill_the_device_and_results_do_not_depend_on_it(
+    measured: EmulatedCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = jnp.arange(300_000, dtype="int32") % 1000
+    whole = np.asarray(jitml.jit(lambda x: (x * 3)[::-1].astype("int8"))(x))
+    assert max(launch.blocks for launch in measured.launches) * 128 > 132 * 2048 // 2
+    monkeypatch.setattr(Driver, "most_threads", 4096)
+    jitml.clear_caches()
+    measured.launches.clear()
+    few = np.asarray(jitml.jit(lambda x: (x * 3)[::-1].astype("int8"))(x))
+    assert max(launch.blocks for launch in measured.launches) == 4096 // 128
+    np.testing.assert_array_equal(whole, few)

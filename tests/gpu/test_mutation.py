@@ -62,12 +62,25 @@ FAMILIES = {
         lambda x, y: x * y.T + 2, (((33, 5), (5, 33)), ((7, 5), (5, 7)), ((9, 15), (15, 9)))
     ),
     "exp": Family(jnp.exp, (((1200,),), ((140,),), ((36,),))),
+    "elements with a rest": Family(
+        lambda x, y: x * y + 2, (((1201,), (1201,)), ((142,), (142,)), ((35,), (35,)))
+    ),
     "row sums": Family(
         lambda x: x.sum(1),
-        (((3, 200),), ((9, 104),), ((9, 64),), ((9, 97),), ((9, 63),), ((1, 70),)),
+        (((3, 200),), ((9, 104),), ((9, 64),), ((9, 128),), ((9, 260),), ((9, 60),), ((9, 388),)),
+    ),
+    "odd row sums": Family(
+        lambda x: x.sum(1), (((3, 201),), ((9, 97),), ((9, 63),), ((9, 65),), ((9, 131),))
+    ),
+    "sum of an odd row": Family(lambda x: x.sum(), (((131,),), ((97,),), ((258,),), ((259,),))),
+    "double row sums": Family(
+        lambda x: x.sum(1), (((9, 104),), ((9, 64),), ((9, 130),), ((9, 62),)), 1, "float64"
     ),
     "row maxima": Family(
-        lambda x: x.max(1), (((9, 200),), ((66, 66),), ((9, 64),), ((9, 97),), ((9, 63),))
+        lambda x: x.max(1), (((9, 200),), ((66, 68),), ((9, 36),), ((9, 128),), ((9, 260),))
+    ),
+    "row positions": Family(
+        lambda x: x.argmax(1), (((9, 200),), ((66, 68),), ((9, 36),), ((9, 128),), ((9, 260),))
     ),
     "column sums": Family(lambda x: x.sum(0), (((70, 9),), ((200, 3),), ((64, 35),), ((65, 70),))),
     "product": Family(
@@ -76,8 +89,9 @@ FAMILIES = {
          ((3, 0), (0, 4))),
     ),
     "softmax": Family(
-        jitml.nn.softmax, (((11, 104),), ((9, 64),), ((9, 128),), ((9, 97),), ((9, 63),))
+        jitml.nn.softmax, (((11, 260),), ((9, 384),), ((9, 300),), ((9, 320),), ((9, 340),))
     ),
+    "odd softmax": Family(jitml.nn.softmax, (((11, 105),), ((9, 97),), ((9, 63),), ((9, 201),))),
     "transpose": Family(
         lambda x: x.T + 1, (((70, 50),), ((33, 64),), ((100, 33),), ((33, 300),), ((64, 32),))
     ),
@@ -107,6 +121,11 @@ FAMILIES = {
         lambda u, x, i: x.at[i].add(u),
         (((100, 40), (20, 40), (100,)), ((70, 40), (20, 40), (70,)), ((1, 40), (20, 40), (1,)),
          ((64, 40), (20, 40), (64,)), ((35, 40), (20, 40), (35,))),
+    ),
+    "scatter in any order": Family(
+        lambda u, x, i: x.at[i].add(u, order="any"),
+        (((100, 4), (20, 4), (100,)), ((7, 4), (20, 4), (7,)), ((35, 4), (20, 4), (35,))),
+        dtype="float64",
     ),
     "sort": Family(
         lambda x: jnp.sort(x, 1), (((5, 90),), ((2, 90, 3),), ((3, 128),), ((2, 65),))
@@ -159,18 +178,21 @@ def samples_of(family: Family, shapes: Sequence[tuple[int, ...]], special: bool)
 
 def make_special(array: Any) -> None:
     """Rows of zeros of one sign, of both, of numbers that vanish or overflow when combined, with
-    infinities, with NaN.
+    infinities, with NaN; whose largest numbers are few, zeros of both signs.
     """
     rows = array.reshape(-1, array.shape[-1]) if array.ndim > 1 else array.reshape(-1, 1)
     rows[0::9] = -0.0
     signs = np.random.default_rng(1).standard_normal(rows.shape)
     rows[1::9] = np.copysign(0.0, signs[1::9])
-    rows[8::9] = np.where(np.arange(rows.shape[1]) % 64 < 32, np.copysign(0.0, signs[8::9]), -5.0)
+    few = np.abs(signs[8::9]) < 0.2
+    few[::2, 1::2] = False
+    rows[8::9] = np.where(few, np.copysign(0.0, signs[8::9]), -5.0)
     with np.errstate(all="ignore"):
         rows[2::9] *= 1e-38
         rows[3::9] *= 1e37
     rows[4::9, ::7] = np.inf
     rows[5::9, ::5] = -np.inf
+    rows[5:6] = -np.inf
     rows[6::9, 1::11] = np.nan
     rows[7::9] = np.sort(np.abs(rows[7::9]), axis=-1)
 
@@ -220,7 +242,7 @@ def chosen_mutants(kernel: str) -> list[Mutant]:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_mistakes_are_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Few threads, so that they take several units.
-    monkeypatch.setattr(launches, "MOST_THREADS", 64)
+    monkeypatch.setattr(Driver, "most_threads", 64)
     monkeypatch.setattr(launches, "BLOCK_THREADS", 32)
     runs = runs_of(FAMILIES[name])
     texts = [[compile_ptx(code.text, TARGET) for code in run.program.kernels] for run in runs]

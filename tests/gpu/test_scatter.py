@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -56,6 +58,128 @@ SCATTERS = {
 }  # fmt: skip
 
 
+# Sums of small whole numbers have the same bits in any order.
+ANY_ORDER = {
+    "numbers": Row(
+        lambda u, i: jnp.zeros(10, u.dtype).at[i].add(u, order="any"), (300,), ((300,),)
+    ),
+    "rows": Row(lambda u, i: jnp.zeros((10, 8)).at[i].add(u, order="any"), (40, 8), ((40,),)),
+    "in double": Row(
+        lambda u, i: jnp.zeros(10, u.dtype).at[i].add(u, order="any"), (90,), ((90,),), 1, "float64"
+    ),
+    "in half": Row(
+        lambda u, i: jnp.zeros(10, u.dtype).at[i].add(u, order="any"), (90,), ((90,),), 1, "float16"
+    ),
+    "in bfloat16": Row(
+        lambda u, i: jnp.zeros(10, "bfloat16").at[i].add(u.astype("bfloat16"), order="any"),
+        (90,), ((90,),),
+    ),
+    "complex": Row(
+        lambda u, i: jnp.zeros(10, u.dtype).at[i].add(u, order="any"), (64,), ((64,),), 1, "c8"
+    ),
+    "whole numbers": Row(
+        lambda u, i: jnp.zeros(10, u.dtype).at[i].add(u, order="any"), (90,), ((90,),), 1, "int32"
+    ),
+    "wide whole numbers": Row(
+        lambda u, i: jnp.zeros(10, u.dtype).at[i].add(u, order="any"), (90,), ((90,),), 1, "int64"
+    ),
+    "the least": Row(
+        lambda u, i: jnp.zeros(10, u.dtype).at[i].min(u, order="any"), (90,), ((90,),), 1, "int32"
+    ),
+    "the greatest without a sign": Row(
+        lambda u, i: jnp.zeros(10, "uint64").at[i].max((u - 2).astype("uint64"), order="any"),
+        (90,), ((90,),), 1, "int64",
+    ),
+    "some dropped": Row(
+        lambda u, i: jnp.zeros(7).at[i].add(u, mode="drop", order="any"), (90,), ((90,),)
+    ),
+    "a batch": Row(
+        lambda u, i: jitml.vmap(lambda u, i: jnp.zeros(10).at[i].add(u, order="any"))(u, i),
+        (5, 7), ((5, 7),),
+    ),
+    "a tangent": Row(
+        lambda u, i: jitml.jvp(lambda u: jnp.zeros(10).at[i].add(u, order="any"), (u,), (u,))[1],
+        (90,), ((90,),),
+    ),
+    "a tangent of the greatest": Row(
+        lambda u, i: jitml.jvp(lambda u: jnp.zeros(10).at[i].max(u, order="any"), (u,), (u,))[1],
+        (90,), ((90,),),
+    ),
+    "of lax": Row(
+        lambda u, i: jitml.lax.scatter_add(
+            jnp.zeros(10), i[:, None], u, jitml.lax.ScatterDimensionNumbers((), (0,), (0,)),
+            order="any",
+        ),
+        (90,), ((90,),),
+    ),
+    "segments": Row(lambda u, i: jitml.ops.segment_sum(u, i, 10, order="any"), (90,), ((90,),)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ANY_ORDER)
+def test_in_any_order_updates_are_atomic(name: str, emulated: Any) -> None:
+    row = ANY_ORDER[name]
+    random = np.random.default_rng(0)
+    samples = [random.integers(0, 4, row.updates).astype(row.dtype)]
+    samples += [random.integers(0, 10, s).astype(np.int32) for s in row.indices]
+    graph = inline_calls(jitml.make_graph(row.function)(*map(jnp.asarray, samples)))
+    agree(graph, samples)
+    kernels = jitml.aot(row.function, *map(jnp.asarray, samples), target="sm_90").kernels
+    atomic = re.findall(r"\batom\.global\.(add|min|max)\S*\.(\w+)", "".join(k.ptx for k in kernels))
+    assert set(atomic) - {("min", "u64")}, atomic  # that is also how a failed check is told
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+@pytest.mark.parametrize("kind", ["set", "add", "multiply", "max"])
+def test_unique_updates_are_written_at_once(kind: str, dtype: str, measured: EmulatedCuda) -> None:
+    is_complex = dtype == "complex64"
+    if is_complex and kind == "max":
+        pytest.skip("complex numbers have no order")
+
+    def update(u: Any, i: Any) -> Any:
+        return getattr(jnp.ones((40, 64), dtype).at[i], kind)(u, unique_indices=True)
+
+    random = np.random.default_rng(0)
+    samples = [(random.standard_normal((20, 64)) * (1 + 2j if is_complex else 1)).astype(dtype)]
+    samples.append(random.permutation(40)[:20].astype(np.int32))
+    agree(inline_calls(jitml.make_graph(update)(*map(jnp.asarray, samples))), samples)
+    last = measured.launches[-1]
+    assert last.counts.widest_access == (4 if is_complex else 16)
+    assert not last.counts.instructions["vote.sync.ballot.b32"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_slices_of_a_batch_are_written_at_once(dtype: str, emulated: Any) -> None:
+    def update(x: Any, u: Any, i: Any) -> Any:
+        return jitml.vmap(lambda x, u, i: jitml.lax.dynamic_update_slice(x, u, (i, 0)))(x, u, i)
+
+    samples = [np.zeros((3, 10, 8)), np.arange(48).reshape(3, 2, 8) * (1 + 2j)]
+    samples = [x.real.astype(dtype) if dtype == "float32" else x.astype(dtype) for x in samples]
+    samples.append(np.array([1, 0, 5], np.int32))
+    agree(inline_calls(jitml.make_graph(update)(*map(jnp.asarray, samples))), samples)
+
+
+def test_kinds_without_an_atomic_instruction_keep_their_order(emulated: Any) -> None:
+    updates = np.arange(60, dtype=np.float32)
+    indices = np.arange(60, dtype=np.int32) % 7
+    found = jnp.zeros(7).at[indices].set(updates, order="any")
+    np.testing.assert_array_equal(np.asarray(found), [56, 57, 58, 59, 53, 54, 55])
+
+
+def test_atomic_sums_of_float32_lose_what_is_too_small_to_be_normal(emulated: Any) -> None:
+    if os.environ.get("JITML_GPU_RUNG") == "threads":
+        pytest.skip("this processor's atomic additions keep them")
+    small, zeros = np.float32(1e-40), np.zeros(3, np.int32)
+    kept = jnp.zeros(1).at[zeros].add(jnp.full(3, small))
+    lost = jnp.zeros(1).at[zeros].add(jnp.full(3, small), order="any")
+    assert np.asarray(kept)[0] > 0 and np.asarray(lost)[0] == 0
+
+
+def test_an_order_that_is_none_is_refused() -> None:
+    with pytest.raises(jitml.errors.ArgumentError, match="sideways"):
+        jnp.zeros(3).at[jnp.array([0])].add(1.0, order="sideways")
+
+
 @pytest.mark.sampled
 @pytest.mark.parametrize("name", SCATTERS)
 def test_scatters_keep_the_order_of_their_updates(name: str, measured: EmulatedCuda) -> None:
@@ -70,5 +194,10 @@ def test_scatters_keep_the_order_of_their_updates(name: str, measured: EmulatedC
 def test_the_first_index_out_of_bounds_is_named(emulated: Any) -> None:
     indices = np.arange(200, dtype=np.int32) % 10
     indices[[70, 150]] = 33, 44
-    with pytest.raises(IndexError, match="33"):
-        np.asarray(jitml.jit(lambda i: jnp.zeros((10, 40)).at[i].add(1.0))(indices))
+    for options in ({}, {"order": "any"}):
+
+        def add(i: Any, options: Any = options) -> Any:
+            return jnp.zeros((10, 40)).at[i].add(1.0, **options)
+
+        with pytest.raises(IndexError, match="33"):
+            np.asarray(jitml.jit(add)(indices))

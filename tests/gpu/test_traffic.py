@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,10 +17,12 @@ from jitml.emulation.machine import SECTOR_BYTES
 from jitml.transforms.inline_calls import inline_calls
 from tests.gpu.agreement import agree
 
+WHOLE = {"v4.b32", "v2.b64"}  # accesses of 128 bits
+
 
 class Row(NamedTuple):
-    """A program, the shapes of its arguments, the most sectors over the ideal ones, and the bytes
-    of its widest access.
+    """A program, the shapes of its arguments, the most sectors over the ideal ones, and how many
+    bytes its widest access has at least.
     """
 
     function: Callable[..., Any]
@@ -36,23 +39,32 @@ def normalized(x: Any) -> Any:
 ROWS = {
     "elementwise": Row(lambda x, y: jnp.tanh(x * y) + 1, ((4096,), (4096,)), 1.0, 16),
     "bfloat16": Row(lambda x: x.astype("bfloat16") * 2, ((4096,),), 1.0, 16),
-    "elements that fill no vector": Row(lambda x: jnp.exp(x), ((33, 65),), 1.05, 4),
+    "elements with a rest": Row(lambda x: jnp.exp(x), ((33, 65),), 1.05, 16),
     "elements that are not aligned": Row(lambda x: x[1:1025] * 2, ((1025,),), 1.2, 4),
+    "rows by their number": Row(
+        lambda x: x[jnp.arange(30, 2, -2, dtype="int32")] * 2, ((32, 64),), 1.0, 16
+    ),
+    "padded rows": Row(lambda x: jnp.pad(x, ((0, 0), (32, 32))), ((32, 64),), 1.1, 4),
     "product": Row(lambda x, y: x @ y, ((33, 20), (20, 40)), 50.0),
-    "sum of rows": Row(lambda x: x.sum(1), ((16, 1000),)),
+    "sum of rows": Row(lambda x: x.sum(1), ((16, 1000),), 1.05, 16),
+    "sum of odd rows": Row(lambda x: x.sum(1), ((16, 1001),), 1.3),
+    "sum of rows of a few more": Row(lambda x: x.sum(1), ((16, 1002),), 1.15, 8),
+    "sum of a part of rows": Row(lambda x: x[:, 8:-8].sum(1), ((16, 1000),), 1.05, 16),
+    "sums of a few columns": Row(lambda x: x.reshape(16, 4, 64).sum(1), ((64, 64),), 1.0, 16),
     "sum of columns": Row(lambda x: x.sum(0), ((70, 128),)),
-    "sum of all": Row(lambda x: x.sum(), ((64, 300),)),
-    "position of the largest": Row(lambda x: x.argmax(1), ((16, 1000),)),
+    "sum of all": Row(lambda x: x.sum(), ((64, 300),), 1.05, 16),
+    "sum of all with a rest": Row(lambda x: x.sum(), ((19201,),), 1.05, 16),
+    "position of the largest": Row(lambda x: x.argmax(1), ((16, 1000),), 1.05, 16),
     "transpose": Row(lambda x: x.T + 1, ((96, 64),), 1.1),
     "transpose with rests": Row(lambda x, y: x.T * y, ((50, 70), (70, 50)), 1.3),
     "transpose of the middle": Row(
         lambda x: x.transpose(1, 0, 2).transpose(0, 2, 1), ((4, 64, 32),), 1.1
     ),
-    "softmax": Row(jitml.nn.softmax, ((8, 1000),)),
-    "long softmax": Row(jitml.nn.softmax, ((2, 4000),)),
-    "layer norm": Row(normalized, ((8, 1024),)),
-    # Two folds without a loop between them read the row twice.
-    "logsumexp": Row(lambda x: jitml.nn.logsumexp(x, axis=1), ((8, 1024),), 2.05),
+    "softmax": Row(jitml.nn.softmax, ((8, 1000),), 1.05, 16),
+    "long softmax": Row(jitml.nn.softmax, ((2, 4000),), 1.05, 16),
+    "layer norm": Row(normalized, ((8, 1024),), 1.05, 16),
+    # Two kernels read the rows.
+    "logsumexp": Row(lambda x: jitml.nn.logsumexp(x, axis=1), ((8, 1024),), 2.05, 16),
 }
 
 
@@ -75,3 +87,30 @@ def test_kernels_move_little_more_than_they_must_and_have_the_bits_of_the_cpu(
     if find_assembler():
         for kernel in jitml.aot(function, *arrays).kernels:
             assert kernel.resources and kernel.resources.spilled_bytes == 0
+
+
+DTYPES = ("float32", "float64", "bfloat16", "float16", "complex64", "complex128", "int8", "int64")
+FAMILIES: dict[str, Callable[[Any], Any]] = {
+    "elementwise": lambda x: x + x,
+    "sum": lambda x: abs(x).sum(1),
+    "position": lambda x: x.argmax(1),
+    "softmax": jitml.nn.softmax,
+    "products of a row": lambda x: x * x.sum(1, keepdims=True).astype(x.dtype),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_rows_are_read_and_written_by_128_bits(name: str, dtype: str) -> None:
+    is_complex, is_whole = dtype.startswith("complex"), dtype.startswith("int")
+    if (name == "softmax" and (is_complex or is_whole)) or (name == "position" and is_complex):
+        pytest.skip("has no meaning")
+    if name == "products of a row" and is_complex:
+        pytest.skip("sums of complex numbers are not folded by warps")
+    found = jitml.aot(FAMILIES[name], jitml.ShapeDtypeStruct((6, 320), dtype), target="sm_90")
+    accesses = [x for k in found.kernels for x in re.findall(r"\b(ld|st)\.global\.(\S+)", k.ptx)]
+    read = {types for verb, types in accesses if verb == "ld"}
+    written = {types for verb, types in accesses if verb == "st"}
+    assert read <= WHOLE, read
+    if name not in ("sum", "position"):
+        assert written <= WHOLE, written

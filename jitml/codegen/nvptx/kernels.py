@@ -7,7 +7,7 @@ ABI, and how many threads take a unit. Neighbouring threads reach neighbouring e
   16 bytes hold, where all accesses are aligned;
 - a warp, where a reduction runs along memory: its threads are the lanes of the fixed tree;
 - a block, where a kernel reads along one axis and writes along another: it turns tiles;
-- a warp, where updates must happen in order: it has some of the slices.
+- a warp, where updates must happen in order: it has some of the slices; else one thread for each.
 
 Bits do not depend on which it is.
 """
@@ -18,21 +18,20 @@ import math
 from collections.abc import Callable, Sequence
 
 from jitml.codegen.emit import KernelText, Loops
+from jitml.codegen.fold import is_short
 from jitml.codegen.frame import Frame
-from jitml.codegen.kernel import Axis, Index, Kernel
-from jitml.codegen.llvm import STORAGE_BITS
+from jitml.codegen.kernel import Axis, Kernel, Node
 from jitml.codegen.memory import store
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
 from jitml.codegen.nvptx.block import MOST_SMALL, divide
-from jitml.codegen.nvptx.scatter import Shares
-from jitml.codegen.nvptx.target import ACCESS_BYTES
+from jitml.codegen.nvptx.scatter import Shares, can_be_atomic, update_atomically
 from jitml.codegen.nvptx.tiles import SIDE, THREADS, Tile, Turn, find_turn
+from jitml.codegen.nvptx.vectors import take_vector, vector_along
 from jitml.codegen.nvptx.warp import WARP, Warp, suits_warps
+from jitml.codegen.nvptx.warp_fold import write_in
 from jitml.codegen.target import Target
 from jitml.scalar.value import Value
-
-MOST_LANES = 8  # that a thread takes
 
 
 def emit_threads(
@@ -42,9 +41,9 @@ def emit_threads(
     that are not aligned are read one by one. A scatter has `updated` an array of this shape.
     """
     if any(s.combine for s in kernel.stores):
-        return _ScatterLoops(kernel, target, updated).text()
+        return _emit_scatter(kernel, target, is_aligned, updated)
     if suits_warps(kernel):
-        return _WarpLoops(kernel, target).text()
+        return _WarpLoops(kernel, target, is_aligned).text()
     turn = find_turn(kernel)
     if turn is not None:
         return _TileLoops(kernel, target, turn).text()
@@ -52,37 +51,31 @@ def emit_threads(
     return _ThreadLoops(kernel, target, vector).text()
 
 
+def _emit_scatter(
+    kernel: Kernel, target: Target, is_aligned: bool, updated: Sequence[int]
+) -> KernelText:
+    (spec,) = kernel.stores
+    if spec.meeting == "never":
+        return _ThreadLoops(kernel, target, vector_axis(kernel) if is_aligned else None).text()
+    if can_be_atomic(spec, target):
+        return _AtomicLoops(kernel, target, None).text()
+    return _ScatterLoops(kernel, target, updated).text()
+
+
 def vector_axis(kernel: Kernel) -> tuple[Axis, int] | None:
     """The axis along which threads take several elements, and how many."""
     outer, nodes = kernel.live_outer(), kernel.nodes()
-    if not outer:
+    if not outer or any(n.name in ("repeat", "rarely") or _is_long_fold(n) for n in nodes):
         return None
-    if any(n.name in ("reduce", "check", "repeat", "rarely") for n in nodes):
-        return None
-    axis, loads = outer[-1], [n for n in nodes if n.name == "load"]
-    accesses = [(n.data.index, n.data.storage) for n in loads]
-    accesses += [(s.index, s.storage) for s in kernel.stores]
-    along = [(index, storage) for index, storage in accesses if index.coefficient(axis)]
-    is_plain = all(len(s.nodes) == 1 for s in kernel.stores)
-    is_plain &= all(len(n.operands) == len(n.data.index.nodes) for n in loads)
-    if not (along and is_plain) or any(n.data.values for n in nodes if n.name == "index"):
-        return None
-    width = min(MOST_LANES, ACCESS_BYTES // max(STORAGE_BITS[s] // 8 for _, s in along))
-    while width > 1:
-        fits = all(_is_aligned(index, axis, width) for index, _ in along)
-        if fits and axis.extent % width == 0:
-            return axis, width
+    width = vector_along(kernel, outer[-1])
+    while len(outer) > 1 and outer[-1].extent % width:
         width //= 2
-    return None
+    return (outer[-1], width) if width > 1 else None
 
 
-def _is_aligned(index: Index, axis: Axis, width: int) -> bool:
-    """Whether vectors along `axis` are elements side by side, at multiples of their size."""
-    others = [c for a, c in index.terms if a is not axis and not a.merged and a.extent != 1]
-    offsets = (index.constant, *others)
-    return index.coefficient(axis) == 1 and not index.values and not any(
-        c % width for c in offsets
-    )  # fmt: skip
+def _is_long_fold(node: Node) -> bool:
+    """Whether the accumulators of a reduction need more than a thread's registers."""
+    return node.name == "reduce" and not is_short(node.data, sum(n.cost for n in node.operands))
 
 
 def locate(nest: Nest, axes: Sequence[Axis], number: Value, is_small: bool) -> None:
@@ -98,7 +91,7 @@ class _ThreadLoops(Loops):
     """Units of one thread: an element of the outer axes, or a vector of them."""
 
     def __init__(self, kernel: Kernel, target: Target, vector: tuple[Axis, int] | None) -> None:
-        frame = Frame(target, len(kernel.operands), aligns_vectors=vector is not None)
+        frame = Frame(target, len(kernel.operands), aligns_vectors=True)
         super().__init__(Nest(kernel, frame, target, write_node))
         self.nest.vector, self.nest.width = vector or (None, 1)
         self.number = Value(self.nest.emit, "i64", 1, "%begin")  # a call of it is one unit
@@ -106,7 +99,7 @@ class _ThreadLoops(Loops):
     def text(self) -> KernelText:
         """The kernel's text."""
         nest = self.nest
-        extent = math.prod(a.extent for a in self.write_units()[0]) // nest.width
+        extent = -(-math.prod(a.extent for a in self.write_units()[0]) // nest.width)
         text = nest.frame.finish(has_checks=any(n.name == "check" for n in nest.nodes))
         return KernelText(text, tuple(nest.frame.sizes), extent, 1, nest.frame.scratch_bytes)
 
@@ -119,18 +112,25 @@ class _ThreadLoops(Loops):
         nest.prepare(self.roots)
         with nest.scope():
             self.locate(outer, self.number * nest.width)
-            nest.lanes = nest.width
-            self.unit()
-            nest.lanes = 1
+            axis = nest.vector
+            if axis is None:
+                self.unit()
+            elif axis.extent % nest.width == 0:
+                with nest.at(axis, nest.position[axis], nest.width):
+                    self.unit()
+            else:
+                upper = nest.frame.size(axis.extent)
+                take_vector(nest, nest.position.pop(axis), upper, False, self.unit)
         return outer, 1
 
 
 class _WarpLoops(_ThreadLoops):
     """Units of a warp: its threads share the loops along memory."""
 
-    def __init__(self, kernel: Kernel, target: Target) -> None:
+    def __init__(self, kernel: Kernel, target: Target, is_aligned: bool) -> None:
         super().__init__(kernel, target, None)
-        self.warp = Warp(self.nest)
+        self.warp = Warp(self.nest, is_aligned)
+        self.nest.write_node = write_in(self.warp)
 
     def text(self) -> KernelText:
         code = super().text()
@@ -161,6 +161,16 @@ class _WarpLoops(_ThreadLoops):
             super()._whole_axis(axis, body)
             return
         self.warp.loop(axis, body)
+
+
+class _AtomicLoops(_ThreadLoops):
+    """Units of one thread: an update of a scatter, at whatever time."""
+
+    def unit(self) -> None:
+        """One update."""
+        (spec,) = self.kernel.stores
+        self.nest.prepare(self.roots)
+        update_atomically(self.nest, spec)
 
 
 class _ScatterLoops(_ThreadLoops):

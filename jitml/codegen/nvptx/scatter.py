@@ -1,12 +1,15 @@
-"""Scatters by warps: all at once, and yet in the order of the updates.
+"""Scatters by warps: all at once, and yet in the order of the updates; and those without an order.
 
 Updates of one element must be applied in their order, so each element belongs to one thread. A warp
 has a share of the slices (by a hash of where they begin) and 32 elements of each: its threads look
 at 32 positions at a time, find by a vote which of these are the warp's, and apply those one after
 the other, a thread to each element of the slice.
 
+Where no two updates meet, or they may be applied in any order by atomic instructions, a thread
+takes each. An atomic addition of f32 takes numbers below 2⁻¹²⁶ for zeros.
+
 Comes in: a scatter's kernel and the shape of its array. Goes out: the axes along which updates
-never meet, and the text of a warp's share.
+never meet, the text of a warp's share, the text of an atomic update.
 """
 
 from __future__ import annotations
@@ -14,15 +17,65 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from jitml.codegen.kernel import Axis, Index, Kernel, Node
+from jitml.codegen.kernel import Axis, Index, Kernel, Node, Store
+from jitml.codegen.llvm import llvm_type
 from jitml.codegen.memory import update
 from jitml.codegen.nest import Nest
 from jitml.codegen.nvptx.block import thread_number
+from jitml.codegen.target import Target
 from jitml.scalar.value import Value, convert, minimum
 
 WARP = 32
 _WARPS = 1024  # of a launch, at most
 _SPREAD = 0x9E3779B97F4A7C15 - (1 << 64)  # an odd number near 2⁶⁴ / φ, as a signed one
+
+
+_FLOATS = {"f32": "float", "f64": "double", "f16": "half", "bf16": "bfloat"}
+_WHOLE = ("i32", "u32", "i64", "u64")
+_LEAST_BFLOAT16 = 90  # the first target that adds these atomically
+
+
+def can_be_atomic(spec: Store, target: Target) -> bool:
+    """Whether an instruction of the target applies updates that meet, in any order."""
+    if spec.storage == "bf16" and int(target.cpu.removeprefix("sm_")) < _LEAST_BFLOAT16:
+        return False
+    floats = tuple(_FLOATS) if spec.meeting == "add" else ()
+    return spec.meeting in ("add", "min", "max") and spec.storage in (*_WHOLE, *floats)
+
+
+def update_atomically(nest: Nest, spec: Store) -> None:
+    """One update, if it lands inside, that may meet others."""
+    emit, scale = nest.emit, len(spec.nodes)
+    where = emit.constant("i1", True) if spec.where is None else nest.value(spec.where)
+    index, _, _ = nest.index_parts(spec.index)
+
+    def write() -> None:
+        for part, node in enumerate(spec.nodes):
+            element = index * scale + part
+            place = emit.address(nest.frame.pointers[spec.operand], element, spec.storage)
+            there = emit.pure(f"addrspacecast ptr {place.ref} to ptr addrspace(1)", "ptr")
+            emit.line(
+                f"{emit.fresh()} = atomicrmw {_operation(spec)} ptr addrspace(1) {there.ref}, "
+                f'{_operand(nest, spec, node)} syncscope("device") monotonic'
+            )
+
+    emit.if_(where, write)
+
+
+def _operation(spec: Store) -> str:
+    """LLVM's name of what is done."""
+    if spec.storage in _FLOATS:
+        return f"f{spec.meeting}"
+    return f"u{spec.meeting}" if spec.storage[0] == "u" and spec.meeting != "add" else spec.meeting
+
+
+def _operand(nest: Nest, spec: Store, node: Node) -> str:
+    """A number as it is stored, with its type."""
+    raw = nest.emit.narrow(nest.value(node), spec.storage)
+    before, after = llvm_type(raw.type), _FLOATS.get(spec.storage, llvm_type(raw.type))
+    if before == after:
+        return f"{after} {raw.ref}"
+    return f"{after} {nest.emit.pure(f'bitcast {before} {raw.ref} to {after}', spec.storage).ref}"
 
 
 def free_axes(kernel: Kernel, shape: Sequence[int]) -> list[Axis]:

@@ -1,33 +1,31 @@
-"""Reductions along memory by the threads of a warp, in the tree that all backends share.
-
-Element k of a reduction belongs to lane k mod 64 of the tree, in order; then lanes 32 apart are
-combined, 16 apart, and so on. A thread holds two lanes, 32 apart: it combines those by itself, and
-the rest by shuffles. So the bits are the CPU's.
+"""Reductions along memory by the threads of a warp, and what else runs along it.
 
 Comes in: a kernel whose reductions run along memory, once for each unit. Goes out: the text of
-their folds, and of loops whose steps the threads share. Values that several loops need stay in
-shared memory, each for the thread that made it, so that rows are read once.
+loops whose steps the threads share, by vectors where memory allows (the folds are `warp_fold`'s).
+Values that several loops need stay in shared memory, each for the thread that made it, so that rows
+are read once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
-from jitml.codegen.fold import LANES, Fold, State
-from jitml.codegen.kernel import Axis, Kernel, Node, Reduce
-from jitml.codegen.llvm import Emitter, llvm_type
+from jitml.codegen.fold import LANES, size_bytes
+from jitml.codegen.kernel import Axis, Kernel, Reduce
 from jitml.codegen.nest import Nest
-from jitml.codegen.node import write_node
 from jitml.codegen.nvptx.block import (
     MOST_SHARED_BYTES,
     declare_shared,
     shared_memory,
     thread_number,
 )
+from jitml.codegen.nvptx.vectors import take_vector, vector_along
 from jitml.codegen.row_buffer import loads_to_keep, nodes_to_keep
-from jitml.scalar.value import BITS, Value, bitcast, convert
+from jitml.scalar.value import Value, convert
 
 WARP = 32
+_ALIGNMENT = 128  # of shared memory: that of the widest vector
 
 
 def suits_warps(kernel: Kernel) -> bool:
@@ -60,123 +58,91 @@ def is_by_warp(spec: Reduce) -> bool:
 class Warp:
     """The threads that take a unit together, at a place of the nest."""
 
-    def __init__(self, nest: Nest) -> None:
+    def __init__(self, nest: Nest, is_aligned: bool) -> None:
         self.nest = nest
         self.emit = nest.emit
-        nest.write_node = self._write
-        self._row_bytes = 0
+        self.is_aligned = is_aligned
+        self._row_bytes = self._turn_bytes = 0
 
     @property
     def lane(self) -> Value:
         """The number of this thread in its warp."""
         return convert(thread_number(self.emit) & (WARP - 1), "i64")
 
-    def _write(self, nest: Nest, node: Node) -> object:
-        if node.name == "reduce" and is_by_warp(node.data):
-            return _WarpFold(nest, node, self).run()
-        return write_node(nest, node)
-
     def by_first_lane(self, body: Callable[[], None]) -> None:
         """Let one thread do it."""
         self.emit.if_(self.lane == 0, body)
 
+    @contextmanager
+    def along(self, axis: Axis) -> Iterator[int]:
+        """Inside, loops over `axis` are in vectors of so many elements."""
+        nest = self.nest
+        before = nest.vector, nest.width
+        width = vector_along(nest.kernel, axis) if self.is_aligned else 1
+        nest.vector, nest.width = (axis, width) if width > 1 else (None, 1)
+        try:
+            yield width
+        finally:
+            nest.vector, nest.width = before
+
     def loop(self, axis: Axis, body: Callable[[], None]) -> None:
         """A loop over all of `axis`, whose steps the threads share."""
-        nest = self.nest
+        nest, extent = self.nest, self.nest.frame.size(axis.extent)
 
-        def step(index: Value, _: list[Value]) -> Sequence[Value]:
+        def one(index: Value, _: list[Value]) -> Sequence[Value]:
             with nest.at(axis, index, None):
                 body()
             return []
 
-        with nest.scope():
-            self.emit.loop(self.lane, nest.frame.size(axis.extent), WARP, [], step)
+        def vector(index: Value, _: list[Value]) -> Sequence[Value]:
+            take_vector(nest, index, extent, axis.extent % nest.width == 0, body)
+            return []
+
+        with nest.scope(), self.along(axis) as width:
+            step = vector if width > 1 else one
+            self.emit.loop(self.lane * width, extent, WARP * width, [], step)
 
     # ---- rows in shared memory -----------------------------------------------------------------
 
     def keep_rows(self, inner: Sequence[Axis]) -> None:
         """Keep what several loops over an axis need, as far as there is room."""
         places: dict[int, tuple[Axis, Value]] = {}
-        nest, axes = self.nest, set(inner[-1:])
+        nest, specs = self.nest, [n.data for n in self.nest.nodes if n.name == "reduce"]
+        folds = [s for s in specs if is_by_warp(s)]
+        axes = list(dict.fromkeys([*inner[-1:], *(s.axis for s in folds)]))
+        most = MOST_SHARED_BYTES - max(self._bytes_of_turns(s) for s in folds)
         rows = shared_memory(self.emit, "rows")
-        dear = list(nodes_to_keep(nest.kernel, nest.nodes, list(axes)))
-        for axis, node in [*loads_to_keep(nest.kernel, nest.nodes, list(axes)), *dear]:
-            size = _room(axis.extent * max(1, BITS[node.type] // 8))
-            if node.number not in places and self._row_bytes + size <= MOST_SHARED_BYTES:
+        dear = list(nodes_to_keep(nest.kernel, nest.nodes, axes))
+        for axis, node in [*loads_to_keep(nest.kernel, nest.nodes, axes), *dear]:
+            size = _room(axis.extent * size_bytes(node.type))
+            if node.number not in places and self._row_bytes + size <= most:
                 begin = nest.frame.number(self._row_bytes)
                 places[node.number] = (axis, self.emit.address(rows, begin, "u8"))
                 self._row_bytes += size
         nest.keep_in(places)
 
+    def _bytes_of_turns(self, fold: Reduce) -> int:
+        """What the threads hand each other in two turns of a fold."""
+        assert fold.axis is not None
+        with self.along(fold.axis) as width:
+            return 2 * WARP * width * sum(map(size_bytes, fold.types))
+
+    def turns(self, fold: Reduce) -> list[Value]:
+        """Memory for that: for each of its scalars."""
+        self._turn_bytes = max(self._turn_bytes, self._bytes_of_turns(fold))
+        memory, place, found = shared_memory(self.emit, "turns"), 0, []
+        for type_ in fold.types:
+            found.append(self.emit.address(memory, self.nest.frame.number(place), "u8"))
+            place += 2 * WARP * self.nest.width * size_bytes(type_)
+        return found
+
     def shared_memory(self) -> str:
-        """The declaration of the rows."""
-        return declare_shared("rows", self._row_bytes) if self._row_bytes else ""
+        """The declarations of the rows, and of turns."""
+        sizes = {"rows": self._row_bytes, "turns": self._turn_bytes}
+        return "".join(declare_shared(k, n, _ALIGNMENT) for k, n in sizes.items() if n)
 
 
-class _WarpFold(Fold):
-    """One reduction, two lanes of its tree for each thread."""
-
-    def __init__(self, nest: Nest, node: Node, warp: Warp) -> None:
-        super().__init__(nest, node)
-        self.lanes = 1
-        self.warp = warp
-
-    def run(self) -> State:
-        axis = self.spec.axis
-        assert axis is not None
-        self.nest.prepare(self.elements)
-        extent, lane = self.extent(axis), self.warp.lane
-        whole = extent - (extent & (LANES - 1))
-        parts = len(self.types)
-
-        def both(base: Value, state: State) -> State:
-            low = self._step(axis, base + lane, state[:parts])
-            return low + self._step(axis, base + lane + WARP, state[parts:])
-
-        state = self.identity(1) * 2
-        with self.nest.scope():
-            state = self.emit.loop(self.nest.frame.number(0), whole, LANES, state, both)
-        low = self._last(axis, whole + lane, extent, state[:parts])
-        high = self._last(axis, whole + lane + WARP, extent, state[parts:])
-        total = self.combine(low, high)
-        for distance in (16, 8, 4, 2, 1):
-            there = [_shuffle(self.emit, "down", v, distance) for v in total]
-            total = self.combine(total, there)
-        self.nest.loop_done(axis)
-        return [_shuffle(self.emit, "idx", v, 0) for v in total]
-
-    def _step(self, axis: Axis, index: Value, state: State) -> State:
-        with self.nest.at(axis, index, 1):
-            return self.combine(state, self.element())
-
-    def _last(self, axis: Axis, index: Value, extent: Value, state: State) -> State:
-        """One more element, if there is one."""
-        with self.nest.scope():
-            return self.emit.rarely(
-                index < extent, lambda *now: self._step(axis, index, list(now)), tuple(state), state
-            )
-
-
-def _room(size_bytes: int) -> int:
+def _room(row_bytes: int) -> int:
     """A little more, so that one text serves rows of several sizes."""
-    step = max(512, 1 << (size_bytes.bit_length() - 3))
-    return -(-size_bytes // step) * step
-
-
-def _shuffle(emit: Emitter, mode: str, value: Value, by: int) -> Value:
-    """The value of another thread: of the one `by` further on, or of number `by`."""
-    bits = BITS[value.type]
-    if bits < 32:
-        return convert(_shuffle(emit, mode, convert(value, "u32"), by), "u8") != 0 if (
-            value.type == "i1"
-        ) else convert(_shuffle(emit, mode, convert(value, "u32"), by), value.type)  # fmt: skip
-    if bits == 64:
-        whole = bitcast(value, "u64")
-        low, high = convert(whole, "u32"), convert(whole >> 32, "u32")
-        low, high = _shuffle(emit, mode, low, by), _shuffle(emit, mode, high, by)
-        return bitcast(convert(low, "u64") | (convert(high, "u64") << 32), value.type)
-    function = f"@llvm.nvvm.shfl.sync.{mode}.i32"
-    emit.declarations.add(f"declare i32 {function}(i32, i32, i32, i32) convergent")
-    word = bitcast(value, "u32")
-    text = f"call i32 {function}(i32 -1, {llvm_type('u32')} {word.ref}, i32 {by}, i32 31)"
-    return bitcast(emit.effect(text, "u32"), value.type)
+    step = max(512, 1 << (row_bytes.bit_length() - 3))
+    return -(-row_bytes // step) * step
