@@ -1,4 +1,4 @@
-"""Error functions and their inverse. f32 or f64 in, the same type and lanes out."""
+"""Error functions. f32 or f64 in, the same type and lanes out."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from jitml.scalar.arithmetic import (
     two_product,
 )
 from jitml.scalar.exponential import exp_as_pair
-from jitml.scalar.logarithm import log
-from jitml.scalar.value import Value, fma, routine, scale, select, sqrt
+from jitml.scalar.value import Value, fma, routine, scale, select
 
 _TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
 # erf(x)/x − 1 as a polynomial in x², minimax for the relative error on |x| ≤ 1.25: 2^-29.5 and
@@ -62,30 +61,6 @@ _ERFCX_F64 = (
     -2.4398533843376544e-05, -1.1224750598766792e-05, 5.707669972965628e-06,
     2.9958398319209657e-07, -8.212724074726229e-07, 6.70051029062318e-08, 1.0472913115604464e-07,
     -1.2218326649163103e-08, -1.0176253117596781e-08,
-)  # fmt: skip
-# erf_inv(x)/x for w = −log(1 − x²) ≤ 5, minimax for the relative error: in w − 1 for f32
-# (2^-28.1), in w − 2.5 for f64 (2^-28.7). Constant terms named LEAD are in two parts.
-_NEAR_LEAD = (1.1273744106292725, -1.7361700299645122e-08)
-_NEAR_F32 = (
-    2.4783288e-01, 4.250717e-03, -2.3764356e-03, 1.0012782e-04, 3.830898e-05, -4.3404584e-06,
-    -5.983242e-07, 1.7037114e-07, -1.3749247e-08, 3.303911e-10,
-)  # fmt: skip
-_NEAR_F64 = (
-    1.5014093535057051, 0.2466402876012037, -0.0041773393654569255, -0.0012527445973902287,
-    0.0002182826057583239, -4.961942455931712e-06, -3.434604459595439e-06, 4.6589800579439157e-07,
-    1.8036241138895087e-08, -8.773229976737576e-09, 3.3558717133393946e-10,
-)  # fmt: skip
-# The same above 5, in √w − 3 for f32 and √w − 4 for f64: 2^-28.2 and 2^-26.9.
-_FAR_LEAD = (2.832976818084717, -1.6758293419627535e-08)
-_FAR_F32 = (
-    1.0016752e00, 9.44531e-03, -7.6431506e-03, 5.6877257e-03, -3.5643987e-03, 1.4742095e-03,
-    -1.2645277e-04, -2.7411745e-04, 1.654902e-04, -3.286492e-05,
-)  # fmt: skip
-_FAR_F64 = (
-    3.839783814510688, 1.0094930632928105, 0.0012593344538122443, -0.0008672694208539871,
-    0.00032326183390191137, -0.00012259768919864258, 5.2137521225327336e-05,
-    -2.6584209134920832e-05, 2.080242963971709e-05, -1.2805630523126327e-05,
-    2.7714845230983413e-06, 9.14723550553009e-07, -5.266039566871075e-07, 6.563096761327053e-08,
 )  # fmt: skip
 
 
@@ -170,39 +145,3 @@ def erfc_of(x: Value, rest: Value | None) -> Value:
     far = select(x < 0.0, 2.0 - far, far)
     tail = erf_tail(x) if rest is None else fma(rest, _TWO_OVER_ROOT_PI, erf_tail(x))
     return select(size < 0.5, (0.5 - x) + (0.5 - tail), far)
-
-
-@routine
-def erf_inv(x: Value) -> Value:
-    """Inverse of erf within 2 ulp, from −log(1 − x²) (Giles, 2010); f64 adds a Newton step."""
-    size = abs(x)
-    w = -log(fma(-size, size, 1.0))
-    root = sqrt(w)
-    if is_single(x):
-        result = _guess_single(size, w, root)
-    else:
-        near, far = polynomial(w - 2.5, _NEAR_F64), polynomial(root - 4.0, _FAR_F64)
-        result = _newton(size, select(w < 5.0, near, far) * size)
-    result = select(size < 1.0, result, select(size == 1.0, x.like(math.inf), math.nan))
-    return flip_sign(result, sign_bit(x))
-
-
-def _guess_single(size: Value, w: Value, root: Value) -> Value:
-    """erf_inv by polynomials whose constant term is carried in two parts."""
-    near, far = w - 1.0, root - 3.0
-    near_rest = fma(near, polynomial(near, _NEAR_F32), _NEAR_LEAD[1])
-    far_rest = fma(far, polynomial(far, _FAR_F32), _FAR_LEAD[1])
-    inner = w < 5.0
-    lead = select(inner, size.like(_NEAR_LEAD[0]), _FAR_LEAD[0])
-    factor, rest = fast_two_sum(lead, select(inner, near_rest, far_rest))
-    return fma(size, factor, size * rest)
-
-
-def _newton(target: Value, guess: Value) -> Value:
-    """Improve a solution of erf(guess) = target, to third order."""
-    parts = erfc_parts(guess)
-    complement, gauss = scale(parts.product(), parts.n), scale(parts.gauss, parts.n)
-    near = (guess - target) + erf_tail(guess)
-    excess = select(guess < 1.0, near, (1.0 - target) - complement)
-    step = excess / (gauss * _TWO_OVER_ROOT_PI)
-    return guess - fma(-step * step, guess, step)

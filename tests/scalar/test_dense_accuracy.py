@@ -28,12 +28,12 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], float, tuple[float, ...]]] = {
     "ndtri": (
         scipy.special.ndtri,
         1.8,
-        (1e-44, 1e-38, 1e-15, 1.8e-4, 3.8e-3, 0.125, 0.25, 0.45, 0.5, 0.875, 0.9962, 1),
+        (1e-44, 1e-38, 1e-15, 5e-4, 3.8e-3, 0.125, 0.25, 0.45, 0.5, 0.875, 0.9995, 1),
     ),
     "logit": (scipy.special.logit, 1.6, (1e-38, 0.25, 0.5, 0.55, 0.75, 1)),
     "erf": (scipy.special.erf, 1.9, (1e-38, 0.5, 1.2, 3.95)),
     "erfc": (scipy.special.erfc, 1.9, (0.5, 0.513, 10)),
-    "erf_inv": (scipy.special.erfinv, 2.0, (0.99, 0.993, 0.9966, 1)),
+    "erf_inv": (scipy.special.erfinv, 1.6, (0.99, 0.9966, 0.999, 1)),
 }
 
 
