@@ -30,7 +30,7 @@ _EXP_F64 = (
     2.7630744413524735e-07, 2.5017913715084406e-08,
 )  # fmt: skip
 # (2^r − 1)/r, minimax for the relative error of 2^r on |r| ≤ 1/2: 2^-27.4 and 2^-55.5.
-_EXP2_F32 = (6.931472e-01, 2.402265e-01, 5.550367e-02, 9.618049e-03, 1.338741e-03, 1.546232e-04)
+EXP2_F32 = (6.931472e-01, 2.402265e-01, 5.550367e-02, 9.618049e-03, 1.338741e-03, 1.546232e-04)
 _EXP2_F64 = (
     0.6931471805599457, 0.240226506959101, 0.05550410866478787, 0.009618129107605592,
     0.0013333558153969692, 0.00015403530443934817, 1.5252726934754928e-05, 1.32154412397523e-06,
@@ -92,12 +92,8 @@ def exp2(x: Value) -> Value:
     """2ˣ within 1.5 ulp; minimax polynomial on |r| ≤ 1/2."""
     x = clamp(x, by_type(x, -151.0, -1076.0), by_type(x, 129.0, 1025.0))
     n = round_moderate(x)
-    return exp2_of(x - n, n)
-
-
-def exp2_of(r: Value, n: Value) -> Value:
-    """2^(n + r) for whole n, |r| ≤ 1/2."""
-    return scale(fma(r, polynomial(r, _EXP2_F32 if is_single(r) else _EXP2_F64), 1.0), n)
+    r = x - n
+    return scale(fma(r, polynomial(r, EXP2_F32 if is_single(r) else _EXP2_F64), 1.0), n)
 
 
 @routine

@@ -43,13 +43,17 @@ _TINIEST = (2.0**-30, 2.0**-60)
 
 def log1p_tail(f: Value) -> Value:
     """log(1 + f) − f for −1/4 ≤ f ≤ 1/2."""
-    square = f * f
     if is_single(f):
-        return square * polynomial(f, _LOG_F32)
+        return log1p_tail_for_single(f)
     s = f / (f + 2.0)
     z = s * s
-    half_square = square * 0.5
+    half_square = f * f * 0.5
     return fma(s, fma(z, polynomial(z, _LOG_F64), half_square), -half_square)
+
+
+def log1p_tail_for_single(f: Value) -> Value:
+    """The same as f32 needs it, in f64 too."""
+    return f * f * polynomial(f, _LOG_F32)
 
 
 def join_logarithm(k: Value, f: Value, tail: Value) -> Value:

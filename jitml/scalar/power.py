@@ -21,7 +21,7 @@ from jitml.scalar.arithmetic import (
     two_product,
 )
 from jitml.scalar.complex import Complex
-from jitml.scalar.exponential import LN2_F64, exp2_of, exp_as_pair
+from jitml.scalar.exponential import EXP2_F32, LN2_F64, exp_as_pair
 from jitml.scalar.value import (
     FLOATS,
     Value,
@@ -37,10 +37,12 @@ from jitml.scalar.value import (
     trunc,
 )
 
-# log2 of (1 + s)/(1 − s), over s, as a polynomial in s²: minimax on |s| ≤ 1/5, 2^-35.5.
+# log2(1 + f)/f, minimax for the relative error on −1/4 ≤ f ≤ 1/2: 2^-35.8.
 _LOG2 = (
-    2.8853900818360856, 0.9617966217210792, 0.5770923467616639, 0.4112062798128239,
-    0.34839295588409513,
+    1.442695040910632, -0.7213475208316524, 0.48089833264796283, -0.3606736534278837,
+    0.28854042744070796, -0.24045841961330328, 0.20605687900712055, -0.18000362643955062,
+    0.16050272283540776, -0.1492078077313634, 0.13879504932540151, -0.10204551060324409,
+    0.03799279978635035,
 )  # fmt: skip
 # (log((1 + s)/(1 − s)) − 2s − 2s³/3)/s⁵ as a polynomial in s², minimax there, 2^-75.8 of log.
 _LOG_FAR = (
@@ -97,8 +99,8 @@ def _inverse_cbrt_guess(x: Value) -> Value:
 @routine
 def pow(x: Value, y: Value) -> Value:
     """xʸ within 1.5 ulp, with the special values of C's pow; f32 through f64, f64 in pairs."""
-    power = _pow_single(abs(x), y) if is_single(x) else _pow_double(abs(x), y)
-    usual = (x > 0.0) & (x < math.inf) & (abs(y) < math.inf)
+    product, power = (_pow_single if is_single(x) else _pow_double)(abs(x), y)
+    usual = (x > 0.0) & (abs(product) < math.inf)
     return rarely(~usual, _special_power, (x, y, power), (power,))[0]
 
 
@@ -107,6 +109,8 @@ def _special_power(x: Value, y: Value, power: Value) -> tuple[Value]:
     size = abs(x)
     power = select(size == 0.0, select(y < 0.0, y.like(math.inf), 0.0), power)
     power = select(size == math.inf, select(y < 0.0, y.like(0.0), math.inf), power)
+    grows = (size > 1.0) ^ (y < 0.0)
+    power = select(abs(y) == math.inf, select(grows, y.like(math.inf), 0.0), power)
     whole = trunc(y) == y
     half = y * 0.5
     odd = whole & (trunc(half) != half)
@@ -117,26 +121,32 @@ def _special_power(x: Value, y: Value, power: Value) -> tuple[Value]:
     return (select((y == 0.0) | (x == 1.0), 1.0, select(undefined, math.nan, power)),)
 
 
-def _pow_single(size: Value, y: Value) -> Value:
-    """size^y for f32 operands: the logarithm and the product in f64, which leave 2^-29."""
-    m = mantissa(size)
-    inverse = convert(1.0 / (m + 1.0), "f64")
-    wide = convert(m, "f64")
-    excess, below = wide - 1.0, wide + 1.0
-    s = excess * inverse
-    s = fma(fma(-s, below, excess), inverse, s)
-    logarithm = fma(s, polynomial(s * s, _LOG2), convert(exponent(size), "f64"))
-    product = clamp(logarithm * convert(y, "f64"), -160.0, 160.0)
-    n = round_moderate(product)
-    return exp2_of(convert(product - n, "f32"), convert(n, "f32"))
+def _pow_single(size: Value, y: Value) -> Pair:
+    """y·log2(size) and size^y for f32 operands; what is between is f64."""
+    product = log2_for_single(convert(size, "f64")) * convert(y, "f64")
+    return product, convert(exp2_for_single(product), "f32")
 
 
-def _pow_double(size: Value, y: Value) -> Value:
-    """size^y for f64 operands, finite size > 0: exp of y·log(size) as a pair."""
+def log2_for_single(x: Value) -> Value:
+    """log2 of an f64 x > 0 that was f32, within 2^-35."""
+    f = mantissa(x) - 1.0
+    return fma(f, polynomial(f, _LOG2), exponent(x))
+
+
+def exp2_for_single(x: Value) -> Value:
+    """2ˣ for a finite f64 x as f32 needs it, within 2^-27; saturates beyond f32's range."""
+    n = round_moderate(x)
+    # Far beyond, n is not whole and r not small, but the power is then as it should be by n alone.
+    r = x - n
+    return scale(fma(r, polynomial(r, EXP2_F32), 1.0), clamp(n, -200.0, 200.0))
+
+
+def _pow_double(size: Value, y: Value) -> Pair:
+    """y·log(size) and size^y for f64 operands: exp of the product as a pair."""
     high, low = log_pair(size)
     product, rest = two_product(high, y)
     n, factor, _ = exp_as_pair(product, fma(low, y, rest))
-    return scale(factor, n)
+    return product, scale(factor, n)
 
 
 def log_pair(x: Value) -> Pair:
