@@ -109,8 +109,6 @@ def _special_power(x: Value, y: Value, power: Value) -> tuple[Value]:
     size = abs(x)
     power = select(size == 0.0, select(y < 0.0, y.like(math.inf), 0.0), power)
     power = select(size == math.inf, select(y < 0.0, y.like(0.0), math.inf), power)
-    grows = (size > 1.0) ^ (y < 0.0)
-    power = select(abs(y) == math.inf, select(grows, y.like(math.inf), 0.0), power)
     whole = trunc(y) == y
     half = y * 0.5
     odd = whole & (trunc(half) != half)
@@ -134,11 +132,11 @@ def log2_for_single(x: Value) -> Value:
 
 
 def exp2_for_single(x: Value) -> Value:
-    """2ˣ for a finite f64 x as f32 needs it, within 2^-27; saturates beyond f32's range."""
+    """2ˣ for an f64 x as f32 needs it, within 2^-27; saturates beyond f32's range."""
+    x = clamp(x, -160.0, 160.0)
     n = round_moderate(x)
-    # Far beyond, n is not whole and r not small, but the power is then as it should be by n alone.
     r = x - n
-    return scale(fma(r, polynomial(r, EXP2_F32), 1.0), clamp(n, -200.0, 200.0))
+    return scale(fma(r, polynomial(r, EXP2_F32), 1.0), n)
 
 
 def _pow_double(size: Value, y: Value) -> Pair:
