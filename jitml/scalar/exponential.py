@@ -80,11 +80,17 @@ def exp(x: Value) -> Value:
     return scale(fma(r * r, tail, r) + 1.0, n)
 
 
+def reduced_exp(high: Value, low: Value) -> tuple[Value, Value]:
+    """exp(high + low) = (1 + m)·2ⁿ for moderate arguments, |low| ≪ 1: n and m."""
+    n, r, tail = _reduce(high, low)
+    return n, fma(r * r, tail, r)
+
+
 def exp_as_pair(high: Value, low: Value) -> tuple[Value, Value, Value]:
     """exp(high + low) = (m + rest)·2ⁿ: n, m and rest. Saturates; |low| ≪ 1."""
     clamped = clamp(high, by_type(high, -105.0, -747.0), by_type(high, 170.0, 1400.0))
-    n, r, tail = _reduce(clamped, select(clamped == high, low, 0.0))
-    return (n, *fast_two_sum(1.0, fma(r * r, tail, r)))
+    n, m = reduced_exp(clamped, select(clamped == high, low, 0.0))
+    return (n, *fast_two_sum(1.0, m))
 
 
 @routine
