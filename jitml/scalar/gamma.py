@@ -82,12 +82,17 @@ def lgamma(x: Value) -> Value:
     """log|Γ(x)| within 4 ulp (absolute near the zeros at negative x); +∞ at 0, −1, −2, …"""
     if is_single(x):
         wide = convert(x, "f64")
-        return convert(_lgamma(wide, _lgamma_right(abs(wide), for_single=True)), "f32")
-    return _lgamma(x, _lgamma_right(abs(x)))
+        size = abs(wide)
+        right = _lgamma_right(size, for_single=True)
+        return convert(rarely(x < 0.0, _lgamma_left_anew, (size,), (right,))[0], "f32")
+    size = abs(x)
+    right = _lgamma_right(size)
+    return rarely(x < 0.0, _lgamma_left, (size, right), (right,))[0]
 
 
-def _lgamma(x: Value, right: Value) -> Value:
-    return rarely(x < 0.0, _lgamma_left, (abs(x), right), (right,))[0]
+def _lgamma_left_anew(size: Value) -> tuple[Value]:
+    """log|Γ(−size)| with f64's log Γ(size), for they may cancel."""
+    return _lgamma_left(size, _lgamma_right(size))
 
 
 def _lgamma_left(size: Value, right: Value) -> tuple[Value]:
