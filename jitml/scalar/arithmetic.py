@@ -13,6 +13,8 @@ from typing import NamedTuple
 from jitml.scalar.value import Operand, Value, bitcast, convert, fma, select
 
 Pair = tuple[Value, Value]
+_ROOT_HALF_F32 = (0.7071067690849304, 1.2101617485882343e-08)
+_ROOT_HALF_F64 = (0.7071067811865476, -4.833646656726457e-17)
 
 
 class Format(NamedTuple):
@@ -150,3 +152,10 @@ def in_double(function: Callable[..., Value]) -> Callable[..., Value]:
         return function(*operands)
 
     return widened
+
+
+def over_root_two(x: Value) -> Pair:
+    """x/√2 as a pair."""
+    high, low = _ROOT_HALF_F32 if is_single(x) else _ROOT_HALF_F64
+    at, rest = two_product(x, high)
+    return at, fma(x, low, rest)

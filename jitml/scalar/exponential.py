@@ -30,19 +30,19 @@ _EXP_F64 = (
     2.7630744413524735e-07, 2.5017913715084406e-08,
 )  # fmt: skip
 # (2^r − 1)/r, minimax for the relative error of 2^r on |r| ≤ 1/2: 2^-27.4 and 2^-55.5.
-_EXP2_F32 = (6.931472e-01, 2.402265e-01, 5.550367e-02, 9.618049e-03, 1.338741e-03, 1.546232e-04)
+EXP2_F32 = (6.931472e-01, 2.402265e-01, 5.550367e-02, 9.618049e-03, 1.338741e-03, 1.546232e-04)
 _EXP2_F64 = (
     0.6931471805599457, 0.240226506959101, 0.05550410866478787, 0.009618129107605592,
     0.0013333558153969692, 0.00015403530443934817, 1.5252726934754928e-05, 1.32154412397523e-06,
     1.0180814182822315e-07, 7.072856540715678e-09, 4.0558258248319245e-10,
 )  # fmt: skip
-# (tanh(x) − x)/x³ as a polynomial in x², minimax for the relative error on |x| ≤ 0.55: 2^-29.7
-# and 2^-55.5.
-_TANH_F32 = (-3.3333316e-01, 1.3332544e-01, -5.3847548e-02, 2.1050714e-02, -6.2428494e-03)
-_TANH_F64 = (
-    -0.33333333333332316, 0.13333333333168934, -0.053968253876167625, 0.02186948597661846,
-    -0.008863194525985102, 0.0035917198599951282, -0.001453217507280057, 0.0005791391160674438,
-    -0.00021030565690559086, 5.102362608548697e-05,
+# (r·coth(r) − 1)/r² as a polynomial in r², minimax on |r| ≤ 0.6 for r·coth(r): 2^-31.7 and
+# 2^-59.1.
+_COTH_F32 = (3.333333e-01, -2.2221643e-02, 2.111324e-03, -1.9416444e-04)
+_COTH_F64 = (
+    0.33333333333333287, -0.022222222222180565, 0.0021164021151194026, -0.00021164019252153945,
+    2.137764124918579e-05, -2.163641962606655e-06, 2.1711122389495887e-07,
+    -1.8907758551284944e-08,
 )  # fmt: skip
 # (cosh(r) − 1)/r² as a polynomial in r², minimax on |r| ≤ ln2/2: 2^-34.3 and 2^-70.6 of cosh.
 _COSH_F32 = (5e-01, 4.1666266e-02, 1.3946233e-03)
@@ -80,11 +80,17 @@ def exp(x: Value) -> Value:
     return scale(fma(r * r, tail, r) + 1.0, n)
 
 
+def reduced_exp(high: Value, low: Value) -> tuple[Value, Value]:
+    """exp(high + low) = (1 + m)·2ⁿ for moderate arguments, |low| ≪ 1: n and m."""
+    n, r, tail = _reduce(high, low)
+    return n, fma(r * r, tail, r)
+
+
 def exp_as_pair(high: Value, low: Value) -> tuple[Value, Value, Value]:
     """exp(high + low) = (m + rest)·2ⁿ: n, m and rest. Saturates; |low| ≪ 1."""
     clamped = clamp(high, by_type(high, -105.0, -747.0), by_type(high, 170.0, 1400.0))
-    n, r, tail = _reduce(clamped, select(clamped == high, low, 0.0))
-    return (n, *fast_two_sum(1.0, fma(r * r, tail, r)))
+    n, m = reduced_exp(clamped, select(clamped == high, low, 0.0))
+    return (n, *fast_two_sum(1.0, m))
 
 
 @routine
@@ -92,12 +98,8 @@ def exp2(x: Value) -> Value:
     """2ˣ within 1.5 ulp; minimax polynomial on |r| ≤ 1/2."""
     x = clamp(x, by_type(x, -151.0, -1076.0), by_type(x, 129.0, 1025.0))
     n = round_moderate(x)
-    return exp2_of(x - n, n)
-
-
-def exp2_of(r: Value, n: Value) -> Value:
-    """2^(n + r) for whole n, |r| ≤ 1/2."""
-    return scale(fma(r, polynomial(r, _EXP2_F32 if is_single(r) else _EXP2_F64), 1.0), n)
+    r = x - n
+    return scale(fma(r, polynomial(r, EXP2_F32 if is_single(r) else _EXP2_F64), 1.0), n)
 
 
 @routine
@@ -112,14 +114,23 @@ def expm1(x: Value) -> Value:
 
 @routine
 def tanh(x: Value) -> Value:
-    """Hyperbolic tangent within 1.6 ulp: odd for |x| < 0.55, else 1 − 2/(e^(2|x|) + 1)."""
+    """Hyperbolic tangent within 2 ulp: r/(r·coth(r)) for |x| < 0.6, else 1 − 2/(e^(2|x|) + 1) from
+    e^(2|x|) = 2ⁿ·(r·coth(r) + r)/(r·coth(r) − r).
+    """
     size, limit = abs(x), by_type(x, 10.0, 20.0)
-    z = x * x
-    near = fma(size * z, polynomial(z, _TANH_F32 if is_single(x) else _TANH_F64), size)
-    n, r, tail = _reduce(select(size.like(limit) < size, limit, size) * 2.0)
-    factor = scale(x.like(1.0), n)
-    far = 1.0 - 2.0 / fma(factor, fma(r * r, tail, r), factor + 1.0)
-    return flip_sign(select(size < 0.55, near, far), sign_bit(x))
+    size = select(size.like(limit) < size, limit, size)
+    near = size < 0.6
+    high, low = LN2_F32 if is_single(x) else LN2_F64
+    magic = format_of(x).magic
+    n = select(near, 0.0, fma(size, 2.0 * LOG2_E, magic) - magic)
+    r = fma(n, low * -0.5, fma(n, high * -0.5, size))
+    square = r * r
+    coth = square * polynomial(square, _COTH_F32 if is_single(x) else _COTH_F64)  # r·coth(r) − 1
+    half = scale(x.like(0.5), n)
+    below = half + 0.5
+    below = fma(half - 0.5, r, fma(below, coth, below))
+    quotient = select(near, r, (coth - r) + 1.0) / below
+    return flip_sign(select(near, quotient, 1.0 - quotient), sign_bit(x))
 
 
 @routine

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from jitml.scalar.arithmetic import (
     Pair,
+    clamp,
     fast_two_sum,
     in_double,
+    is_single,
     polynomial,
+    rarely,
     two_product,
     two_sum,
 )
-from jitml.scalar.exponential import exp_as_pair
-from jitml.scalar.gamma import abs_sin_of_half_turns, brought_near, lgamma, stirling_rest
+from jitml.scalar.exponential import LOG2_E, exp_as_pair
+from jitml.scalar.gamma import (
+    PI_LOW,
+    abs_sin_of_half_turns,
+    brought_near,
+    lgamma,
+    stirling_rest,
+)
 from jitml.scalar.logarithm import log, log1p
-from jitml.scalar.power import log_pair
-from jitml.scalar.value import Value, floor, fma, is_nan, routine, scale, select
+from jitml.scalar.power import exp2_for_single, log2_for_single, log_pair
+from jitml.scalar.value import Value, convert, floor, fma, is_nan, routine, scale, select
 
 # Γ(2 + d) for |d| ≤ 1/2 by interpolation at Chebyshev's points: 2^-59.
 _NEAR = (
@@ -26,6 +36,12 @@ _NEAR = (
     0.00012165162946720078, -6.078180215145502e-05, 3.0576257282864494e-05,
     -1.5296289519910945e-05, 7.216424561413336e-06, -3.609421076900372e-06,
     2.6259112907777463e-06, -1.3131191509664216e-06,
+)  # fmt: skip
+# The same as good as f32 needs it: 2^-29.7.
+_NEAR_SINGLE = (
+    1.0000000010169665, 0.42278432548433964, 0.4118401217063214, 0.08157751631987102,
+    0.07425576635657863, -0.00027751008737699563, 0.011078513384313454, -0.0027767253601822047,
+    0.002441459314264158, -0.0011549759820354436,
 )  # fmt: skip
 _HALF_LOG_2PI = (0.9189385332046728, -3.878294158067242e-17)
 
@@ -42,33 +58,71 @@ def gamma_sign(x: Value) -> Value:
 
 
 @routine
-@in_double
 def gamma(x: Value) -> Value:
     """Γ(x) within 4 ulp; NaN at −1, −2, … and ±∞ at ±0."""
-    size, negative = abs(x), x < 0.0
-    near = _gamma_near(size)
+    if is_single(x):
+        wide = convert(x, "f64")
+        return convert(_gamma(wide, _gamma_right_for_single(wide)), "f32")
+    return _gamma(x, _gamma_right(x))
+
+
+def _gamma(x: Value, right: Value) -> Value:
+    return rarely(x < 2.0**-60, _gamma_left, (x,), (right,))[0]
+
+
+def _gamma_right(x: Value) -> Value:
+    """Γ(x) for x ≥ 2^-60."""
+    n, mantissa, _ = exp_as_pair(*_log_gamma_far(clamp(x, 4.5, 180.0)))
+    return select(x > 4.5, scale(mantissa, n), _gamma_near(x, _NEAR))
+
+
+def _gamma_right_for_single(x: Value) -> Value:
+    """The same as f32 needs it, by logarithms to base 2."""
+    size = clamp(x, 4.5, 180.0)
+    series = stirling_rest(size, for_single=True) + (_HALF_LOG_2PI[0] - size)
+    logarithm = fma(series, LOG2_E, (size - 0.5) * log2_for_single(size))
+    return select(x > 4.5, exp2_for_single(logarithm), _gamma_near(x, _NEAR_SINGLE))
+
+
+def _gamma_left(x: Value) -> tuple[Value]:
+    """Γ(x) for x < 2^-60."""
     # Γ(−s) = −π/(s·sin(πs)·Γ(s)) (DLMF 5.5.3); s·Γ(s) may overflow, so its exponent stays apart.
-    sine = abs_sin_of_half_turns(size)
-    reflection = select(is_even(floor(size)), x.like(-math.pi), math.pi) / (size * sine)
-    high, low = _log_gamma_far(select(size > 8.5, size, 8.5))
-    n, mantissa, _ = exp_as_pair(select(negative, -high, high), select(negative, -low, low))
-    far = scale(select(negative, mantissa * reflection, mantissa), n)
-    result = select(size > 8.5, far, select(negative, reflection / near, near))
+    size = abs(x)
+    product, product_low = two_product(size, abs_sin_of_half_turns(size))
+    pi_low = PI_LOW - math.pi / product * product_low
+    reflection, rest = _quotient(math.pi, pi_low, product)
+    high, low = _log_gamma_far(clamp(size, 4.5, 180.0))
+    n, mantissa, _ = exp_as_pair(-high, -low)
+    far = scale(fma(mantissa, reflection, mantissa * rest), n)
+    # The recurrence reaches from −1/2 on.
+    inner = x > -0.5
+    near = _gamma_near(select(inner, x, size), _NEAR)
+    middle, middle_low = _quotient(reflection, rest, near)
+    result = select(size > 4.5, far, middle + middle_low)
+    result = select(is_even(floor(size)), -result, result)
+    result = select(inner, near, result)
     result = select(size < 2.0**-60, 1.0 / x, result)
-    result = select(negative & (x == floor(x)), math.nan, result)
-    return select((x == math.inf) | is_nan(x), x, result)
+    return (select((x < 0.0) & (x == floor(x)), math.nan, result),)
 
 
-def _gamma_near(x: Value) -> Value:
-    """Γ(x) for 0 < x ≤ 8.5, brought to [1.5, 2.5] by the recurrence."""
+def _quotient(high: Value | float, low: Value, divisor: Value) -> Pair:
+    """(high + low)/divisor as a pair; `low` is tiny."""
+    quotient = high / divisor
+    return quotient, (fma(-quotient, divisor, high) + low) / divisor
+
+
+def _gamma_near(x: Value, coefficients: Sequence[float]) -> Value:
+    """Γ(x) for −1/2 < x ≤ 4.5, brought to [1.5, 2.5] by the recurrence."""
     factor, near = brought_near(x)
     low, tiny = x < 1.5, x < 0.5
-    base = polynomial(select(low, select(tiny, x, x - 1.0), near - 2.0), _NEAR)
+    d = select(low, select(tiny, x, x - 1.0), near - 2.0)
+    lead, *others = coefficients
+    base = fma(d, polynomial(d, others), lead)
     return select(low, base / select(tiny, x * (x + 1.0), x), base * factor)
 
 
 def _log_gamma_far(x: Value) -> Pair:
-    """log Γ(x) for x ≥ 8.5 as a pair, by Stirling's series (DLMF 5.11.1)."""
+    """log Γ(x) for x ≥ 4.5 as a pair, by Stirling's series (DLMF 5.11.1)."""
     high, low = log_pair(x)
     factor = x - 0.5
     product, rest = two_product(high, factor)

@@ -10,6 +10,7 @@ from jitml.scalar.arithmetic import (
     flip_sign,
     is_single,
     polynomial,
+    rarely,
     sign_bit,
     two_product,
     two_sum,
@@ -43,13 +44,17 @@ _TINIEST = (2.0**-30, 2.0**-60)
 
 def log1p_tail(f: Value) -> Value:
     """log(1 + f) − f for −1/4 ≤ f ≤ 1/2."""
-    square = f * f
     if is_single(f):
-        return square * polynomial(f, _LOG_F32)
+        return log1p_tail_for_single(f)
     s = f / (f + 2.0)
     z = s * s
-    half_square = square * 0.5
+    half_square = f * f * 0.5
     return fma(s, fma(z, polynomial(z, _LOG_F64), half_square), -half_square)
+
+
+def log1p_tail_for_single(f: Value) -> Value:
+    """The same as f32 needs it, in f64 too."""
+    return f * f * polynomial(f, _LOG_F32)
 
 
 def join_logarithm(k: Value, f: Value, tail: Value) -> Value:
@@ -89,12 +94,22 @@ def log10(x: Value) -> Value:
     return _log_to_base(x, _LOG10_E_F64, _LOG10_2_F64)
 
 
-def log_of_pair(u: Value, c: Value, shift: Value | float = 0.0, *, exactly: bool = False) -> Value:
+def log_of_pair(
+    u: Value,
+    c: Value,
+    shift: Value | float = 0.0,
+    *,
+    exactly: bool = False,
+    is_finite: bool = False,
+) -> Value:
     """log(u + c) + shift·ln2, `c` being small beside u; as log(u) where that is not finite. The
     rounding of u + c − 1 counts only where the result is about as small; `exactly` saves it.
+    A u that is_finite, and above 0, spares a test.
     """
     k = exponent(u)
-    rest = select(abs(k) < 4096.0, scale(c, -k), 0.0)
+    rest = scale(c, -k)
+    if not is_finite:
+        rest = select(abs(k) < 4096.0, rest, 0.0)
     near = mantissa(u) - 1.0
     f = near + rest
     tail = log1p_tail(f)
@@ -115,37 +130,45 @@ def log1p_pair(high: Value, low: Value) -> Value:
     return select(abs(high) < by_type(high, *_TINIEST), high, result)
 
 
-def _log_of_large(x: Value, head: Value, rest: Value) -> Value:
-    """log(1 + head + rest), but log(2x) for x above the range in which squares are at hand."""
-    large = x > by_type(x, *_LARGE)
-    u, c = two_sum(x.like(1.0), head)
-    u, c = select(large, x, u), select(large, 0.0, c + rest)
-    result = log_of_pair(u, c, select(large, x.like(1.0), 0.0))
-    return select(x < math.inf, result, x)
+def _log_of_sum(head: Value, rest: Value) -> Value:
+    """log(1 + head + rest) for head ≥ 0, finite."""
+    u, c = two_sum(head.like(1.0), head)
+    return log_of_pair(u, c + rest, is_finite=True)
+
+
+def _log_of_double(x: Value) -> tuple[Value]:
+    """log(2x)."""
+    return (log_of_pair(x, x.like(0.0), 1.0),)
 
 
 @routine
 def asinh(x: Value) -> Value:
     """Inverse hyperbolic sine within 2 ulp: log1p(|x| + x²/(1 + √(1 + x²)))."""
     size = abs(x)
-    near = select(size > by_type(x, *_LARGE), 1.0, size)
-    head, rest = fast_two_sum(near, near * near / (sqrt(fma(near, near, 1.0)) + 1.0))
-    result = _log_of_large(size, head, rest)
-    return flip_sign(select(size < by_type(x, *_TINY), size, result), sign_bit(x))
+    head, rest = fast_two_sum(size, size * size / (sqrt(fma(size, size, 1.0)) + 1.0))
+    near = select(size < by_type(x, *_TINY), size, _log_of_sum(head, rest))
+    # Squares are not taken far out.
+    (result,) = rarely(size > by_type(x, *_LARGE), _log_of_double, (size,), (near,))
+    return flip_sign(result, sign_bit(x))
 
 
 @routine
 def acosh(x: Value) -> Value:
     """Inverse hyperbolic cosine within 2 ulp: log1p((x − 1) + √(x² − 1)); NaN below 1."""
-    near = select(x > by_type(x, *_LARGE), 1.0, x)
-    square, square_low = two_product(near, near)
-    excess = fma(near, near, -1.0)
+    square, square_low = two_product(x, x)
+    excess = fma(x, x, -1.0)
     excess_low = ((square - 1.0) - excess) + square_low
     root = sqrt(excess)
     root_low = (fma(-root, root, excess) + excess_low) / (root + root)
-    head, rest = two_sum(near - 1.0, root)
-    rest = select(root > 0.0, rest + root_low, rest)
-    return select(x >= 1.0, _log_of_large(x, head, rest), math.nan)
+    head, rest = two_sum(x - 1.0, root)
+    near = _log_of_sum(head, select(root > 0.0, rest + root_low, rest))
+    beyond = (x > by_type(x, *_LARGE)) | (x < 1.0)
+    return rarely(beyond, _acosh_beyond, (x,), (near,))[0]
+
+
+def _acosh_beyond(x: Value) -> tuple[Value]:
+    """acosh where squares are not taken or it is no number."""
+    return (select(x < 1.0, math.nan, _log_of_double(x)[0]),)
 
 
 @routine

@@ -30,10 +30,11 @@ from jitml.scalar.hypergeometric import (
 )
 from jitml.scalar.incomplete_beta import betainc, betainc_grad_a, betainc_grad_b
 from jitml.scalar.incomplete_gamma import igamma, igamma_grad_a, igammac, random_gamma_grad
-from jitml.scalar.normal import log_ndtr, logit, ndtr, ndtri, owens_t
+from jitml.scalar.normal import log_ndtr, logit, ndtr, owens_t
 from jitml.scalar.power import cbrt, integer_pow
+from jitml.scalar.quantile import erf_inv, ndtri
 from jitml.scalar.rounding import fmod, nextafter, round_half_away
-from jitml.scalar.special import erf, erf_inv, erfc
+from jitml.scalar.special import erf, erfc
 from jitml.scalar.trigonometric import atan2
 from jitml.scalar.value import Value
 from jitml.scalar.zeta import polygamma, spence, zeta, zeta_grad_x

@@ -1,4 +1,4 @@
-"""The normal distribution: its integral, the logarithm and the inverse of that, Owen's T; logit.
+"""The normal distribution: its integral, the logarithm of that, Owen's T; logit.
 
 f32 or f64 in, the same type out.
 """
@@ -13,63 +13,24 @@ from jitml.scalar.arithmetic import (
     fast_two_sum,
     flip_sign,
     in_double,
-    is_single,
+    over_root_two,
     polynomial,
     repeat,
     sign_bit,
-    two_product,
 )
 from jitml.scalar.exponential import exp
-from jitml.scalar.logarithm import log, log_of_pair
-from jitml.scalar.special import erf_tail, erfc, erfc_of, erfc_parts, scaled_erfcx
+from jitml.scalar.logarithm import log_of_pair
+from jitml.scalar.special import erf_tail, erfc, erfc_of, erfc_parts
 from jitml.scalar.trigonometric import atan
-from jitml.scalar.value import Value, convert, fma, lookup, routine, scale, select, sqrt
+from jitml.scalar.value import Value, convert, fma, lookup, routine, scale, select
 
 _ERFCX_FAR = (1.0, -1.0, 3.0, -15.0, 105.0, -945.0)  # DLMF 7.12.1
-_ROOT_HALF_F32 = (0.7071067690849304, 1.2101617485882343e-08)
-_ROOT_HALF_F64 = (0.7071067811865476, -4.833646656726457e-17)
-# Φ⁻¹((1 + e)/2)/e in w − 1, w = −log(1 − e²) ≤ 4.3, minimax for the relative error: 2^-28.8. The
-# constant term comes first, in two parts.
-_NEAR_LEAD = (1.5943481922149658, -3.430418971106519e-08)
-_NEAR_F32 = (
-    3.504886e-01, 6.0114036e-03, -3.360719e-03, 1.4162618e-04, 5.4083866e-05, -6.1191786e-06,
-    -8.090956e-07, 2.1651037e-07, -1.37586875e-08,
-)  # fmt: skip
-# −Φ⁻¹(p) − r for r = √(−2·log p) ≥ 3.3, in (r − 4)/(r + 4), minimax for the relative error of Φ⁻¹:
-# 2^-28.5.
-_FAR_F32 = (
-    -5.9880733e-01, 7.471697e-01, -3.4269044e-01, 2.607078e-01, -1.697421e-01, 1.3808481e-01,
-    -8.7929e-02, 4.247612e-02,
-)  # fmt: skip
-# The same within 2^-22, for 2 ≤ r ≤ 38.7.
-_GUESS_F64 = (
-    -5.9880745e-01, 7.471697e-01, -3.426592e-01, 2.6063824e-01, -1.7092228e-01, 1.4369959e-01,
-    -9.483236e-02, 5.3879492e-02, -9.292702e-02, 2.688476e-01, -3.201078e-01, 1.4058955e-01,
-)  # fmt: skip
-# Φ⁻¹((1 + e)/2)/e as a polynomial in e², minimax for the relative error on |e| ≤ 3/4, 2^-60.7; its
-# constant term √(π/2) in two parts.
-_MIDDLE_LEAD = (1.2533141373155003, -9.164289990229583e-17)
-_MIDDLE_F64 = (
-    0.3281168738692184, 0.18039167308117754, 0.12240319508393292, 0.09186676832037073,
-    0.0731592578242049, 0.06057514013488413, 0.05167603009817243, 0.043215212515118666,
-    0.058028844403724356, -0.1299695323650324, 1.1998561214381251, -6.5443810034802405,
-    29.718846092123627, -107.98118283930748, 316.44093579666634, -743.9050047125602,
-    1392.5739322879515, -2047.3723928610596, 2313.3933487261697, -1940.0725022342908,
-    1138.7389788182759, -418.2695930752371, 72.63934805700477,
-)  # fmt: skip
-
-
-def _over_root_two(x: Value) -> Pair:
-    """x/√2 as a pair."""
-    high, low = _ROOT_HALF_F32 if is_single(x) else _ROOT_HALF_F64
-    at, rest = two_product(x, high)
-    return at, fma(x, low, rest)
 
 
 @routine
 def ndtr(x: Value) -> Value:
     """Φ(x), the integral of the normal density from −∞, within 2 ulp."""
-    at, rest = _over_root_two(-x)
+    at, rest = over_root_two(-x)
     far = select(x > 0.0, 1.0, select(x == x, 0.0, x))
     return select(abs(x) < 40.0, erfc_of(at, rest) * 0.5, far)
 
@@ -77,7 +38,7 @@ def ndtr(x: Value) -> Value:
 @routine
 def log_ndtr(x: Value) -> Value:
     """log Φ(x) within 2 ulp, far below where Φ(x) is 0."""
-    at, rest = _over_root_two(-x)
+    at, rest = over_root_two(-x)
     size = abs(at)
     left = at > 0.5
     middle = (at > -0.7) & ~left
@@ -103,61 +64,6 @@ def _erfcx_beyond(x: Value, near: Value, near_low: Value) -> Pair:
     inverse = 1.0 / x
     far = inverse * polynomial(inverse * inverse * 0.5, _ERFCX_FAR) * (1.0 / math.sqrt(math.pi))
     return select(beyond, far, near), select(beyond, 0.0, near_low)
-
-
-@routine
-def ndtri(p: Value) -> Value:
-    """The inverse of Φ within 2 ulp in f32, 3 in f64."""
-    lower = p < 0.5
-    tail = select(lower, p, 1.0 - p)
-    size = _quantile_single(tail) if is_single(p) else _quantile_double(tail)
-    result = select(tail > 0.0, size, math.inf)
-    result = select(lower, -result, result)
-    return select((p >= 0.0) & (p <= 1.0), result, math.nan)
-
-
-def _quantile_single(tail: Value) -> Value:
-    """The x ≥ 0 that is exceeded with the probability 0 < tail ≤ 1/2, by polynomials in logarithms:
-    of 1 − e² as for the inverse of erf, and of the tail itself far out.
-    """
-    far = tail < 0.0038
-    twice = tail + tail
-    logarithm = log(select(far, tail, fma(-twice, twice, twice + twice)))
-    e = 1.0 - twice
-    e_low = (1.0 - e) - twice
-    at = -1.0 - logarithm
-    lead, lead_low = _NEAR_LEAD
-    rest = fma(e, fma(at, polynomial(at, _NEAR_F32), lead_low), e_low * lead)
-    square = logarithm * -2.0
-    root = sqrt(square)
-    q = (root - 4.0) / (root + 4.0)
-    # What the root lost when it was rounded is the residue times 1/(2·root), within a fifth.
-    beyond = fma(fma(-root, root, square), fma(q, -0.18, 0.135), polynomial(q, _FAR_F32))
-    return select(far, root + beyond, fma(e, lead, rest))
-
-
-def _quantile_double(tail: Value) -> Value:
-    """The same by a polynomial near the middle, beyond it by a step of third order from a guess on
-    the logarithm.
-    """
-    twice = tail + tail
-    e = 1.0 - twice
-    square = e * e
-    # Φ⁻¹ has about the slope 0.88 + 2.75·e² where e is rounded.
-    e_low = ((1.0 - e) - twice) * fma(square, 2.75, 0.88)
-    lead, lead_low = _MIDDLE_LEAD
-    factor = fma(square, polynomial(square, _MIDDLE_F64), lead_low)
-    middle = fma(e, lead, fma(e, factor, e_low))
-    logarithm = log(tail)
-    root = sqrt(logarithm * -2.0)
-    x = root + polynomial((root - 4.0) / (root + 4.0), _GUESS_F64)
-    # (log Φ)' = φ/Φ = √(2/π)/erfcx(x/√2); its own slope is −r·(r − x).
-    scaled, _ = scaled_erfcx(x * _ROOT_HALF_F64[0])
-    rate = math.sqrt(2.0 / math.pi) / scaled
-    excess = fma(x * x, -0.5, log(scaled * 0.5)) - logarithm
-    step = excess / rate
-    far = x + step / fma(step * 0.5, rate - x, 1.0)
-    return select(tail > 0.125, middle, far)
 
 
 @routine
@@ -202,7 +108,7 @@ def owens_t(h: Value, a: Value) -> Value:
     # T(h, a) = (Φ(h) + Φ(ah))/2 − Φ(h)·Φ(ah) − T(ah, 1/a) for a > 0; Q = 1 − Φ is what is small.
     product = select(wide & (slope < math.inf), x * slope, x)
     inner = _owens_integral(product, select(wide, 1.0 / slope, slope))
-    near, far = erfc(x * _ROOT_HALF_F64[0]) * 0.5, erfc(product * _ROOT_HALF_F64[0]) * 0.5
+    near, far = erfc(x * math.sqrt(0.5)) * 0.5, erfc(product * math.sqrt(0.5)) * 0.5
     outer = fma(near + far, 0.5, -(near * far)) - inner
     result = select(wide, select(slope == math.inf, near * 0.5, outer), inner)
     result = select((slope == 0.0) | (x == math.inf), 0.0, result)

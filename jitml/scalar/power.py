@@ -21,12 +21,11 @@ from jitml.scalar.arithmetic import (
     two_product,
 )
 from jitml.scalar.complex import Complex
-from jitml.scalar.exponential import LN2_F64, exp2_of, exp_as_pair
+from jitml.scalar.exponential import EXP2_F32, LN2_F64, exp_as_pair
 from jitml.scalar.value import (
     FLOATS,
     Value,
     bitcast,
-    convert,
     exponent,
     fma,
     mantissa,
@@ -37,11 +36,19 @@ from jitml.scalar.value import (
     trunc,
 )
 
-# log2 of (1 + s)/(1 − s), over s, as a polynomial in s²: minimax on |s| ≤ 1/5, 2^-35.5.
+# log2(1 + f)/f, minimax for the relative error on −1/4 ≤ f ≤ 1/2: 2^-35.8.
 _LOG2 = (
-    2.8853900818360856, 0.9617966217210792, 0.5770923467616639, 0.4112062798128239,
-    0.34839295588409513,
+    1.442695040910632, -0.7213475208316524, 0.48089833264796283, -0.3606736534278837,
+    0.28854042744070796, -0.24045841961330328, 0.20605687900712055, -0.18000362643955062,
+    0.16050272283540776, -0.1492078077313634, 0.13879504932540151, -0.10204551060324409,
+    0.03799279978635035,
 )  # fmt: skip
+# log2((1 + s)/(1 − s))/s as a polynomial in s², minimax for the relative error on |s| ≤ 1/5:
+# 2^-35.2. The constant term is in two parts.
+_LOG2_LEAD_F32 = (2.885390043258667, 3.857775254800799e-08)
+_LOG2_F32 = (9.6179664e-01, 5.770899e-01, 4.1129866e-01, 3.472992e-01)
+# Where |y·log2(x)| is above this one, the power of f32 is 0 or ∞.
+_LARGEST_PRODUCT = 200.0
 # (log((1 + s)/(1 − s)) − 2s − 2s³/3)/s⁵ as a polynomial in s², minimax there, 2^-75.8 of log.
 _LOG_FAR = (
     0.4, 0.28571428571426166, 0.2222222222283964, 0.18181818098400207, 0.15384622060524106,
@@ -96,15 +103,19 @@ def _inverse_cbrt_guess(x: Value) -> Value:
 
 @routine
 def pow(x: Value, y: Value) -> Value:
-    """xʸ within 1.5 ulp, with the special values of C's pow; f32 through f64, f64 in pairs."""
-    power = _pow_single(abs(x), y) if is_single(x) else _pow_double(abs(x), y)
-    usual = (x > 0.0) & (x < math.inf) & (abs(y) < math.inf)
-    return rarely(~usual, _special_power, (x, y, power), (power,))[0]
+    """xʸ within 1.5 ulp, with the special values of C's pow; logarithms are pairs."""
+    product, power = (_pow_single if is_single(x) else _pow_double)(abs(x), y)
+    usual = (x > 0.0) & (abs(product) < by_type(x, _LARGEST_PRODUCT, math.inf))
+    return rarely(~usual, _special_power, (x, y, product, power), (power,))[0]
 
 
-def _special_power(x: Value, y: Value, power: Value) -> tuple[Value]:
-    """xʸ for x ≤ 0 and operands that are not finite, from |x|ʸ where that is of use."""
+def _special_power(x: Value, y: Value, product: Value, power: Value) -> tuple[Value]:
+    """xʸ for x ≤ 0, operands that are not finite and products y·log|x| that are large, from |x|ʸ
+    where that is of use.
+    """
     size = abs(x)
+    large = abs(product) >= by_type(x, _LARGEST_PRODUCT, math.inf)
+    power = select(large, select(product > 0.0, y.like(math.inf), 0.0), power)
     power = select(size == 0.0, select(y < 0.0, y.like(math.inf), 0.0), power)
     power = select(size == math.inf, select(y < 0.0, y.like(0.0), math.inf), power)
     whole = trunc(y) == y
@@ -117,26 +128,54 @@ def _special_power(x: Value, y: Value, power: Value) -> tuple[Value]:
     return (select((y == 0.0) | (x == 1.0), 1.0, select(undefined, math.nan, power)),)
 
 
-def _pow_single(size: Value, y: Value) -> Value:
-    """size^y for f32 operands: the logarithm and the product in f64, which leave 2^-29."""
-    m = mantissa(size)
-    inverse = convert(1.0 / (m + 1.0), "f64")
-    wide = convert(m, "f64")
-    excess, below = wide - 1.0, wide + 1.0
-    s = excess * inverse
-    s = fma(fma(-s, below, excess), inverse, s)
-    logarithm = fma(s, polynomial(s * s, _LOG2), convert(exponent(size), "f64"))
-    product = clamp(logarithm * convert(y, "f64"), -160.0, 160.0)
+def _pow_single(size: Value, y: Value) -> Pair:
+    """y·log2(size) and size^y for f32 operands, where the product is not large."""
+    high, low = _log2_pair(size)
+    product, rest = two_product(y, high)
     n = round_moderate(product)
-    return exp2_of(convert(product - n, "f32"), convert(n, "f32"))
+    r = (product - n) + fma(y, low, rest)
+    return product, scale(fma(r, polynomial(r, EXP2_F32), 1.0), n)
 
 
-def _pow_double(size: Value, y: Value) -> Value:
-    """size^y for f64 operands, finite size > 0: exp of y·log(size) as a pair."""
+def _log2_pair(x: Value) -> Pair:
+    """log2(x) for f32 x > 0 to about 2^-32, relative."""
+    k = exponent(x)
+    s, s_low = _atanh_argument(mantissa(x))
+    z, z_low = two_product(s, s)
+    z_low = fma(s + s, s_low, z_low)
+    # log2(m) = s·(lead + z·(next + z·(…))): both brackets and products as pairs.
+    following, *others = _LOG2_F32
+    factor, factor_low = fast_two_sum(following, z * polynomial(z, others))
+    far, far_low = two_product(z, factor)
+    far_low = fma(z_low, factor, fma(z, factor_low, far_low))
+    factor, factor_low = fast_two_sum(_LOG2_LEAD_F32[0], far)
+    factor_low = factor_low + (far_low + _LOG2_LEAD_F32[1])
+    near, near_low = two_product(s, factor)
+    near_low = fma(s_low, factor, fma(s, factor_low, near_low))
+    high, low = fast_two_sum(k, near)
+    return high, low + near_low
+
+
+def log2_for_single(x: Value) -> Value:
+    """log2 of an f64 x > 0 that was f32, within 2^-35."""
+    f = mantissa(x) - 1.0
+    return fma(f, polynomial(f, _LOG2), exponent(x))
+
+
+def exp2_for_single(x: Value) -> Value:
+    """2ˣ for an f64 x as f32 needs it, within 2^-27; saturates beyond f32's range."""
+    x = clamp(x, -160.0, 160.0)
+    n = round_moderate(x)
+    r = x - n
+    return scale(fma(r, polynomial(r, EXP2_F32), 1.0), n)
+
+
+def _pow_double(size: Value, y: Value) -> Pair:
+    """y·log(size) and size^y for f64 operands: exp of the product as a pair."""
     high, low = log_pair(size)
     product, rest = two_product(high, y)
     n, factor, _ = exp_as_pair(product, fma(low, y, rest))
-    return scale(factor, n)
+    return product, scale(factor, n)
 
 
 def log_pair(x: Value) -> Pair:

@@ -1,4 +1,4 @@
-"""Error functions and their inverse. f32 or f64 in, the same type and lanes out."""
+"""Error functions. f32 or f64 in, the same type and lanes out."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from jitml.scalar.arithmetic import (
     sign_bit,
     two_product,
 )
-from jitml.scalar.exponential import exp_as_pair
-from jitml.scalar.logarithm import log
-from jitml.scalar.value import Value, fma, routine, scale, select, sqrt
+from jitml.scalar.exponential import reduced_exp
+from jitml.scalar.value import Value, fma, routine, scale, select
 
 _TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
 # erf(x)/x − 1 as a polynomial in x², minimax for the relative error on |x| ≤ 1.25: 2^-29.5 and
@@ -46,46 +45,23 @@ _ERFC_ROOT_F64 = (
     2.1421585594371426e-10, -3.6719023211444065e-11, -7.063541118444684e-13,
     -2.635653840291644e-13, -1.4169332039431964e-13,
 )  # fmt: skip
-# (1 + 2x)·exp(x²)·erfc(x) as a polynomial in (x − 4)/(x + 4) (Shepherd and Laframboise, 1981),
-# minimax for the relative error on [1/2, 10.1] and [1/2, 27.3]: 2^-28.5 and 2^-58.2. The
+# (1 + 2x)·exp(x²)·erfc(x) as a polynomial in (x − c)/(x + c) (Shepherd and Laframboise, 1981),
+# minimax for the relative error: c = 3 on [0, 10.1], 2^-28.7, and c = 4 on [0, 27.3], 2^-59.5. The
 # constant term comes first, in two parts.
-_ERFCX_LEAD_F32 = (1.2329951524734497, -3.4790734515510735e-08)
+_ERFCX_LEAD_F32 = (1.2530080080032349, 5.1165052639134956e-08)
 _ERFCX_F32 = (
-    -1.3962106e-01, 1.5379807e-02, 6.809435e-02, -1.0104428e-01, 9.376963e-02, -6.62614e-02,
-    3.6987685e-02, -1.657902e-02, 5.2727894e-03,
+    -1.3562115e-01, -4.75624e-02, 1.296466e-01, -1.192709e-01, 6.829435e-02, -2.3798456e-02,
+    2.5710166e-03, 2.004974e-03, -7.7979564e-04, -2.702577e-04,
 )  # fmt: skip
-_ERFCX_LEAD_F64 = (1.2329951186255526, -4.385526209351125e-17)
+_ERFCX_LEAD_F64 = (1.2329951186255526, -4.526627188050956e-17)
 _ERFCX_F64 = (
-    -0.1396211168405625, 0.015379652102619022, 0.06809705425469045, -0.10103906603625318,
-    0.09373283499844533, -0.06633036581362481, 0.03716751553556535, -0.01619773403802251,
-    0.00503196999955893, -0.0007577734504519173, -0.00019925684465454848, 0.0001506225025599814,
-    -2.4398533843376544e-05, -1.1224750598766792e-05, 5.707669972965628e-06,
-    2.9958398319209657e-07, -8.212724074726229e-07, 6.70051029062318e-08, 1.0472913115604464e-07,
-    -1.2218326649163103e-08, -1.0176253117596781e-08,
-)  # fmt: skip
-# erf_inv(x)/x for w = −log(1 − x²) ≤ 5, minimax for the relative error: in w − 1 for f32
-# (2^-28.1), in w − 2.5 for f64 (2^-28.7). Constant terms named LEAD are in two parts.
-_NEAR_LEAD = (1.1273744106292725, -1.7361700299645122e-08)
-_NEAR_F32 = (
-    2.4783288e-01, 4.250717e-03, -2.3764356e-03, 1.0012782e-04, 3.830898e-05, -4.3404584e-06,
-    -5.983242e-07, 1.7037114e-07, -1.3749247e-08, 3.303911e-10,
-)  # fmt: skip
-_NEAR_F64 = (
-    1.5014093535057051, 0.2466402876012037, -0.0041773393654569255, -0.0012527445973902287,
-    0.0002182826057583239, -4.961942455931712e-06, -3.434604459595439e-06, 4.6589800579439157e-07,
-    1.8036241138895087e-08, -8.773229976737576e-09, 3.3558717133393946e-10,
-)  # fmt: skip
-# The same above 5, in √w − 3 for f32 and √w − 4 for f64: 2^-28.2 and 2^-26.9.
-_FAR_LEAD = (2.832976818084717, -1.6758293419627535e-08)
-_FAR_F32 = (
-    1.0016752e00, 9.44531e-03, -7.6431506e-03, 5.6877257e-03, -3.5643987e-03, 1.4742095e-03,
-    -1.2645277e-04, -2.7411745e-04, 1.654902e-04, -3.286492e-05,
-)  # fmt: skip
-_FAR_F64 = (
-    3.839783814510688, 1.0094930632928105, 0.0012593344538122443, -0.0008672694208539871,
-    0.00032326183390191137, -0.00012259768919864258, 5.2137521225327336e-05,
-    -2.6584209134920832e-05, 2.080242963971709e-05, -1.2805630523126327e-05,
-    2.7714845230983413e-06, 9.14723550553009e-07, -5.266039566871075e-07, 6.563096761327053e-08,
+    -0.13962111684056253, 0.015379652102619693, 0.06809705425469477, -0.10103906603630163,
+    0.09373283499826647, -0.06633036581227696, 0.03716751553891099, -0.0161977340571106,
+    0.0050319699647752335, -0.0007577732936765123, -0.00019925662156222625,
+    0.00015062170334500638, -2.4399466421309654e-05, -1.1222142160992083e-05,
+    5.710270636444561e-06, 2.9412624570746864e-07, -8.260900641966066e-07, 7.40875517143571e-08,
+    1.1043725223896786e-07, -1.7409513671050158e-08, -1.409814622219027e-08,
+    1.6430719974816898e-09, 1.1895666067436983e-09,
 )  # fmt: skip
 
 
@@ -95,22 +71,21 @@ def erf_tail(x: Value) -> Value:
 
 
 class _Far(NamedTuple):
-    """exp(−x²) = (gauss + gauss_low)·2ⁿ, and erfc(x)/exp(−x²) = ratio + ratio_low."""
+    """exp(−x²) = (1 + gauss)·2ⁿ, and erfc(x)/exp(−x²) = ratio + ratio_low."""
 
     n: Value
     gauss: Value
-    gauss_low: Value
     ratio: Value
     ratio_low: Value
 
     def product(self) -> Value:
         """erfc(x)/2ⁿ."""
-        low = fma(self.gauss, self.ratio_low, self.gauss_low * self.ratio)
-        return fma(self.gauss, self.ratio, low)
+        low = fma(self.ratio_low, self.gauss, self.ratio_low)
+        return self.ratio + fma(self.ratio, self.gauss, low)
 
 
 def erfc_parts(size: Value, rest: Value | None = None) -> _Far:
-    """The two factors of erfc(x + rest) for x ≥ 1/2, and exp(−x²) for any x ≥ 0; a tiny rest."""
+    """The two factors of erfc(x + rest) for x ≥ 0 and a tiny rest."""
     limit = by_type(size, 10.1, 27.3)
     beyond = size > limit
     size = select(beyond, limit, size)
@@ -121,17 +96,23 @@ def erfc_parts(size: Value, rest: Value | None = None) -> _Far:
         twice = size + size
         square_rest = fma(twice, rest, square_rest)
         ratio_low = fma(rest, fma(twice, ratio, -_TWO_OVER_ROOT_PI), ratio_low)
-    return _Far(*exp_as_pair(-square, -square_rest), ratio, ratio_low)
+    return _Far(*reduced_exp(-square, -square_rest), ratio, ratio_low)
 
 
 def scaled_erfcx(x: Value) -> Pair:
-    """exp(x²)·erfc(x) for x ≥ 1/2 as a pair."""
-    below, below_low = fast_two_sum(x + x, x.like(1.0))
-    above = x + 4.0
+    """exp(x²)·erfc(x) for x ≥ 0 as a pair."""
+    below = fma(x, 2.0, 1.0)
+    below_low = fma(x, 2.0, 1.0 - below)
+    centre = by_type(x, 3.0, 4.0)
+    above = x + centre
     inverse = 1.0 / (above * below)
-    q = (x - 4.0) * (below * inverse)
+    half = x * (below * inverse)
+    q = fma(half, 2.0, -1.0)
+    slope = polynomial(q, _ERFCX_F32 if is_single(x) else _ERFCX_F64)
+    # What was lost when q was rounded counts near −1; there the polynomial has this slope.
+    slope = fma(fma(half, 2.0, -1.0 - q), centre * (1.0 / math.sqrt(math.pi) - 1.0), slope)
     lead, lead_low = _ERFCX_LEAD_F32 if is_single(x) else _ERFCX_LEAD_F64
-    rest = fma(q, polynomial(q, _ERFCX_F32 if is_single(x) else _ERFCX_F64), lead_low)
+    rest = fma(q, slope, lead_low)
     scaled, scaled_low = fast_two_sum(lead, rest)
     inverse = above * inverse
     ratio = scaled * inverse
@@ -164,45 +145,6 @@ def erfc(x: Value) -> Value:
 
 def erfc_of(x: Value, rest: Value | None) -> Value:
     """erfc(x + rest) for a tiny rest."""
-    size = abs(x)
-    parts = erfc_parts(size, None if rest is None else flip_sign(rest, sign_bit(x)))
+    parts = erfc_parts(abs(x), None if rest is None else flip_sign(rest, sign_bit(x)))
     far = scale(parts.product(), parts.n)
-    far = select(x < 0.0, 2.0 - far, far)
-    tail = erf_tail(x) if rest is None else fma(rest, _TWO_OVER_ROOT_PI, erf_tail(x))
-    return select(size < 0.5, (0.5 - x) + (0.5 - tail), far)
-
-
-@routine
-def erf_inv(x: Value) -> Value:
-    """Inverse of erf within 2 ulp, from −log(1 − x²) (Giles, 2010); f64 adds a Newton step."""
-    size = abs(x)
-    w = -log(fma(-size, size, 1.0))
-    root = sqrt(w)
-    if is_single(x):
-        result = _guess_single(size, w, root)
-    else:
-        near, far = polynomial(w - 2.5, _NEAR_F64), polynomial(root - 4.0, _FAR_F64)
-        result = _newton(size, select(w < 5.0, near, far) * size)
-    result = select(size < 1.0, result, select(size == 1.0, x.like(math.inf), math.nan))
-    return flip_sign(result, sign_bit(x))
-
-
-def _guess_single(size: Value, w: Value, root: Value) -> Value:
-    """erf_inv by polynomials whose constant term is carried in two parts."""
-    near, far = w - 1.0, root - 3.0
-    near_rest = fma(near, polynomial(near, _NEAR_F32), _NEAR_LEAD[1])
-    far_rest = fma(far, polynomial(far, _FAR_F32), _FAR_LEAD[1])
-    inner = w < 5.0
-    lead = select(inner, size.like(_NEAR_LEAD[0]), _FAR_LEAD[0])
-    factor, rest = fast_two_sum(lead, select(inner, near_rest, far_rest))
-    return fma(size, factor, size * rest)
-
-
-def _newton(target: Value, guess: Value) -> Value:
-    """Improve a solution of erf(guess) = target, to third order."""
-    parts = erfc_parts(guess)
-    complement, gauss = scale(parts.product(), parts.n), scale(parts.gauss, parts.n)
-    near = (guess - target) + erf_tail(guess)
-    excess = select(guess < 1.0, near, (1.0 - target) - complement)
-    step = excess / (gauss * _TWO_OVER_ROOT_PI)
-    return guess - fma(-step * step, guess, step)
+    return select(x < 0.0, 2.0 - far, far)

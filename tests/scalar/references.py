@@ -80,7 +80,7 @@ REFERENCES = {
     "atan": Reference(np.arctan, mpmath.atan, 1.5),
     "sinh": Reference(np.sinh, mpmath.sinh, 2.0),
     "cosh": Reference(np.cosh, mpmath.cosh, 2.0),
-    "tanh": Reference(np.tanh, mpmath.tanh, 1.6),
+    "tanh": Reference(np.tanh, mpmath.tanh, 2.0),
     "asinh": Reference(np.arcsinh, mpmath.asinh, 2.0),
     "acosh": Reference(np.arccosh, mpmath.acosh, 2.0),
     "atanh": Reference(np.arctanh, mpmath.atanh, 2.0),

@@ -119,7 +119,7 @@ SPECIAL = {
     "fresnel_cosine": Special(mpmath.fresnelc, (uniform(-20, 20),), double=4),
     "ndtr": Special(mpmath.ncdf, (uniform(-13, 5),), 2, 2),
     "log_ndtr": Special(_log_ndtr, (uniform(-60, 2),), 2, 2),
-    "ndtri": Special(_ndtri, (uniform(0, 1),), 2, 3),
+    "ndtri": Special(_ndtri, (uniform(0, 1),), 2, 2),
     "logit": Special(lambda p: mpmath.log(p / (1 - p)), (uniform(0, 1),), 2, 2),
     "owens_t": Special(_owens_t, (spread(0.01, 4), spread(0.01, 4)), double=50),
     "exp1": Special(mpmath.e1, (spread(1e-3, 80),), double=4),

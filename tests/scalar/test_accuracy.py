@@ -26,6 +26,29 @@ def test_error_is_within_the_stated_bound(name: str, type_: str, count: int) -> 
     assert errors[worst] <= REFERENCES[name].ulp, [x[worst] for x in operands]
 
 
+# Where one formula of f64 takes over from another, and the rare paths behind.
+CROSSINGS = {
+    "digamma": (0.2, 1.2, 2.2, 5.2, -0.3, -4.5),
+    "erfc": (1e-5, 3e-3, 0.545, 2.0, 27.2),
+    "lgamma": (0.5, 1.4, 1.5, 2.5, 4.5, -0.3, -4.5),
+    "tanh": (0.5, 0.6, 0.62, 0.7, 5.0, 19.0),
+    "erf_inv": (0.5, 0.99, 0.999, 0.9995, 0.99999, 1 - 2.0**-30, 1 - 2.0**-45),
+}
+
+
+@pytest.mark.parametrize("name", CROSSINGS)
+def test_formulas_meet_where_one_takes_over_from_another(name: str) -> None:
+    random = np.random.default_rng(len(name))
+    points = np.array(CROSSINGS[name])[:, None]
+    width = np.minimum(1e-3, np.abs(1 - points) / 2)
+    x = np.concatenate(
+        [points + width * random.uniform(-1, 1, 12), np.nextafter(points, 9), points], 1
+    )
+    x = np.concatenate([x.ravel(), -x.ravel()])
+    errors = errors_in_ulp(name, "f64", [x], compiled("f64")[name](x))
+    assert errors.max() <= REFERENCES[name].ulp, x[errors.argmax()]
+
+
 # Floats next to multiples of π/2 (Muller, "Elementary Functions") and large powers of two.
 HARD_ANGLES = [
     6381956970095103.0 * 2.0**797, 5706674932067741.0 * 2.0**-50, 1e22, 2.0**1023, 1.7e308, 2.0**26,

@@ -62,6 +62,16 @@ def test_special_pairs_are_numpys(name: str, type_: str) -> None:
     assert_same(compiled(type_)[name](x, y), expected, np.stack([x, y], 1), tolerance)
 
 
+@pytest.mark.parametrize("type_", ["f32", "f64"])
+def test_powers_far_beyond_the_range(type_: str) -> None:
+    y = np.ldexp(np.array([1.0, -1.0, 1.7])[:, None], np.arange(5, 127)).astype(DTYPES[type_])
+    x, y = (grid.ravel() for grid in np.broadcast_arrays(np.array([[[2.0]], [[0.7]]], y.dtype), y))
+    with np.errstate(all="ignore"):
+        expected = np.power(x.astype(np.float64), y.astype(np.float64)).astype(DTYPES[type_])
+    tolerance = 1e-6 if type_ == "f32" else 1e-14
+    assert_same(compiled(type_)["pow"](x, y), expected, np.stack([x, y], 1), tolerance)
+
+
 OTHERS = {
     "erf": [(0.0, 0.0), (-0.0, -0.0), (9.0, 1.0), (-9.0, -1.0), (math.inf, 1.0), (-math.inf, -1.0)],
     "erfc": [(0.0, 1.0), (40.0, 0.0), (-40.0, 2.0), (math.inf, 0.0), (-math.inf, 2.0)],
