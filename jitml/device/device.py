@@ -17,6 +17,7 @@ from jitml.device.calls import EMPTY_BYTE, Pending
 from jitml.device.driver import Driver
 from jitml.device.errors import DeviceLostError, DeviceMemoryError
 from jitml.device.launches import MOST_SLOT_BYTES
+from jitml.device.libraries import Libraries
 from jitml.device.memory import Block, Host
 from jitml.device.staging import Staging
 
@@ -39,6 +40,7 @@ class Counts:
     to_host_bytes: int = 0
     read_backs: int = 0
     launches: int = 0
+    library_calls: int = 0
     graph_launches: int = 0
 
 
@@ -84,6 +86,7 @@ class Device:
         self._functions: dict[str, Any] = {}
         self._marks = 0
         self._staging = Staging(self.driver)
+        self.libraries = Libraries(self.driver)
         self._sizes.clear()
         self.bytes_in_use = 0
         self.slot = self.driver.allocate(MOST_SLOT_BYTES)  # of the errors of the call that runs
@@ -94,6 +97,7 @@ class Device:
         self.generation += 1
         self._garbage.clear()
         self._kept.clear()
+        self.libraries.abandon()
         self.driver.reset()
         self._begin()
 
@@ -207,6 +211,9 @@ class Device:
             self._staging.release()
             for call in pending:
                 call.settle()
+            if self.libraries.has_retired:
+                self.collect()  # graphs, before what they call
+                self.libraries.collect()
         except DeviceLostError as error:
             self._lose(error, pending)
             if not pending:

@@ -11,6 +11,7 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,6 +21,7 @@ from jitml.device.calls import Launched, Pending
 from jitml.device.device import Device
 from jitml.device.errors import DeviceError
 from jitml.device.launches import Code, is_graph
+from jitml.device.libraries import find_routines, is_recorded
 from jitml.device.memory import Block, Resident
 from jitml.device.placement import Placed, place_arguments, put
 from jitml.device.steps import Run
@@ -54,7 +56,6 @@ class DeviceExecutable:
         self.explain = explain
         self.locate = locate
         self.waits = waits or os.environ.get("CUDA_LAUNCH_BLOCKING") == "1"
-        self.is_graph = is_graph(code.plan)
         self._bound: WeakKeyDictionary[Device, _Bound] = WeakKeyDictionary()
 
     def run(self, arguments: tuple[Array, ...], explain: Any = None) -> list[Array]:
@@ -71,15 +72,23 @@ class DeviceExecutable:
         """What a device keeps of the program."""
         found = self._bound.get(device)
         if found is None or found.generation != device.generation:
-            found = self._bound[device] = _Bound(self.code, device)
+            found = self._bound[device] = _Bound(self.code, device, self.locate)
         return found
 
 
 class _Bound:
-    """What a device keeps of a program: constants, and graphs by the addresses they are for."""
+    """What a device keeps of a program: constants, what its libraries take over, and graphs by
+    the addresses they are for.
+    """
 
-    def __init__(self, code: Code, device: Device) -> None:
+    def __init__(
+        self, code: Code, device: Device, locate: Callable[[DeviceError, int], BaseException]
+    ) -> None:
         self.generation = device.generation
+        self.routines = find_routines(code.plan, device.libraries, locate)
+        taken = [routine.work_bytes for routine in self.routines.values()]
+        self.scratch_bytes = max(code.scratch_bytes, *taken, 0)
+        self.is_graph = is_graph(code.plan, partial(is_recorded, device.libraries))
         self.constants = [
             device.block_of(np.frombuffer(data, np.uint8)) for data in code.plan.constants
         ]
@@ -104,7 +113,7 @@ class _Graph:
         for text in run.code.ptx:
             device.function(text)
         device.driver.begin_capture()
-        before = device.counts.launches
+        before = device.counts.launches, device.counts.library_calls
         try:
             run.run()
             self.graph = device.driver.end_capture()
@@ -112,7 +121,7 @@ class _Graph:
             device.driver.abandon_capture()
             raise
         finally:
-            device.counts.launches = before
+            device.counts.launches, device.counts.library_calls = before
         self.launched: Launched = run.launched
         arguments = (device.generation, 0, self.graph)
         weakref.finalize(self, device.discard, *arguments).atexit = False
@@ -138,7 +147,7 @@ class _Call:
         """Ask for everything."""
         bound = self.executable.bound(self.device)
         arena = -(-self.plan.arena_bytes // _ALIGNMENT) * _ALIGNMENT
-        space = arena + self.code.scratch_bytes
+        space = arena + bound.scratch_bytes
         workspace = Block(self.device, space) if space else None
         inputs = placed.residents(arguments)
         makers = [
@@ -149,7 +158,8 @@ class _Call:
         del inputs
         begin = workspace.address if workspace else 0
         places = self._addresses(addresses, outputs, bound, begin)
-        self.steps = Run(self.code, self.device, places, begin + arena, makers)
+        scratch = begin + arena
+        self.steps = Run(self.code, self.device, places, scratch, makers, bound.routines)
         call = Pending(makers, self.explain, self._locate)
         self._ask(bound, tuple(places), call)
         if self.executable.waits:
@@ -164,7 +174,7 @@ class _Call:
     def _ask(self, bound: _Bound, places: tuple[int, ...], call: Pending) -> None:
         steps = self.steps
         assert steps is not None
-        if not self.executable.is_graph:
+        if not bound.is_graph:
             steps.run()
             return
         graph = bound.graph((*places, steps.scratch), lambda: _Graph(steps))

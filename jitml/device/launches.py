@@ -20,6 +20,7 @@ BLOCK_THREADS = 128
 MOST_THREADS = 1 << 15  # of a grid: each takes several units where there are more
 MOST_SCRATCH_BYTES = 1 << 26
 MOST_NODES = 2000  # of a graph
+IsRecorded = Callable[[HostCall], bool]
 MOST_SLOT_BYTES = SLOT_BYTES + MOST_THREADS * RECORD_BYTES  # of errors of one launch
 
 
@@ -68,20 +69,28 @@ def _threads(step: Instruction) -> int:
     return prod(grid.blocks) * prod(grid.threads)
 
 
-def is_graph(plan: Plan) -> bool:
+def _is_never(step: HostCall) -> bool:
+    return False
+
+
+def is_graph(plan: Plan, is_recorded: IsRecorded = _is_never) -> bool:
     """Whether all steps are one graph: there are several, and the host decides nothing."""
-    return 1 < graph_nodes(plan.instructions) <= MOST_NODES
+    return 1 < graph_nodes(plan.instructions, is_recorded) <= MOST_NODES
 
 
-def graph_nodes(steps: Sequence[Step]) -> int:
-    """How many nodes the graph of some steps has; 0 if the host must look at values meanwhile."""
+def graph_nodes(steps: Sequence[Step], is_recorded: IsRecorded = _is_never) -> int:
+    """How many nodes the graph of some steps has; 0 if the host must look at values meanwhile.
+    Calls of the host of which a library makes a part of the graph count as one.
+    """
     nodes, number = 0, 0
     while number < len(steps):
         step = steps[number]
-        if isinstance(step, (HostCall, Branch)):
+        if isinstance(step, Branch) or (isinstance(step, HostCall) and not is_recorded(step)):
             return 0
         if isinstance(step, Loop):
-            inner = graph_nodes(steps[number + 1 : step.end]) if step.length >= 0 else 0
+            inner = 0
+            if step.length >= 0:
+                inner = graph_nodes(steps[number + 1 : step.end], is_recorded)
             if inner == 0:
                 return 0
             nodes += inner * step.length
@@ -92,14 +101,17 @@ def graph_nodes(steps: Sequence[Step]) -> int:
     return nodes
 
 
-def read_backs(plan: Plan) -> list[tuple[int, str]]:
-    """What the host must know while a plan runs, and how often: by the number of the step."""
+def read_backs(plan: Plan, reason: Callable[[HostCall], str | None]) -> list[tuple[int, str]]:
+    """What the host must know while a plan runs, and how often: by the number of the step. A call
+    of the host has a `reason` (which may be empty), unless a library takes it over (None).
+    """
     found = []
     for number, step in enumerate(plan.instructions):
         if isinstance(step, Branch):
             found.append((number, "1 copy to the host: which side to take"))
         elif isinstance(step, Loop) and step.length < 0:
             found.append((number, "1 copy to the host a step: whether to go on"))
-        elif isinstance(step, HostCall):
-            found.append((number, f"{len(step.inputs)} copies to the host: {step.label}"))
+        elif isinstance(step, HostCall) and (why := reason(step)) is not None:
+            what = f"{len(step.inputs)} copies to the host: {step.label}"
+            found.append((number, f"{what} ({why})" if why else what))
     return found

@@ -6,14 +6,16 @@ waits where it must know something: which branch, whether a loop goes on, what t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from jitml.codegen.nvptx.grid import MOST_LAUNCHES
+from jitml.codegen.nvptx.library import LibraryStep
 from jitml.device.calls import EMPTY_BYTE, Pending, read_fault
 from jitml.device.device import Device
 from jitml.device.launches import Code, grid_of
+from jitml.device.library import Routine
 from jitml.device.memory import Block, Host
 from jitml_runtime import Branch, Copy, HostCall, Instruction, Loop
 from jitml_runtime.plan import block_ends
@@ -29,9 +31,11 @@ class Run:
         addresses: Sequence[int],
         scratch: int,
         makers: Sequence[Pending],
+        routines: Mapping[int, Routine],
     ) -> None:
         self.code = code
         self.plan = code.plan
+        self.routines = routines  # of libraries, by the number of the step
         self.device = device
         self.driver = device.driver
         self.addresses = list(addresses)
@@ -56,6 +60,8 @@ class Run:
                 self._branch(number, step)
             elif isinstance(step, Loop):
                 self._loop(number, step)
+            elif isinstance(step, LibraryStep) and number in self.routines:
+                self._call_library(self.routines[number], step)
             elif isinstance(step, HostCall):
                 self._call_host(step)
             else:
@@ -119,6 +125,14 @@ class Run:
     def _copy(self, step: Copy) -> None:
         size = self.plan.buffers[step.source].size_bytes
         self.driver.copy(self.addresses[step.source], self.addresses[step.target], size)
+
+    def _call_library(self, routine: Routine, step: LibraryStep) -> None:
+        inputs, outputs = ([self.addresses[n] for n in row] for row in (step.inputs, step.outputs))
+        updated = zip(inputs, outputs, step.input_specs[: step.call.updates], strict=False)
+        for source, target, spec in updated:
+            self.driver.copy(source, target, spec.size_bytes)
+        self.device.counts.library_calls += 1
+        routine.ask(inputs, outputs, self.scratch)
 
     # ---- what the host must know ---------------------------------------------------------------
 

@@ -6,9 +6,12 @@ In: graphs, programs for a device. Out: lines of text.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
+from jitml.codegen.nvptx.library import LibraryStep
 from jitml.codegen.plan import Program
 from jitml.device.launches import graph_nodes, is_graph, read_backs
+from jitml.device.libraries import Libraries, is_recorded, reason_for_host
 from jitml.ir.graph import Graph
 from jitml.pipeline.devices import default_device
 from jitml.transforms.inline_calls import inline_calls
@@ -23,8 +26,11 @@ def device_lines(graph: Graph) -> Iterator[str]:
     plan, device = program.plan, default_device()
     launches = sum(isinstance(s, Instruction) and s.extent > 0 for s in plan.instructions)
     yield f"{device}, {device.driver.name} ({device.driver.target}): {launches} kernels launched"
-    nodes = graph_nodes(plan.instructions) if is_graph(plan) else 0
-    yield from run_lines(nodes, told_read_backs(program))
+    with device.entered():
+        taken_over = partial(is_recorded, device.libraries)
+        nodes = graph_nodes(plan.instructions, taken_over) if is_graph(plan, taken_over) else 0
+        yield from run_lines(nodes, told_read_backs(program, device.libraries))
+        yield from _library_lines(program, device.libraries)
     taken = sum(spec.size_bytes for spec in plan.inputs)
     given = sum(spec.size_bytes for spec in plan.outputs)
     yield f"arguments: {taken} bytes, copied where they are not there; results: {given}, stay there"
@@ -45,10 +51,22 @@ def run_lines(nodes: int, backs: Sequence[str]) -> Iterator[str]:
     yield from (f"            {line}" for line in backs)
 
 
-def told_read_backs(program: Program) -> tuple[str, ...]:
+def told_read_backs(program: Program, libraries: Libraries | None = None) -> tuple[str, ...]:
     """What the host must know, with the user's lines."""
-    found = []
-    for number, what in read_backs(program.plan):
-        lines = dict.fromkeys([str(source) for source in program.sources[number] if source])
-        found.append(f"{what}  # {', '.join(lines)}" if lines else what)
-    return tuple(found)
+    found = read_backs(program.plan, partial(reason_for_host, libraries))
+    return tuple([_with_lines(program, number, what) for number, what in found])
+
+
+def _library_lines(program: Program, libraries: Libraries) -> Iterator[str]:
+    """What libraries of the device compute."""
+    for number, step in enumerate(program.plan.instructions):
+        if isinstance(step, LibraryStep) and reason_for_host(libraries, step) is None:
+            routine = libraries.routine(step)
+            what = f"{routine.title} computes {step.call.routine}"
+            yield "            " + _with_lines(program, number, what)
+
+
+def _with_lines(program: Program, number: int, what: str) -> str:
+    """What there is to tell of a step, with the user's lines."""
+    lines = dict.fromkeys([str(source) for source in program.sources[number] if source])
+    return f"{what}  # {', '.join(lines)}" if lines else what

@@ -3,13 +3,15 @@
 Comes in: a fused graph. Goes out: a `Program` as for a CPU, with other kernels: an instruction's
 `extent` counts the units of a grid, its `grain` the threads that take a unit together (if there are
 several, they are a block), or 0 where one thread must take all units.
-What only the host can compute (libraries' routines, native functions) is a call of the host.
+What only the host can compute (native functions) is a call of the host, and so are the routines of
+libraries, unless the device has one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from jitml.codegen.emit import KernelText
 from jitml.codegen.fuse import Fused, Group, View
@@ -17,6 +19,7 @@ from jitml.codegen.kernel import Kernel, Site
 from jitml.codegen.nvptx.cumulative import cumulative_kernel
 from jitml.codegen.nvptx.grid import GridInstruction, on_grid
 from jitml.codegen.nvptx.kernels import emit_threads
+from jitml.codegen.nvptx.library import LibraryStep
 from jitml.codegen.nvptx.product import product_kernel
 from jitml.codegen.nvptx.sort import INPUT, OUTPUT, is_long, sort_launches
 from jitml.codegen.nvptx.target import ACCESS_BYTES
@@ -148,12 +151,15 @@ class _DevicePlanner(Planner):
         self._add_instruction(code, atoms, (), [eqn])
 
     def _add_library_call(self, eqn: Eqn, op: LibraryCall) -> None:
-        self._add_host_equation(eqn)
+        for atom, var in zip(eqn.inputs[: op.updates], eqn.outputs, strict=False):
+            if var not in self.numbers and self._ends_with(atom, eqn):
+                self.numbers[var] = self.atom_number(atom)  # which a library works in
+        self._add_host_equation(eqn, op.routine, partial(LibraryStep, call=op))
 
     def _add_native(self, eqn: Eqn, op: NativeCall) -> None:
         kernel = op.function.grid_kernel
         if kernel is None:
-            self._add_host_equation(eqn)
+            self._add_host_equation(eqn, op.name)
             return
         atoms = [*eqn.outputs, *eqn.inputs]
         numbers = tuple([self.atom_number(a) for a in atoms])
@@ -176,13 +182,15 @@ class _DevicePlanner(Planner):
         step = Instruction(*fields) if grid is None else GridInstruction(*fields, grid)
         self._add_step(step, (), (eqn.source,))
 
-    def _add_host_equation(self, eqn: Eqn) -> None:
+    def _add_host_equation(
+        self, eqn: Eqn, name: str, make: Callable[..., HostCall] = HostCall
+    ) -> None:
         """An equation that the host computes, between two transfers."""
         function = self.functions.setdefault(eqn, len(self.functions))
         inputs = tuple([self.atom_number(a) for a in eqn.inputs])
         outputs = tuple([self.number(v) for v in eqn.outputs])
         specs = [tuple([self.spec(a.type) for a in row]) for row in (eqn.inputs, eqn.outputs)]
-        step = HostCall(function, inputs, outputs, specs[0], specs[1], f"{eqn.op.name} on the host")
+        step = make(function, inputs, outputs, specs[0], specs[1], f"{name} on the host")
         self._add_step(step, (), (eqn.source,))
 
 
