@@ -1,4 +1,4 @@
-"""NVIDIA's libraries on a device: cuFFT, cuSOLVER and cuBLAS, through nvmath-python.
+"""NVIDIA's libraries on a device: cuFFT, cuSOLVER, cuBLAS, cuBLASLt, through nvmath-python.
 
 In: steps of plans that a library may take over. Out: `Routine`s for them, kept for the next plan;
 NoLibraryError says why there is none. No library is looked for before a plan has such a step. All
@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import os
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from jitml.codegen.nvptx.library import LibraryStep
+from jitml.codegen.nvptx.library import LibraryStep, ProductStep
+from jitml.device.cublaslt import Multiplication
 from jitml.device.cufft import Transform
 from jitml.device.cusolver import dense_routine
 from jitml.device.errors import DeviceError, NoLibraryError
 from jitml.device.library import TITLES, Library, Routine
+from jitml.ir.errors import ArgumentError
 from jitml_runtime import HostCall, Plan
 
 if TYPE_CHECKING:
     from jitml.device.driver import Driver
 
+Taken: TypeAlias = LibraryStep | ProductStep
 MOST_ROUTINES = 128  # that are kept although no program has them
 
 
@@ -64,16 +68,22 @@ class Libraries:
             library.call("set_stream", library.handle, self.driver.stream.value)
         return library
 
-    def routine(self, step: LibraryStep) -> Routine:
-        """What computes a step; NoLibraryError where only the host does."""
-        key = (step.call, step.input_specs)
+    def routine(self, step: Taken) -> Routine:
+        """What computes a step; NoLibraryError where only the host does, or a kernel."""
+        key: Any = (step.call, step.input_specs) if isinstance(step, LibraryStep) else step.product
         if key not in self._routines:
-            make = Transform if step.call.routine.startswith("fft ") else dense_routine
-            self._routines[key] = make(self, step)
+            self._routines[key] = self._make(step)
             if len(self._routines) > MOST_ROUTINES:
                 self._routines.popitem(last=False)
         self._routines.move_to_end(key)
         return self._routines[key]
+
+    def _make(self, step: Taken) -> Routine:
+        if isinstance(step, ProductStep):
+            return Multiplication(self, step.product)
+        if step.call.routine.startswith("fft "):
+            return Transform(self, step)
+        return dense_routine(self, step)
 
     @property
     def has_retired(self) -> bool:
@@ -128,15 +138,26 @@ def _bindings(name: str, doubles: Mapping[str, Any] | None) -> Any:
         ) from None
 
 
+def takes_products() -> bool:
+    """Whether products are cuBLASLt's, as `JITML_GPU_PRODUCTS` says."""
+    asked = os.environ.get("JITML_GPU_PRODUCTS") or "own"
+    if asked not in ("own", "cublaslt"):
+        raise ArgumentError(
+            f"JITML_GPU_PRODUCTS={asked!r}: nothing computes products by this name",
+            hint="expected 'own' or 'cublaslt'",
+        )
+    return asked == "cublaslt"
+
+
 def find_routines(
     plan: Plan, libraries: Libraries, locate: Callable[[DeviceError, int], BaseException]
 ) -> dict[int, Routine]:
     """What the libraries take over of a plan, by the number of the step; what is in their way on
     this device is told with the step's line.
     """
-    found = {}
+    found, products = {}, takes_products()
     for number, step in enumerate(plan.instructions):
-        if isinstance(step, LibraryStep):
+        if isinstance(step, LibraryStep) or (products and isinstance(step, ProductStep)):
             try:
                 found[number] = libraries.routine(step)
             except NoLibraryError:
@@ -152,6 +173,11 @@ def reason_for_host(libraries: Libraries | None, step: HostCall) -> str | None:
         return ""
     if libraries is None:
         return "unless the device has a library for it"
+    return why_not(libraries, step)
+
+
+def why_not(libraries: Libraries, step: Taken) -> str | None:
+    """Why no library takes a step over; None where one does."""
     try:
         libraries.routine(step)
     except NoLibraryError as error:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jitml.codegen.nvptx.grid import MOST_LAUNCHES
-from jitml.codegen.nvptx.library import LibraryStep
+from jitml.codegen.nvptx.library import LibraryStep, ProductStep
 from jitml.device.calls import EMPTY_BYTE, Pending, read_fault
 from jitml.device.device import Device
 from jitml.device.launches import Code, grid_of
@@ -54,14 +54,17 @@ class Run:
         while number < end:
             step = self.plan.instructions[number]
             self.at = number
-            if isinstance(step, Instruction):
+            if isinstance(step, ProductStep) and number in self.routines:
+                self._call_library(number, step.buffers[:-1], step.buffers[-1:])
+            elif isinstance(step, Instruction):
                 self._launch(number, step)
             elif isinstance(step, Branch):
                 self._branch(number, step)
             elif isinstance(step, Loop):
                 self._loop(number, step)
             elif isinstance(step, LibraryStep) and number in self.routines:
-                self._call_library(self.routines[number], step)
+                self._update(step)
+                self._call_library(number, step.inputs, step.outputs)
             elif isinstance(step, HostCall):
                 self._call_host(step)
             else:
@@ -126,13 +129,17 @@ class Run:
         size = self.plan.buffers[step.source].size_bytes
         self.driver.copy(self.addresses[step.source], self.addresses[step.target], size)
 
-    def _call_library(self, routine: Routine, step: LibraryStep) -> None:
-        inputs, outputs = ([self.addresses[n] for n in row] for row in (step.inputs, step.outputs))
-        updated = zip(inputs, outputs, step.input_specs[: step.call.updates], strict=False)
-        for source, target, spec in updated:
-            self.driver.copy(source, target, spec.size_bytes)
+    def _update(self, step: LibraryStep) -> None:
+        """Give the outputs that a routine updates what it is to find there."""
+        updated = zip(step.inputs[: step.call.updates], step.outputs, strict=False)
+        for source, target in updated:
+            size = self.plan.buffers[source].size_bytes
+            self.driver.copy(self.addresses[source], self.addresses[target], size)
+
+    def _call_library(self, number: int, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+        taken, given = ([self.addresses[n] for n in row] for row in (inputs, outputs))
         self.device.counts.library_calls += 1
-        routine.ask(inputs, outputs, self.scratch)
+        self.routines[number].ask(taken, given, self.scratch)
 
     # ---- what the host must know ---------------------------------------------------------------
 

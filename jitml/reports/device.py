@@ -8,10 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from jitml.codegen.nvptx.library import LibraryStep
+from jitml.codegen.nvptx.library import LibraryStep, ProductStep
 from jitml.codegen.plan import Program
 from jitml.device.launches import graph_nodes, is_graph, read_backs
-from jitml.device.libraries import Libraries, is_recorded, reason_for_host
+from jitml.device.libraries import (
+    Libraries,
+    is_recorded,
+    reason_for_host,
+    takes_products,
+    why_not,
+)
 from jitml.ir.graph import Graph
 from jitml.pipeline.devices import default_device
 from jitml.transforms.inline_calls import inline_calls
@@ -58,12 +64,21 @@ def told_read_backs(program: Program, libraries: Libraries | None = None) -> tup
 
 
 def _library_lines(program: Program, libraries: Libraries) -> Iterator[str]:
-    """What libraries of the device compute."""
+    """What libraries of the device compute, and why they do not compute what they are asked to."""
+    products = takes_products()
     for number, step in enumerate(program.plan.instructions):
-        if isinstance(step, LibraryStep) and reason_for_host(libraries, step) is None:
-            routine = libraries.routine(step)
-            what = f"{routine.title} computes {step.call.routine}"
-            yield "            " + _with_lines(program, number, what)
+        is_product = isinstance(step, ProductStep)
+        if not isinstance(step, (LibraryStep, ProductStep)) or (is_product and not products):
+            continue
+        what = step.call.routine if isinstance(step, LibraryStep) else step.label
+        why = why_not(libraries, step)
+        if why is None:
+            told = f"{libraries.routine(step).title} computes {what}"
+        elif is_product:
+            told = f"a kernel computes {what} ({why})"
+        else:
+            continue  # told among the copies
+        yield "            " + _with_lines(program, number, told)
 
 
 def _with_lines(program: Program, number: int, what: str) -> str:

@@ -6,12 +6,15 @@ import inspect
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
+from jitml.device import cublaslt as our_cublaslt
 from jitml.device import cufft as our_cufft
 from jitml.device import cusolver as our_cusolver
 from jitml.device.library import NO_MEMORY, NOT_THERE, TITLES
 from tests.gpu.libraries.blas import DTYPES, Blas
+from tests.gpu.libraries.blas_lt import BlasLt
 from tests.gpu.libraries.fft import Fft
 from tests.gpu.libraries.solver import Solver
 
@@ -20,7 +23,9 @@ pytest.importorskip("nvmath")
 from nvmath.bindings import cublas, cublasLt, cufft, cusolver, cusolverDn
 
 BOUND = {"cufft": cufft, "cusolverDn": cusolverDn, "cublas": cublas, "cublasLt": cublasLt}
-DOUBLES: dict[str, Any] = {"cufft": Fft, "cusolverDn": Solver, "cublas": Blas}
+DOUBLES: dict[str, Any] = {
+    "cufft": Fft, "cusolverDn": Solver, "cublas": Blas, "cublasLt": BlasLt
+}  # fmt: skip
 # Arguments that have one name everywhere.
 ALIKE = {
     "m", "n", "k", "lda", "ldb", "ldc", "ldu", "ldvt", "alpha", "beta", "uplo", "side", "trans",
@@ -94,6 +99,45 @@ def test_numbers_stand_for_these_names() -> None:
     assert words["diag"] == {"N": cublas.DiagType.NON_UNIT, "U": cublas.DiagType.UNIT}
     assert words["jobz"] == {"N": cusolver.EigMode.NOVECTOR, "V": cusolver.EigMode.VECTOR}
     assert {*DTYPES} == {*"sdcz"}
+
+
+def test_numbers_of_products_stand_for_these_names() -> None:
+    ours, compute = our_cublaslt, cublas.ComputeType
+    sums = ours._COMPUTE_32F, ours._COMPUTE_TF32, ours._COMPUTE_64F
+    names = ("COMPUTE_32F", "COMPUTE_32F_FAST_TF32", "COMPUTE_64F")
+    assert [compute(x).name for x in sums] == [*names]
+    desc, layout = cublasLt.MatmulDescAttribute, cublasLt.MatrixLayoutAttribute
+    assert (ours._FIRST_IS_TURNED, ours._SECOND_IS_TURNED) == (desc.TRANSA, desc.TRANSB)
+    assert (ours._BATCH_COUNT, ours._BATCH_STEP) == (
+        layout.BATCH_COUNT,
+        layout.STRIDED_BATCH_OFFSET,
+    )
+    preference = cublasLt.MatmulPreferenceAttribute
+    assert preference.MAX_WORKSPACE_BYTES == ours._MOST_WORKSPACE
+    assert [preference(x).name for x in ours._ALIGNMENTS] == [
+        f"MIN_ALIGNMENT_{x}_BYTES" for x in "ABCD"
+    ]
+    theirs = cublasLt.get_matmul_desc_attribute_dtype(desc.TRANSA)
+    assert np.dtype(theirs) == np.int32
+    types = [np.int32, np.int64, np.uint64, *[np.uint32] * 4]
+    places = [
+        *map(cublasLt.get_matrix_layout_attribute_dtype, (5, 6)),
+        *map(cublasLt.get_matmul_preference_attribute_dtype, (1, 5, 6, 7, 8)),
+    ]
+    assert [np.dtype(x) for x in places] == [np.dtype(x) for x in types]
+    result = np.dtype(cublasLt.matmul_heuristic_result_dtype)
+    assert result.itemsize == ours.RESULT.itemsize
+    offsets = [row[1] for row in result.fields.values()]
+    assert offsets == [row[1] for row in ours.RESULT.fields.values()]
+
+
+def test_types_of_data_stand_for_these_names() -> None:
+    names = {"f32": "R_32F", "f64": "R_64F", "f16": "R_16F", "bf16": "R_16BF",
+             "c64": "C_32F", "c128": "C_64F"}  # fmt: skip
+    types = pytest.importorskip("cuda.bindings.runtime").cudaDataType
+    assert {
+        k: getattr(types, f"CUDA_{v}").value for k, v in names.items()
+    } == our_cublaslt.DATA_TYPES
 
 
 def test_statuses_stand_for_these_names() -> None:

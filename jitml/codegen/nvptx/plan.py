@@ -19,7 +19,7 @@ from jitml.codegen.kernel import Kernel, Site
 from jitml.codegen.nvptx.cumulative import cumulative_kernel
 from jitml.codegen.nvptx.grid import GridInstruction, on_grid
 from jitml.codegen.nvptx.kernels import emit_threads
-from jitml.codegen.nvptx.library import LibraryStep
+from jitml.codegen.nvptx.library import LibraryStep, ProductStep, library_product
 from jitml.codegen.nvptx.product import product_kernel
 from jitml.codegen.nvptx.sort import INPUT, OUTPUT, is_long, sort_launches
 from jitml.codegen.nvptx.target import ACCESS_BYTES
@@ -36,6 +36,7 @@ from jitml.ops.native import NativeCall
 from jitml.ops.sort import Sort
 from jitml.ops.top_k import TopK
 from jitml_runtime import HostCall, Instruction
+from jitml_runtime.record import field_names
 
 _ZERO = """
 define i32 @kernel(ptr %buffers, ptr %sizes, i64 %begin, i64 %end, ptr %fault) {
@@ -149,6 +150,11 @@ class _DevicePlanner(Planner):
         is_aligned = self._are_aligned(atoms)
         code = product_kernel(shape, dtypes, op.precision, self.target, is_aligned)
         self._add_instruction(code, atoms, (), [eqn])
+        alignment = ACCESS_BYTES if is_aligned else eqn.inputs[0].type.dtype.itemsize
+        product = library_product(shape, (operand, result), op.precision, alignment)
+        if product is not None:
+            fields = {name: getattr(self.steps[-1], name) for name in field_names(Instruction)}
+            self.steps[-1] = ProductStep(**fields, product=product)
 
     def _add_library_call(self, eqn: Eqn, op: LibraryCall) -> None:
         for atom, var in zip(eqn.inputs[: op.updates], eqn.outputs, strict=False):

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from scipy.linalg import blas
 
-from tests.gpu.libraries.double import Arrays, Handled, check
+from tests.gpu.libraries.double import Arrays, Streamed, check
 
 DTYPES = {"s": np.float32, "d": np.float64, "c": np.complex64, "z": np.complex128}
 
 
-class Blas(Handled):
+class Blas(Streamed):
     """cuBLAS, with numbers on the host."""
 
     def find(self, name: str) -> Callable[..., Any]:

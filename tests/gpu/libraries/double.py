@@ -78,7 +78,7 @@ class Double:
 
 
 class Handled(Double):
-    """A library whose handles know a stream."""
+    """A library that has handles."""
 
     def do_create(self) -> int:
         self.cuda._current()
@@ -87,6 +87,10 @@ class Handled(Double):
     def do_destroy(self, handle: int) -> None:
         self.of(handle)
         del self.live[handle]
+
+
+class Streamed(Handled):
+    """A library whose handles know a stream."""
 
     def do_set_stream(self, handle: int, stream: int) -> None:
         self.stream(stream)

@@ -9,12 +9,12 @@ import numpy as np
 from scipy.linalg import lapack
 
 from tests.gpu.libraries.blas import DTYPES
-from tests.gpu.libraries.double import Arrays, Handled, Status, check
+from tests.gpu.libraries.double import Arrays, Status, Streamed, check
 
 _REAL = {"c": "s", "z": "d"}
 
 
-class Solver(Handled):
+class Solver(Streamed):
     """cuSOLVER. It cannot be recorded."""
 
     def find(self, name: str) -> Callable[..., Any]:
