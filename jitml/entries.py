@@ -17,7 +17,7 @@ from jitml.pipeline.compile import Compiled, compiled_graph, lower_graph
 from jitml.trace.core import Tracer, ended_trace_error, type_of
 from jitml.transforms.values import as_value
 from jitml.tree_structure import LEAF, Structure
-from jitml_runtime import Array, Callee, KernelFault, share
+from jitml_runtime import Array, Callee, Guard, KernelFault, share
 
 _MAX_ENTRIES = 16  # traces kept for one signature, for changing values of what the function reads
 _MAX_SIGNATURES = 4096  # static arguments may differ at each call
@@ -31,25 +31,32 @@ class HiddenInputs:
 
     def __init__(self, guards: Guards, constants: Sequence[Any], types: Sequence[TypeKey]) -> None:
         self.guards = guards
-        self.constants = list(constants)
+        self.constants = tuple(constants)
         self._fetched_types = [t for t, x in zip(types, constants, strict=True) if x is None]
+        # The hidden inputs of this call; None if anything that tracing read has changed.
+        self.values = Guard(self._decided)
 
-    def values(self) -> list[Any] | None:
-        """The hidden inputs of this call; None if anything that tracing read has changed."""
+    def _decided(self) -> Sequence[Any] | None:
+        """`values`, where the runtime does not know already."""
         if not self.guards:
             return self.constants
         fetched = self.guards.fetch()
-        if not fetched:
-            return None if fetched is None else self.constants
-        for number, x in enumerate(fetched):
-            if type(x) is not Array:
-                x = fetched[number] = settled(x)
-            if type_key(x) != self._fetched_types[number]:
-                return None
-        if len(fetched) == len(self.constants):
-            return fetched
-        found = iter(fetched)
-        return [next(found) if x is None else x for x in self.constants]
+        if fetched is None:
+            return None
+        settle = [x if type(x) is Array else settled(x) for x in fetched]
+        if [type_key(x) for x in settle] != self._fetched_types:
+            return None
+        self._watch()
+        found = iter(settle)
+        return tuple([next(found) if x is None else x for x in self.constants])
+
+    def _watch(self) -> None:
+        """Let the runtime know what may not change, and what it must fetch."""
+        same, equal, hidden = self.guards.checks
+        fetched = ((*t, places) for t, places in zip(self._fetched_types, hidden, strict=True))
+        inputs = [next(fetched) if x is None else x for x in self.constants]
+        if all(type(x) in (Array, tuple) for x in inputs):  # tracers are for their trace alone
+            self.values.watch(same, equal, tuple(inputs))
 
     def changes(self) -> list[Change]:
         """What was read and has changed, or the captured arrays whose types have."""

@@ -1,11 +1,11 @@
 """Guards: whether the Python values that a function read while it was traced are still the same.
 
 In: `Place`s, found by `jitml.reading` before a trace, and the arrays that the trace captured. Out:
-`Guards`, which say in well under 2 µs whether a trace still holds, and fetch the arrays that it
-captured. Must not know: graphs.
+`Guards`, which say whether a trace still holds, and fetch the arrays that it captured: every place
+is walked from its root, and compared by type and value. Must not know: graphs.
 
-A check in the common case is one pass over (get, container, key, expected), all by identity. Only
-when one fails is every place walked anew from its root, and compared by type and value.
+In the common case nothing has changed. `Guards.checks` are what says so by identity, in one pass
+over (get, container, key, expected), which the runtime's `Guard` makes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from jitml_runtime import Array, are_unchanged
+from jitml_runtime import Array
 from jitml_runtime.packing import key_of
 
 Get: TypeAlias = Callable[[Any, Any], Any]
 Check: TypeAlias = "tuple[Get, Any, Any, Any]"
+Look: TypeAlias = "tuple[Get, Any, Any]"
 
 # How a place must stay. SAME: an equal value of the same type. OBJECT: the same object. THROUGH:
 # any object of the
@@ -82,10 +83,20 @@ class Change(NamedTuple):
     after: str
 
 
+class Checks(NamedTuple):
+    """As long as the objects in `identical` are the same and those in `equal` are equal, a trace
+    holds, and its captured arrays are `hidden`: for each, all ways to it.
+    """
+
+    identical: tuple[Check, ...]
+    equal: tuple[Check, ...]
+    hidden: tuple[tuple[Look, ...], ...]
+
+
 class Guards:
     """The places that one trace depends on, and those that its captured arrays are fetched from."""
 
-    __slots__ = ("_checks", "_hidden", "_places")
+    __slots__ = ("_hidden", "_places", "checks")
 
     def __init__(self, places: Sequence[Place], hidden: Sequence[Sequence[Place]]) -> None:
         """`hidden`: for each captured array every place that held it; parents come before their
@@ -93,7 +104,7 @@ class Guards:
         """
         self._places = tuple(places)
         self._hidden = tuple(tuple(aliases) for aliases in hidden)
-        self._checks = self._anchored({id(p): p.value for p in places})
+        self.checks = Checks((), (), ())  # of the last `fetch`
 
     def __bool__(self) -> bool:
         return bool(self._places)
@@ -101,13 +112,11 @@ class Guards:
     def fetch(self) -> list[Any] | None:
         """The captured arrays as they are now; None if anything that was read has changed."""
         try:
-            identical, equal, hidden = self._checks
-            if not are_unchanged(identical):
-                identical, equal, hidden = self._checks = self._walk()
-            for get, container, key, expected in equal:
+            self.checks = self._walk()
+            for get, container, key, expected in self.checks.equal:
                 if get(container, key) != expected:
                     return None
-            return [_fetched(aliases) for aliases in hidden]
+            return [_fetched(aliases) for aliases in self.checks.hidden]
         except (
             Exception
         ):  # a user's own __getattr__ may raise anything: what was there is not there any more
@@ -155,7 +164,7 @@ class Guards:
             copies[id(p)] = Place(parent, p.root, p.get, p.key, now, p.path, p.mode)
         return list(copies.values())
 
-    def _walk(self) -> Any:
+    def _walk(self) -> Checks:
         """Compare every place from its root by type and value; the checks for the values found."""
         values: dict[int, Any] = {}
         for place in self._places:
@@ -164,7 +173,7 @@ class Guards:
                 raise _ChangedError
         return self._anchored(values)
 
-    def _anchored(self, values: dict[int, Any]) -> tuple[Any, ...]:
+    def _anchored(self, values: dict[int, Any]) -> Checks:
         identical: list[Check] = []
         equal: list[Check] = []
         for place in self._places:
@@ -177,7 +186,7 @@ class Guards:
             tuple((p.get, _container(p, values), p.key) for p in aliases)
             for aliases in self._hidden
         )
-        return tuple(identical), tuple(equal), hidden
+        return Checks(tuple(identical), tuple(equal), hidden)
 
 
 class _ChangedError(Exception):
@@ -192,7 +201,7 @@ def _look(place: Place, values: dict[int, Any]) -> Any:
     return place.get(_container(place, values), place.key)
 
 
-def _fetched(aliases: Sequence[tuple[Get, Any, Any]]) -> Any:
+def _fetched(aliases: Sequence[Look]) -> Any:
     get, container, key = aliases[0]
     found = get(container, key)
     for get, container, key in aliases[1:]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 
 from jitml.codegen.emit import KernelText
 from jitml.codegen.llvm import llvm_type
@@ -16,9 +17,11 @@ from jitml.codegen.target import Target
 from jitml.ir.graph import Eqn
 from jitml.ir.types import ArrayType
 from jitml.ops.library import LibraryCall
-from jitml.scalar.value import Value
+from jitml.scalar.value import Value, select
 
 _CHUNK_NS = 20_000  # work that one chunk should have at least
+_COLUMNS = 16  # of cache lines side by side, that vectors of a library take together
+_TRANSFORM_NS = 2_000_000  # likewise; a library that is called by way of Python takes some 20 µs
 _REAL = {"s": "f32", "c": "f32", "d": "f64", "z": "f64", "c64": "f32", "c128": "f64"}
 
 
@@ -30,19 +33,23 @@ def library_kernel(eqn: Eqn, target: Target) -> KernelText:
     assert isinstance(op, LibraryCall)
     writer = _Transform(eqn, op) if op.routine.startswith("fft ") else _Lapack(eqn, op)
     writer.write()
-    grain = max(1, _CHUNK_NS // max(1, op.work_ns))
+    grain = max(1, int(writer.chunk_ns * writer.units / max(1, op.work_ns * writer.count)))
+    grain = -(-grain // writer.step) * writer.step
     text = writer.f.text(target)
-    grain = grain if grain < writer.count else 0
-    return KernelText(text, (), writer.count, grain, writer.scratch_bytes)
+    grain = grain if grain < writer.units else 0
+    return KernelText(text, (), writer.units, grain, writer.scratch_bytes)
 
 
 class _Call:
     """A kernel under construction that makes one call, or one for each unit."""
 
+    chunk_ns = _CHUNK_NS
+    step = 1  # a chunk has a multiple of so many units
+
     def __init__(self, eqn: Eqn, op: LibraryCall) -> None:
         inputs, outputs = eqn.inputs[op.updates :], eqn.outputs
         self.op = op
-        self.count = math.prod(op.batch_shape(eqn.inputs[0].type))
+        self.count = self.units = math.prod(op.batch_shape(eqn.inputs[0].type))
         self.f = Function(len(inputs) + len(outputs) + 1, ())
         types = [a.type for a in (*inputs, *outputs)]
         places = [*zip(self.f.pointers, types, strict=False)]
@@ -155,20 +162,59 @@ class _Lapack(_Call):
 
 
 class _Transform(_Call):
-    """One call for all units, in the way of a loop of NumPy's generalised ufuncs."""
+    """Transforms along the middle axis of arrays [outer, axis, inner]; a unit is an index of the
+    longer one of the others. A routine is called as a loop of NumPy's generalised ufuncs is, for
+    all lines of one outer index. If its third word is not 0, it takes several blocks at once.
+    """
+
+    chunk_ns = _TRANSFORM_NS
 
     def write(self) -> None:
+        f, rank = self.f, self.op.rank
+        places = (self.inputs[0], self.outputs[0])
+        lengths = [type_.shape[-rank] for _, type_ in places]
+        inner = math.prod(places[0][1].shape[places[0][1].ndim - rank + 1 :])
+        sizes = [type_.dtype.itemsize for _, type_ in places]
+        rows = [inner * size for size in sizes]
+        blocks = [n * row for n, row in zip(lengths, rows, strict=True)]
+        by_columns = inner > self.count
+        self.units, self.step = (inner, _COLUMNS) if by_columns else (self.count, 1)
+        count = f.end - f.begin
+        outer, across = (f.number(self.count), count) if by_columns else (count, f.number(inner))
+        begins = [f.begin * n for n in (sizes if by_columns else blocks)]
+        if inner == 1:  # the lines of all blocks lie evenly
+            self._call(begins, f.number(1), count, lengths, (*blocks, *sizes, *blocks))
+            return
+        takes_blocks = self.word(2, "i64") != 0
+        turns = select(takes_blocks, 1, outer)
+        together = select(takes_blocks, outer, 1)
+
+        def turn(number: Value) -> None:
+            starts = [b + number * n for b, n in zip(begins, blocks, strict=True)]
+            self._call(starts, together, across, lengths, (*sizes, *rows, *blocks))
+
+        f.each(f.number(0), turns, turn)
+
+    def _call(
+        self,
+        starts: Sequence[Value],
+        blocks: Value,
+        lines: Value,
+        lengths: Sequence[int],
+        steps: Sequence[int],
+    ) -> None:
+        """`steps`: the bytes between lines, elements and blocks, of input and output each."""
         f = self.f
-        (source, target) = (self.inputs[0], self.outputs[0])
         (_, factor), *_ = self.op.arguments
         type_ = _REAL[self.op.routine.split()[3]]
         scale = Value(f.emit, "ptr", 1, self.stored(f.emit.constant(type_, float(factor))))
-        lengths = [place[1].shape[-1] for place in (source, target)]
-        sizes = [place[1].dtype.itemsize for place in (source, target)]
-        lines = [n * size for n, size in zip(lengths, sizes, strict=True)]
-        args = self.stored(self.element(source, f.begin), scale, self.element(target, f.begin))
-        dimensions = self.stored(f.end - f.begin, *map(f.number, lengths))
-        steps = self.stored(*map(f.number, (lines[0], 0, lines[1], *sizes)))
+        ends = [
+            f.emit.address(place[0], start, "u8")
+            for place, start in zip((self.inputs[0], self.outputs[0]), starts, strict=True)
+        ]
+        args = self.stored(ends[0], scale, ends[1])
+        dimensions = self.stored(lines, *map(f.number, lengths), blocks)
+        given = self.stored(*map(f.number, (steps[0], 0, *steps[1:])))
         routine, data = self.word(0, "ptr"), self.word(1, "ptr")
-        arguments = ", ".join(f"ptr {x}" for x in (args, dimensions, steps, data.ref))
+        arguments = ", ".join(f"ptr {x}" for x in (args, dimensions, given, data.ref))
         f.emit.line(f"call void {routine.ref}({arguments})")

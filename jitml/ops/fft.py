@@ -2,7 +2,7 @@
 
 In: arrays of complex numbers, or for "RFFT" real ones; "IRFFT" takes half of a spectrum that is
 taken to be symmetric. Out: the transform; inverse ones are divided by the product of the lengths.
-All are linear. Each axis is one call of a library for all lines along it.
+All are linear. Each axis is one call of a library for all lines along it, where they lie.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from jitml.trace.core import bind1, type_of
 from jitml_runtime.record import frozen
 
 KINDS = ("FFT", "IFFT", "RFFT", "IRFFT")
-_NS_PER_ELEMENT = 4.0  # and per level
+_NS_PER_ELEMENT = 1.0  # and per level
+_SHORT_NS = 20_000  # less than a call by way of Python takes
 
 
 @frozen
@@ -80,16 +81,14 @@ class Fft(LinearInFirst):
         last = type_of(x).ndim - 1
         others = [last - k for k in range(1, len(self.lengths))]
         if self.kind == "RFFT":
-            x = _along_last(x, "r2c", "forward", self.lengths[-1])
+            x = _along(x, last, "r2c", "forward", self.lengths[-1])
         elif self.kind != "IRFFT":
             others = [last, *others]
         direction = "forward" if self.kind in ("FFT", "RFFT") else "backward"
         for axis in others:
-            length = type_of(x).shape[axis]
-            x = _along_last(move_axis(x, axis, last), "c2c", direction, length)
-            x = move_axis(x, last, axis)
+            x = _along(x, axis, "c2c", direction, type_of(x).shape[axis])
         if self.kind == "IRFFT":
-            x = _along_last(x, "c2r", "backward", self.lengths[-1])
+            x = _along(x, last, "c2r", "backward", self.lengths[-1])
         return [x]
 
     def transpose(
@@ -124,8 +123,8 @@ class Fft(LinearInFirst):
         return [bind1(self, move_axis(x, axis, 0))], [0]
 
 
-def _along_last(x: Traced, transform: str, direction: str, length: int) -> Traced:
-    """One transform along the last axis, of `length` on its longer side."""
+def _along(x: Traced, axis: int, transform: str, direction: str, length: int) -> Traced:
+    """One transform along an axis, of `length` on its longer side."""
     type_ = type_of(x)
     complex_type = type_.dtype if is_complex(type_.dtype) else complex_dtype(type_.dtype)
     dtype, size = complex_type, length
@@ -133,11 +132,14 @@ def _along_last(x: Traced, transform: str, direction: str, length: int) -> Trace
         transform, size = f"r2c-{'odd' if length % 2 else 'even'}", length // 2 + 1
     elif transform == "c2r":
         dtype = real_dtype(complex_type)
-    name = f"fft {transform} {direction} {short_name(complex_type)}"
     factor = 1.0 if direction == "forward" else 1.0 / length
-    work_ns = _NS_PER_ELEMENT * length * max(1, length.bit_length())
-    result = ArrayType(dtype, (size,))
-    (out,) = call_library(name, [("number", factor)], [x], 1, [result], 0, work_ns)
+    inner = type_.shape[axis + 1 :]
+    work_ns = _NS_PER_ELEMENT * length * max(1, length.bit_length()) * math.prod(inner)
+    result = ArrayType(dtype, (size, *inner))
+    rank = 1 + len(inner)
+    way = "short" if work_ns * math.prod(type_.shape[:axis]) < _SHORT_NS else "long"
+    name = f"fft {transform} {direction} {short_name(complex_type)} {way}"
+    (out,) = call_library(name, [("number", factor)], [x], rank, [result], 0, work_ns)
     return out
 
 

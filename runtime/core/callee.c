@@ -70,8 +70,6 @@ static PyObject *callee_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     self->constants = PySequence_Tuple(constants);
     if (!self->constants || tree_read(&self->tree, structure) < 0 || check_callee(self) < 0)
         Py_CLEAR(self);
-    else
-        self->is_direct = !self->fetch && PyTuple_GET_SIZE(self->constants) == 0;
     return (PyObject *)self;
 }
 
@@ -189,8 +187,17 @@ PyObject *run_first(const Record *record, const Signature *s)
     return NULL;
 }
 
-PyObject *callee_run(Callee *callee, PyObject **leaves, int leaf_count)
+PyObject *callee_hidden_now(const Callee *callee)
 {
+    if (!callee->fetch)
+        return Py_NewRef(callee->constants);
+    return is_guard(callee->fetch) ? guard_now(callee->fetch) : NULL;
+}
+
+PyObject *callee_run(Callee *callee, PyObject **leaves, int leaf_count, PyObject *hidden)
+{
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(hidden); i++)
+        leaves[leaf_count++] = PyTuple_GET_ITEM(hidden, i);
     if (execute(callee->executable, leaves, leaf_count, leaves + leaf_count, callee->explain) == 0)
         return tree_build(&callee->tree, leaves + leaf_count);
     explain_failure(callee->explain);

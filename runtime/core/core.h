@@ -14,6 +14,7 @@
  * match.c     whether a call has a known signature
  * tree.c      results put together
  * records.c   what is known for the signatures of a function's calls
+ * guards.c    Guard: whether what a program read from Python is still the same
  * callee.c    Callee: a program with the structure of its result
  * dispatch.c  Dispatcher: calls that find their compiled program
  * pool.c      threads that share the chunks of one kernel
@@ -324,10 +325,6 @@ void numbers_setup(void);
 
 PyObject *basic_index(PyObject *module, PyObject *args);
 PyObject *basic_update(PyObject *module, PyObject *args);
-
-/* ---- guards.c ----------------------------------------------------------------------------- */
-
-PyObject *are_unchanged(PyObject *module, PyObject *checks);
 
 /* ---- calling.c ---------------------------------------------------------------------------- */
 

@@ -38,24 +38,47 @@ static PyObject *call_miss(Dispatcher *self, PyObject *const *arguments, Py_ssiz
     return result;
 }
 
-/* The commonest call: Arrays, for a program that depends on nothing else. NULL without an error if
- * it is not one; no Python code runs before that is known. */
-static PyObject *call_latest(Dispatcher *self, PyObject *const *arguments, Py_ssize_t count,
-                             PyObject *names)
+/* The first callee of the latest record, borrowed, if that can be matched; or NULL. */
+static Callee *latest_callee(const Dispatcher *self)
 {
     const Record *record = self->records.latest;
     if (!record || !record->is_matchable || !PyList_GET_SIZE(record->callees))
         return NULL;
-    Callee *callee = (Callee *)PyList_GET_ITEM(record->callees, 0);
-    int leaf_count = record->leaf_count;
-    if (!is_callee((PyObject *)callee) || !callee->is_direct
-        || leaf_count + callee->tree.leaf_count > FEW)
-        return NULL;
-    PyObject *leaves[FEW];
-    if (!match_call(record->words, record->objects, record->place, arguments, count, names, leaves))
+    PyObject *callee = PyList_GET_ITEM(record->callees, 0);
+    return is_callee(callee) ? (Callee *)callee : NULL;
+}
+
+/* How many leaves the call has if it is one of the latest record, for this callee; else -1. */
+static int latest_leaves(const Dispatcher *self, const Callee *callee, PyObject *const *arguments,
+                         Py_ssize_t count, PyObject *names, PyObject **leaves)
+{
+    if (callee != latest_callee(self))
+        return -1;
+    const Record *record = self->records.latest;
+    bool found = record->leaf_count + callee->tree.leaf_count <= FEW
+              && match_call(record->words, record->objects, record->place, arguments, count, names,
+                            leaves);
+    return found ? record->leaf_count : -1;
+}
+
+/* The commonest call: Arrays, for the latest program, and nothing that it read has changed. NULL
+ * without an error if it is not one; no Python code runs before the call has matched. */
+static PyObject *call_latest(Dispatcher *self, PyObject *const *arguments, Py_ssize_t count,
+                             PyObject *names)
+{
+    PyObject *leaves[FEW], *hidden = NULL, *result = NULL;
+    Callee *callee = latest_callee(self);
+    int leaf_count = callee ? latest_leaves(self, callee, arguments, count, names, leaves) : -1;
+    if (leaf_count < 0)
         return NULL;
     Py_INCREF(callee);
-    PyObject *result = callee_run(callee, leaves, leaf_count);
+    hidden = callee_hidden_now(callee);
+    if (hidden && callee->fetch) /* that may have run Python code, which may change anything */
+        leaf_count = latest_leaves(self, callee, arguments, count, names, leaves);
+    if (hidden && leaf_count >= 0
+        && leaf_count + PyTuple_GET_SIZE(hidden) + callee->tree.leaf_count <= FEW)
+        result = callee_run(callee, leaves, leaf_count, hidden);
+    Py_XDECREF(hidden);
     Py_DECREF(callee);
     return result;
 }
@@ -344,7 +367,8 @@ int dispatch_setup(PyObject *module)
     };
     name_miss = interned("miss");
     DispatcherType = (PyTypeObject *)PyType_FromSpec(&spec);
-    if (!name_miss || !DispatcherType || signature_setup() < 0 || callee_setup(module) < 0)
+    if (!name_miss || !DispatcherType || signature_setup() < 0 || guard_setup(module) < 0
+        || callee_setup(module) < 0)
         return -1;
     numbers_setup();
     return PyModule_AddObjectRef(module, "Dispatcher", (PyObject *)DispatcherType);

@@ -1,4 +1,4 @@
-/* What the parts of the dispatcher share: records.c, callee.c, dispatch.c. */
+/* What the parts of the dispatcher share: records.c, guards.c, callee.c, dispatch.c. */
 #ifndef JITML_DISPATCH_H
 #define JITML_DISPATCH_H
 
@@ -35,6 +35,14 @@ Record *records_find(RecordTable *self, const Signature *s);
 /* A record that is not there yet; takes over the flags, and the order of the signature. */
 int records_add(RecordTable *self, Signature *s, uint64_t hash, PyObject *callees, bool *donated);
 
+/* ---- guards.c ---- */
+
+bool is_guard(PyObject *object);
+/* The hidden inputs, a tuple, if what is watched has not changed; NULL, perhaps with an error that is
+ * to stay, where that must be decided by calling the guard. */
+PyObject *guard_now(PyObject *object);
+int guard_setup(PyObject *module);
+
 /* ---- callee.c ---- */
 
 typedef struct {
@@ -44,12 +52,14 @@ typedef struct {
     PyObject *fetch;     /* gives them anew, or None if the program does not hold; or NULL */
     PyObject *explain;   /* makes the exception of a KernelFault */
     Tree tree;
-    bool is_direct;      /* it depends on the arguments alone */
 } Callee;
 
 bool is_callee(PyObject *object);
-/* The result for these leaves; after them is room for the program's results. */
-PyObject *callee_run(Callee *callee, PyObject **leaves, int leaf_count);
+/* The hidden inputs, a tuple, where that is known without Python code of ours; NULL, perhaps with an
+ * error, where not. */
+PyObject *callee_hidden_now(const Callee *callee);
+/* The result for these leaves, after which is room for as many inputs and results as there are. */
+PyObject *callee_run(Callee *callee, PyObject **leaves, int leaf_count, PyObject *hidden);
 /* The result of the first of a record's callees that holds; NULL without an error if none does. */
 PyObject *run_first(const Record *record, const Signature *s);
 int callee_setup(PyObject *module);

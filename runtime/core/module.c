@@ -117,8 +117,6 @@ static PyMethodDef functions[] = {
     {"basic_update", basic_update, METH_VARARGS,
      "basic_update(array, index, value): a copy with array[index] = value; None where `basic_index`"
      " gives None, or the value must be converted."},
-    {"are_unchanged", are_unchanged, METH_O,
-     "are_unchanged(checks): whether get(container, key) is expected, for each tuple of these four."},
     {"remote_array", remote_array, METH_VARARGS,
      "remote_array(dtype, shape, weak, remote): an Array whose elements `remote.read()` gives."},
     {"remote_of", remote_of, METH_O, "What has an Array's elements elsewhere, or None."},

@@ -4,8 +4,8 @@ In: names. Out: addresses, as the bytes of the constants that kernels read them 
 in one process, so plans are stored with names alone.
 
 "lapack dpotrf" is a routine of LAPACK or BLAS in the OpenBLAS (or other library) that NumPy brings,
-or else SciPy. "fft c2c c128" is a transform along one axis: `ducc0` where that is installed, NumPy
-else. Must not know what is computed with them.
+or else SciPy. "fft c2c forward c128 long" is a transform along one axis: `ducc0` where that is
+installed, NumPy else. Must not know what is computed with them.
 """
 
 from __future__ import annotations

@@ -3,8 +3,10 @@
 In: which transform ("c2c", "c2r", "r2c"), its direction, the type of its complex numbers. Out: a
 function with the signature of a loop of NumPy's generalised ufuncs: `args` are input, factor and
 output, `dimensions` the number of transforms and the lengths of input and output, `steps` the bytes
-between transforms (of all three), then between elements. `ducc0` serves where it is installed, by
-way of Python; else NumPy's own loops, straight.
+between transforms (of all three), then between elements (of input and output). `ducc0` serves where
+it is installed, by way of Python; else NumPy's own loops, straight. What is by way of Python has
+words of integers of `BLOCKS` bytes: it does several such blocks at once, whose number follows in
+`dimensions`, the bytes between them in `steps`.
 """
 
 from __future__ import annotations
@@ -31,12 +33,15 @@ _Loop = ctypes.CFUNCTYPE(
 )
 _REAL: dict[str, np.dtype[Any]] = {"c64": np.dtype("float32"), "c128": np.dtype("float64")}
 _COMPLEX: dict[str, np.dtype[Any]] = {"c64": np.dtype("complex64"), "c128": np.dtype("complex128")}
+BLOCKS = 1
 _KEPT: list[Any] = []  # functions that C has the addresses of
 
 
-def fft_routine(transform: str, direction: str, type_: str) -> Routine:
-    """The loop of a transform: "c2c", "r2c even", … in `direction` "forward" or "backward"."""
-    if find_spec("ducc0") is not None:
+def fft_routine(transform: str, direction: str, type_: str, way: str) -> Routine:
+    """The loop of a transform: "c2c", "r2c-even", … in `direction` "forward" or "backward". For a
+    "short" one the way through Python is too long.
+    """
+    if way == "long" and find_spec("ducc0") is not None:
         return _ducc_routine(transform, direction, type_)
     return _numpy_routine(transform, direction, type_)
 
@@ -79,7 +84,7 @@ def _numpy_routine(transform: str, direction: str, type_: str) -> Routine:
         result = _REAL[type_].char
     number = ufunc.types.index(f"{first}{_REAL[type_].char}->{result}")
     data = fields.data[number] if fields.data else 0
-    return Routine(fields.functions[number], data or 0, 8, f"{name} of NumPy {np.__version__}")
+    return Routine(fields.functions[number], data or 0, 0, f"{name} of NumPy {np.__version__}")
 
 
 # ---- ducc0 ---------------------------------------------------------------------------------------
@@ -93,9 +98,11 @@ def _ducc_routine(transform: str, direction: str, type_: str) -> Routine:
     outer = (_REAL if transform == "c2r" else _COMPLEX)[type_]
 
     def loop(args: Any, dimensions: Any, steps: Any, _: Any) -> None:
-        count, length, result_length = dimensions[:3]
-        source = _view(args[0], inner, (count, length), (steps[0], steps[3]))
-        target = _view(args[2], outer, (count, result_length), (steps[2], steps[4]))
+        lines, length, result_length, blocks = dimensions[:4]
+        source = _view(args[0], inner, (blocks, lines, length), (steps[5], steps[0], steps[3]))
+        target = _view(
+            args[2], outer, (blocks, lines, result_length), (steps[6], steps[2], steps[4])
+        )
         factor = float(_view(args[1], _REAL[type_], (1,), (0,))[0])
         try:
             run(source, target, factor)
@@ -108,17 +115,17 @@ def _ducc_routine(transform: str, direction: str, type_: str) -> Routine:
     function = _Loop(loop)
     _KEPT.append(function)
     address = ctypes.cast(function, ctypes.c_void_p).value or 0
-    return Routine(address, 0, 8, f"{transform} of ducc0 {ducc.__version__}")
+    return Routine(address, 0, BLOCKS, f"{transform} of ducc0 {ducc.__version__}")
 
 
 def _ducc_call(fft: Any, transform: str, forward: bool) -> Callable[[Any, Any, float], None]:
     def run(source: Any, target: Any, factor: float) -> None:
         # The factor is 1, or 1 over the length of the transform.
-        options = {"axes": (1,), "out": target, "nthreads": 1, "inorm": 0 if factor == 1 else 2}
+        options = {"axes": (2,), "out": target, "nthreads": 1, "inorm": 0 if factor == 1 else 2}
         if transform == "c2c":
             fft.c2c(source, forward=forward, **options)
         elif transform == "c2r":
-            fft.c2r(source, lastsize=target.shape[1], forward=forward, **options)
+            fft.c2r(source, lastsize=target.shape[2], forward=forward, **options)
         else:
             fft.r2c(source, forward=forward, **options)
 

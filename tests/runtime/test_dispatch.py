@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import gc
+import operator
 import sys
 import threading
 import weakref
 from collections.abc import Callable
-from types import ModuleType
+from types import CellType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
+import jitml_runtime as native
 from jitml_runtime import Buffer, KernelFault, Plan
 from jitml_runtime.record import replace
 
@@ -474,27 +476,135 @@ def test_several_threads(nodes: Any, bind: Bind, programs: ModuleType) -> None:
 # ---- what was read from Python ---------------------------------------------------------------
 
 
-def test_checks_hold_as_long_as_each_finds_the_same_object(runtime: ModuleType) -> None:
-    holder, names = Box(1.5), {"a": "text"}
-    checks = ((getattr, holder, "item", holder.item), (dict.get, names, "a", names["a"]))
-    assert runtime.are_unchanged(()) is runtime.are_unchanged(checks) is True
-    names["a"] = "other"
-    assert runtime.are_unchanged(checks) is False
-    names["a"] = checks[1][3]
-    holder.item = float("1.5")
-    assert runtime.are_unchanged(checks) is False
-    del holder.item
-    with pytest.raises(AttributeError, match="item"):
-        runtime.are_unchanged(checks)
-    for bad in (3, (3,), (checks[1][:3],)):
-        with pytest.raises((TypeError, ValueError)):
-            runtime.are_unchanged(bad)
+class Decided:
+    """What a guard asks: counts, and gives itself."""
+
+    count = 0
+
+    def __call__(self) -> Any:
+        self.count += 1
+        return (self,)
 
 
-def test_checks_leave_references_right(runtime: ModuleType) -> None:
-    value = object()
-    checks = ((getattr, Box(value), "item", value),)
-    before = sys.getrefcount(value)
+def test_a_guard_asks_as_long_as_it_watches_nothing(runtime: ModuleType) -> None:
+    decide = Decided()
+    guard = runtime.Guard(decide)
+    assert guard() == guard() == (decide,)
+    assert decide.count == 2
+    with pytest.raises(TypeError):
+        guard(1)
+
+
+def test_a_guard_asks_when_an_object_is_another() -> None:
+    decide, holder, names, cell = Decided(), Box(1.5), {"a": "text"}, CellType(3)
+    same = (
+        (getattr, holder, "item", holder.item),
+        (operator.getitem, names, "a", names["a"]),
+        (operator.getitem, [7, 8], 1, 8),
+        (getattr, cell, "cell_contents", 3),
+        (dict.get, names, "a", names["a"]),
+    )
+    guard = native.Guard(decide)
+    guard.watch(same, (), ())
+    assert guard() == () and not decide.count
+    changes: list[tuple[Callable[[], Any], Callable[[], Any]]] = [
+        (lambda: names.update(a="other"), lambda: names.update(a=same[1][3])),
+        (lambda: names.pop("a"), lambda: names.update(a=same[1][3])),
+        (
+            lambda: setattr(holder, "item", float("1.5")),
+            lambda: setattr(holder, "item", same[0][3]),
+        ),
+        (lambda: delattr(holder, "item"), lambda: setattr(holder, "item", same[0][3])),
+        (lambda: setattr(cell, "cell_contents", 4), lambda: setattr(cell, "cell_contents", 3)),
+        (lambda: delattr(cell, "cell_contents"), lambda: setattr(cell, "cell_contents", 3)),
+    ]
+    for number, (change, undo) in enumerate(changes):
+        change()
+        assert guard() == (decide,)
+        assert decide.count == number + 1
+        undo()
+        assert guard() == ()
+
+
+def test_a_guard_compares_what_is_computed_at_each_check() -> None:
+    decide, numbers_, kept = Decided(), [1, 2], native.from_numpy(np.ones(2))
+    guard = native.Guard(decide)
+    guard.watch((), ((lambda x, _: tuple(x), numbers_, None, (1, 2)),), (kept,))
+    assert guard()[0] is kept
+    numbers_.append(3)
+    assert guard() == (decide,)
+
+
+def test_a_guard_fetches_arrays_of_one_type() -> None:
+    decide = Decided()
+    first, kept = (native.from_numpy(np.ones(3, np.float32)) for _ in range(2))
+    holder, other = Box(first), Box(first)
+    places = ((getattr, holder, "item"), (getattr, other, "item"))
+    guard = native.Guard(decide)
+    guard.watch((), (), (kept, (first.dtype, (3,), False, places)))
+    assert [x is y for x, y in zip(guard(), (kept, first), strict=True)] == [True, True]
+    second = native.from_numpy(np.zeros(3, np.float32))
+    holder.item = second
+    assert guard() == (decide,)  # they are not the same any more
+    other.item = second
+    assert guard()[1] is second
+    wrong = [np.zeros(4, np.float32), np.zeros((3, 1), np.float32), np.zeros(3, np.int32)]
+    for values in (*map(native.from_numpy, wrong), native.from_numpy(wrong[0][:3], weak=True), 3.0):
+        holder.item = other.item = values
+        assert guard() == (decide,)
+
+
+def test_a_guard_lets_what_is_no_error_pass() -> None:
+    def interrupted(container: Any, key: Any) -> Any:
+        raise KeyboardInterrupt
+
+    guard = native.Guard(Decided())
+    guard.watch(((interrupted, None, None, None),), (), ())
+    with pytest.raises(KeyboardInterrupt):
+        guard()
+
+
+@pytest.mark.parametrize(
+    "watched",
+    [
+        ((3,), (), ()),
+        (((getattr, 3, "real"),), (), ()),
+        ((), (), (3,)),
+        ((), (), ((1, 2, 3, ()),)),
+        3,
+    ],
+)
+def test_a_guard_watches_checks_alone(watched: Any) -> None:
+    with pytest.raises(TypeError):
+        native.Guard(Decided()).watch(*(watched if isinstance(watched, tuple) else [watched]))
+
+
+def test_guards_leave_references_right() -> None:
+    value, array_ = object(), native.from_numpy(np.ones(300))
+    guard = native.Guard(Decided())
+    places = ((getattr, Box(array_), "item"),) * 2
+    guard.watch(
+        ((getattr, Box(value), "item", value), (operator.getitem, {1: value}, 1, value)),
+        ((operator.getitem, {1: value}, 1, value),),
+        ((array_.dtype, (300,), False, places), array_),
+    )
+    before = sys.getrefcount(value), sys.getrefcount(array_)
     for _ in range(10):
-        assert runtime.are_unchanged(checks)
-    assert sys.getrefcount(value) == before
+        assert len(guard()) == 2
+    assert (sys.getrefcount(value), sys.getrefcount(array_)) == before
+
+
+def test_a_guard_and_what_decides_for_it_end_together() -> None:
+    class Owner:
+        def __init__(self) -> None:
+            self.guard = native.Guard(self.decided)
+
+        def decided(self) -> Any:
+            return ()
+
+    owner = Owner()
+    seen = weakref.ref(owner)
+    owner.guard()
+    del owner
+    gc.collect()
+    assert seen() is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from places import PACKAGES
 import jitml
 import jitml.numpy as jnp
 import jitml_runtime
-from jitml_runtime import LoadError, library
+from jitml.pipeline.compile import lower_graph
+from jitml_runtime import Instruction, LoadError, library
 from jitml_runtime.library import find_routine, with_addresses
 from jitml_runtime.plan import check_plan
 
@@ -33,7 +35,7 @@ def test_routines_are_found_in_numpy() -> None:
     found = find_routine("lapack dpotrf")
     assert found.address and found.integer_bytes in (4, 8)
     assert "dpotrf of " in found.library
-    loop = find_routine("fft c2c forward c128")
+    loop = find_routine("fft c2c forward c128 long")
     assert loop.address and ("NumPy" in loop.library or "ducc0" in loop.library)
 
 
@@ -128,10 +130,51 @@ def test_threads_do_not_change_bits() -> None:
         np.testing.assert_array_equal(np.asarray(one), np.asarray(two))
 
 
-def test_ducc0_serves_where_it_is_installed() -> None:
-    pytest.importorskip("ducc0")
-    x = np.random.default_rng(2).normal(size=(5, 12))
-    assert "ducc0" in find_routine("fft r2c-even forward c128").library
-    np.testing.assert_allclose(jnp.fft.rfft(x), np.fft.rfft(x), atol=1e-12)
-    np.testing.assert_allclose(jnp.fft.irfft(x, 7), np.fft.irfft(x, 7), atol=1e-12)
-    np.testing.assert_allclose(jnp.fft.fftn(x), np.fft.fftn(x), atol=1e-12)
+@pytest.fixture(params=["ducc0", "NumPy"])
+def transforms(
+    request: pytest.FixtureRequest, _found_anew: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The library that does long transforms."""
+    if request.param == "ducc0":
+        pytest.importorskip("ducc0")
+    else:
+        monkeypatch.setattr("jitml_runtime.transforms.find_spec", lambda name: None)
+    jitml.clear_caches()
+    yield request.param
+    jitml.clear_caches()
+
+
+def test_long_transforms_are_by_ducc0_where_it_is_installed(transforms: str) -> None:
+    assert transforms in find_routine("fft r2c-even forward c128 long").library
+    assert "NumPy" in find_routine("fft r2c-even forward c128 short").library
+
+
+@pytest.mark.parametrize(
+    "shape", [(5, 12), (70, 3, 64), (3, 64, 70), (2, 3, 40, 41), (1, 9, 512), (512, 9)], ids=str
+)
+def test_transforms_along_every_axis(transforms: str, shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(2).normal(size=shape)
+    z = x + 1j * x[::-1]
+    for axis in range(len(shape)):
+        halves = (("irfft", z), ("hfft", z)) if shape[axis] > 1 else ()
+        for name, given in (("fft", z), ("ifft", z), ("rfft", x), *halves):
+            found = getattr(jnp.fft, name)(given, axis=axis)
+            np.testing.assert_allclose(found, getattr(np.fft, name)(given, axis=axis), atol=1e-11)
+    for name, given in (("fftn", z), ("ifftn", z), ("rfftn", x), ("irfftn", z)):
+        found = getattr(jnp.fft, name)(given)
+        np.testing.assert_allclose(found, getattr(np.fft, name)(given), atol=1e-11)
+
+
+def test_chunks_of_transforms_do_not_change_bits(transforms: str) -> None:
+    """Several chunks over lines, over columns, and over blocks."""
+    x = np.random.default_rng(3).normal(size=(96, 100, 64)).astype(np.complex64)
+    for axis in range(3):
+        f = jitml.jit(functools.partial(jnp.fft.ifft, axis=axis))
+        steps = lower_graph(f.trace(x).graph).plan.instructions
+        (step,) = [s for s in steps if "c2c" in s.label]
+        assert isinstance(step, Instruction) and 0 < step.grain < step.extent
+        with jitml.num_threads(1):
+            one = np.asarray(f(x))
+        with jitml.num_threads(3):
+            three = np.asarray(f(x))
+        np.testing.assert_array_equal(one, three)

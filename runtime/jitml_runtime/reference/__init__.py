@@ -22,7 +22,7 @@ from .array import (
     to_numpy,
 )
 from .calling import calling
-from .dispatch import Callee, Dispatcher, are_unchanged, set_nodes
+from .dispatch import Callee, Dispatcher, Guard, set_nodes
 from .dlpack import from_dlpack
 from .eager import Operation, basic_index, basic_update, forget_operations
 from .execute import Executable, get_num_threads, scope_num_threads, set_num_threads
@@ -34,8 +34,8 @@ __all__ = [
     "Callee",
     "Dispatcher",
     "Executable",
+    "Guard",
     "Operation",
-    "are_unchanged",
     "attach_remote",
     "basic_index",
     "basic_update",

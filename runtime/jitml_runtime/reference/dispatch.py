@@ -38,6 +38,19 @@ def _count_leaves(structure: Any) -> int:
     return 1 if structure is None else sum(map(_count_leaves, structure[2]))
 
 
+class Guard:
+    """The hidden inputs of a program as they are now: always what `decide` gives."""
+
+    def __init__(self, decide: Callable[[], Sequence[Any] | None]) -> None:
+        self._decide = decide
+
+    def __call__(self) -> Sequence[Any] | None:
+        return self._decide()
+
+    def watch(self, same: Any, equal: Any, inputs: Any) -> None:
+        """Decide without `decide` as long as these hold: not needed here."""
+
+
 class Dispatcher:
     """A callable whose calls find their compiled callee by the types of arguments."""
 
@@ -84,8 +97,3 @@ def set_nodes(table: Mapping[type, Any]) -> None:
     """Tell which types are containers: nobody asks here."""
     if not isinstance(table, dict) or tuple not in table:
         raise TypeError("set_nodes needs a dict of node kinds by type")
-
-
-def are_unchanged(checks: tuple[tuple[Callable[[Any, Any], Any], Any, Any, Any], ...]) -> bool:
-    """Whether get(container, key) is expected, for each tuple of these four."""
-    return all(get(container, key) is expected for get, container, key, expected in checks)
