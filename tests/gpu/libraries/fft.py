@@ -27,6 +27,7 @@ class Plan:
     stream: int = 0
     length: int = 0
     batch: int = 0
+    strides: tuple[int, int, int, int] = (0, 0, 0, 0)  # of numbers and lines, in and out
     type: int = 0
     work_bytes: int = -1
     work: int = 0
@@ -58,18 +59,20 @@ class Fft(Double):
     def do_make_plan_many64(
         self,
         plan: int, rank: int, n: tuple[int, ...],
-        inembed: int, istride: int, idist: int,
-        onembed: int, ostride: int, odist: int,
+        inembed: tuple[int, ...], istride: int, idist: int,
+        onembed: tuple[int, ...], ostride: int, odist: int,
         type_: int, batch: int,
     ) -> int:  # fmt: skip
         found = self.of(plan)
         check(found.work_bytes < 0, "the plan has been made")
         check(rank == 1 and len(n) == 1 and n[0] > 0 and batch > 0, f"sizes: {n}, {batch}")
-        check(inembed == 0 and onembed == 0, "the double takes packed lines alone")
+        check(len(inembed) == len(onembed) == 1, "strides do not count without embeddings")
+        check(min(istride, idist, ostride, odist) > 0, "strides")
         if type_ not in _TYPES:
             raise Status(3, "CUFFT_INVALID_TYPE")
         check(not found.allocates, "a plan that allocates cannot be recorded")
         found.length, found.batch, found.type = n[0], batch, type_
+        found.strides = istride, idist, ostride, odist
         found.work_bytes = 16 * n[0] * batch + 24
         return int(found.work_bytes)
 
@@ -104,14 +107,30 @@ class Fft(Double):
             if plan.is_gone:
                 raise EmulatedFault("library", "a graph runs a plan that has been destroyed")
             arrays.spoil(work, plan.work_bytes)
-            x = arrays.read(source, taken, plan.batch, lengths[0])
+            places = [_places(plan.batch, n, plan.strides[2 * k :]) for k, n in enumerate(lengths)]
+            x = _read(arrays, source + places[0] * taken.itemsize, taken)
             if kind in ("c2r", "z2d"):  # which may work in its input
-                arrays.spoil(source, x.nbytes)
+                for line in places[0]:
+                    arrays.spoil(source + int(line[0]) * taken.itemsize, x[0].nbytes)
             y = _transform(x, kind, plan.length, sign).astype(given)
-            assert y.shape == (plan.batch, lengths[1])
-            arrays.write(target, y)
+            _write(arrays, target + places[1] * given.itemsize, y)
 
         stream.ask(run)
+
+
+def _places(batch: int, length: int, strides: tuple[int, ...]) -> Any:
+    """Where the numbers of each line are."""
+    return np.arange(batch)[:, None] * strides[1] + np.arange(length) * strides[0]
+
+
+def _read(arrays: Arrays, addresses: Any, dtype: Any) -> Any:
+    numbers = [arrays.read(int(address), dtype, 1)[0] for address in addresses.reshape(-1)]
+    return np.array(numbers, dtype).reshape(addresses.shape)
+
+
+def _write(arrays: Arrays, addresses: Any, numbers: Any) -> None:
+    for address, number in zip(addresses.reshape(-1), numbers.reshape(-1), strict=True):
+        arrays.write(int(address), number)
 
 
 def _transform(x: Any, kind: str, length: int, sign: int) -> Any:
