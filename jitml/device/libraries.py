@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import atexit
 import importlib
-import os
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
@@ -22,7 +21,6 @@ from jitml.device.cufft import Transform
 from jitml.device.cusolver import dense_routine
 from jitml.device.errors import DeviceError, NoLibraryError
 from jitml.device.library import TITLES, Library, Routine
-from jitml.ir.errors import ArgumentError
 from jitml_runtime import HostCall, Plan
 
 if TYPE_CHECKING:
@@ -133,20 +131,9 @@ def _bindings(name: str, doubles: Mapping[str, Any] | None) -> Any:
         return importlib.import_module(f"nvmath.bindings.{name}")
     except ImportError as error:
         raise NoLibraryError(
-            f"{TITLES[name]} is reached through nvmath-python, which cannot be imported: {error}",
-            hint='pip install "jitml[cuda]"',
+            f"{TITLES[name]} is reached through nvmath-python, which cannot be imported: {error}; "
+            'pip install "jitml[cuda]"'
         ) from None
-
-
-def takes_products() -> bool:
-    """Whether products are cuBLASLt's, as `JITML_GPU_PRODUCTS` says."""
-    asked = os.environ.get("JITML_GPU_PRODUCTS") or "own"
-    if asked not in ("own", "cublaslt"):
-        raise ArgumentError(
-            f"JITML_GPU_PRODUCTS={asked!r}: nothing computes products by this name",
-            hint="expected 'own' or 'cublaslt'",
-        )
-    return asked == "cublaslt"
 
 
 def find_routines(
@@ -155,9 +142,9 @@ def find_routines(
     """What the libraries take over of a plan, by the number of the step; what is in their way on
     this device is told with the step's line.
     """
-    found, products = {}, takes_products()
+    found = {}
     for number, step in enumerate(plan.instructions):
-        if isinstance(step, LibraryStep) or (products and isinstance(step, ProductStep)):
+        if isinstance(step, (LibraryStep, ProductStep)):
             try:
                 found[number] = libraries.routine(step)
             except NoLibraryError:

@@ -15,7 +15,6 @@ from jitml.device.libraries import (
     Libraries,
     is_recorded,
     reason_for_host,
-    takes_products,
     why_not,
 )
 from jitml.ir.graph import Graph
@@ -65,16 +64,14 @@ def told_read_backs(program: Program, libraries: Libraries | None = None) -> tup
 
 def _library_lines(program: Program, libraries: Libraries) -> Iterator[str]:
     """What libraries of the device compute, and why they do not compute what they are asked to."""
-    products = takes_products()
     for number, step in enumerate(program.plan.instructions):
-        is_product = isinstance(step, ProductStep)
-        if not isinstance(step, (LibraryStep, ProductStep)) or (is_product and not products):
+        if not isinstance(step, (LibraryStep, ProductStep)):
             continue
         what = step.call.routine if isinstance(step, LibraryStep) else step.label
         why = why_not(libraries, step)
         if why is None:
             told = f"{libraries.routine(step).title} computes {what}"
-        elif is_product:
+        elif isinstance(step, ProductStep):
             told = f"a kernel computes {what} ({why})"
         else:
             continue  # told among the copies

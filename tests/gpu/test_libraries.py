@@ -5,6 +5,7 @@ JITML_DEVICE=cuda by NVIDIA's own.
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -386,6 +387,18 @@ def test_without_bindings_the_host_computes(emulated: Any, fakes: dict[str, Any]
     function = jitml.jit(jnp.fft.fft)
     is_close(function(x), np.fft.fft(x), "complex64")
     assert "(an emulated device has no cuFFT)" in str(function.explain(x))
+
+
+def test_without_nvmath_the_reason_says_what_to_install(
+    device: Device, fakes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "nvmath", None)
+    monkeypatch.setattr(type(device.driver), "bindings", None)  # as of a real driver
+    function, x = jitml.jit(jnp.fft.fft), random((3, 4), "complex64")
+    is_close(function(x), np.fft.fft(x), "complex64")
+    told = str(function.explain(x)).split("== on the device ==")[1]
+    assert "cuFFT is reached through nvmath-python, which cannot be imported" in told
+    assert '; pip install "jitml[cuda]")  # test_libraries.py:' in told
 
 
 @pytest.mark.parametrize(

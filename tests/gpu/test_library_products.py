@@ -198,7 +198,9 @@ def test_the_switch_has_two_positions(library: BlasLt, monkeypatch: pytest.Monke
         jitml.jit(lambda x: x @ x)(np.eye(3, dtype=np.float32))
 
 
-def test_layouts_of_operands() -> None:
+def test_layouts_of_operands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JITML_GPU_PRODUCTS", "cublaslt")
+
     def operands(a: tuple[int, int], b: tuple[int, int]) -> Any:
         shape = GemmShape(2, 3, 4, 5, 15, *a, 20, *b, 12, 4)
         found = library_product(shape, ("f32", "f32"), None, 16)

@@ -5,7 +5,10 @@ What a step is without that library is its base: a call of the host, or the laun
 
 from __future__ import annotations
 
+import os
+
 from jitml.codegen.gemm import GemmShape
+from jitml.ir.errors import ArgumentError
 from jitml.ops.library import LibraryCall
 from jitml_runtime import HostCall, Instruction
 from jitml_runtime.record import frozen
@@ -49,18 +52,31 @@ class Product:
 
 @frozen
 class ProductStep(Instruction):
-    """A product by a kernel, or by a library if that is asked for."""
+    """A product that a library is asked for, by a kernel unless the device has it."""
 
     product: Product = Product()
+
+
+def takes_products() -> bool:
+    """Whether products are a library's, as `JITML_GPU_PRODUCTS` says."""
+    asked = os.environ.get("JITML_GPU_PRODUCTS") or "own"
+    if asked not in ("own", "cublaslt"):
+        raise ArgumentError(
+            f"JITML_GPU_PRODUCTS={asked!r}: nothing computes products by this name",
+            hint="expected 'own' or 'cublaslt'",
+        )
+    return asked == "cublaslt"
 
 
 def library_product(
     shape: GemmShape, dtypes: tuple[str, str], precision: str | None, alignment: int
 ) -> Product | None:
-    """A product as a library may compute it; None where it cannot, or where the CPU's bits are
-    wanted.
+    """A product as a library may compute it; None where it cannot or is not asked to, or where the
+    CPU's bits are wanted.
     """
     is_known = dtypes in _WIDER or (dtypes[0] in _DTYPES and dtypes[0] == dtypes[1])
+    if not takes_products():
+        return None
     if precision == "highest" or shape.a_gather or shape.b_gather or not is_known:
         return None
     m, n, k = shape.m, shape.n, shape.k
