@@ -16,7 +16,7 @@ from jitml.codegen.nvptx.occupancy import occupancy
 from jitml.codegen.nvptx.target import compile_ptx, gpu_target
 from jitml.codegen.plan import Program
 from jitml.compilation import make_graph
-from jitml.device.launches import graph_nodes, grid_of, is_graph
+from jitml.device.launches import graph_shape, grid_of
 from jitml.pipeline.lowering import lower
 from jitml.reports.device import run_lines, told_read_backs
 from jitml.transforms.inline_calls import inline_calls
@@ -42,7 +42,8 @@ class DeviceKernel:
 class DeviceReport:
     """What one run takes. `moved_bytes` are those of all kernels' operands, `least_bytes` those of
     arguments and results. Steps within loops count once. A run is one launch of a graph with
-    `graph_nodes`; where that is 0, `read_backs` tells what the host must know meanwhile.
+    `graph_nodes`; where that is 0, or the driver older than CUDA 12.4, `read_backs` tells what the
+    host must know meanwhile.
     """
 
     target: str
@@ -111,9 +112,10 @@ class DeviceProgram:
         hosts = self.program.functions
         moved = sum(plan.buffers[b].size_bytes for s in launches for b in s.buffers)
         least = sum(spec.size_bytes for spec in (*plan.inputs, *plan.outputs))
+        shape = graph_shape(plan, has_conditionals=True)
         return DeviceReport(
             self.target, len(launches), len(hosts), moved, least, plan.arena_bytes, self.kernels,
-            graph_nodes(plan.instructions) if is_graph(plan) else 0, told_read_backs(self.program),
+            shape.nodes if shape else 0, told_read_backs(self.program),
         )  # fmt: skip
 
     def __repr__(self) -> str:

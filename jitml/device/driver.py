@@ -7,7 +7,8 @@ each device, whose methods raise named errors. It knows no plans and no arrays.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from jitml.device.errors import (
@@ -21,6 +22,10 @@ from jitml.device.errors import (
 )
 
 OLDEST_VERSION = 12000  # of the driver: stream-ordered memory, graphs, PTX 8.0
+CONDITIONALS_SINCE = 12040  # graphs whose nodes ask numbers that kernels set, copies within
+IF, WHILE = 0, 1  # what such nodes do with the number
+_CONDITIONAL = 13  # of kinds of nodes
+_SET_DEPENDENCIES = 1
 _NOT_BLOCKING = 1  # a stream that does not wait for the default one
 _RELAXED = 2  # how much a capture forbids
 _MAJOR, _MINOR, _MULTIPROCESSORS = 75, 76, 16
@@ -45,6 +50,7 @@ _ERRORS: dict[int, tuple[type[DeviceError], str]] = {
     702: (DeviceLostError, "a kernel has run for too long"),
     716: (IllegalAccessError, "a kernel has reached a misaligned address"),
     719: (DeviceLostError, "a kernel has failed"),
+    801: (LaunchError, "the driver does not support this here"),
     900: (LaunchError, "this cannot be part of a graph"),
     999: (DeviceLostError, "the device has been lost"),
 }
@@ -59,6 +65,21 @@ def load_libcuda() -> Any:
             "there is no NVIDIA driver: libcuda.so.1 cannot be loaded",
             hint="install NVIDIA's driver, or use JITML_DEVICE=cuda-emulated",
         ) from None
+
+
+class _ConditionalNode(ctypes.Structure):
+    """CUgraphNodeParams of a conditional node with one body."""
+
+    _fields_ = (
+        ("kind", ctypes.c_int),
+        ("_reserved0", ctypes.c_int * 3),
+        ("handle", ctypes.c_uint64),
+        ("does", ctypes.c_int),
+        ("body_count", ctypes.c_uint),
+        ("bodies", ctypes.POINTER(ctypes.c_void_p)),
+        ("context", ctypes.c_void_p),
+        ("_reserved1", ctypes.c_longlong * 26),
+    )
 
 
 class Driver:
@@ -88,10 +109,11 @@ class Driver:
     def _check_version(self) -> None:
         version = ctypes.c_int()
         self._call("cuDriverGetVersion", ctypes.byref(version))
+        self.version = version.value
         if version.value < OLDEST_VERSION:
             raise DriverVersionError(
-                f"the driver supports CUDA {_version(version.value)}, "
-                f"but {_version(OLDEST_VERSION)} is needed",
+                f"the driver supports CUDA {version_name(version.value)}, "
+                f"but {version_name(OLDEST_VERSION)} is needed",
                 hint="install a newer driver",
             )
 
@@ -100,6 +122,8 @@ class Driver:
         self._call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), self._device)
         self.make_current()
         self._call("cuStreamCreate", ctypes.byref(self.stream), _NOT_BLOCKING)
+        self._body_streams: list[ctypes.c_void_p] = []  # that record bodies within bodies
+        self._depth = 0  # of the body that is being recorded
         # What is given back waits in the pool, and is not asked of the system again.
         self._pool = ctypes.c_void_p()
         self._call("cuDeviceGetDefaultMemPool", ctypes.byref(self._pool), self._device)
@@ -117,6 +141,11 @@ class Driver:
         """Begin anew after an error that the device does not get over: all its memory is gone."""
         self._call("cuDevicePrimaryCtxReset_v2", self._device)
         self._open()
+
+    @property
+    def has_conditionals(self) -> bool:
+        """Whether graphs can decide for themselves."""
+        return self.version >= CONDITIONALS_SINCE
 
     @property
     def target(self) -> str:
@@ -268,6 +297,60 @@ class Driver:
         if graph.value:
             self._library.cuGraphDestroy(graph)
 
+    def new_handle(self) -> int:
+        """The handle of a number that a node asks, of the graph that is being recorded."""
+        handle = ctypes.c_uint64()
+        graph, _, _ = self._recorded()
+        self._call(
+            "cuGraphConditionalHandleCreate",
+            ctypes.byref(handle), graph, self._context, ctypes.c_uint(0), ctypes.c_uint(0),
+        )  # fmt: skip
+        return handle.value
+
+    @contextmanager
+    def body(self, handle: int, does: int) -> Iterator[None]:
+        """What is recorded inside is done IF, or WHILE, the number of a handle is not 0."""
+        graph, before, count = self._recorded()
+        params = _ConditionalNode(_CONDITIONAL, handle=handle, does=does, body_count=1)
+        params.context = self._context
+        node = ctypes.c_void_p()
+        told = (ctypes.byref(node), graph, before, count, ctypes.byref(params))
+        self._call("cuGraphAddNode", *told)
+        outer = self.stream
+        self._call(
+            "cuStreamUpdateCaptureDependencies",
+            outer, ctypes.byref(node), ctypes.c_size_t(1), _SET_DEPENDENCIES,
+        )  # fmt: skip
+        inner, body = self._body_stream(), ctypes.c_void_p(params.bodies[0])
+        none = ctypes.c_void_p()
+        self._call(
+            "cuStreamBeginCaptureToGraph", inner, body, none, none, ctypes.c_size_t(0), _RELAXED
+        )
+        self.stream, self._depth = inner, self._depth + 1
+        try:
+            yield
+            self._call("cuStreamEndCapture", inner, ctypes.byref(body))
+        except BaseException:
+            self._library.cuStreamEndCapture(inner, ctypes.byref(body))
+            raise
+        finally:
+            self.stream, self._depth = outer, self._depth - 1
+
+    def _body_stream(self) -> ctypes.c_void_p:
+        if self._depth == len(self._body_streams):
+            stream = ctypes.c_void_p()
+            self._call("cuStreamCreate", ctypes.byref(stream), _NOT_BLOCKING)
+            self._body_streams.append(stream)
+        return self._body_streams[self._depth]
+
+    def _recorded(self) -> tuple[ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]:
+        """The graph that is being recorded, the nodes that the next one comes after."""
+        status, number = ctypes.c_int(), ctypes.c_uint64()
+        graph, before, count = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_size_t()
+        places = [ctypes.byref(x) for x in (status, number, graph, before, count)]
+        self._call("cuStreamGetCaptureInfo_v2", self.stream, *places)
+        return graph, before, count
+
     def launch_graph(self, graph: Any) -> None:
         """Do again what has been recorded."""
         self._call("cuGraphLaunch", graph, self.stream)
@@ -297,5 +380,6 @@ class Driver:
         self._call("cuStreamSynchronize", self.stream)
 
 
-def _version(number: int) -> str:
+def version_name(number: int) -> str:
+    """A version as people write it: 12.4."""
     return f"{number // 1000}.{number % 1000 // 10}"

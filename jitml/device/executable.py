@@ -1,7 +1,7 @@
 """A program on devices: arguments are brought there, its work is asked for, results stay there.
 
 In: a program's code, arrays. Out: arrays whose elements lie on the device, at once: the work may
-not be done yet. A program without decisions of the host is one graph, recorded for the addresses
+not be done yet. A program in which the host has no part is one graph, recorded for the addresses
 that it meets; else its work is queued step by step.
 """
 
@@ -20,10 +20,11 @@ import numpy as np
 from jitml.device.calls import Launched, Pending
 from jitml.device.device import Device
 from jitml.device.errors import DeviceError
-from jitml.device.launches import Code, is_graph
+from jitml.device.launches import Code, graph_shape
 from jitml.device.libraries import find_routines, is_recorded
 from jitml.device.memory import Block, Resident
 from jitml.device.placement import Placed, place_arguments, put
+from jitml.device.recording import Recording
 from jitml.device.steps import Run
 from jitml_runtime import (
     Array,
@@ -88,7 +89,9 @@ class _Bound:
         self.routines = find_routines(code.plan, device.libraries, locate)
         taken = [routine.work_bytes for routine in self.routines.values()]
         self.scratch_bytes = max(code.scratch_bytes, *taken, 0)
-        self.is_graph = is_graph(code.plan, partial(is_recorded, device.libraries))
+        has_conditionals = device.driver.has_conditionals
+        taken_over = partial(is_recorded, device.libraries)
+        self.shape = graph_shape(code.plan, has_conditionals, taken_over)
         self.constants = [
             device.block_of(np.frombuffer(data, np.uint8)) for data in code.plan.constants
         ]
@@ -108,21 +111,21 @@ class _Bound:
 class _Graph:
     """All steps of a program, recorded."""
 
-    def __init__(self, run: Run) -> None:
-        device = run.device
-        for text in run.code.ptx:
-            device.function(text)
+    def __init__(self, recording: Recording) -> None:
+        device = recording.device
+        recording.load()
         device.driver.begin_capture()
         before = device.counts.launches, device.counts.library_calls
         try:
-            run.run()
+            recording.run()
             self.graph = device.driver.end_capture()
         except BaseException:
             device.driver.abandon_capture()
             raise
         finally:
             device.counts.launches, device.counts.library_calls = before
-        self.launched: Launched = run.launched
+        self.launched: Launched = recording.launched
+        self.cells = recording.cells
         arguments = (device.generation, 0, self.graph)
         weakref.finalize(self, device.discard, *arguments).atexit = False
 
@@ -158,10 +161,9 @@ class _Call:
         del inputs
         begin = workspace.address if workspace else 0
         places = self._addresses(addresses, outputs, bound, begin)
-        scratch = begin + arena
-        self.steps = Run(self.code, self.device, places, scratch, makers, bound.routines)
         call = Pending(makers, self.explain, self._locate)
-        self._ask(bound, tuple(places), call)
+        self._ask(bound, places, begin + arena, makers)
+        assert self.steps is not None
         if self.executable.waits:
             self.steps.wait()
         self.steps.keep_errors(call)
@@ -171,16 +173,24 @@ class _Call:
     def _locate(self, error: Any) -> BaseException:
         return self.executable.locate(error, 0)
 
-    def _ask(self, bound: _Bound, places: tuple[int, ...], call: Pending) -> None:
-        steps = self.steps
-        assert steps is not None
-        if not bound.is_graph:
+    def _ask(
+        self, bound: _Bound, places: list[int], scratch: int, makers: Sequence[Pending]
+    ) -> None:
+        arguments = (self.code, self.device, places, scratch, makers, bound.routines)
+        steps = self.steps = Run(*arguments)
+        if bound.shape is None:
             steps.run()
             return
-        graph = bound.graph((*places, steps.scratch), lambda: _Graph(steps))
+        shape = bound.shape
+
+        def record() -> _Graph:
+            self.steps = recording = Recording(*arguments, shape)
+            return _Graph(recording)
+
+        graph = bound.graph((*places, scratch), record)
         self.device.driver.launch_graph(graph.graph)
         self.device.counts.graph_launches += 1
-        steps.launched = list(graph.launched)
+        self.steps, steps.launched, steps.cells = steps, list(graph.launched), graph.cells
 
     # ---- memory --------------------------------------------------------------------------------
 

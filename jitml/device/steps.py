@@ -2,23 +2,34 @@
 
 In: a plan of launches, the addresses of its buffers. Out: work in the device's stream. The host
 waits where it must know something: which branch, whether a loop goes on, what the host computes.
+`recording` has the steps of graphs, which decide for themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from jitml.codegen.nvptx.grid import MOST_LAUNCHES
 from jitml.codegen.nvptx.library import LibraryStep, ProductStep
-from jitml.device.calls import EMPTY_BYTE, Pending, read_fault
+from jitml.device.calls import EMPTY, EMPTY_BYTE, Cell, Errors, Launched, Pending, read_fault
 from jitml.device.device import Device
 from jitml.device.launches import Code, grid_of
 from jitml.device.library import Routine
 from jitml.device.memory import Block, Host
 from jitml_runtime import Branch, Copy, HostCall, Instruction, Loop
 from jitml_runtime.plan import block_ends
+
+
+class Place(NamedTuple):
+    """Where a buffer is: an address, and where the device finds how far it is behind that; 0 where
+    it is just there.
+    """
+
+    address: int
+    offset: int = 0
 
 
 class Run:
@@ -38,11 +49,12 @@ class Run:
         self.routines = routines  # of libraries, by the number of the step
         self.device = device
         self.driver = device.driver
-        self.addresses = list(addresses)
+        self.places = [Place(address) for address in addresses]
         self.scratch = scratch
         self.makers = makers
-        self.steps: list[int] = []
-        self.launched: list[tuple[int, tuple[int, ...]]] = []  # with checks, since the last wait
+        self.steps: list[int | Cell] = []  # of the loops around, the outermost first
+        self.launched: list[tuple[int, tuple[int | Cell, ...]]] = []  # with checks, since a wait
+        self.cells: Block | None = None  # what tells steps that the device has counted
         self.at = 0
 
     def run(self) -> None:
@@ -54,7 +66,7 @@ class Run:
         while number < end:
             step = self.plan.instructions[number]
             self.at = number
-            if isinstance(step, ProductStep) and number in self.routines:
+            if isinstance(step, ProductStep) and self._is_taken_over(number, step.buffers):
                 self._call_library(number, step.buffers[:-1], step.buffers[-1:])
             elif isinstance(step, Instruction):
                 self._launch(number, step)
@@ -62,14 +74,15 @@ class Run:
                 self._branch(number, step)
             elif isinstance(step, Loop):
                 self._loop(number, step)
-            elif isinstance(step, LibraryStep) and number in self.routines:
-                self._update(step)
-                self._call_library(number, step.inputs, step.outputs)
             elif isinstance(step, HostCall):
-                self._call_host(step)
+                self._call(number, step)
             else:
                 self._copy(step)
             number = max(number + 1, *block_ends(step), 0)
+
+    def _is_taken_over(self, number: int, buffers: Sequence[int]) -> bool:
+        """Whether a library computes a step: it must be told where the buffers are."""
+        return number in self.routines and not any(self.places[b].offset for b in buffers)
 
     def _launch(self, number: int, step: Instruction) -> None:
         if step.extent == 0:
@@ -82,7 +95,8 @@ class Run:
             self.device.function(self.code.ptx[step.kernel]),
             grid_of(step),
             [
-                *(self.addresses[b] for b in step.buffers),
+                *(self.places[b].address for b in step.buffers),
+                *(self.places[b].offset for b in step.buffers if b in self.code.moving),
                 *(size % (1 << 64) for size in step.sizes),
                 step.extent,
                 self.device.slot,
@@ -106,38 +120,48 @@ class Run:
         self._run_block((number + 1, *step.ends)[chosen], step.ends[chosen])
 
     def _loop(self, number: int, step: Loop) -> None:
-        self.steps.append(0)
-        while step.length < 0 or self.steps[-1] < step.length:
+        at = 0
+        while step.length < 0 or at < step.length:
+            self.steps.append(at)
             self._run_block(number + 1, step.condition_end)
             if step.length < 0 and not self._read(step.predicate)[0]:
+                self.steps.pop()
                 break
             for moving in step.moving:
-                self._move(moving, step)
+                self._move(moving, step, at)
             self._run_block(step.condition_end, step.end)
             for current, following in step.carries:
-                places = self.addresses
+                places = self.places
                 places[current], places[following] = places[following], places[current]
-            self.steps[-1] += 1
-        self.steps.pop()
+            self.steps.pop()
+            at += 1
 
-    def _move(self, number: int, step: Loop) -> None:
-        buffer, at = self.plan.buffers[number], self.steps[-1]
+    def _move(self, number: int, step: Loop, at: int) -> None:
+        buffer = self.plan.buffers[number]
         slice_ = step.length - 1 - at if step.reverse else at
-        self.addresses[number] = self.addresses[buffer.index] + slice_ * buffer.size_bytes
+        whole = self.places[buffer.index]
+        self.places[number] = Place(whole.address + slice_ * buffer.size_bytes, whole.offset)
 
     def _copy(self, step: Copy) -> None:
         size = self.plan.buffers[step.source].size_bytes
-        self.driver.copy(self.addresses[step.source], self.addresses[step.target], size)
+        source, target = self.places[step.source], self.places[step.target]
+        self.driver.copy(source.address, target.address, size)
+
+    def _call(self, number: int, step: HostCall) -> None:
+        buffers = (*step.inputs, *step.outputs)
+        if isinstance(step, LibraryStep) and self._is_taken_over(number, buffers):
+            self._update(step)
+            self._call_library(number, step.inputs, step.outputs)
+        else:
+            self._call_host(step)
 
     def _update(self, step: LibraryStep) -> None:
         """Give the outputs that a routine updates what it is to find there."""
-        updated = zip(step.inputs[: step.call.updates], step.outputs, strict=False)
-        for source, target in updated:
-            size = self.plan.buffers[source].size_bytes
-            self.driver.copy(self.addresses[source], self.addresses[target], size)
+        for source, target in zip(step.inputs[: step.call.updates], step.outputs, strict=False):
+            self._copy(Copy(source, target, step.label))
 
     def _call_library(self, number: int, inputs: Sequence[int], outputs: Sequence[int]) -> None:
-        taken, given = ([self.addresses[n] for n in row] for row in (inputs, outputs))
+        taken, given = ([self.places[n].address for n in row] for row in (inputs, outputs))
         self.device.counts.library_calls += 1
         self.routines[number].ask(taken, given, self.scratch)
 
@@ -151,7 +175,7 @@ class Run:
 
     def _ask(self, number: int) -> Host:
         data = np.empty(self.plan.buffers[number].size_bytes, np.uint8)
-        self.device.copy_out(data, self.addresses[number])
+        self.device.copy_out(data, self.places[number].address)
         self.device.counts.read_backs += 1
         return data
 
@@ -166,20 +190,26 @@ class Run:
         for maker in self.makers:
             maker.check()
         launched, self.launched = self.launched, []
-        if launched and key[0] != np.uint64(2**64 - 1):
-            raise read_fault(self._slot_copy(), int(key[0]), launched)
+        if launched and key[0] != EMPTY:
+            raise read_fault(self._errors(launched), int(key[0]))
 
-    def _slot_copy(self) -> Block:
-        """A block with the error slot, as far as this program's launches reach."""
-        size = self.code.slot_bytes
-        block = Block(self.device, size)
-        self.driver.copy(self.device.slot, block.address, size)
+    def _errors(self, launched: Launched) -> Errors:
+        """What failed checks have left, as far as this program's launches reach: others use it
+        after this.
+        """
+        slot = self._copy_of(self.device.slot, self.code.slot_bytes)
+        cells = self.cells and self._copy_of(self.cells.address, self.cells.size_bytes)
+        return Errors(slot, cells, launched)
+
+    def _copy_of(self, address: int, size_bytes: int) -> Block:
+        block = Block(self.device, size_bytes)
+        self.driver.copy(address, block.address, size_bytes)
         return block
 
     def keep_errors(self, call: Pending) -> None:
         """Let a call know later what checks have failed."""
         if self.launched:
-            call.launched, call.slot = self.launched, self._slot_copy()
+            call.errors = self._errors(self.launched)
 
     def _call_host(self, step: HostCall) -> None:
         found = [self._ask(number) for number in step.inputs]
@@ -192,4 +222,4 @@ class Run:
         self.code.functions[step.function](tuple(inputs), tuple(outputs))
         self.driver.make_current()  # the function may have used another device
         for number, data in zip(step.outputs, outputs, strict=True):
-            self.device.copy_in(self.addresses[number], data)
+            self.device.copy_in(self.places[number].address, data)

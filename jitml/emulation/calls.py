@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from jitml.emulation.ptx import Entry, Instruction, PtxError, bits_of
 
+SET_CONDITIONAL = "cudaGraphSetConditional"  # the driver's own
 _DEEPEST = 16  # calls within calls
 _NAME = re.compile(r"[%$]?[\w$]+(?:\.[xyz])?")
 _PLACE = re.compile(r"\[([\w$.]+)(?:\+(\d+))?\]")
@@ -85,6 +86,12 @@ class Inliner:
         """The body of what is called."""
         operands = list(instruction.operands)
         result = operands.pop(0) if operands[0].startswith("(") else None
+        if operands[0] == SET_CONDITIONAL and instruction.guard is None:
+            places = operands[1].strip("() \n\t").split(",")
+            registers = tuple([f"%{prefix}{number}.{place.strip()}+0" for place in places])
+            set_ = replace(instruction, opcode=("set_conditional",), operands=registers)
+            self.whole.instructions.append(set_)
+            return
         function = self.functions.get(operands[0])
         if function is None or instruction.guard is not None:
             raise PtxError(f"line {instruction.line}: {operands[0]} is not defined here")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jitml.emulation.carry import has_carry, with_carry
+from jitml.emulation.faults import EmulatedFault
 from jitml.emulation.fused import fused_multiply_add
 from jitml.emulation.operands import Array, dtype_of, parts_of, reader, writer
 from jitml.emulation.ptx import PAIRS, Instruction, PtxError, bits_of
@@ -591,6 +592,24 @@ def _barrier(kernel: Kernel, instruction: Instruction) -> Step:
     return lambda state, lanes: state.wait(lanes)
 
 
+def _set_conditional(kernel: Kernel, instruction: Instruction) -> Step:
+    """What a conditional node of the running graph is to ask for."""
+    handle, value = (
+        reader(kernel, text, type_)
+        for text, type_ in zip(instruction.operands, ("u64", "u32"), strict=True)
+    )
+
+    def step(state: Lanes, lanes: Array) -> None:
+        if len(lanes) > 1:
+            raise EmulatedFault("race", "several threads set what a conditional node asks")
+        number = int(handle(state, lanes).item())
+        if number not in state.memory.conditionals:
+            raise EmulatedFault("launch", "the graph that runs has no such conditional handle")
+        state.memory.conditionals[number] = int(value(state, lanes).item())
+
+    return step
+
+
 def _nothing(kernel: Kernel, instruction: Instruction) -> Step:
     return lambda state, lanes: None
 
@@ -652,6 +671,7 @@ def _builders() -> dict[str, Callable[[Kernel, Instruction], Step]]:
         "mma": matrix.multiply,
         "ldmatrix": matrix.load_matrices,
         "cp": matrix.copy_later,
+        "set_conditional": _set_conditional,
         "membar": _nothing,
         "fence": _nothing,
     }

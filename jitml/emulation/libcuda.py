@@ -16,13 +16,22 @@ from typing import Any
 import numpy as np
 
 from jitml.emulation.faults import EmulatedFault
+from jitml.emulation.graph_calls import GraphCalls
 from jitml.emulation.machine import MOST_STEPS, Counts, Kernel
 from jitml.emulation.memory import Memory, OutOfMemory
 from jitml.emulation.ptx import PtxError, parse_module
-from jitml.emulation.streams import SUCCESS, Loaded, Stream, Unit
+from jitml.emulation.streams import (
+    INVALID_HANDLE,
+    INVALID_VALUE,
+    SUCCESS,
+    Loaded,
+    Refused,
+    Stream,
+    Unit,
+)
 
-INVALID_VALUE, OUT_OF_MEMORY, INVALID_DEVICE = 1, 2, 101
-INVALID_CONTEXT, INVALID_HANDLE, NOT_READY = 201, 400, 600
+OUT_OF_MEMORY, INVALID_DEVICE = 2, 101
+INVALID_CONTEXT, NOT_READY = 201, 600
 CAPTURE_UNSUPPORTED = 900
 INVALID_PTX = 218
 MOST_THREADS, MOST_SHARED_BYTES = 1024, 227 << 10
@@ -42,7 +51,7 @@ class Launch:
 
 
 @dataclass
-class EmulatedCuda:
+class EmulatedCuda(GraphCalls):
     """The library. `version`, `device_count`, `planted` and `always` say what machine it pretends
     to be, `launches` and `fault` what has happened; `measures` asks for counts. A kernel that takes
     more than `most_steps` is taken for endless.
@@ -207,7 +216,7 @@ class EmulatedCuda:
     def cuMemsetD8Async(self, target: Any, byte: Any, size: Any, stream: Any) -> int:
         found, address, value, count = self._stream(stream), target.value, byte.value, size.value
         memory = found.unit.memory
-        found.ask(lambda: memory.view(address, count, True).fill(value))
+        found.ask(lambda: memory.view(address, count, True).fill(value), "memset")
         return found.unit.status
 
     def cuMemsetD2D8Async(
@@ -265,7 +274,7 @@ class EmulatedCuda:
     def cuMemcpyDtoDAsync_v2(self, target: Any, source: Any, size: Any, stream: Any) -> int:
         found, numbers = self._stream(stream), (source.value, target.value, size.value)
         memory = found.unit.memory
-        found.ask(lambda: memory.copy(*numbers))
+        found.ask(lambda: memory.copy(*numbers), "memcpy")
         return found.unit.status
 
     def cuMemcpyPeerAsync(
@@ -335,41 +344,8 @@ class EmulatedCuda:
             if self.measures:
                 self.launches.append(Launch(text, x * y * z, threads, counts))
 
-        found.ask(launch)
+        found.ask(launch, "kernel")
         return found.unit.status
-
-    # ---- graphs --------------------------------------------------------------------------------
-
-    def cuStreamBeginCapture_v2(self, stream: Any, mode: int) -> int:
-        found = self._stream(stream)
-        found.recorded = []
-        return found.unit.status
-
-    def cuStreamEndCapture(self, stream: Any, graph: Any) -> int:
-        found = self._stream(stream)
-        if found.recorded is None:
-            return INVALID_VALUE
-        graph._obj.value = self._handle(found.recorded)
-        found.recorded = None
-        return found.unit.status
-
-    def cuGraphInstantiateWithFlags(self, launchable: Any, graph: Any, flags: Any) -> int:
-        launchable._obj.value = self._handle(list(self._handles[graph.value]))
-        return SUCCESS
-
-    def cuGraphDestroy(self, graph: Any) -> int:
-        self._handles[graph.value] = None
-        return SUCCESS
-
-    def cuGraphLaunch(self, launchable: Any, stream: Any) -> int:
-        found = self._stream(stream)
-        for work in self._handles[launchable.value]:
-            found.ask(work)
-        return found.unit.status
-
-    def cuGraphExecDestroy(self, launchable: Any) -> int:
-        self._handles[launchable.value] = None
-        return SUCCESS
 
     # ---- waiting -------------------------------------------------------------------------------
 
@@ -383,10 +359,3 @@ class EmulatedCuda:
             return CAPTURE_UNSUPPORTED
         self.fault = found.finish() or self.fault
         return found.unit.status
-
-
-class Refused(Exception):
-    """A call that does not get as far as to do anything."""
-
-    def __init__(self, status: int) -> None:
-        self.status = status

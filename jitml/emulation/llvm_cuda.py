@@ -1,7 +1,7 @@
 """The double of libcuda for programs whose kernels are LLVM text instead of PTX.
 
 Comes in: what a program hands to the driver. Goes out: what the double gives; its kernels run as
-threads of this processor, each launch in several orders.
+threads of this processor, each launch in several orders. Kernels that are PTX are emulated.
 """
 
 from __future__ import annotations
@@ -33,4 +33,6 @@ class LlvmCuda(EmulatedCuda):
         return Unit(number, self.memory_bytes, real=True)
 
     def make_kernel(self, text: str, name: str, memory: Memory) -> Loaded:
+        if text.startswith(".version"):
+            return super().make_kernel(text, name, memory)
         return ThreadKernel(text, memory, self.orders, _UNORDERED, self.most_steps)

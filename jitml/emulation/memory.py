@@ -45,6 +45,7 @@ class Memory:
         self.sizes: dict[int, int] = {}
         self.free = [(GAP_BYTES, size_bytes - GAP_BYTES)]  # offsets and sizes, in order
         self.live_bytes = self.peak_bytes = 0
+        self.conditionals: dict[int, int | None] = {}  # by handle: of the graph that runs
         self.first_thread = 1  # of this launch: lower numbers are of earlier ones
         self._next_thread = 1
         self._typed = {n: self.bytes.view(t) for n, t in UNSIGNED.items()}

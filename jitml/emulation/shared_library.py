@@ -16,7 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jitml.emulation.whole_libcuda import NOT_SUPPORTED, WholeCuda
+from jitml.emulation.streams import NOT_SUPPORTED
+from jitml.emulation.whole_libcuda import WholeCuda
 
 _MOST = 800  # functions that libraries ask for
 # Libraries keep addresses of functions here; when Python ends, these no longer call it.

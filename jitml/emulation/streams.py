@@ -11,16 +11,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jitml.emulation.faults import EmulatedFault
+from jitml.emulation.graphs import Graph, Node
 from jitml.emulation.memory import BASE, Memory
 
 if TYPE_CHECKING:
     from jitml.emulation.machine import Counts
 
-SUCCESS = 0
+SUCCESS, INVALID_VALUE, INVALID_HANDLE, NOT_SUPPORTED = 0, 1, 400, 801
 ILLEGAL_ADDRESS, MISALIGNED, LAUNCH_FAILED = 700, 716, 719
 APART_BYTES = 1 << 40  # between the memories of two devices
 
 Work = Callable[[], object]
+
+
+class Refused(Exception):
+    """A call that does not get as far as to do anything."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
 
 
 class Loaded(Protocol):
@@ -82,13 +90,18 @@ class Stream:
 
     unit: Unit
     queue: list[Work] = field(default_factory=list)
-    recorded: list[Work] | None = None  # while it records
+    recorded: Graph | None = None  # while it records
+    last: tuple[Node, ...] = ()  # what the next node comes after
+    told: Any = None  # memory of the driver's that callers read
     is_gone: bool = False
     is_blocking: bool = False  # the default stream and it wait for each other
 
-    def ask(self, work: Work) -> None:
+    def ask(self, work: Work, kind: str = "other") -> None:
         """Let work wait, or become part of what is recorded."""
-        (self.queue if self.recorded is None else self.recorded).append(work)
+        if self.recorded is None:
+            self.queue.append(work)
+        else:
+            self.last = (self.recorded.add(kind, work, self.last),)
 
     def finish(self) -> EmulatedFault | None:
         """Do all that waits; the fault that it has met."""

@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from jitml.emulation.faults import EmulatedFault
-from jitml.emulation.libcuda import (
-    INVALID_HANDLE,
-    INVALID_VALUE,
-    NOT_READY,
-    OUT_OF_MEMORY,
-    EmulatedCuda,
-    Refused,
-)
+from jitml.emulation.libcuda import NOT_READY, OUT_OF_MEMORY, EmulatedCuda
 from jitml.emulation.memory import OutOfMemory
 from jitml.emulation.ptx import PtxError, parse_module
-from jitml.emulation.streams import SUCCESS, Stream, Unit
+from jitml.emulation.streams import (
+    INVALID_HANDLE,
+    INVALID_VALUE,
+    SUCCESS,
+    Refused,
+    Stream,
+    Unit,
+)
 
-INVALID_IMAGE, NOT_FOUND, NOT_SUPPORTED = 200, 500, 801
+INVALID_IMAGE, NOT_FOUND = 200, 500
 _NOT_BLOCKING = 1
 _MEMORY_TYPE, _POINTER, _ORDINAL = 2, 3, 9  # of what pointers are asked for
 _RANGE_START, _RANGE_SIZE = 11, 12

@@ -10,17 +10,15 @@ from functools import partial
 
 from jitml.codegen.nvptx.library import LibraryStep, ProductStep
 from jitml.codegen.plan import Program
-from jitml.device.launches import graph_nodes, is_graph, read_backs
-from jitml.device.libraries import (
-    Libraries,
-    is_recorded,
-    reason_for_host,
-    why_not,
-)
+from jitml.device.driver import CONDITIONALS_SINCE, version_name
+from jitml.device.launches import graph_shape, read_backs
+from jitml.device.libraries import Libraries, is_recorded, reason_for_host, why_not
 from jitml.ir.graph import Graph
 from jitml.pipeline.devices import default_device
 from jitml.transforms.inline_calls import inline_calls
 from jitml_runtime import Instruction
+
+_NEWER = f"one graph by drivers for CUDA {version_name(CONDITIONALS_SINCE)} and later"
 
 
 def device_lines(graph: Graph) -> Iterator[str]:
@@ -31,11 +29,15 @@ def device_lines(graph: Graph) -> Iterator[str]:
     plan, device = program.plan, default_device()
     launches = sum(isinstance(s, Instruction) and s.extent > 0 for s in plan.instructions)
     yield f"{device}, {device.driver.name} ({device.driver.target}): {launches} kernels launched"
+    has_conditionals = device.driver.has_conditionals
     with device.entered():
         taken_over = partial(is_recorded, device.libraries)
-        nodes = graph_nodes(plan.instructions, taken_over) if is_graph(plan, taken_over) else 0
-        yield from run_lines(nodes, told_read_backs(program, device.libraries))
+        shape = graph_shape(plan, has_conditionals, taken_over)
+        backs = told_read_backs(program, device.libraries)
+        yield from run_lines(shape.nodes if shape else 0, () if shape else backs)
         yield from _library_lines(program, device.libraries)
+    if not (has_conditionals or shape) and graph_shape(plan, True, taken_over):
+        yield f"            {_NEWER}; this one is for {version_name(device.driver.version)}"
     taken = sum(spec.size_bytes for spec in plan.inputs)
     given = sum(spec.size_bytes for spec in plan.outputs)
     yield f"arguments: {taken} bytes, copied where they are not there; results: {given}, stay there"
@@ -48,11 +50,14 @@ def device_lines(graph: Graph) -> Iterator[str]:
 
 
 def run_lines(nodes: int, backs: Sequence[str]) -> Iterator[str]:
-    """How a run is launched."""
+    """How a run is launched; if it is a graph, what older drivers read back."""
+    one_by_one = "launches one by one" + (", with" if backs else "")
     if nodes:
         yield f"runs as   one graph of {nodes} nodes"
-        return
-    yield "runs as   launches one by one" + (", with" if backs else "")
+        if backs:
+            yield f"          {_NEWER}; older ones: {one_by_one}"
+    else:
+        yield f"runs as   {one_by_one}"
     yield from (f"            {line}" for line in backs)
 
 

@@ -28,7 +28,7 @@ try:
 except ImportError:
     from hashlib import blake2b
 
-VERSION = 1
+VERSION = 2
 KEY_BYTES = 24
 _MAGIC = b"jitml\r\n\0"
 _HEAD = struct.Struct(f"<8sII{KEY_BYTES}sQ")

@@ -178,7 +178,12 @@ def test_the_line_is_of_the_function_that_was_called(device: Device) -> None:
         assert f"{name} = jitml.jit" in str(raised.value)
 
 
-def test_decisions_take_one_read_back_each_and_meet_errors_of_before(device: Device) -> None:
+def test_decisions_take_one_read_back_each_and_meet_errors_of_before(
+    emulated: EmulatedCuda,
+) -> None:
+    emulated.version = 12030  # one that decides by itself comes later
+    device = devices.default_device()
+
     @jitml.jit
     def loop(x: Any, n: Any) -> Any:
         return jitml.lax.while_loop(lambda s: s[1] < n, lambda s: (s[0] @ x, s[1] + 1), (x, 0))
@@ -259,9 +264,18 @@ def test_explain_and_reports_tell_launches_and_read_backs(device: Device) -> Non
     whole, steps = (str(f.explain(x)).split("== on the device ==")[1] for f in (line, loop))
     assert "cuda:0, emulated GPU (sm_90)" in whole and "runs as   one graph of" in whole
     assert "copies to the device" in whole and "for decisions" in whole
-    assert "1 copy to the host a step: whether to go on  # test_arrays.py:" in steps
+    assert "one graph of" in steps and "1 copy to the host" not in steps
     report = jitml.aot(lambda x: jitml.lax.while_loop(lambda s: s.sum() < 1, lambda s: s @ x, x), x)
-    assert "whether to go on" in str(report.report()) and report.report().graph_nodes == 0
+    assert "whether to go on" in str(report.report()) and report.report().graph_nodes > 1
+    assert "CUDA 12.4 and later; older ones: launches one by one, with" in str(report.report())
+
+
+def test_explain_says_that_the_driver_is_too_old_for_a_graph(emulated: EmulatedCuda) -> None:
+    emulated.version = 12030
+    loop = jitml.jit(lambda x: jitml.lax.while_loop(lambda s: s.sum() < 1, lambda s: s @ x, x))
+    steps = str(loop.explain(jnp.ones((16, 16)))).split("== on the device ==")[1]
+    assert "1 copy to the host a step: whether to go on  # test_arrays.py:" in steps
+    assert "CUDA 12.4 and later; this one is for 12.3" in steps
 
 
 # ---- several devices -----------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +35,28 @@ def test_one_file_serves_cpu_and_gpus(tmp_path: Path, emulated: EmulatedCuda) ->
     assert emulated.calls["cuLaunchKernel"] >= 1
     assert "predict(x: float32[3,4])" in repr(there)
     np.testing.assert_array_equal(jitml.export.load(path)(X)["y"], here["y"])
+
+
+@pytest.mark.parametrize("version", [12030, 12040])
+def test_loops_of_files_run_on_the_device(
+    version: int, tmp_path: Path, emulated: EmulatedCuda
+) -> None:
+    emulated.version = version
+    path = tmp_path / "loop.jitml"
+
+    def loop(x: Any, n: Any, rows: Any) -> Any:
+        x = jitml.lax.fori_loop(0, n, lambda _, x: jnp.sort(x @ WEIGHTS @ x), x)
+        return jitml.lax.scan(lambda c, row: (jnp.sort(c + row), c[0]), x, rows)
+
+    rows = np.random.default_rng(0).standard_normal((1100, 4)).astype(np.float32)
+    jitml.export.save(loop, path, X, np.int32(3), rows, gpus=["sm_90"])
+    here, there = (
+        program(X, np.int32(3), rows)
+        for program in (jitml_runtime.load(path), jitml.export.load(path, device="cuda:0"))
+    )
+    for x, y in zip(here, there, strict=True):
+        np.testing.assert_array_equal(x, y)
+    assert ("cuGraphLaunch" in emulated.calls) == (version == 12040)
 
 
 def test_failed_checks_name_the_line_of_the_program(tmp_path: Path, emulated: EmulatedCuda) -> None:

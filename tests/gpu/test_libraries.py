@@ -165,6 +165,40 @@ def test_transforms_are_part_of_a_graph(device: Device) -> None:
     assert "cuFFT computes fft c2c forward c64 short  # test_libraries.py:" in told
 
 
+def test_transforms_in_branches_and_loops(device: Device) -> None:
+    x = random((4, 8), "complex64")
+    lax = jitml.lax
+
+    def branch(x: Any, k: Any) -> Any:
+        return lax.cond(k > 0, lambda x: jnp.fft.fft(x) + 1, lambda x: x * 2, x)
+
+    def scan(x: Any, k: Any) -> Any:  # by slices, which move
+        return lax.scan(lambda c, y: (c + 1, jnp.fft.fft(y) + c), k, jnp.tile(x, (80, 1)))[1][:4]
+
+    def again(x: Any, k: Any) -> Any:  # what is transformed changes places with what comes of it
+        step = lambda s: (jnp.fft.fft(s[0]) / 2, s[1] + k)  # noqa: E731
+        return lax.while_loop(lambda s: s[1] < 3, step, (x, 0))[0]
+
+    def beside(x: Any, k: Any) -> Any:
+        y = jnp.cos(x)
+        step = lambda s: (s[0] + jnp.fft.fft(y), s[1] + k)  # noqa: E731
+        return lax.while_loop(lambda s: s[1] < 3, step, (x, 0))[0]
+
+    transformed = np.fft.fft(x)
+    expected = {
+        branch: transformed + 1,
+        scan: transformed + np.arange(1, 5)[:, None],
+        again: np.fft.fft(np.fft.fft(transformed / 2) / 2) / 2,
+        beside: x + 3 * np.fft.fft(np.cos(x)),
+    }
+    for function, result in expected.items():
+        is_close(jitml.jit(function)(x, 1), result, "complex64")
+    is_close(jitml.jit(branch)(x, -1), x * 2, "complex64")
+    for function in (branch, beside):
+        assert "runs as   one graph of" in str(jitml.jit(function).explain(x, 1))
+    assert device.counts.library_calls > 0
+
+
 def test_gradients_and_batches_of_transforms(device: Device) -> None:
     x = random((3, 6), "float32")
     energy = jitml.grad(lambda x: (jnp.abs(jnp.fft.rfft(x)) ** 2)[..., 1:3].sum())

@@ -15,7 +15,14 @@ import numpy as np
 import pytest
 
 import jitml
-from jitml.codegen.nvptx.assembler import find_assembler
+import jitml.numpy as jnp
+from jitml.codegen.nvptx.assembler import assemble, find_assembler
+from jitml.device.control_kernels import (
+    copy_kernel,
+    count_kernel,
+    decide_kernel,
+    settle_kernel,
+)
 from tests.gpu.test_mutation import FAMILIES, samples_of
 from tests.gpu.test_products import UNITS, Row
 from tests.gpu.test_products import samples_of as samples_of_product
@@ -58,3 +65,16 @@ def test_kernels_take_no_more_than_is_recorded(name: str, update_golden: bool) -
         PATH.write_text(json.dumps({**recorded, name: taken}, indent=1, sort_keys=True) + "\n")
         return
     assert all(taken[key] <= most for key, most in recorded[name].items()), (taken, recorded[name])
+
+
+def test_kernels_that_decide_and_those_of_loops_are_assembled() -> None:
+    control = [count_kernel(0), count_kernel(64), copy_kernel(), settle_kernel()]
+    control += [decide_kernel(type_) for type_ in ("u8", "s32")]
+    scan = jitml.aot(
+        lambda x, rows: jitml.lax.scan(lambda c, row: (jnp.sort(c @ x + row), c), x, rows),
+        *(jitml.ShapeDtypeStruct(shape, "float32") for shape in ((32, 32), (2000, 32))),
+    )
+    for target in TARGETS:
+        for text in (*control, *(kernel.ptx for kernel in scan.kernels if target == "sm_90")):
+            assembled = assemble(text, target)
+            assert assembled and assembled[1].spilled_bytes == 0

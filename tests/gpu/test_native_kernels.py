@@ -70,6 +70,26 @@ def test_it_is_launched_on_the_grid_of_the_user(emulated: EmulatedCuda) -> None:
     assert emulated.calls["cuGraphLaunch"] >= 2
 
 
+@pytest.mark.parametrize("version", [12030, 12040])
+@pytest.mark.parametrize("length", [3, 1200])
+def test_within_loops_it_takes_what_moves_where_it_is(
+    version: int, length: int, emulated: EmulatedCuda
+) -> None:
+    """Slices, stacked results and carries; the scan is written out, or a loop of a graph."""
+    emulated.version = version
+
+    def step(carry: Any, row: Any) -> Any:
+        return even(carry + row) * 0.5, even(row)
+
+    rows = np.random.default_rng(0).standard_normal((length, 3, 5)).astype(np.float32)
+    last, stacked = jit(lambda x, rows: jitml.lax.scan(step, x, rows))(X, rows)
+    is_even, expected = np.arange(5) % 2 == 0, X
+    np.testing.assert_array_equal(stacked, np.where(is_even, 2 * rows, 0))
+    for row in rows:
+        expected = np.where(is_even, expected + row, 0)
+    np.testing.assert_array_equal(last, expected)
+
+
 def test_plans_and_reports_know_the_grid() -> None:
     program = jitml.aot(even, X)
     steps = program.program.plan.instructions

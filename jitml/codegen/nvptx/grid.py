@@ -3,7 +3,8 @@
 Comes in: the text of a kernel, `int kernel(buffers, sizes, begin, end, fault)`, for one thread.
 Goes out: a text whose `kernel` is launched over a grid. Its arguments are the buffers and sizes
 themselves, then the number of units, the error slot, this launch's number, the threads' scratch
-memory, and the bytes of it that each has.
+memory, and the bytes of it that each has. A buffer that moves has one more argument, behind the
+buffers: the address of how far it has moved, in bytes, or 0 where the buffer's own address says it.
 
 A thread, or some of them together, take every so many units. A failed check is kept as
 the least (launch, site, index) of all threads, by an atomic minimum over 64 bits; the value goes
@@ -13,6 +14,7 @@ to a record of the thread's own, so that the outcome does not depend on the orde
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from jitml.ops.native import Grid
 from jitml_runtime import Instruction
@@ -35,9 +37,10 @@ class GridInstruction(Instruction):
     grid: Grid = Grid((1, 1, 1), (1, 1, 1))
 
 
-def on_grid(text: str, buffers: int, sizes: int, threads: int) -> str:
+def on_grid(text: str, buffers: int, sizes: int, threads: int, moving: Sequence[int] = ()) -> str:
     """The text of `kernel` for a grid, with so many buffers and sizes. So many threads take a unit
-    together (a power of two); where it is 0, one thread takes all units.
+    together (a power of two); where it is 0, one thread takes all units. The buffers at these
+    places are `moving`.
     """
     inner = _HEAD.sub(
         "define internal i32 @units(ptr noalias %buffers, ptr noalias %sizes, i64 %begin, "
@@ -48,6 +51,7 @@ def on_grid(text: str, buffers: int, sizes: int, threads: int) -> str:
     # All of it becomes one function, so that a thread's tables become registers.
     inner = inner.replace(" noinline", " alwaysinline").replace(" optnone", "")
     parameters = [f"ptr addrspace(1) %b{k}" for k in range(buffers)]
+    parameters += [f"ptr addrspace(1) %o{k}" for k in moving]
     parameters += [f"i64 %z{k}" for k in range(sizes)]
     parameters += [
         "i64 %extent", "ptr addrspace(1) %slot", "i64 %launch",
@@ -57,9 +61,11 @@ def on_grid(text: str, buffers: int, sizes: int, threads: int) -> str:
     limit = f' "nvvm.maxntid"="{threads}" "nvvm.minctasm"="1"' if threads > 1 else ""
     lines = [
         *(line for line in _DECLARATIONS if line not in inner),
+        *(_MOVED if moving else ()),
         f"define ptx_kernel void @kernel({', '.join(parameters)}) nounwind{limit} {{",
         "entry:",
-        *_tables(buffers, sizes),
+        *_moved(moving),
+        *_tables(buffers, sizes, moving),
         *_START,
         *_shared_out(threads).splitlines(),
         *_END,
@@ -82,7 +88,28 @@ _DECLARATIONS = [
 ]
 
 
-def _tables(buffers: int, sizes: int) -> list[str]:
+_MOVED = """\
+define internal ptr addrspace(1) @moved(ptr addrspace(1) %base, ptr addrspace(1) %told) \
+alwaysinline nounwind {
+  %is_fixed = icmp eq ptr addrspace(1) %told, null
+  br i1 %is_fixed, label %out, label %read
+read:
+  %offset = load i64, ptr addrspace(1) %told, align 8
+  br label %out
+out:
+  %by = phi i64 [0, %0], [%offset, %read]
+  %place = getelementptr i8, ptr addrspace(1) %base, i64 %by
+  ret ptr addrspace(1) %place
+}""".splitlines()
+
+
+def _moved(moving: Sequence[int]) -> list[str]:
+    """Where buffers that move are."""
+    call = "call ptr addrspace(1) @moved"
+    return [f"  %m{k} = {call}(ptr addrspace(1) %b{k}, ptr addrspace(1) %o{k})" for k in moving]
+
+
+def _tables(buffers: int, sizes: int, moving: Sequence[int]) -> list[str]:
     """Buffers and sizes in memory of the thread, as the inner function wants them."""
     lines = [
         f"  %buffers = alloca [{max(1, buffers)} x ptr], align 8",
@@ -93,7 +120,7 @@ def _tables(buffers: int, sizes: int) -> list[str]:
     ]
     for k in range(buffers):
         lines += [
-            f"  %g{k} = addrspacecast ptr addrspace(1) %b{k} to ptr",
+            f"  %g{k} = addrspacecast ptr addrspace(1) %{'m' if k in moving else 'b'}{k} to ptr",
             f"  %pb{k} = getelementptr ptr, ptr %buffers, i64 {k}",
             f"  store ptr %g{k}, ptr %pb{k}, align 8",
         ]

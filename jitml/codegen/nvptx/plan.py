@@ -93,7 +93,7 @@ class _DevicePlanner(Planner):
         """One of several launches of an equation, on these buffers."""
         for number in numbers:
             self.touch(number)
-        text = on_grid(code.text, len(numbers), len(code.sizes), code.grain)
+        text = self._on_grid(code, numbers)
         step = Instruction(
             self._kernel(KernelCode(text, "kernel", SMALL_LEVEL)),
             numbers,
@@ -134,8 +134,18 @@ class _DevicePlanner(Planner):
     ) -> None:
         if work_ns:  # a loop, or a map of loops
             code = replace(code, grain=1)
-        text = on_grid(code.text, len(atoms), len(code.sizes), code.grain)
+        text = self._on_grid(code, [self.atom_number(a) for a in atoms])
         super()._add_instruction(replace(code, text=text), atoms, sites, eqns)
+
+    def _on_grid(self, code: KernelText, numbers: Sequence[int]) -> str:
+        """The text for a grid of a kernel on these buffers."""
+        moving = [k for k, number in enumerate(numbers) if self._moves(number)]
+        return on_grid(code.text, len(numbers), len(code.sizes), code.grain, moving)
+
+    def _moves(self, number: int) -> bool:
+        """Whether a buffer is elsewhere at each step of a loop."""
+        is_window = self.buffers[number].kind == "moving"
+        return is_window or any(number in pair for pair in self.pairs)
 
     def _add_product(self, eqn: Eqn, views: Mapping[Var, View]) -> None:
         op = eqn.op
@@ -168,12 +178,15 @@ class _DevicePlanner(Planner):
             self._add_host_equation(eqn, op.name)
             return
         atoms = [*eqn.outputs, *eqn.inputs]
-        numbers = tuple([self.atom_number(a) for a in atoms])
+        numbers = tuple([self._fixed(self.atom_number(a)) for a in atoms])
+        results = numbers[: len(eqn.outputs)]
+        for atom, number in zip(eqn.inputs, numbers[len(eqn.outputs) :], strict=True):
+            self.add_copy(self.atom_number(atom), number, eqn)
         for number in numbers:
             self.touch(number)
         if kernel.grid is not None:
-            for var in eqn.outputs:  # nobody knows what the kernel writes
-                self._add_launch(_zeros(var.type), (self.number(var),), eqn)
+            for var, number in zip(eqn.outputs, results, strict=True):
+                self._add_launch(_zeros(var.type), (number,), eqn)  # it may not write all
         fields = (
             self._kernel(KernelCode(kernel.ptx(self.target.cpu), "kernel", SMALL_LEVEL)),
             numbers,
@@ -187,6 +200,14 @@ class _DevicePlanner(Planner):
         grid = kernel.grid
         step = Instruction(*fields) if grid is None else GridInstruction(*fields, grid)
         self._add_step(step, (), (eqn.source,))
+        for var, number in zip(eqn.outputs, results, strict=True):
+            self.add_copy(number, self.number(var), eqn)
+
+    def _fixed(self, number: int) -> int:
+        """A buffer, or another of its size where it moves: kernels of others take addresses."""
+        if not self._moves(number):
+            return number
+        return self.add_temp(self.buffers[number].size_bytes)
 
     def _add_host_equation(
         self, eqn: Eqn, name: str, make: Callable[..., HostCall] = HostCall
