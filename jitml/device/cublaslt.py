@@ -44,7 +44,6 @@ class Multiplication:
     def __init__(self, libraries: Libraries, product: Product) -> None:
         self._libraries = libraries
         self._library = libraries.library("cublasLt")
-        self._stream = libraries.driver.stream.value
         m, n, k = product.sizes
         a, b = product.operands
         self._numbers: Host = np.array([1, 0], _SCALES.get(product.dtype, np.float32))
@@ -109,5 +108,5 @@ class Multiplication:
         self._library.call(
             "matmul", self._library.handle, self._desc, one, b, first, a, second, zero,
             c, result, c, result, self._algorithm.ctypes.data, work, self.work_bytes,
-            self._stream,
+            self._libraries.driver.stream.value,
         )  # fmt: skip

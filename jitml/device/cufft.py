@@ -72,7 +72,6 @@ class Transform:
         self._calls = [(steps[0] * k, steps[1] * k) for k in range(count)]
         call, plan = self._library.call, self._plan
         call("set_auto_allocation", plan, 0)
-        call("set_stream", plan, self._driver.stream.value)
         packed = [x for n, *rest in sides for x in ((n,), *rest)]
         length = max(self._lengths)
         return int(call("make_plan_many64", plan, 1, (length,), *packed, type_, batch))
@@ -87,6 +86,7 @@ class Transform:
             self._clear_imaginary_parts(stage)
             if target % (2 * self._real_bytes):
                 place = -(-(stage + self._bytes[0]) // _ALIGNMENT) * _ALIGNMENT
+        self._library.call("set_stream", self._plan, self._driver.stream.value)
         self._library.call("set_work_area", self._plan, work)
         for places in self._calls:
             begins = self._begins((source, place), places)
@@ -111,6 +111,7 @@ class Transform:
 
     def _scale(self, place: int) -> None:
         assert self._blas is not None
+        self._blas.follow()
         function = "dscal_64" if self._is_double else "sscal_64"
         count = self._bytes[1] // self._real_bytes
         self._blas.call(function, self._blas.handle, count, self._factor.ctypes.data, place, 1)

@@ -146,6 +146,7 @@ class Factors:
         self.work_bytes = self._work * np.dtype(_NUMBERS[self._name[0]]).itemsize
 
     def ask(self, inputs: Sequence[int], outputs: Sequence[int], work: int) -> None:
+        self._library.follow()
         memory = {"work": work, "lwork": self._work}
         for unit in range(self._count):
             value = self._arguments.values(inputs, outputs, unit)
@@ -169,6 +170,7 @@ class Triangular:
 
     def ask(self, inputs: Sequence[int], outputs: Sequence[int], work: int) -> None:
         handle = self._library.handle
+        self._library.follow()
         self._library.call("set_workspace", handle, work, _WORKSPACE_BYTES)
         for unit in range(self._count):
             value = self._arguments.values(inputs, outputs, unit)
@@ -206,6 +208,9 @@ class SingularValues:
         self.work_bytes = self._places[-1]
 
     def ask(self, inputs: Sequence[int], outputs: Sequence[int], work: int) -> None:
+        for library in (self._library, self._blas):
+            if library is not None:
+                library.follow()
         for unit in range(self._count):
             places = [
                 address + unit * size for address, size in zip(outputs, self._bytes, strict=True)

@@ -54,7 +54,7 @@ class Libraries:
         return found
 
     def _open(self, name: str) -> Library:
-        library = Library(name, _bindings(name, self.driver.bindings))
+        library = Library(name, _bindings(name, self.driver.bindings), self.driver)
         atexit.unregister(self.close)
         atexit.register(self.close)
         if name == "cufft":  # has no handles; this loads it
@@ -63,7 +63,7 @@ class Libraries:
         library.handle = library.call("create")
         self._closers.append(lambda: library.call("destroy", library.handle))
         if name != "cublasLt":  # which takes the stream with each call
-            library.call("set_stream", library.handle, self.driver.stream.value)
+            library.follow()
         return library
 
     def routine(self, step: Taken) -> Routine:

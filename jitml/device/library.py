@@ -7,9 +7,12 @@ they refuse is an error with a name.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jitml.device.errors import DeviceError, DeviceMemoryError, LibraryError, NoLibraryError
+
+if TYPE_CHECKING:
+    from jitml.device.driver import Driver
 
 TITLES = {
     "cufft": "cuFFT",
@@ -25,11 +28,20 @@ NOT_THERE = {"cufft": (8, 14, 16, 17), "cusolverDn": (4, 9), "cublas": (8, 15), 
 class Library:
     """A library; `handle` is what its functions take first."""
 
-    def __init__(self, name: str, bindings: Any) -> None:
+    def __init__(self, name: str, bindings: Any, driver: Driver) -> None:
         self.name = name
         self.title = TITLES[name]
         self.handle = 0
         self._bindings = bindings
+        self._driver = driver
+        self._stream: int | None = None
+
+    def follow(self) -> None:
+        """Let the handle mean the stream that the driver asks."""
+        stream = self._driver.stream.value
+        if stream != self._stream:
+            self.call("set_stream", self.handle, stream)
+            self._stream = stream
 
     def call(self, function: str, *arguments: Any) -> Any:
         """What a function gives. NoLibraryError where the library cannot do this, LibraryError
