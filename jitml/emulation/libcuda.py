@@ -231,7 +231,7 @@ class EmulatedCuda(GraphCalls):
             for row in range(count):
                 found.unit.memory.view(begin + row * step, size, True).fill(value)
 
-        found.ask(fill)
+        found.ask(fill, "memset")
         return found.unit.status
 
     def cuMemHostAlloc(self, address: Any, size: Any, flags: int) -> int:

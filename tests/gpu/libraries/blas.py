@@ -49,7 +49,7 @@ class Blas(Streamed):
             )  # fmt: skip
             arrays.write_columns(b, x, ldb)
 
-        stream.ask(run)
+        stream.ask(run, "kernel")
 
     def typed_geam(
         self, letter: str, handle: int, transa: int, transb: int, m: int, n: int,
@@ -65,7 +65,7 @@ class Blas(Streamed):
             source = arrays.columns(a, dtype, n, m, lda)
             arrays.write_columns(c, factor * source.T, ldc)
 
-        stream.ask(run)
+        stream.ask(run, "kernel")
 
     def typed_scal_64(
         self, letter: str, handle: int, n: int, alpha: int, x: int, incx: int
@@ -73,7 +73,7 @@ class Blas(Streamed):
         check(letter in "sd" and n > 0 and incx == 1, f"scal: {(n, incx)}")
         dtype, stream = DTYPES[letter], self.stream_of(handle)
         factor, arrays = number_at(alpha, dtype), Arrays(stream)
-        stream.ask(lambda: arrays.write(x, factor * arrays.read(x, dtype, n)))
+        stream.ask(lambda: arrays.write(x, factor * arrays.read(x, dtype, n)), "kernel")
 
 
 def number_at(address: int, dtype: Any) -> Any:

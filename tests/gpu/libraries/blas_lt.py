@@ -135,7 +135,7 @@ class BlasLt(Handled):
                 place = d + number * result["batch_step"] * product.itemsize
                 arrays.write_columns(place, product, result["step"])
 
-        found.ask(run)
+        found.ask(run, "kernel")
 
 
 def _matrix(arrays: Arrays, place: int, layout: Any, is_turned: int, number: int) -> Any:

@@ -115,7 +115,7 @@ class Fft(Double):
             y = _transform(x, kind, plan.length, sign).astype(given)
             _write(arrays, target + places[1] * given.itemsize, y)
 
-        stream.ask(run)
+        stream.ask(run, "kernel")
 
 
 def _places(batch: int, length: int, strides: tuple[int, ...]) -> Any:

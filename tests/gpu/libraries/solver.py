@@ -64,7 +64,7 @@ class Solver(Streamed):
             arrays.write_columns(a, factor, lda)
             arrays.write(info, np.int32(code))
 
-        stream.ask(run)
+        stream.ask(run, "kernel")
 
     def size_getrf(self, handle: int, m: int, n: int, a: int, lda: int) -> int:
         return self._asked(handle, "getrf", m, n, lda)
@@ -85,7 +85,7 @@ class Solver(Streamed):
             arrays.write(ipiv, (pivots + 1).astype(np.int32))
             arrays.write(info, np.int32(code))
 
-        stream.ask(run)
+        stream.ask(run, "kernel")
 
     def size_geqrf(self, handle: int, m: int, n: int, a: int, lda: int) -> int:
         return self._asked(handle, "geqrf", m, n, lda)
@@ -105,7 +105,7 @@ class Solver(Streamed):
             arrays.write(tau, taus)
             arrays.write(info, np.int32(code))
 
-        stream.ask(run)
+        stream.ask(run, "kernel")
 
     def size_orgqr(self, handle: int, m: int, n: int, k: int, a: int, lda: int, tau: int) -> int:
         return self._asked(handle, "orgqr", m, n, k, lda)
@@ -126,7 +126,7 @@ class Solver(Streamed):
             arrays.write_columns(a, q, lda)
             arrays.write(info, np.int32(code))
 
-        stream.ask(run)
+        stream.ask(run, "kernel")
 
     def size_ormqr(
         self, handle: int, side: int, trans: int, m: int, n: int, k: int, a: int, lda: int,
@@ -156,7 +156,7 @@ class Solver(Streamed):
             arrays.write_columns(c, product, ldc)
             arrays.write(info, np.int32(code))
 
-        stream.ask(run)
+        stream.ask(run, "kernel")
 
     def size_syevd(
         self, handle: int, jobz: int, uplo: int, n: int, a: int, lda: int, w: int
@@ -182,7 +182,7 @@ class Solver(Streamed):
             arrays.write(w, values)
             arrays.write(info, np.int32(code))
 
-        stream.ask(run)
+        stream.ask(run, "kernel")
 
     def size_sytrd(
         self, handle: int, uplo: int, n: int, a: int, lda: int, d: int, e: int, tau: int
@@ -207,7 +207,7 @@ class Solver(Streamed):
                     arrays.write(place, part)
             arrays.write(info, np.int32(code))
 
-        stream.ask(run)
+        stream.ask(run, "kernel")
 
     def size_gesvd(self, handle: int, m: int, n: int) -> int:
         return self._asked(handle, "gesvd", m, n)
@@ -236,4 +236,4 @@ class Solver(Streamed):
                 arrays.write_columns(vt, right, ldvt)
             arrays.write(info, np.int32(code))
 
-        stream.ask(run)
+        stream.ask(run, "kernel")
