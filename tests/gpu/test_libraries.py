@@ -459,6 +459,17 @@ def test_what_a_library_refuses_is_told_with_the_line(
     is_close(inverse(x), np.fft.ifft(x * 2), "complex64")  # everything goes on
 
 
+@pytest.mark.parametrize("function", ["make_plan_many64", "exec_c2c"])
+def test_the_line_is_that_of_the_step(function: str, fakes: dict[str, Double]) -> None:
+    def both(x: Any) -> Any:
+        y = jnp.sort(x.real, axis=0)
+        return jnp.fft.fft(x + y)
+
+    fakes["cufft"].planted = {function: Status(5, "FAILED")}
+    with pytest.raises(errors.LibraryError, match=r"return jnp\.fft\.fft\(x \+ y\)"):
+        jitml.jit(both)(random((3, 4), "complex64"))
+
+
 def test_a_lost_device_has_its_libraries_anew(emulated: Any, fakes: dict[str, Double]) -> None:
     x = random((3, 4), "complex64")
     inverse = jitml.jit(jnp.fft.ifft)

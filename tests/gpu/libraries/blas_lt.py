@@ -28,9 +28,10 @@ MAGIC = 0xB1A5
 
 
 class BlasLt(Handled):
-    """cuBLASLt. It has algorithms for all that fits, of which this is told by `refuses`."""
+    """cuBLASLt. It has algorithms for all that fits, unless it `refuses` or gives a `state`."""
 
     refuses = False
+    state = 0
     work_bytes = 100
 
     def do_matmul_desc_create(self, compute_type: int, scale_type: int) -> int:
@@ -85,7 +86,7 @@ class BlasLt(Handled):
         check(len(alignments) == 1, "alignments")
         found = np.zeros(1, RESULT)
         found["algo"][0, :2] = MAGIC, alignments.pop()
-        found["work_bytes"] = self.work_bytes
+        found["work_bytes"], found["state"] = self.work_bytes, self.state
         ctypes.memmove(results, found.ctypes.data, found.nbytes)
         ctypes.c_int32.from_address(count).value = int(not self.refuses)
 
