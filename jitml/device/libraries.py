@@ -104,8 +104,10 @@ class Libraries:
     def abandon(self) -> None:
         """The device has begun anew: nothing is left to be given back."""
         atexit.unregister(self.close)
+        for finalizer in self._owned:
+            finalizer.detach()
+        self._retired.clear()
         self._closers.clear()
-        self._owned.clear()
 
     def close(self) -> None:
         """Give everything back; no program may run any more."""

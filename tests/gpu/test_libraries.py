@@ -470,8 +470,10 @@ def test_the_line_is_that_of_the_step(function: str, fakes: dict[str, Double]) -
         jitml.jit(both)(random((3, 4), "complex64"))
 
 
-def test_a_lost_device_has_its_libraries_anew(emulated: Any, fakes: dict[str, Double]) -> None:
-    x = random((3, 4), "complex64")
+def test_a_lost_device_has_its_libraries_anew(
+    emulated: Any, device: Device, fakes: dict[str, Double]
+) -> None:
+    x, before = random((3, 4), "complex64"), device.libraries
     inverse = jitml.jit(jnp.fft.ifft)
     emulated.planted["cuStreamSynchronize"] = 700
     with pytest.raises(errors.IllegalAccessError):
@@ -480,6 +482,9 @@ def test_a_lost_device_has_its_libraries_anew(emulated: Any, fakes: dict[str, Do
         double.live.clear()  # they went with the device
     is_close(inverse(x), np.fft.ifft(x), "complex64")
     assert fakes["cublas"].calls["create"] == 2
+    gc.collect()
+    before.close()  # gives nothing back
+    assert not any(double.calls["destroy"] for double in fakes.values())
 
 
 def test_plans_are_kept_and_given_back(
