@@ -19,7 +19,7 @@ from jitml.codegen.kernel import Kernel, Site
 from jitml.codegen.nvptx.cumulative import cumulative_kernel
 from jitml.codegen.nvptx.grid import GridInstruction, on_grid
 from jitml.codegen.nvptx.kernels import emit_threads
-from jitml.codegen.nvptx.library import LibraryStep, ProductStep, library_product
+from jitml.codegen.nvptx.library import LibraryStep, Product, ProductStep, library_product
 from jitml.codegen.nvptx.product import product_kernel
 from jitml.codegen.nvptx.sort import INPUT, OUTPUT, is_long, sort_launches
 from jitml.codegen.nvptx.target import ACCESS_BYTES
@@ -160,11 +160,23 @@ class _DevicePlanner(Planner):
         is_aligned = self._are_aligned(atoms)
         code = product_kernel(shape, dtypes, op.precision, self.target, is_aligned)
         self._add_instruction(code, atoms, (), [eqn])
-        alignment = ACCESS_BYTES if is_aligned else eqn.inputs[0].type.dtype.itemsize
-        product = library_product(shape, (operand, result), op.precision, alignment)
+        product = self._library_product(eqn, views)
         if product is not None:
             fields = {name: getattr(self.steps[-1], name) for name in field_names(Instruction)}
             self.steps[-1] = ProductStep(**fields, product=product)
+
+    def _library_product(self, eqn: Eqn, views: Mapping[Var, View]) -> Product | None:
+        """What a library is asked for instead of a kernel."""
+        assert isinstance(eqn.op, DotGeneral)
+        operand, result = (a.type.dtype for a in (eqn.inputs[0], eqn.outputs[0]))
+        bases = [views[a][0] for a in eqn.inputs if isinstance(a, Var)]
+        is_aligned = self._are_aligned([*bases, *eqn.outputs])
+        return library_product(
+            self._product_shape(eqn, views),
+            (short_name(operand), short_name(result)),
+            eqn.op.precision,
+            ACCESS_BYTES if is_aligned else operand.itemsize,
+        )
 
     def _add_library_call(self, eqn: Eqn, op: LibraryCall) -> None:
         for atom, var in zip(eqn.inputs[: op.updates], eqn.outputs, strict=False):
