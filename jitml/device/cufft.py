@@ -55,7 +55,7 @@ class Transform:
         self._blas = libraries.library("cublas") if factor != 1 else None
         self._plan = self._library.call("create")
         libraries.own(self, partial(self._library.call, "destroy", self._plan))
-        work_bytes = self._make(type_, behind)
+        work_bytes = max(1, self._make(type_, behind))  # so that there is an area to be told
         self._stage_at = -(-work_bytes // _ALIGNMENT) * _ALIGNMENT
         staged = {"c2c": 0, "r2c": self._bytes[0], "c2r": sum(self._bytes) + _ALIGNMENT}
         self.work_bytes = self._stage_at + staged[self._kind]

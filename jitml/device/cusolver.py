@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +31,7 @@ _WORD = {
 }
 _MOST = 2**31 - 1  # numbers of one matrix: the libraries count in 32 bits
 _WORKSPACE_BYTES = 4 << 20  # of cuBLAS, which else would allocate while a graph is recorded
+_MOST_SMALL = 32  # rows up to which a batch of matrices is diagonalised at once
 _ALIGNMENT = 256
 _NUMBERS = {"s": np.float32, "d": np.float64, "c": np.complex64, "z": np.complex128}
 
@@ -70,6 +72,8 @@ def dense_routine(libraries: Libraries, step: LibraryStep) -> Routine:
         return Triangular(libraries, step)
     if name[1:] == "gesdd":
         return SingularValues(libraries, step)
+    if name[1:] in ("syevd", "heevd") and _is_many_small(step):
+        return SmallEigen(libraries, step)
     if _COMPLEX.get(name[1:], name[1:]) in _FORMS:
         return Factors(libraries, step)
     raise NoLibraryError(f"cuSOLVER has no {name}")
@@ -83,6 +87,10 @@ def _count(step: LibraryStep) -> int:
     """How many matrices there are."""
     shape = step.input_specs[0].shape
     return prod(shape[: len(shape) - step.call.rank])
+
+
+def _is_many_small(step: LibraryStep) -> bool:
+    return _count(step) > 1 and step.input_specs[0].shape[-1] <= _MOST_SMALL
 
 
 class _Arguments:
@@ -152,6 +160,36 @@ class Factors:
             value = self._arguments.values(inputs, outputs, unit)
             arguments = [memory[x] if x in memory else value(x) for x in self._names]
             self._library.call(self._name, self._library.handle, *arguments)
+
+
+class SmallEigen:
+    """Eigenvalues and eigenvectors of a batch of small matrices, all at once, by Jacobi's method:
+    as `syevd`, in ascending order.
+    """
+
+    title = "cuSOLVER"
+    is_recordable = False
+
+    def __init__(self, libraries: Libraries, step: LibraryStep) -> None:
+        self._library = libraries.library("cusolverDn")
+        self._name = _name(step).replace("evd", "evj_batched")
+        self._arguments = _Arguments(step, _FORMS["syevd"].lapack)
+        self._method = self._library.call("create_syevj_info")
+        closer = partial(self._library.call, "destroy_syevj_info", self._method)
+        libraries.own(self, closer)
+        self._count = _count(step)
+        constants = [self._arguments.constant(name) for name in _FORMS["syevd"].size.split()]
+        size_of, handle = f"{self._name}_buffer_size", self._library.handle
+        rest = (self._method, self._count)
+        self._work = int(self._library.call(size_of, handle, *constants, *rest))
+        self.work_bytes = self._work * np.dtype(_NUMBERS[self._name[0]]).itemsize
+
+    def ask(self, inputs: Sequence[int], outputs: Sequence[int], work: int) -> None:
+        self._library.follow()
+        value = self._arguments.values(inputs, outputs, 0)
+        arguments = [value(name) for name in _FORMS["syevd"].size.split()]
+        rest = (work, self._work, value("info"), self._method, self._count)
+        self._library.call(self._name, self._library.handle, *arguments, *rest)
 
 
 class Triangular:

@@ -16,7 +16,7 @@ from jitml.device.library import NO_MEMORY, NOT_THERE, TITLES
 from tests.gpu.libraries.blas import DTYPES, Blas
 from tests.gpu.libraries.blas_lt import BlasLt
 from tests.gpu.libraries.fft import Fft
-from tests.gpu.libraries.solver import Solver
+from tests.gpu.libraries.solver import OF_COMPLEX, Solver
 
 pytest.importorskip("nvmath")
 
@@ -31,7 +31,6 @@ ALIKE = {
     "m", "n", "k", "lda", "ldb", "ldc", "ldu", "ldvt", "alpha", "beta", "uplo", "side", "trans",
     "diag", "jobz", "jobu", "jobvt", "batch", "lwork",
 }  # fmt: skip
-_OF_COMPLEX = {"orgqr": "ungqr", "ormqr": "unmqr", "syevd": "heevd", "sytrd": "hetrd"}
 
 
 def parameters_of(binding: Any) -> list[str]:
@@ -60,7 +59,7 @@ def letters(family: str) -> str:
 
 
 def typed(letter: str, family: str, prefix: str) -> str:
-    name = _OF_COMPLEX.get(family, family) if letter in "cz" else family
+    name = {v: k for k, v in OF_COMPLEX.items()}.get(family, family) if letter in "cz" else family
     return letter + name + ("_buffer_size" if prefix == "size" else "")
 
 

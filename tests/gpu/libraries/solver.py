@@ -11,6 +11,10 @@ from scipy.linalg import lapack
 from tests.gpu.libraries.blas import DTYPES
 from tests.gpu.libraries.double import Arrays, Status, Streamed, check
 
+OF_COMPLEX = {
+    "ungqr": "orgqr", "unmqr": "ormqr", "heevd": "syevd", "hetrd": "sytrd",
+    "heevj_batched": "syevj_batched",
+}  # fmt: skip
 _REAL = {"c": "s", "z": "d"}
 
 
@@ -19,11 +23,9 @@ class Solver(Streamed):
 
     def find(self, name: str) -> Callable[..., Any]:
         letter, rest = name[0], name[1:]
-        rest = {"ungqr": "orgqr", "unmqr": "ormqr", "heevd": "syevd", "hetrd": "sytrd"}.get(
-            rest.removesuffix("_buffer_size"), rest.removesuffix("_buffer_size")
-        )
+        rest = OF_COMPLEX.get(rest.removesuffix("_buffer_size"), rest.removesuffix("_buffer_size"))
         is_real_name = rest == name[1:].removesuffix("_buffer_size")
-        own = rest in ("orgqr", "ormqr", "syevd", "sytrd")
+        own = rest in OF_COMPLEX.values()
         ending = "size" if name.endswith("_buffer_size") else "typed"
         if letter not in DTYPES or not hasattr(type(self), f"{ending}_{rest}"):
             return super().find(name)
@@ -181,6 +183,41 @@ class Solver(Streamed):
             arrays.write_columns(a, vectors, lda)
             arrays.write(w, values)
             arrays.write(info, np.int32(code))
+
+        stream.ask(run, "kernel")
+
+    def do_create_syevj_info(self) -> int:
+        return self.new("method")
+
+    def do_destroy_syevj_info(self, info: int) -> None:
+        check(self.of(info) == "method", "no method")
+        del self.live[info]
+
+    def size_syevj_batched(
+        self, handle: int, jobz: int, uplo: int, n: int, a: int, lda: int, w: int, params: int,
+        batch_size: int,
+    ) -> int:  # fmt: skip
+        check(self.of(params) == "method", "no method")
+        return self._asked(handle, "syevj", n, lda, batch_size)
+
+    def typed_syevj_batched(
+        self, letter: str, stream: Any, handle: int, jobz: int, uplo: int, n: int, a: int, lda: int,
+        w: int, work: int, lwork: int, info: int, params: int, batch_size: int,
+    ) -> None:  # fmt: skip
+        size = self.size_syevj_batched(handle, jobz, uplo, n, a, lda, w, params, batch_size)
+        check(lda >= n and lwork == size and jobz in (0, 1) and uplo in (0, 1), "syevj")
+        dtype, arrays = DTYPES[letter], Arrays(stream)
+
+        def run() -> None:
+            arrays.spoil(work, lwork * np.dtype(dtype).itemsize)
+            for number in range(batch_size):
+                place = a + number * lda * n * np.dtype(dtype).itemsize
+                x = arrays.columns(place, dtype, n, n, lda)
+                ends = bool(np.isfinite(x).all())
+                values, vectors = np.linalg.eigh(x if ends else np.eye(n, dtype=dtype), "LU"[uplo])
+                arrays.write_columns(place, vectors if jobz else np.full_like(x, np.nan), lda)
+                arrays.write(w + number * values.nbytes, values)
+                arrays.write(info + 4 * number, np.int32(0 if ends else n + 1))
 
         stream.ask(run, "kernel")
 
