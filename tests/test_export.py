@@ -373,7 +373,7 @@ def test_files_of_other_versions(path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with monkeypatch.context() as patch:
         patch.setattr(deployment, "INTERFACE", 99)
         assert fails(path) == (
-            f"it was saved by jitml {jitml.__version__} for kernel interface 4, this jitml_runtime "
+            f"it was saved by jitml {jitml.__version__} for kernel interface 5, this jitml_runtime "
             "has interface 99: save it again"
         )
     data = path.read_bytes()

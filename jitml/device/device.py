@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any
@@ -233,7 +234,8 @@ class Device:
         error.is_known = True
         reached = self.driver.progress
         failed = [call for call in pending if call.number > reached and not call.is_settled]
-        located = failed[0].locate(error) if failed else error
+        # Calls must not keep the frames that the error passes, for these have the calls' arrays.
+        located = copy(failed[0].locate(error) if failed else error)
         for call in pending:
             call.end(located if call in failed else call.error)
         self._reset()

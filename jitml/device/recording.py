@@ -87,8 +87,7 @@ class Recording(Run):
         if self._slot:
             driver.fill(self._slot, EMPTY_BYTE, CELL_BYTES)
         if cells is not None:
-            driver.fill(cells.address, 0, cells.size_bytes)
-            driver.fill(self._cell(0), EMPTY_BYTE, CELL_BYTES)
+            driver.fill(cells.address, EMPTY_BYTE, cells.size_bytes)
         super().run()
         if self._slot and cells is not None:
             self._ask_kernel(settle_kernel(), [self._slot, self._cell(0)])
@@ -127,6 +126,7 @@ class Recording(Run):
     def _decide(
         self, handle: int, number: int, type_: str, between: tuple[int, int], slot: int
     ) -> None:
+        """Let a handle say whether the number in a buffer is between two."""
         arguments = [handle, *self.places[number], *between, slot]
         self._ask_kernel(decide_kernel(type_), arguments)
 
@@ -161,9 +161,8 @@ class Recording(Run):
             buffer = self.plan.buffers[number]
             whole, stride = self.places[buffer.index], buffer.size_bytes
             start = (step.length - 1) * stride if step.reverse else 0
-            self._let_move(
-                rows, number, whole, (start, -stride if step.reverse else stride, _EVERY)
-            )
+            by = -stride if step.reverse else stride
+            self._let_move(rows, number, whole, (start, by, _EVERY))
         for pair in step.carries:
             one, other = (self.places[number] for number in pair)
             apart = other.address - one.address
@@ -174,6 +173,7 @@ class Recording(Run):
     def _let_move(
         self, rows: list[_Row], number: int, place: Place, how: tuple[int, int, int]
     ) -> None:
+        """Let a buffer move from a place: start, stride, mask."""
         offset = self._cell(self._offsets[number])
         rows.append((offset, place.offset, *how))
         self.places[number] = Place(place.address, offset)
@@ -185,6 +185,7 @@ class Recording(Run):
         how: tuple[int, int],
         going_on: tuple[int, int],
     ) -> None:
+        """Count steps of a loop: keeps and adds, length and handle."""
         at, step = (self._cell(self._steps[number] + k) for k in (0, 1))
         parts = _parts(rows)
         for k, part in enumerate(parts):

@@ -147,6 +147,8 @@ class GraphCalls:
     def cuGraphAddNode(self, node: Any, graph: Any, before: Any, count: Any, params: Any) -> int:
         if self.version < CONDITIONALS_SINCE:
             return NOT_SUPPORTED
+        if ctypes.sizeof(params._obj) != ctypes.sizeof(_NodeParams):
+            return INVALID_VALUE
         told = _NodeParams.from_address(ctypes.addressof(params._obj))
         found = self._graph(graph)
         is_legal = told.kind == _CONDITIONAL and told.conditional in (IF, WHILE)
@@ -170,7 +172,7 @@ class GraphCalls:
         if found.outer or (has_conditionals and found.is_instantiated):
             return INVALID_VALUE
         if any(node.kind not in IN_BODIES for body in inner[1:] for node in body.nodes):
-            return NOT_SUPPORTED
+            return INVALID_VALUE
         if {h for g in inner for h in g.handles} != {h for g in inner for h in g.used}:
             return INVALID_VALUE
         found.is_instantiated = True

@@ -34,7 +34,7 @@ from .tree_format import (
     write_tree,
 )
 
-INTERFACE = 4  # of kernels: signature, faults, meaning of a plan
+INTERFACE = 5  # of kernels: signature, faults, meaning of a plan
 _KIND = 16
 _KEY = bytes(KEY_BYTES)
 Read = TypeVar("Read")

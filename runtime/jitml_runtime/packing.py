@@ -28,7 +28,7 @@ try:
 except ImportError:
     from hashlib import blake2b
 
-VERSION = 2
+VERSION = 1
 KEY_BYTES = 24
 _MAGIC = b"jitml\r\n\0"
 _HEAD = struct.Struct(f"<8sII{KEY_BYTES}sQ")

@@ -14,7 +14,7 @@ import pytest
 import jitml
 import jitml.numpy as jnp
 from jitml import lax
-from jitml.device import errors, executable
+from jitml.device import errors, executable, launches
 from jitml.device.device import Device
 from jitml.device.driver import Driver
 from jitml.device.executable import DeviceExecutable, run_on_host
@@ -141,7 +141,7 @@ def copies(x: Any, rows: Any) -> Any:
 
 def many(x: Any, rows: Any) -> Any:
     """More buffers that move than one launch counts."""
-    start = tuple(x[k % 16] + k for k in range(40))
+    start = tuple(x[k % 16] + k for k in range(33))
     return lax.scan(lambda c, row: (tuple(jnp.sort(y + row) for y in c), None), start, rows)[0]
 
 
@@ -188,12 +188,12 @@ PROGRAMS = {
     "loop in branch": Row(loop_in_branch, (1, 2, 3)),
     "scan": Row(scan, (ROWS, ROWS[:1], ROWS[:2], ROWS[:0])),
     "scan from the end": Row(scan_from_the_end, (ROWS,)),
-    "scan in scan": Row(scan_in_scan, (ROWS, ROWS[:2])),
+    "scan in scan": Row(scan_in_scan, (ROWS[:3],)),
     "loop in scan": Row(loop_in_scan, (ROWS, ROWS[:2])),
     "switch on slices": Row(switch_on_slices, (np.array([2, 1, -7, 0, 9]),)),
     "in place": Row(in_place, (SQUARE + 1,)),
     "copies": Row(copies, (ROWS, ROWS.astype(np.float64))),
-    "many": Row(many, (ROWS,)),
+    "many": Row(many, (ROWS[:3],)),
     "gradient of scan": Row(gradient_of_scan, (ROWS,)),
     "gradient of loop in scan": Row(gradient_of_loop_in_scan, (ROWS[:3],)),
     "batched loop": Row(batched_loop, (0, 3)),
@@ -218,13 +218,27 @@ def test_one_graph_or_read_backs_the_bits_are_those_of_the_cpu(
         assert emulated.calls["cuGraphConditionalHandleCreate"] > 0
 
 
+@pytest.mark.parametrize("name", ["loop in scan", "gradient of loop in scan"])
+def test_scans_that_are_written_out_have_loops_within(name: str, emulated: EmulatedCuda) -> None:
+    function, others = PROGRAMS[name]
+    agree(inline_calls(jitml.make_graph(function)(SQUARE, others[0])), [SQUARE, others[0]])
+    assert devices.default_device().counts.graph_launches == 1
+
+
 def test_long_scans_are_loops_of_the_graph_and_short_ones_written_out(
-    emulated: EmulatedCuda,
+    emulated: EmulatedCuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def sums(x: Any, rows: Any) -> Any:
         return lax.scan(lambda c, row: (jnp.sort(c + row), c[0]), x, rows)
 
-    for length, handles in ((150, 0), (1100, 1)):
+    for length, is_whole in ((600, True), (60_000, False)):
+        rows = jitml.ShapeDtypeStruct((length, 4), "float32")
+        plan = jitml.aot(sums, X[0], rows).program.plan
+        shape = graph_shape(plan, has_conditionals=True)
+        assert shape is not None and (shape.nodes > length) == is_whole
+        assert (graph_shape(plan, has_conditionals=False) is not None) == is_whole
+    monkeypatch.setattr(launches, "MOST_NODES", 60)
+    for length, handles in ((15, 0), (40, 1)):
         rows = np.random.default_rng(2).standard_normal((length, 4)).astype(np.float32)
         agree(inline_calls(jitml.make_graph(sums)(X[0], rows)), [X[0], rows])
         assert emulated.calls.get("cuGraphConditionalHandleCreate", 0) == handles

@@ -11,6 +11,7 @@ import pytest
 import jitml
 import jitml.numpy as jnp
 import jitml_runtime
+from jitml.device import launches
 from jitml.emulation.libcuda import EmulatedCuda
 from jitml.ir.errors import ArgumentError, TransformError
 
@@ -39,16 +40,17 @@ def test_one_file_serves_cpu_and_gpus(tmp_path: Path, emulated: EmulatedCuda) ->
 
 @pytest.mark.parametrize("version", [12030, 12040])
 def test_loops_of_files_run_on_the_device(
-    version: int, tmp_path: Path, emulated: EmulatedCuda
+    version: int, tmp_path: Path, emulated: EmulatedCuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emulated.version = version
+    monkeypatch.setattr(launches, "MOST_NODES", 40)
     path = tmp_path / "loop.jitml"
 
     def loop(x: Any, n: Any, rows: Any) -> Any:
         x = jitml.lax.fori_loop(0, n, lambda _, x: jnp.sort(x @ WEIGHTS @ x), x)
         return jitml.lax.scan(lambda c, row: (jnp.sort(c + row), c[0]), x, rows)
 
-    rows = np.random.default_rng(0).standard_normal((1100, 4)).astype(np.float32)
+    rows = np.random.default_rng(0).standard_normal((30, 4)).astype(np.float32)
     jitml.export.save(loop, path, X, np.int32(3), rows, gpus=["sm_90"])
     here, there = (
         program(X, np.int32(3), rows)

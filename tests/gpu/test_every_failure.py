@@ -1,6 +1,6 @@
 """Every call of the driver fails, one at a time: named errors, and everything goes on.
 
-JITML_GPU=all tries all programs; else one.
+JITML_GPU=all tries all programs; else two.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PROGRAMS: dict[str, tuple[Callable[[], Any], Any]] = {
     "Python": (lambda: jitml.jit(calls_python), (X,)),
     "donation": (lambda: jitml.jit(donates, donate_argnums=0), (BIG,)),
 }
-CHOSEN = PROGRAMS if os.environ.get("JITML_GPU") == "all" else ["donation"]
+CHOSEN = PROGRAMS if os.environ.get("JITML_GPU") == "all" else ["donation", "loop"]
 STATUS = (1, 2, 719, 999)
 
 

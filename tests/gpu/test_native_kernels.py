@@ -11,6 +11,7 @@ import pytest
 import jitml
 from jitml import jit, vmap
 from jitml.codegen.nvptx.target import compile_ptx, gpu_target
+from jitml.device import launches
 from jitml.device.launches import grid_of
 from jitml.emulation.libcuda import EmulatedCuda
 from jitml.errors import ArgumentError
@@ -71,23 +72,27 @@ def test_it_is_launched_on_the_grid_of_the_user(emulated: EmulatedCuda) -> None:
 
 
 @pytest.mark.parametrize("version", [12030, 12040])
-@pytest.mark.parametrize("length", [3, 1200])
+@pytest.mark.parametrize("most_nodes", [60, 2000])
 def test_within_loops_it_takes_what_moves_where_it_is(
-    version: int, length: int, emulated: EmulatedCuda
+    version: int, most_nodes: int, emulated: EmulatedCuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slices, stacked results and carries; the scan is written out, or a loop of a graph."""
     emulated.version = version
+    monkeypatch.setattr(launches, "MOST_NODES", most_nodes)
 
     def step(carry: Any, row: Any) -> Any:
         return even(carry + row) * 0.5, even(row)
 
-    rows = np.random.default_rng(0).standard_normal((length, 3, 5)).astype(np.float32)
+    rows = np.random.default_rng(0).standard_normal((20, 3, 5)).astype(np.float32)
     last, stacked = jit(lambda x, rows: jitml.lax.scan(step, x, rows))(X, rows)
     is_even, expected = np.arange(5) % 2 == 0, X
     np.testing.assert_array_equal(stacked, np.where(is_even, 2 * rows, 0))
     for row in rows:
         expected = np.where(is_even, expected + row, 0)
     np.testing.assert_array_equal(last, expected)
+    is_loop = (version, most_nodes) == (12040, 60)
+    assert ("cuGraphConditionalHandleCreate" in emulated.calls) == is_loop
+    assert ("cuGraphLaunch" in emulated.calls) == (is_loop or most_nodes == 2000)
 
 
 def test_plans_and_reports_know_the_grid() -> None:
