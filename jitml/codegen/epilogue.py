@@ -21,25 +21,34 @@ from jitml.ops.contraction import DotGeneral
 _LEAST_ROWS, _MOST_COLUMNS = 64, 4096
 
 
-def can_follow(product: Group, after: Group) -> bool:
-    """Whether `after` can run on rows of what `product` gives."""
+def kernel_after(product: Group, after: Group) -> Kernel | None:
+    """The kernel of `after`, if it reads what `product` gives and has neither checks nor
+    reductions.
+    """
     if product.special is None or not isinstance(product.special.op, DotGeneral):
-        return False
+        return None
     (result,) = product.special.outputs
     if after.special is not None or after.built is None or result not in after.built.reads:
-        return False
+        return None
     kernel = after.built.kernel
     if kernel.sites:  # steps of products tell of no checks
+        return None
+    # A reduction may need scratch memory of its own.
+    return None if any(node.name == "reduce" for node in kernel.nodes()) else kernel
+
+
+def can_follow(product: Group, after: Group) -> bool:
+    """Whether `after` can run on rows of what `product` gives."""
+    kernel = kernel_after(product, after)
+    if kernel is None or after.built is None:
         return False
+    (result,) = product.roots
     return _is_in_place(kernel, after.built.reads.index(result)) and _covers(kernel, result)
 
 
 def _is_in_place(kernel: Kernel, operand: int) -> bool:
     """Whether the operand is read, and everything written, where the loops are."""
-    nodes = kernel.nodes()
-    if any(node.name == "reduce" for node in nodes):  # it may need scratch memory of its own
-        return False
-    loads: list[Load] = [node.data for node in nodes if node.name == "load"]
+    loads: list[Load] = [node.data for node in kernel.nodes() if node.name == "load"]
     indices = [load.index for load in loads if load.operand == operand]
     indices += [store.index for store in kernel.stores]
     return all(_is_linear(index, kernel) for index in indices)

@@ -62,12 +62,18 @@ FAMILIES = {
     "product": Row(lambda x, y: x @ y, ((5, 7), (7, 6))),
     "tiles": Row(lambda x, y: x @ y, ((67, 18), (18, 66))),
     "tiles of large squares": Row(lambda x, y: x @ y.T, ((130, 17), (97, 17))),
+    "tiles with an epilogue": Row(
+        lambda x, y, b, r: jnp.tanh(x @ y + b) * r, ((67, 18), (18, 68), (68,), (67, 68))
+    ),
     "top k": Row(lambda x: jitml.lax.top_k(x, 3), ((4, 50),)),
 }
 
 UNITS = {
     "tf32": Row(lambda x, y: jitml.lax.dot(x, y, precision="high"), ((99, 33), (33, 82))),
     "bfloat16": Row(lambda x, y: x @ y.T, ((70, 64), (140, 64)), dtype="bfloat16"),
+    "bfloat16 with an epilogue": Row(
+        lambda x, y, b: jitml.nn.relu(x @ y + b), ((66, 64), (64, 72), (72,)), dtype="bfloat16"
+    ),
     "float16 not aligned": Row(lambda x, y: x.T @ y.T, ((65, 67), (66, 65)), dtype="float16"),
 }
 

@@ -23,6 +23,8 @@ from jitml.device.control_kernels import (
     decide_kernel,
     settle_kernel,
 )
+from tests.gpu.test_epilogues import UNITS as FOLLOWED
+from tests.gpu.test_epilogues import samples_of as samples_of_followed
 from tests.gpu.test_mutation import FAMILIES, samples_of
 from tests.gpu.test_products import UNITS, Row
 from tests.gpu.test_products import samples_of as samples_of_product
@@ -41,6 +43,9 @@ def programs() -> dict[str, tuple[Any, list[Any]]]:
     for name in ("bfloat16", "not aligned", "convolution"):
         row: Row = UNITS[name]
         found[f"matrix units: {name}"] = row.function, samples_of_product(row, True)
+    for name in ("bias and activation", "sums in float32"):
+        followed = FOLLOWED[name]
+        found[f"matrix units, then {name}"] = followed.function, samples_of_followed(followed, True)
     return found
 
 

@@ -48,11 +48,11 @@ def emit_threads(
     turn = find_turn(kernel)
     if turn is not None:
         return _TileLoops(kernel, target, turn).text()
-    vector = _vector_axis(kernel) if is_aligned else None
+    vector = vector_axis(kernel) if is_aligned else None
     return _ThreadLoops(kernel, target, vector).text()
 
 
-def _vector_axis(kernel: Kernel) -> tuple[Axis, int] | None:
+def vector_axis(kernel: Kernel) -> tuple[Axis, int] | None:
     """The axis along which threads take several elements, and how many."""
     outer, nodes = kernel.live_outer(), kernel.nodes()
     if not outer:
@@ -85,6 +85,15 @@ def _is_aligned(index: Index, axis: Axis, width: int) -> bool:
     )  # fmt: skip
 
 
+def locate(nest: Nest, axes: Sequence[Axis], number: Value, is_small: bool) -> None:
+    """Set the positions along `axes` that have this row-major number."""
+    for axis in reversed(axes[1:]):
+        size = nest.frame.size(axis.extent)
+        number, nest.position[axis] = divide(number, size, is_small)
+    if axes:
+        nest.position[axes[0]] = number
+
+
 class _ThreadLoops(Loops):
     """Units of one thread: an element of the outer axes, or a vector of them."""
 
@@ -103,12 +112,7 @@ class _ThreadLoops(Loops):
 
     def locate(self, axes: Sequence[Axis], number: Value) -> None:
         """Set the positions along `axes` of the unit with this row-major number."""
-        is_small = math.prod(a.extent for a in axes) < MOST_SMALL
-        for axis in reversed(axes[1:]):
-            size = self.nest.frame.size(axis.extent)
-            number, self.nest.position[axis] = divide(number, size, is_small)
-        if axes:
-            self.nest.position[axes[0]] = number
+        locate(self.nest, axes, number, math.prod(a.extent for a in axes) < MOST_SMALL)
 
     def write_units(self) -> tuple[list[Axis], int]:
         nest, outer = self.nest, self.kernel.live_outer()

@@ -11,7 +11,7 @@ come by cp.async into one of three stages of shared memory; while one is multipl
 their way. Where the free axis runs along memory a panel keeps that order, and ldmatrix turns it.
 Runs of 16 bytes have their places exchanged, so that eight of a column are in different banks.
 
-Comes in: a `GemmShape` and its types. Goes out: the text of its kernel.
+Comes in: a `GemmShape`, its types and an epilogue. Goes out: the text of its kernel.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ from jitml.codegen.nvptx.block import (
     shared_memory,
     thread_number,
 )
-from jitml.codegen.nvptx.operand import Layout, Operand, layouts, rounded_sum
+from jitml.codegen.nvptx.epilogue import Epilogue, EpilogueWriter
+from jitml.codegen.nvptx.operand import Layout, Operand, layouts
+from jitml.codegen.nvptx.square import Turns, write_square
 from jitml.codegen.special import Function
 from jitml.codegen.target import Target
 from jitml.scalar.value import Value, convert, maximum, minimum, select
@@ -44,6 +46,7 @@ _PANEL_BYTES = SIDE * _ROW_BYTES
 _ROWS, _COLUMNS = 64, 32  # of a warp
 _UNIT_ROWS, _UNIT_COLUMNS = 16, 8
 _SUMS = 4  # that a thread has of a unit's results
+_PITCH = SIDE + 8  # of rows on their way to the epilogue: they begin in different banks
 _LEAST_SIDE, _LEAST_DEPTH = 64, 32
 _WORDS = "{i32, i32, i32, i32}"
 _NUMBERS = "{float, float, float, float}"
@@ -72,9 +75,11 @@ def suits_units(shape: GemmShape, types: GemmTypes, precision: str | None) -> bo
     return is_allowed and is_known and is_large
 
 
-def unit_kernel(shape: GemmShape, types: GemmTypes, target: Target, is_aligned: bool) -> KernelText:
+def unit_kernel(
+    shape: GemmShape, types: GemmTypes, epilogue: Epilogue, target: Target, is_aligned: bool
+) -> KernelText:
     """The kernel of a product; a block takes a square."""
-    return _Units(shape, types, is_aligned).text(target)
+    return _Units(shape, types, epilogue, target, is_aligned).text(target)
 
 
 class _Panel(NamedTuple):
@@ -92,21 +97,28 @@ class _Panel(NamedTuple):
 class _Units:
     """Writes one square of the result."""
 
-    def __init__(self, shape: GemmShape, types: GemmTypes, is_aligned: bool) -> None:
+    def __init__(
+        self,
+        shape: GemmShape,
+        types: GemmTypes,
+        epilogue: Epilogue,
+        target: Target,
+        is_aligned: bool,
+    ) -> None:
         self.types = types
         self.unit = _UNITS[types.operand]
         self.size = self.unit.size_bytes
         self.run = _RUN_BYTES // self.size  # elements
         self.depth = _ROW_BYTES // self.size  # of a panel
-        self.f = Function(3, (shape.m, shape.n, shape.k, shape.c_batch))
+        self.f = Function(2 + epilogue.buffers, (shape.m, shape.n, shape.k))
         self.emit = self.f.emit
         self.emit.aligns_vectors = True
-        self.m, self.n, self.k, self.c_batch = self.f.size
-        self.writes_pairs = is_aligned and shape.n % 2 == 0
+        self.m, self.n, self.k = self.f.size
         extents = (self.m, self.n)
         self.panels = [
             self._panel(k, x, extents[k], is_aligned) for k, x in enumerate(layouts(shape))
         ]
+        self.epilogue = EpilogueWriter(self.f, epilogue, shape, types, target, is_aligned)
         squares = -(-shape.m // SIDE) * -(-shape.n // SIDE)
         self.extent = shape.batch * squares
         self.thread = thread_number(self.emit)
@@ -341,30 +353,23 @@ class _Units:
     # ---- the result ------------------------------------------------------------------------------
 
     def _write(self, batch: Value, row: Value, column: Value, sums: Sequence[Value]) -> None:
-        down = row + convert(self.warp / 4 * _ROWS + self.lane / 4, "i64")
-        right = column + convert(self.warp % 4 * _COLUMNS + self.lane % 4 * 2, "i64")
-        per_row = _COLUMNS // _UNIT_COLUMNS
-        for i in range(2 * _ROWS // _UNIT_ROWS):
-            at = down + 8 * i
-            line = batch * self.c_batch + at * self.n
+        down, right = self.warp / 4, self.warp % 4 * _COLUMNS + self.lane % 4 * 2
 
-            def write_row(i: int = i, line: Value = line) -> None:
-                for j in range(per_row):
-                    first = (i // 2 * per_row + j) * _SUMS + i % 2 * 2
-                    self._write_pair(line, right + _UNIT_COLUMNS * j, sums[first : first + 2])
+        def keep(share: Sequence[Value]) -> None:
+            begin = (down * _UNIT_ROWS + self.lane / 4) * _PITCH + right
+            for number, pair in enumerate(zip(share[::2], share[1::2], strict=True)):
+                unit, lower = divmod(number, 2)
+                place = convert(begin, "i64") + (lower * 8 * _PITCH + unit * _UNIT_COLUMNS)
+                address = self.emit.address(self.stages, place, "f32")
+                both = self.emit.insert(self.emit.splat(pair[0], 2), pair[1], 1)
+                self.emit.store(address, both, "f32")
 
-            self.emit.if_(at < self.m, write_row)
+        def row_of(turn: Value, at: Value) -> Value:
+            return at / _UNIT_ROWS * _ROWS + turn * _UNIT_ROWS + at % _UNIT_ROWS
 
-    def _write_pair(self, line: Value, column: Value, sums: Sequence[Value]) -> None:
-        emit, result = self.emit, self.types.result
-        first, second = (rounded_sum(total, self.types) for total in sums)
-
-        def store(value: Value, place: Value) -> None:
-            address = emit.address(self.f.pointers[2], line + place, result)
-            emit.if_(place < self.n, lambda: emit.store(address, value, result))
-
-        if self.writes_pairs:
-            store(emit.insert(emit.splat(first, 2), second, 1), column)
-        else:
-            store(first, column)
-            store(second, column + 1)
+        turns = Turns(
+            _ROWS // _UNIT_ROWS, SIDE // _ROWS * _UNIT_ROWS, SIDE, _PITCH, THREADS,
+            self.stages, keep, row_of,
+        )  # fmt: skip
+        ends = self.m, self.n
+        write_square(self.epilogue, turns, self.thread, (batch, row, column), ends, sums)

@@ -9,17 +9,21 @@ libraries, unless the device has one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from jitml.codegen.donation import updated_operands
 from jitml.codegen.emit import KernelText
 from jitml.codegen.fuse import Fused, Group, View
 from jitml.codegen.kernel import Kernel, Site
 from jitml.codegen.nvptx.cumulative import cumulative_kernel
+from jitml.codegen.nvptx.epilogue import Epilogue, joined_epilogue, plain_epilogue
 from jitml.codegen.nvptx.grid import GridInstruction, on_grid
 from jitml.codegen.nvptx.kernels import emit_threads
 from jitml.codegen.nvptx.library import LibraryStep, Product, ProductStep, library_product
+from jitml.codegen.nvptx.pairing import paired
 from jitml.codegen.nvptx.product import product_kernel
 from jitml.codegen.nvptx.sort import INPUT, OUTPUT, is_long, sort_launches
 from jitml.codegen.nvptx.target import ACCESS_BYTES
@@ -60,6 +64,10 @@ class _DevicePlanner(Planner):
 
     _is_aligned = True
     _updated: tuple[int, ...] = ()  # the shape of what a scatter updates
+
+    def add_groups(self) -> None:
+        self.fused.groups[:] = paired(self.fused.groups)
+        super().add_groups()
 
     def _add_steps_of(self, group: Group) -> None:
         eqn = group.special
@@ -147,23 +155,58 @@ class _DevicePlanner(Planner):
         is_window = self.buffers[number].kind == "moving"
         return is_window or any(number in pair for pair in self.pairs)
 
+    def _add_joined(self, product: Group, after: Group, readers: Counter[Var]) -> bool:
+        """One launch for a product and what works on its elements, if that can be: a library
+        computes products alone.
+        """
+        if product.special and self._library_product(product.special, product.views):
+            return False
+        is_stored = any(readers[v] > 1 or v in self.fused.outputs for v in product.roots)
+        epilogue = joined_epilogue(product, after, is_stored)
+        if epilogue is None or product.special is None or after.built is None:
+            return False
+        built, operands = after.built, {self.number(base) for base, _ in product.views.values()}
+        if any(self.numbers.get(v) in operands for v in built.writes):
+            return False  # other threads still read what would be overwritten
+        eqns = [product.special, *[self.fused.definitions[v] for v in built.writes]]
+        atoms = (*built.reads, *built.writes)
+        self._launch_product(product.views, epilogue, atoms, eqns)
+        numbers = [self.numbers.get(v, -1) for v in atoms]
+        self.in_place[len(self.steps) - 1] = [
+            (numbers[a], numbers[b])
+            for a, b in updated_operands(built.kernel)
+            if a != epilogue.product and numbers[a] not in operands
+        ]
+        return True
+
     def _add_product(self, eqn: Eqn, views: Mapping[Var, View]) -> None:
+        (result,) = eqn.outputs
+        self._launch_product(views, plain_epilogue(result), [result], [eqn])
+        product = self._library_product(eqn, views)
+        if product is not None:
+            fields = {name: getattr(self.steps[-1], name) for name in field_names(Instruction)}
+            self.steps[-1] = ProductStep(**fields, product=product)
+
+    def _launch_product(
+        self,
+        views: Mapping[Var, View],
+        epilogue: Epilogue,
+        operands: Sequence[Var],
+        eqns: list[Eqn],
+    ) -> None:
+        """A product, the first of the equations, with an epilogue that has these operands."""
+        eqn = eqns[0]
         op = eqn.op
         assert isinstance(op, DotGeneral)
         (x, _), (y, _) = (views[a] for a in eqn.inputs if isinstance(a, Var))
         shape = self._product_shape(eqn, views)
         types = (eqn.inputs[0].type.dtype, op.accumulator(eqn.inputs[0].type.dtype))
         operand, accumulate = map(short_name, types)
-        result = short_name(eqn.outputs[0].type.dtype)
-        atoms = [x, y, eqn.outputs[0]]
-        dtypes = (operand, accumulate, result)
+        dtypes = (operand, accumulate, short_name(eqn.outputs[0].type.dtype))
+        atoms = [x, y, *epilogue.others(operands)]
         is_aligned = self._are_aligned(atoms)
-        code = product_kernel(shape, dtypes, op.precision, self.target, is_aligned)
-        self._add_instruction(code, atoms, (), [eqn])
-        product = self._library_product(eqn, views)
-        if product is not None:
-            fields = {name: getattr(self.steps[-1], name) for name in field_names(Instruction)}
-            self.steps[-1] = ProductStep(**fields, product=product)
+        code = product_kernel(shape, dtypes, op.precision, epilogue, self.target, is_aligned)
+        self._add_instruction(code, atoms, (), eqns)
 
     def _library_product(self, eqn: Eqn, views: Mapping[Var, View]) -> Product | None:
         """What a library is asked for instead of a kernel."""

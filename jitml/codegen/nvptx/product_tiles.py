@@ -5,9 +5,9 @@ summed up, the next is on its way in registers. A thread has 16 by 16 bytes of n
 quarter of the square. Elements lie in shared memory along the free axis, by 16 bytes, whose places
 are exchanged so that no access finds two of its own in one bank.
 
-Comes in: a `GemmShape` and its types. Goes out: the text of its kernel. The bits are the CPU's:
-each element is one chain over k. What lies beyond the end of k is -0 times 0: that changes no sum,
-of whichever sign.
+Comes in: a `GemmShape`, its types and an epilogue. Goes out: the text of its kernel. The bits are
+the CPU's: each element is one chain over k. What lies beyond the end of k is -0 times 0: that
+changes no sum, of whichever sign.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from jitml.codegen.nvptx.block import (
     shared_memory,
     thread_number,
 )
-from jitml.codegen.nvptx.operand import Operand, layouts, multiply_add, rounded_sum
+from jitml.codegen.nvptx.epilogue import Epilogue, EpilogueWriter
+from jitml.codegen.nvptx.operand import Operand, layouts, multiply_add
+from jitml.codegen.nvptx.square import Turns, write_square
 from jitml.codegen.special import Function
 from jitml.codegen.target import Target
 from jitml.scalar.value import BITS, FLOATS, Value, convert, select
@@ -36,6 +38,7 @@ _LARGE, _SMALL = 128, 64  # sides of squares
 _LARGE_EXTENT = 96  # of results from which on squares are large
 _LEAST_WORK = 1 << 13
 _BYTES = 16
+_ROWS_AT_ONCE = 2  # of a thread's sums, on their way to the epilogue
 
 
 def suits_tiles(shape: GemmShape, types: GemmTypes) -> bool:
@@ -44,9 +47,11 @@ def suits_tiles(shape: GemmShape, types: GemmTypes) -> bool:
     return not types.pairs and shape.k >= DEPTH and work >= _LEAST_WORK
 
 
-def tile_kernel(shape: GemmShape, types: GemmTypes, target: Target, is_aligned: bool) -> KernelText:
+def tile_kernel(
+    shape: GemmShape, types: GemmTypes, epilogue: Epilogue, target: Target, is_aligned: bool
+) -> KernelText:
     """The kernel of a product; a block takes a square."""
-    return _Tiles(shape, types, is_aligned).text(target)
+    return _Tiles(shape, types, epilogue, target, is_aligned).text(target)
 
 
 class _Panel(NamedTuple):
@@ -62,7 +67,14 @@ class _Panel(NamedTuple):
 class _Tiles:
     """Writes one square of the result."""
 
-    def __init__(self, shape: GemmShape, types: GemmTypes, is_aligned: bool) -> None:
+    def __init__(
+        self,
+        shape: GemmShape,
+        types: GemmTypes,
+        epilogue: Epilogue,
+        target: Target,
+        is_aligned: bool,
+    ) -> None:
         self.types = types
         self.bytes = BITS[types.compute] // 8
         self.width = _BYTES // self.bytes  # numbers in 16 bytes
@@ -70,14 +82,14 @@ class _Tiles:
         self.side = _LARGE if is_large else _SMALL
         self.across = self.side // (2 * self.width)  # threads along one side
         self.threads = self.across**2
-        self.writes_vectors = is_aligned and shape.n % self.width == 0
-        self.f = Function(3, (shape.m, shape.n, shape.k, shape.c_batch))
+        self.f = Function(2 + epilogue.buffers, (shape.m, shape.n, shape.k))
         self.f.emit.aligns_vectors = True
-        self.m, self.n, self.k, self.c_batch = self.f.size
+        self.m, self.n, self.k = self.f.size
         self.panels = self._panels(shape, is_aligned)
+        self.epilogue = EpilogueWriter(self.f, epilogue, shape, types, target, is_aligned)
         self.units = shape.batch * _tiles(shape.m, self.side) * _tiles(shape.n, self.side)
         self.thread = thread_number(self.f.emit)
-        self.shared = [shared_memory(self.f.emit, name) for name in ("panels_a", "panels_b")]
+        self.shared = shared_memory(self.f.emit, "panels")
 
     def _panels(self, shape: GemmShape, is_aligned: bool) -> list[_Panel]:
         found = []
@@ -101,9 +113,13 @@ class _Tiles:
     def text(self, target: Target) -> KernelText:
         f = self.f
         self._square(f.begin)
-        size = 2 * DEPTH * self.side * self.bytes
-        shared = "".join(declare_shared(name, size) for name in ("panels_a", "panels_b"))
+        shared = declare_shared("panels", 2 * self._panels_size * self.bytes)
         return KernelText(shared + f.text(target), f.sizes, self.units, self.threads, 0)
+
+    @property
+    def _panels_size(self) -> int:
+        """Of both panels of an operand, in numbers."""
+        return 2 * DEPTH * self.side
 
     def _square(self, number: Value) -> None:
         """The square with this number, counted along rows."""
@@ -189,8 +205,8 @@ class _Tiles:
     def _cell(self, number: int, turn: Value, free: Value, depth: Value | int) -> Value:
         """Where an element lies in shared memory."""
         swapped = free ^ ((depth & (DEPTH - 1)) * self.width)
-        place = turn + depth * self.side + swapped
-        return self.f.emit.address(self.shared[number], convert(place, "i64"), self.types.compute)
+        place = turn + depth * self.side + swapped + number * self._panels_size
+        return self.f.emit.address(self.shared, convert(place, "i64"), self.types.compute)
 
     # ---- sums ------------------------------------------------------------------------------------
 
@@ -222,39 +238,37 @@ class _Tiles:
     # ---- the result ------------------------------------------------------------------------------
 
     def _write(self, batch: Value, row: Value, column: Value, sums: Sequence[Value]) -> None:
-        emit, width = self.f.emit, self.width
         down, right = self._position
-        length = 2 * width
-        for i in range(length):
-            at = row + convert(self._quarters(down)[i // width] + i % width, "i64")
-            line = batch * self.c_batch + at * self.n
+        length = 2 * self.width  # of this thread's part of the square
 
-            def write_row(i: int = i, line: Value = line) -> None:
-                for half, begin in enumerate(self._quarters(right)):
-                    first = i * length + half * width
-                    self._write_run(
-                        line, column + convert(begin, "i64"), sums[first : first + width]
-                    )
+        def keep(share: Sequence[Value]) -> None:
+            begin = down * (_ROWS_AT_ONCE * self.side) + right * self.width
+            for i in range(_ROWS_AT_ONCE):
+                for half in (0, 1):
+                    first = i * length + half * self.width
+                    offset = i * self.side + half * (self.side // 2)
+                    self._keep_run(begin, offset, share[first : first + self.width])
 
-            emit.if_(at < self.m, write_row)
+        def row_of(turn: Value, at: Value) -> Value:
+            i = turn * _ROWS_AT_ONCE + at % _ROWS_AT_ONCE
+            quarter = i / self.width * (self.side // 2)
+            return quarter + at / _ROWS_AT_ONCE * self.width + i % self.width
 
-    def _write_run(self, line: Value, column: Value, sums: Sequence[Value]) -> None:
-        """Numbers side by side, as far as they are within the result."""
-        emit, result = self.f.emit, self.types.result
-        rounded = [rounded_sum(total, self.types) for total in sums]
+        turns = Turns(
+            length // _ROWS_AT_ONCE, self.across * _ROWS_AT_ONCE, self.side, self.side,
+            self.threads, self.shared, keep, row_of,
+        )  # fmt: skip
+        ends = self.m, self.n
+        write_square(self.epilogue, turns, self.thread, (batch, row, column), ends, sums)
 
-        def store(value: Value, place: Value) -> None:
-            address = emit.address(self.f.pointers[2], line + place, result)
-            emit.if_(place < self.n, lambda: emit.store(address, value, result))
-
-        if self.writes_vectors:
-            vector = emit.splat(rounded[0], len(rounded))
-            for lane, value in enumerate(rounded[1:], 1):
-                vector = emit.insert(vector, value, lane)
-            store(vector, column)
-            return
-        for lane, value in enumerate(rounded):
-            store(value, column + lane)
+    def _keep_run(self, begin: Value, offset: int, sums: Sequence[Value]) -> None:
+        """Leave numbers side by side in shared memory."""
+        emit = self.f.emit
+        vector = emit.splat(sums[0], self.width)
+        for lane, value in enumerate(sums[1:], 1):
+            vector = emit.insert(vector, value, lane)
+        place = convert(begin, "i64") + offset
+        emit.store(emit.address(self.shared, place, self.types.compute), vector, self.types.compute)
 
 
 def _tiles(extent: int, side: int) -> int:
