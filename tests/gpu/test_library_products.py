@@ -138,6 +138,13 @@ def test_products_are_part_of_a_graph_and_may_begin_anywhere(device: Device) -> 
     assert "cuBLASLt computes dot_general  # test_library_products.py:" in told
 
 
+def test_what_follows_a_product_is_a_kernel_of_its_own(library: BlasLt) -> None:
+    x, y, bias = (random(shape, "float32") for shape in ((40, 50), (50, 36), (36,)))
+    found = jitml.jit(lambda x, y, b: jnp.tanh((x @ y) / 40 - b))(x, y, bias)
+    assert library.calls["matmul"] == 1
+    is_close(found, np.tanh((x @ y) / 40 - bias), 1e-5)
+
+
 def test_gradients_of_products(library: BlasLt) -> None:
     x, y = random((5, 7), "float64"), random((7, 3), "float64")
     for number, expected in enumerate((2 * x @ y @ y.T, 2 * x.T @ x @ y)):
