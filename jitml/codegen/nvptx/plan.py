@@ -159,11 +159,11 @@ class _DevicePlanner(Planner):
         """One launch for a product and what works on its elements, if that can be: a library
         computes products alone.
         """
-        if product.special and self._library_product(product.special, product.views):
-            return False
         is_stored = any(readers[v] > 1 or v in self.fused.outputs for v in product.roots)
         epilogue = joined_epilogue(product, after, is_stored)
         if epilogue is None or product.special is None or after.built is None:
+            return False
+        if self._library_product(product.special, product.views) is not None:
             return False
         built, operands = after.built, {self.number(base) for base, _ in product.views.values()}
         if any(self.numbers.get(v) in operands for v in built.writes):
