@@ -42,12 +42,12 @@ libraries() { # other libraries on jitml: Optax, and what extra `libraries` name
       tests/numpy/test_fft.py tests/scipy/test_scipy_fft.py tests/runtime/test_library.py
 }
 
-numba_cuda() { # kernels of numba as ops, numba-cuda and cuda.core themselves on the emulated GPU
+numba_cuda() { # kernels of numba as ops, numba-cuda and cuda.core themselves on the emulated GPU; nvmath-python's signatures
   local folder
   folder=$(mktemp -d)
   "$python" -m venv "$folder" && "$folder/bin/pip" install --quiet ".[test,cuda]" &&
     "$folder/bin/python" -m pytest -n 0 -p no:cacheprovider tests/test_ffi.py tests/gpu/test_numba_kernels.py \
-      tests/gpu/test_real_numba.py
+      tests/gpu/test_real_numba.py tests/gpu/test_library_signatures.py
 }
 
 notebooks() { # all notebooks in a kernel, some in JupyterLab by headless Chromium where there is one

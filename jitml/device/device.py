@@ -18,6 +18,7 @@ from jitml.device.calls import EMPTY_BYTE, Pending
 from jitml.device.driver import Driver
 from jitml.device.errors import DeviceLostError, DeviceMemoryError
 from jitml.device.launches import slot_bytes
+from jitml.device.libraries import Libraries
 from jitml.device.memory import Block, Host
 from jitml.device.staging import Staging
 
@@ -40,6 +41,7 @@ class Counts:
     to_host_bytes: int = 0
     read_backs: int = 0
     launches: int = 0
+    library_calls: int = 0
     graph_launches: int = 0
 
 
@@ -85,6 +87,7 @@ class Device:
         self._functions: dict[str, Any] = {}
         self._marks = 0
         self._staging = Staging(self.driver)
+        self.libraries = Libraries(self.driver)
         self._sizes.clear()
         self.bytes_in_use = 0
         size = slot_bytes(self.driver.most_threads)
@@ -96,6 +99,7 @@ class Device:
         self.generation += 1
         self._garbage.clear()
         self._kept.clear()
+        self.libraries.abandon()
         self.driver.reset()
         self._begin()
 
@@ -209,6 +213,9 @@ class Device:
             self._staging.release()
             for call in pending:
                 call.settle()
+            if self.libraries.has_retired:
+                self.collect()  # graphs, before what they call
+                self.libraries.collect()
         except DeviceLostError as error:
             self._lose(error, pending)
             if not pending:

@@ -7,7 +7,7 @@ each device, whose methods raise named errors. It knows no plans and no arrays.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -159,6 +159,11 @@ class Driver:
         major, minor = self.capability
         return f"sm_{major}{minor}"
 
+    @property
+    def bindings(self) -> Mapping[str, Any] | None:
+        """What an emulated device has of NVIDIA's libraries; None where they themselves serve."""
+        return getattr(self._library, "bindings", None)
+
     def _attribute(self, number: int, device: Any) -> int:
         value = ctypes.c_int()
         self._call("cuDeviceGetAttribute", ctypes.byref(value), number, device)
@@ -217,6 +222,12 @@ class Driver:
         """Set bytes."""
         arguments = (ctypes.c_uint64(address), ctypes.c_ubyte(byte), ctypes.c_size_t(size_bytes))
         self._call("cuMemsetD8Async", *arguments, self.stream)
+
+    def fill_rows(self, address: int, pitch: int, byte: int, width: int, rows: int) -> None:
+        """Set `width` bytes of each row; rows begin `pitch` bytes apart."""
+        arguments = (ctypes.c_uint64(address), ctypes.c_size_t(pitch), ctypes.c_ubyte(byte))
+        sizes = (ctypes.c_size_t(width), ctypes.c_size_t(rows))
+        self._call("cuMemsetD2D8Async", *arguments, *sizes, self.stream)
 
     def mark(self, number: int) -> None:
         """Note, when the stream gets here, that it has."""

@@ -41,3 +41,11 @@ class ArrayLostError(DeviceError):
 
 class IllegalAccessError(DeviceLostError):
     """A kernel has reached memory that is not its own."""
+
+
+class LibraryError(DeviceError):
+    """A library of the device has refused or failed."""
+
+
+class NoLibraryError(DeviceError):
+    """No library of the device computes this."""

@@ -11,6 +11,7 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -20,6 +21,7 @@ from jitml.device.calls import Launched, Pending
 from jitml.device.device import Device
 from jitml.device.errors import DeviceError
 from jitml.device.launches import Code, graph_shape
+from jitml.device.libraries import find_routines, is_recorded
 from jitml.device.memory import Block, Resident
 from jitml.device.placement import Placed, place_arguments, put
 from jitml.device.recording import Recording
@@ -72,16 +74,26 @@ class DeviceExecutable:
         """What a device keeps of the program."""
         found = self._bound.get(device)
         if found is None or found.generation != device.generation:
-            found = self._bound[device] = _Bound(self.code, device)
+            found = self._bound[device] = _Bound(self.code, device, self.locate)
         return found
 
 
 class _Bound:
-    """What a device keeps of a program: constants, and graphs by the addresses they are for."""
+    """What a device keeps of a program: constants, what its libraries take over, and graphs by
+    the addresses they are for.
+    """
 
-    def __init__(self, code: Code, device: Device) -> None:
+    def __init__(
+        self, code: Code, device: Device, locate: Callable[[DeviceError, int], BaseException]
+    ) -> None:
         self.generation = device.generation
-        self.shape = graph_shape(code.plan, device.driver.has_conditionals)
+        self.routines = find_routines(code.plan, device.libraries, locate)
+        taken = [routine.work_bytes for routine in self.routines.values()]
+        own = code.room(device.driver.most_threads).scratch_bytes
+        self.scratch_bytes = max(own, *taken, 0)
+        has_conditionals = device.driver.has_conditionals
+        taken_over = partial(is_recorded, device.libraries)
+        self.shape = graph_shape(code.plan, has_conditionals, taken_over)
         self.constants = [
             device.block_of(np.frombuffer(data, np.uint8)) for data in code.plan.constants
         ]
@@ -105,7 +117,7 @@ class _Graph:
         device = recording.device
         recording.load()
         device.driver.begin_capture()
-        before = device.counts.launches
+        before = device.counts.launches, device.counts.library_calls
         try:
             recording.run()
             self.graph = device.driver.end_capture()
@@ -113,7 +125,7 @@ class _Graph:
             device.driver.abandon_capture()
             raise
         finally:
-            device.counts.launches = before
+            device.counts.launches, device.counts.library_calls = before
         self.launched: Launched = recording.launched
         self.cells = recording.cells
         arguments = (device.generation, 0, self.graph)
@@ -140,7 +152,7 @@ class _Call:
         """Ask for everything."""
         bound = self.executable.bound(self.device)
         arena = -(-self.plan.arena_bytes // _ALIGNMENT) * _ALIGNMENT
-        space = arena + self.code.room(self.device.driver.most_threads).scratch_bytes
+        space = arena + bound.scratch_bytes
         workspace = Block(self.device, space) if space else None
         inputs = placed.residents(arguments)
         makers = [
@@ -166,7 +178,7 @@ class _Call:
     def _ask(
         self, bound: _Bound, places: list[int], scratch: int, makers: Sequence[Pending]
     ) -> None:
-        arguments = (self.code, self.device, places, scratch, makers)
+        arguments = (self.code, self.device, places, scratch, makers, bound.routines)
         steps = self.steps = Run(*arguments)
         if bound.shape is None:
             steps.run()

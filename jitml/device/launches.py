@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from jitml.codegen.nvptx.grid import RECORD_BYTES, SLOT_BYTES, GridInstruction
 from jitml.ops.native import Grid
 from jitml_runtime import Branch, HostCall, Instruction, Loop, Plan
-from jitml_runtime.plan import Step, block_ends
+from jitml_runtime.plan import block_ends
 
 BLOCK_THREADS = 128
 USUAL_THREADS = 132 * 2048  # that a device holds, where none is at hand: an H100
@@ -23,6 +23,7 @@ MOST_SCRATCH_BYTES = 1 << 26
 MOST_NODES = 2000  # of a graph
 MOST_UNROLLED = 200  # of a scan, where a graph with all of them would have more
 LOOP_NODES = 3  # of a graph, for each loop: two that count, and the loop itself
+IsRecorded = Callable[[HostCall], bool]
 
 
 class Room(NamedTuple):
@@ -115,69 +116,97 @@ class GraphShape:
     most_unrolled: int
 
 
-def graph_shape(plan: Plan, has_conditionals: bool) -> GraphShape | None:
+def _is_never(step: HostCall) -> bool:
+    return False
+
+
+def graph_shape(
+    plan: Plan, has_conditionals: bool, is_recorded: IsRecorded = _is_never
+) -> GraphShape | None:
     """The graph of all steps; None where the host must look at values, or one is all that there
-    is. Whether to take a branch, or to go on, graphs decide that have conditionals.
+    is. Whether to take a branch, or to go on, graphs decide that have conditionals. Calls of the
+    host of which a library makes a part of the graph count as one node.
     """
+    counter = _Counter(plan, has_conditionals, is_recorded)
     for limit in (MOST_NODES, *((MOST_UNROLLED, 0) if has_conditionals else ())):
-        nodes = _count(plan.instructions, 0, len(plan.instructions), limit, has_conditionals)
+        nodes = counter.count(0, len(plan.instructions), limit)
         if nodes is not None and 1 < nodes <= MOST_NODES:
             return GraphShape(nodes, limit)
     return None
 
 
-def _count(
-    steps: Sequence[Step], begin: int, end: int, limit: int, has_conditionals: bool
-) -> int | None:
-    """The nodes of the steps between two; None if the host must look at values meanwhile."""
-    total, number = 0, begin
-    while number < end:
-        step = steps[number]
-        ends = block_ends(step)
-        inner = []
-        for first, last in pairwise((number + 1, *ends)):
-            count = _count(steps, first, last, limit, has_conditionals)
-            if count is None:
+@dataclass(frozen=True)
+class _Counter:
+    """Counts the nodes of steps."""
+
+    plan: Plan
+    has_conditionals: bool
+    is_recorded: IsRecorded
+
+    def count(self, begin: int, end: int, limit: int) -> int | None:
+        """The nodes of the steps between two; None if the host must look at values meanwhile."""
+        total, number = 0, begin
+        while number < end:
+            step = self.plan.instructions[number]
+            ends = block_ends(step)
+            inner = []
+            for first, last in pairwise((number + 1, *ends)):
+                count = self.count(first, last, limit)
+                if count is None:
+                    return None
+                inner.append(count)
+            nodes = self._nodes_of(number, inner, limit)
+            if nodes is None:
                 return None
-            inner.append(count)
-        nodes = _nodes_of(step, inner, limit, has_conditionals)
-        if nodes is None:
+            total += nodes
+            number = max(number + 1, *ends, 0)
+        return total
+
+    def _nodes_of(self, number: int, inner: Sequence[int], limit: int) -> int | None:
+        """The nodes of a step whose blocks have so many."""
+        step = self.plan.instructions[number]
+        if isinstance(step, Loop) and _is_short(step, sum(inner), limit):
+            return step.length * sum(inner)
+        if isinstance(step, HostCall):
+            return 1 if self.is_recorded(step) else None
+        if isinstance(step, (Loop, Branch)) and not self.has_conditionals:
             return None
-        total += nodes
-        number = max(number + 1, *ends, 0)
-    return total
+        if isinstance(step, Loop):
+            if self._moves_for_libraries(number, step):
+                return None
+            asked = 0 if step.length >= 0 else inner[0] + 2  # before the first step, after each
+            return sum(inner) + asked + LOOP_NODES
+        return sum(inner) + 2 * len(inner) if isinstance(step, Branch) else 1
 
-
-def _nodes_of(step: Step, inner: Sequence[int], limit: int, has_conditionals: bool) -> int | None:
-    """The nodes of a step whose blocks have so many."""
-    if isinstance(step, Loop) and _is_short(step, sum(inner), limit):
-        return step.length * sum(inner)
-    if isinstance(step, HostCall) or (isinstance(step, (Loop, Branch)) and not has_conditionals):
-        return None
-    if isinstance(step, Loop):
-        asked = 0 if step.length >= 0 else inner[0] + 2  # before the first step, after each
-        return sum(inner) + asked + LOOP_NODES
-    return sum(inner) + 2 * len(inner) if isinstance(step, Branch) else 1
+    def _moves_for_libraries(self, number: int, loop: Loop) -> bool:
+        """Whether what libraries read or write moves within a loop: the host tells them places."""
+        steps = self.plan.instructions[number : loop.end]
+        moved = {n for step in steps if isinstance(step, Loop) for n in moved_by(step)}
+        calls = [step for step in steps if isinstance(step, HostCall)]
+        return any(moved & {*step.inputs, *step.outputs} for step in calls)
 
 
 def is_unrolled(plan: Plan, number: int, step: Loop, limit: int) -> bool:
     """Whether a graph has the nodes of each step of a loop, instead of one that repeats them."""
-    nodes = _count(plan.instructions, number + 1, step.end, limit, True) or 0
-    return _is_short(step, nodes, limit)
+    counter = _Counter(plan, True, lambda step: True)
+    return _is_short(step, counter.count(number + 1, step.end, limit) or 0, limit)
 
 
 def _is_short(step: Loop, nodes: int, limit: int) -> bool:
     return step.length >= 0 and step.length * nodes <= limit
 
 
-def read_backs(plan: Plan) -> list[tuple[int, str]]:
-    """What the host must know while a plan runs, and how often: by the number of the step."""
+def read_backs(plan: Plan, reason: Callable[[HostCall], str | None]) -> list[tuple[int, str]]:
+    """What the host must know while a plan runs, and how often: by the number of the step. A call
+    of the host has a `reason` (which may be empty), unless a library takes it over (None).
+    """
     found = []
     for number, step in enumerate(plan.instructions):
         if isinstance(step, Branch):
             found.append((number, "1 copy to the host: which side to take"))
         elif isinstance(step, Loop) and step.length < 0:
             found.append((number, "1 copy to the host a step: whether to go on"))
-        elif isinstance(step, HostCall):
-            found.append((number, f"{len(step.inputs)} copies to the host: {step.label}"))
+        elif isinstance(step, HostCall) and (why := reason(step)) is not None:
+            what = f"{len(step.inputs)} copies to the host: {step.label}"
+            found.append((number, f"{what} ({why})" if why else what))
     return found

@@ -9,7 +9,7 @@ A check that fails stops `while`s; scans go on, so that there is nothing that no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from jitml.device.calls import EMPTY_BYTE, Cell, Pending
@@ -29,6 +29,7 @@ from jitml.device.launches import (
     is_unrolled,
     moved_by,
 )
+from jitml.device.library import Routine
 from jitml.device.memory import Block
 from jitml.device.steps import Place, Run
 from jitml.ops.native import Grid
@@ -53,9 +54,10 @@ class Recording(Run):
         addresses: Sequence[int],
         scratch: int,
         makers: Sequence[Pending],
+        routines: Mapping[int, Routine],
         shape: GraphShape,
     ) -> None:
-        super().__init__(code, device, addresses, scratch, makers)
+        super().__init__(code, device, addresses, scratch, makers, routines)
         self._first_places = [*self.places]
         self._slot = device.slot if any(code.checked) else 0
         limit = shape.most_unrolled

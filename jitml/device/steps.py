@@ -7,15 +7,17 @@ waits where it must know something: which branch, whether a loop goes on, what t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from jitml.codegen.nvptx.grid import MOST_LAUNCHES
+from jitml.codegen.nvptx.library import LibraryStep, ProductStep
 from jitml.device.calls import EMPTY, EMPTY_BYTE, Cell, Errors, Launched, Pending, read_fault
 from jitml.device.device import Device
 from jitml.device.launches import Code, grid_of
+from jitml.device.library import Routine
 from jitml.device.memory import Block, Host
 from jitml_runtime import Branch, Copy, HostCall, Instruction, Loop
 from jitml_runtime.plan import block_ends
@@ -40,9 +42,11 @@ class Run:
         addresses: Sequence[int],
         scratch: int,
         makers: Sequence[Pending],
+        routines: Mapping[int, Routine],
     ) -> None:
         self.code = code
         self.plan = code.plan
+        self.routines = routines  # of libraries, by the number of the step
         self.device = device
         self.driver = device.driver
         self.places = [Place(address) for address in addresses]
@@ -62,17 +66,23 @@ class Run:
         while number < end:
             step = self.plan.instructions[number]
             self.at = number
-            if isinstance(step, Instruction):
+            if isinstance(step, ProductStep) and self._is_taken_over(number, step.buffers):
+                self._call_library(number, step.buffers[:-1], step.buffers[-1:])
+            elif isinstance(step, Instruction):
                 self._launch(number, step)
             elif isinstance(step, Branch):
                 self._branch(number, step)
             elif isinstance(step, Loop):
                 self._loop(number, step)
             elif isinstance(step, HostCall):
-                self._call_host(step)
+                self._call(number, step)
             else:
                 self._copy(step)
             number = max(number + 1, *block_ends(step), 0)
+
+    def _is_taken_over(self, number: int, buffers: Sequence[int]) -> bool:
+        """Whether a library computes a step: it must be told where the buffers are."""
+        return number in self.routines and not any(self.places[b].offset for b in buffers)
 
     def _launch(self, number: int, step: Instruction) -> None:
         if step.extent == 0:
@@ -136,6 +146,24 @@ class Run:
         size = self.plan.buffers[step.source].size_bytes
         source, target = self.places[step.source], self.places[step.target]
         self.driver.copy(source.address, target.address, size)
+
+    def _call(self, number: int, step: HostCall) -> None:
+        buffers = (*step.inputs, *step.outputs)
+        if isinstance(step, LibraryStep) and self._is_taken_over(number, buffers):
+            self._update(step)
+            self._call_library(number, step.inputs, step.outputs)
+        else:
+            self._call_host(step)
+
+    def _update(self, step: LibraryStep) -> None:
+        """Give the outputs that a routine updates what it is to find there."""
+        for source, target in zip(step.inputs[: step.call.updates], step.outputs, strict=False):
+            self._copy(Copy(source, target, step.label))
+
+    def _call_library(self, number: int, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+        taken, given = ([self.places[n].address for n in row] for row in (inputs, outputs))
+        self.device.counts.library_calls += 1
+        self.routines[number].ask(taken, given, self.scratch)
 
     # ---- what the host must know ---------------------------------------------------------------
 

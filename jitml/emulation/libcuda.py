@@ -68,6 +68,7 @@ class EmulatedCuda(GraphCalls):
     calls: dict[str, int] = field(default_factory=dict)
     launches: list[Launch] = field(default_factory=list)
     fault: EmulatedFault | None = None
+    bindings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.units = [self.make_unit(k) for k in range(self.device_count)]
@@ -217,6 +218,21 @@ class EmulatedCuda(GraphCalls):
         found, address, value, count = self._stream(stream), target.value, byte.value, size.value
         memory = found.unit.memory
         found.ask(lambda: memory.view(address, count, True).fill(value), "memset")
+        return found.unit.status
+
+    def cuMemsetD2D8Async(
+        self, target: Any, pitch: Any, byte: Any, width: Any, rows: Any, stream: Any
+    ) -> int:
+        found, begin, value = self._stream(stream), target.value, byte.value
+        step, size, count = pitch.value, width.value, rows.value
+        if size > step:
+            return INVALID_VALUE
+
+        def fill() -> None:
+            for row in range(count):
+                found.unit.memory.view(begin + row * step, size, True).fill(value)
+
+        found.ask(fill, "memset")
         return found.unit.status
 
     def cuMemHostAlloc(self, address: Any, size: Any, flags: int) -> int:

@@ -6,10 +6,13 @@ In: graphs, programs for a device. Out: lines of text.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
+from jitml.codegen.nvptx.library import LibraryStep, ProductStep
 from jitml.codegen.plan import Program
 from jitml.device.driver import CONDITIONALS_SINCE, version_name
 from jitml.device.launches import graph_shape, read_backs
+from jitml.device.libraries import Libraries, is_recorded, reason_for_host, why_not
 from jitml.ir.graph import Graph
 from jitml.pipeline.devices import default_device
 from jitml.transforms.inline_calls import inline_calls
@@ -27,9 +30,13 @@ def device_lines(graph: Graph) -> Iterator[str]:
     launches = sum(isinstance(s, Instruction) and s.extent > 0 for s in plan.instructions)
     yield f"{device}, {device.driver.name} ({device.driver.target}): {launches} kernels launched"
     has_conditionals = device.driver.has_conditionals
-    shape, backs = graph_shape(plan, has_conditionals), told_read_backs(program)
-    yield from run_lines(shape.nodes if shape else 0, () if shape else backs)
-    if not (has_conditionals or shape) and graph_shape(plan, has_conditionals=True):
+    with device.entered():
+        taken_over = partial(is_recorded, device.libraries)
+        shape = graph_shape(plan, has_conditionals, taken_over)
+        backs = told_read_backs(program, device.libraries)
+        yield from run_lines(shape.nodes if shape else 0, () if shape else backs)
+        yield from _library_lines(program, device.libraries)
+    if not (has_conditionals or shape) and graph_shape(plan, True, taken_over):
         yield f"            {_NEWER}; this one is for {version_name(device.driver.version)}"
     taken = sum(spec.size_bytes for spec in plan.inputs)
     given = sum(spec.size_bytes for spec in plan.outputs)
@@ -54,10 +61,29 @@ def run_lines(nodes: int, backs: Sequence[str]) -> Iterator[str]:
     yield from (f"            {line}" for line in backs)
 
 
-def told_read_backs(program: Program) -> tuple[str, ...]:
+def told_read_backs(program: Program, libraries: Libraries | None = None) -> tuple[str, ...]:
     """What the host must know, with the user's lines."""
-    found = []
-    for number, what in read_backs(program.plan):
-        lines = dict.fromkeys([str(source) for source in program.sources[number] if source])
-        found.append(f"{what}  # {', '.join(lines)}" if lines else what)
-    return tuple(found)
+    found = read_backs(program.plan, partial(reason_for_host, libraries))
+    return tuple([_with_lines(program, number, what) for number, what in found])
+
+
+def _library_lines(program: Program, libraries: Libraries) -> Iterator[str]:
+    """What libraries of the device compute, and why they do not compute what they are asked to."""
+    for number, step in enumerate(program.plan.instructions):
+        if not isinstance(step, (LibraryStep, ProductStep)):
+            continue
+        what = step.call.routine if isinstance(step, LibraryStep) else step.label
+        why = why_not(libraries, step)
+        if why is None:
+            told = f"{libraries.routine(step).title} computes {what}"
+        elif isinstance(step, ProductStep):
+            told = f"a kernel computes {what} ({why})"
+        else:
+            continue  # told among the copies
+        yield "            " + _with_lines(program, number, told)
+
+
+def _with_lines(program: Program, number: int, what: str) -> str:
+    """What there is to tell of a step, with the user's lines."""
+    lines = dict.fromkeys([str(source) for source in program.sources[number] if source])
+    return f"{what}  # {', '.join(lines)}" if lines else what

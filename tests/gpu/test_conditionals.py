@@ -18,7 +18,7 @@ from jitml.device import errors, executable, launches
 from jitml.device.device import Device
 from jitml.device.driver import Driver
 from jitml.device.executable import DeviceExecutable, run_on_host
-from jitml.device.launches import Code, GraphShape, graph_shape
+from jitml.device.launches import Code, GraphShape, IsRecorded, graph_shape
 from jitml.emulation import graphs
 from jitml.emulation.libcuda import EmulatedCuda
 from jitml.ir.errors import OutOfBoundsError
@@ -37,8 +37,8 @@ OLD = pytest.param(12030, marks=pytest.mark.sampled)  # the way that was there b
 def loops(monkeypatch: pytest.MonkeyPatch) -> None:
     """No scan is written out."""
 
-    def shape(plan: Plan, has_conditionals: bool) -> GraphShape | None:
-        found = graph_shape(plan, has_conditionals)
+    def shape(plan: Plan, has_conditionals: bool, is_recorded: IsRecorded) -> GraphShape | None:
+        found = graph_shape(plan, has_conditionals, is_recorded)
         return found and GraphShape(found.nodes, 0 if has_conditionals else found.most_unrolled)
 
     monkeypatch.setattr(executable, "graph_shape", shape)

@@ -3,14 +3,16 @@
 Comes in: a fused graph. Goes out: a `Program` as for a CPU, with other kernels: an instruction's
 `extent` counts the units of a grid, its `grain` the threads that take a unit together (if there are
 several, they are a block), or 0 where one thread must take all units.
-What only the host can compute (libraries' routines, native functions) is a call of the host.
+What only the host can compute (native functions) is a call of the host, and so are the routines of
+libraries, unless the device has one.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from jitml.codegen.donation import updated_operands
 from jitml.codegen.emit import KernelText
@@ -20,6 +22,7 @@ from jitml.codegen.nvptx.cumulative import cumulative_kernel
 from jitml.codegen.nvptx.epilogue import Epilogue, joined_epilogue, plain_epilogue
 from jitml.codegen.nvptx.grid import GridInstruction, on_grid
 from jitml.codegen.nvptx.kernels import emit_threads
+from jitml.codegen.nvptx.library import LibraryStep, Product, ProductStep, library_product
 from jitml.codegen.nvptx.pairing import paired
 from jitml.codegen.nvptx.product import product_kernel
 from jitml.codegen.nvptx.sort import INPUT, OUTPUT, is_long, sort_launches
@@ -37,6 +40,7 @@ from jitml.ops.native import NativeCall
 from jitml.ops.sort import Sort
 from jitml.ops.top_k import TopK
 from jitml_runtime import HostCall, Instruction
+from jitml_runtime.record import field_names
 
 _ZERO = """
 define i32 @kernel(ptr %buffers, ptr %sizes, i64 %begin, i64 %end, ptr %fault) {
@@ -145,11 +149,25 @@ class _DevicePlanner(Planner):
         text = self._on_grid(code, [self.atom_number(a) for a in atoms])
         super()._add_instruction(replace(code, text=text), atoms, sites, eqns)
 
+    def _on_grid(self, code: KernelText, numbers: Sequence[int]) -> str:
+        """The text for a grid of a kernel on these buffers."""
+        moving = [k for k, number in enumerate(numbers) if self._moves(number)]
+        return on_grid(code.text, len(numbers), len(code.sizes), code.grain, moving)
+
+    def _moves(self, number: int) -> bool:
+        """Whether a buffer is elsewhere at each step of a loop."""
+        is_window = self.buffers[number].kind == "moving"
+        return is_window or any(number in pair for pair in self.pairs)
+
     def _add_joined(self, product: Group, after: Group, readers: Counter[Var]) -> bool:
-        """One launch for a product and what works on its elements, if that can be."""
+        """One launch for a product and what works on its elements, if that can be: a library
+        computes products alone.
+        """
         is_stored = any(readers[v] > 1 or v in self.fused.outputs for v in product.roots)
         epilogue = joined_epilogue(product, after, is_stored)
         if epilogue is None or product.special is None or after.built is None:
+            return False
+        if self._library_product(product.special, product.views) is not None:
             return False
         built, operands = after.built, {self.number(base) for base, _ in product.views.values()}
         if any(self.numbers.get(v) in operands for v in built.writes):
@@ -165,19 +183,13 @@ class _DevicePlanner(Planner):
         ]
         return True
 
-    def _on_grid(self, code: KernelText, numbers: Sequence[int]) -> str:
-        """The text for a grid of a kernel on these buffers."""
-        moving = [k for k, number in enumerate(numbers) if self._moves(number)]
-        return on_grid(code.text, len(numbers), len(code.sizes), code.grain, moving)
-
-    def _moves(self, number: int) -> bool:
-        """Whether a buffer is elsewhere at each step of a loop."""
-        is_window = self.buffers[number].kind == "moving"
-        return is_window or any(number in pair for pair in self.pairs)
-
     def _add_product(self, eqn: Eqn, views: Mapping[Var, View]) -> None:
         (result,) = eqn.outputs
         self._launch_product(views, plain_epilogue(result), [result], [eqn])
+        product = self._library_product(eqn, views)
+        if product is not None:
+            fields = {name: getattr(self.steps[-1], name) for name in field_names(Instruction)}
+            self.steps[-1] = ProductStep(**fields, product=product)
 
     def _launch_product(
         self,
@@ -200,13 +212,29 @@ class _DevicePlanner(Planner):
         code = product_kernel(shape, dtypes, op.precision, epilogue, self.target, is_aligned)
         self._add_instruction(code, atoms, (), eqns)
 
+    def _library_product(self, eqn: Eqn, views: Mapping[Var, View]) -> Product | None:
+        """What a library is asked for instead of a kernel."""
+        assert isinstance(eqn.op, DotGeneral)
+        operand, result = (a.type.dtype for a in (eqn.inputs[0], eqn.outputs[0]))
+        bases = [views[a][0] for a in eqn.inputs if isinstance(a, Var)]
+        is_aligned = self._are_aligned([*bases, *eqn.outputs])
+        return library_product(
+            self._product_shape(eqn, views),
+            (short_name(operand), short_name(result)),
+            eqn.op.precision,
+            ACCESS_BYTES if is_aligned else operand.itemsize,
+        )
+
     def _add_library_call(self, eqn: Eqn, op: LibraryCall) -> None:
-        self._add_host_equation(eqn)
+        for atom, var in zip(eqn.inputs[: op.updates], eqn.outputs, strict=False):
+            if var not in self.numbers and self._ends_with(atom, eqn):
+                self.numbers[var] = self.atom_number(atom)  # which a library works in
+        self._add_host_equation(eqn, op.routine, partial(LibraryStep, call=op))
 
     def _add_native(self, eqn: Eqn, op: NativeCall) -> None:
         kernel = op.function.grid_kernel
         if kernel is None:
-            self._add_host_equation(eqn)
+            self._add_host_equation(eqn, op.name)
             return
         atoms = [*eqn.outputs, *eqn.inputs]
         numbers = tuple([self._fixed(self.atom_number(a)) for a in atoms])
@@ -240,13 +268,15 @@ class _DevicePlanner(Planner):
             return number
         return self.add_temp(self.buffers[number].size_bytes)
 
-    def _add_host_equation(self, eqn: Eqn) -> None:
+    def _add_host_equation(
+        self, eqn: Eqn, name: str, make: Callable[..., HostCall] = HostCall
+    ) -> None:
         """An equation that the host computes, between two transfers."""
         function = self.functions.setdefault(eqn, len(self.functions))
         inputs = tuple([self.atom_number(a) for a in eqn.inputs])
         outputs = tuple([self.number(v) for v in eqn.outputs])
         specs = [tuple([self.spec(a.type) for a in row]) for row in (eqn.inputs, eqn.outputs)]
-        step = HostCall(function, inputs, outputs, specs[0], specs[1], f"{eqn.op.name} on the host")
+        step = make(function, inputs, outputs, specs[0], specs[1], f"{name} on the host")
         self._add_step(step, (), (eqn.source,))
 
 
