@@ -61,3 +61,14 @@ def test_folds_of_one_row_do_not_race(emulated: Any) -> None:
     for length in (100, 300):  # an odd number of turns
         x = sample(length, "float32")
         agree(inline_calls(jitml.make_graph(jitml.nn.softmax)(jnp.asarray(x))), [x])
+
+
+def test_a_fold_by_each_thread_beside_one_by_warps(emulated: Any) -> None:
+    """A product of complex numbers is no warp's: it does not write what others read."""
+
+    def phase_and_size(x: Any) -> Any:
+        size = jnp.abs(x)
+        return jnp.prod(x / size, -1), jnp.log(size).sum(-1)
+
+    x = sample(34, "float32") + 1j
+    agree(inline_calls(jitml.make_graph(phase_and_size)(jnp.asarray(x))), [x])

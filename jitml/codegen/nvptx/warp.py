@@ -105,11 +105,14 @@ class Warp:
     # ---- rows in shared memory -----------------------------------------------------------------
 
     def keep_rows(self, inner: Sequence[Axis]) -> None:
-        """Keep what several loops over an axis need, as far as there is room."""
+        """Keep what several loops over an axis need, as far as there is room. Where one of them is no
+        warp's, each thread goes through the whole row by itself.
+        """
         places: dict[int, tuple[Axis, Value]] = {}
         nest, specs = self.nest, [n.data for n in self.nest.nodes if n.name == "reduce"]
         folds = [s for s in specs if is_by_warp(s)]
-        axes = list(dict.fromkeys([*inner[-1:], *(s.axis for s in folds)]))
+        alone = {s.axis for s in specs if not is_by_warp(s)}
+        axes = [a for a in dict.fromkeys([*inner[-1:], *(s.axis for s in folds)]) if a not in alone]
         most = MOST_SHARED_BYTES - max(self._bytes_of_turns(s) for s in folds)
         rows = shared_memory(self.emit, "rows")
         dear = list(nodes_to_keep(nest.kernel, nest.nodes, axes))
