@@ -105,8 +105,8 @@ class Warp:
     # ---- rows in shared memory -----------------------------------------------------------------
 
     def keep_rows(self, inner: Sequence[Axis]) -> None:
-        """Keep what several loops over an axis need, as far as there is room. Where one of them is no
-        warp's, each thread goes through the whole row by itself.
+        """Keep what several loops over an axis need, as far as there is room. Where one of them is
+        no warp's, each thread goes through the whole row by itself.
         """
         places: dict[int, tuple[Axis, Value]] = {}
         nest, specs = self.nest, [n.data for n in self.nest.nodes if n.name == "reduce"]
