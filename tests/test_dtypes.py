@@ -42,3 +42,10 @@ def test_errors_have_jaxs_names() -> None:
         jitml.jit(lambda x: np.asarray(x))(1.0)
     assert dtypes.TypePromotionError is errors.TypePromotionError
     assert issubclass(errors.JaxRuntimeError, RuntimeError)
+
+
+@pytest.mark.parametrize("dtype", ["float32", np.float32, np.dtype("float32"), jnp.float32, "f4"])
+def test_dtypes_in_every_form(dtype: Any) -> None:
+    assert jitml.ShapeDtypeStruct((2, 3), dtype).dtype == np.float32
+    assert jitml.dtypes.itemsize_bits(dtype) == 32
+    assert jitml.dlpack.is_supported_dtype(dtype)

@@ -44,8 +44,9 @@ def as_integer(name: str, number: Any) -> int:
 
 def as_numpy_dtype(name: str, dtype: Any) -> DType:
     """What `dtype`, an argument of `name`, is for NumPy; DTypeError if it is none."""
+    held = getattr(dtype, "dtype", dtype)  # of NumPy's scalar types that is a descriptor
     try:
-        known: DType = np.dtype(getattr(dtype, "dtype", dtype))
+        known: DType = np.dtype(held if isinstance(held, np.dtype) else dtype)
     except TypeError:
         raise DTypeError(
             f"{name}: {dtype!r} is no dtype",
