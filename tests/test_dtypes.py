@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -47,5 +49,5 @@ def test_errors_have_jaxs_names() -> None:
 @pytest.mark.parametrize("dtype", ["float32", np.float32, np.dtype("float32"), jnp.float32, "f4"])
 def test_dtypes_in_every_form(dtype: Any) -> None:
     assert jitml.ShapeDtypeStruct((2, 3), dtype).dtype == np.float32
-    assert jitml.dtypes.itemsize_bits(dtype) == 32
-    assert jitml.dlpack.is_supported_dtype(dtype)
+    assert dtypes.itemsize_bits(dtype) == 32
+    assert dlpack.is_supported_dtype(dtype)
