@@ -102,7 +102,7 @@ class Loops:
     def __init__(self, nest: Nest) -> None:
         self.nest = nest
         self.kernel = nest.kernel
-        self.roots = [n for s in nest.kernel.stores for n in s.roots]
+        self.roots = [n for s in nest.kernel.stores for n in s.early]
 
     def write_units(self) -> tuple[list[Axis], int]:
         """Write the loop over units [begin, end): the axes that it runs over, the step of
@@ -221,7 +221,7 @@ class Loops:
         write_panels(self.nest, panels, lower, upper, columns, rest)
 
     def _store_all(self, specs: Sequence[Store]) -> None:
-        self.nest.prepare([n for s in specs for n in s.roots])
+        self.nest.prepare([n for s in specs for n in s.early])
         store_all(self.nest, specs)
 
     def _nest(self, axes: Sequence[Axis], body: Callable[[], None]) -> None:

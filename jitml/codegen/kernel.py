@@ -497,6 +497,26 @@ class Store:
         """Every node that the store needs."""
         return (*self.nodes, *self.index.nodes, *(() if self.where is None else (self.where,)))
 
+    @property
+    def early(self) -> tuple[Node, ...]:
+        """What is computed whether or not an update happens: all of it, but for a new value that is
+        read and computed at once.
+        """
+        is_update = self.where is not None and len(self.nodes) == 1
+        if not is_update or _has_own_code(self.nodes[0], self.where):
+            return self.roots
+        return self.roots[1:]
+
+
+def _has_own_code(node: Node, known: Node | None) -> bool:
+    """Whether a node, or one that it is computed from, is more than a read or an instruction; but
+    for one that is known.
+    """
+    if node is known:
+        return False
+    own = ("reduce", "state", "check", "repeat", "rarely", "call")
+    return node.name in own or any(_has_own_code(x, known) for x in node.operands)
+
 
 @dataclass(eq=False)
 class Kernel:

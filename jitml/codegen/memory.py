@@ -205,6 +205,9 @@ def update(nest: Nest, spec: Store) -> None:
             for part in range(scale)
         ]
         old = [emit.load(place, spec.storage, lanes) for place in places]
+        if spec.where is not None:  # here it is known to hold
+            nest.remember(spec.where.number, emit.constant("i1", True))
+            nest.prepare(spec.nodes)
         new = [emit.splat(nest.value(n), lanes) for n in spec.nodes]
         if scale == 1:
             results = [combine(old[0], new[0])]
@@ -214,7 +217,8 @@ def update(nest: Nest, spec: Store) -> None:
         for place, value in zip(places, results, strict=True):
             emit.store(place, value, spec.storage)
 
-    emit.if_(where, write)
+    with nest.scope():
+        emit.if_(where, write)
 
 
 def _store_pairs(nest: Nest, place: _Place, storage: str, values: list[Value]) -> None:

@@ -169,7 +169,7 @@ class _AtomicLoops(_ThreadLoops):
     def unit(self) -> None:
         """One update."""
         (spec,) = self.kernel.stores
-        self.nest.prepare(self.roots)
+        self.nest.prepare(spec.roots)
         update_atomically(self.nest, spec)
 
 
