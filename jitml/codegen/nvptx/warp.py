@@ -140,10 +140,10 @@ class _WarpFold(Fold):
         high = self._last(axis, whole + lane + WARP, extent, state[parts:])
         total = self.combine(low, high)
         for distance in (16, 8, 4, 2, 1):
-            there = [_shuffle(self.emit, "down", v, distance) for v in total]
+            there = [shuffle(self.emit, "down", v, distance) for v in total]
             total = self.combine(total, there)
         self.nest.loop_done(axis)
-        return [_shuffle(self.emit, "idx", v, 0) for v in total]
+        return [shuffle(self.emit, "idx", v, 0) for v in total]
 
     def _step(self, axis: Axis, index: Value, state: State) -> State:
         with self.nest.at(axis, index, 1):
@@ -163,17 +163,17 @@ def _room(size_bytes: int) -> int:
     return -(-size_bytes // step) * step
 
 
-def _shuffle(emit: Emitter, mode: str, value: Value, by: int) -> Value:
+def shuffle(emit: Emitter, mode: str, value: Value, by: int) -> Value:
     """The value of another thread: of the one `by` further on, or of number `by`."""
     bits = BITS[value.type]
     if bits < 32:
-        return convert(_shuffle(emit, mode, convert(value, "u32"), by), "u8") != 0 if (
+        return convert(shuffle(emit, mode, convert(value, "u32"), by), "u8") != 0 if (
             value.type == "i1"
-        ) else convert(_shuffle(emit, mode, convert(value, "u32"), by), value.type)  # fmt: skip
+        ) else convert(shuffle(emit, mode, convert(value, "u32"), by), value.type)  # fmt: skip
     if bits == 64:
         whole = bitcast(value, "u64")
         low, high = convert(whole, "u32"), convert(whole >> 32, "u32")
-        low, high = _shuffle(emit, mode, low, by), _shuffle(emit, mode, high, by)
+        low, high = shuffle(emit, mode, low, by), shuffle(emit, mode, high, by)
         return bitcast(convert(low, "u64") | (convert(high, "u64") << 32), value.type)
     function = f"@llvm.nvvm.shfl.sync.{mode}.i32"
     emit.declarations.add(f"declare i32 {function}(i32, i32, i32, i32) convergent")
