@@ -40,21 +40,22 @@ _TREE = 64  # lanes of a fold
 _WARPS = THREADS // WARP
 
 
-def attention_kernel(eqn: Eqn, target: Target, is_aligned: bool) -> KernelText:
-    """The kernel of attention; buffers that are not aligned are read one by one."""
-    return _Attention(eqn, is_aligned).text(target)
+def attention_kernel(eqn: Eqn, target: Target) -> KernelText:
+    """The kernel of attention."""
+    return _Attention(eqn).text(target)
 
 
 class _Attention:
     """Writes what a block does for some rows."""
 
-    def __init__(self, eqn: Eqn, is_aligned: bool) -> None:
+    def __init__(self, eqn: Eqn) -> None:
         assert isinstance(eqn.op, GridAttention)
         self.op = op = eqn.op
         types = by_name([a.type for a in eqn.inputs], op.given)
         tiles, batch, heads, rows, features = types.q.shape
         self.features_count = features
-        self.width = _WIDTH if is_aligned and features % _WIDTH == 0 else 1
+        # Arrays are rows of features: where these fill vectors, slices of arrays are aligned too.
+        self.width = _WIDTH if features % _WIDTH == 0 else 1
         self.shares = -(-op.keys // THREADS)  # keys that a thread has
         sizes = (batch, heads, rows, features, types.pairs.shape[0], op.queries, op.keys)
         self.f = f = Function(len(eqn.inputs) + 3, sizes)
@@ -94,7 +95,6 @@ class _Attention:
         self.tile, self.sample = divide(outer, self.batch, self.is_small)
         self.first = part * ROWS
         self.row_base = above * self.rows
-        barrier(emit)  # others may still read what the last unit left
         self._bring_queries()
         barrier(emit)
         zero, hidden = (emit.constant("f32", x) for x in (0, HIDDEN))

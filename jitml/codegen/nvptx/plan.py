@@ -84,9 +84,9 @@ class _DevicePlanner(Planner):
         elif eqn is not None and isinstance(eqn.op, Sort) and is_long(eqn):
             self._add_sort(eqn)
         elif eqn is not None and isinstance(eqn.op, GridAttention):
-            atoms = [*eqn.inputs, *eqn.outputs]
-            code = attention_kernel(eqn, self.target, self._are_aligned(atoms))
-            self._add_instruction(code, atoms, (), [eqn])
+            self._add_instruction(
+                attention_kernel(eqn, self.target), [*eqn.inputs, *eqn.outputs], (), [eqn]
+            )
         else:
             super()._add_steps_of(group)
 
