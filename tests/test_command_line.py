@@ -91,7 +91,7 @@ def test_explain_shows_every_stage(run) -> None:  # type: ignore[no-untyped-def]
     headings = re.findall(r"^== (.*) ==$", out, re.MULTILINE)
     assert headings[:2] == ["source", "recorded graph"]
     assert "after inline_calls: no change" in headings[2]
-    assert "after dce: no change" in headings[3]
+    assert "after tile_attention: no change" in headings[3]
     assert any(h.startswith("plan: 2 instructions") for h in headings)
     assert any(h.startswith("kernel 0: ") for h in headings)
     assert "def layer(x, w, scale=2.0):" in out

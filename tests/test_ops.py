@@ -246,7 +246,11 @@ def test_every_op_has_a_row() -> None:
     }
     # Those with graphs inside have programs of their own: ops/test_control.py,
     # test_custom_derivatives.py, test_checkpoint.py.
-    calls = {"checkpoint", "custom_call", "custom_pullback", "custom_tangents", "linear_checkpoint"}
+    # Attention: nn/test_attention.py.
+    calls = {
+        "attention", "checkpoint", "custom_call", "custom_pullback", "custom_tangents",
+        "linear_checkpoint",
+    }  # fmt: skip
     loops = {"cond", "lanes", "scan", "while", "while_tangents"}
     # Those that vmap takes away: lax/test_collectives.py.
     collectives = {"all_gather", "all_reduce", "all_to_all", "axis_index", "ppermute"}

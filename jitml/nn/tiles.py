@@ -20,10 +20,9 @@ import jitml.numpy as jnp
 from jitml import lax
 from jitml.custom_derivatives import custom_jvp
 from jitml.differentiation import jvp
-
-# The logit of a key that a query may not attend to: finite, so that a query that may attend to
-# none attends to all alike.
-HIDDEN = -0.7 * float(np.finfo(np.float32).max)
+from jitml.ops.attention import HIDDEN, Attention, Operands
+from jitml.ops.control import build, spread
+from jitml.trace.core import bind, type_of
 
 
 class Tiling(NamedTuple):
@@ -34,24 +33,6 @@ class Tiling(NamedTuple):
     last_key: int  # keys from here on fill up the last tile
     left: int | None  # how many keys before its own position a query sees; None: all
     right: int | None  # and how many behind
-
-
-class Operands(NamedTuple):
-    """What attention is a function of. The first axis of q, k and v counts tiles.
-
-    q: f[tile, batch, head, group * query, feature]; k, v: f[tile, batch, head, key, feature]; bias
-    and mask: of [batch, head, group, query, key], 1 where all share; lengths: i32[batch]. pairs:
-    i32[pair, 2], the tiles of queries and keys that meet; the others count as hidden.
-    """
-
-    q: Any
-    k: Any
-    v: Any
-    pairs: Any
-    bias: Any = None
-    mask: Any = None
-    query_lengths: Any = None
-    key_lengths: Any = None
 
 
 class Attended(NamedTuple):
@@ -67,7 +48,7 @@ def attention(tiling: Tiling) -> custom_jvp:
     """The function from operands to what is attended; `top` counts as a constant, by which all
     exponentials may be divided alike.
     """
-    function = custom_jvp(functools.partial(_forward, tiling))
+    function = custom_jvp(functools.partial(_attended, tiling))
     moved = _moved(tiling)
 
     @function.defjvp
@@ -185,6 +166,18 @@ def _over_pairs(given: Operands, step: Any, start: Any) -> Any:
         return step(carry, pair[0], pair[1]), None
 
     return lax.scan(body, start, given.pairs)[0]
+
+
+def _attended(tiling: Tiling, given: Operands) -> Attended:
+    """An op, so that a backend may have a kernel for it: elsewhere it is `_forward`."""
+    flags = tuple([x is not None for x in given])
+    inputs = [x for x in given if x is not None]
+    body = build(
+        lambda *x: _forward(tiling, Operands(*spread(x, flags))),
+        [type_of(x) for x in inputs],
+        "attention",
+    )
+    return Attended(*bind(Attention(body, *tiling, flags), *inputs))
 
 
 def _forward(tiling: Tiling, given: Operands) -> Attended:

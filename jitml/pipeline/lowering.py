@@ -23,6 +23,10 @@ def lower(
     """The program of a graph for `target`, before machine code; if it `joins`, kernels may call
     kernels by address.
     """
+    if target.triple == TRIPLE:
+        from jitml.codegen.nvptx.attention import keep_attention
+
+        graph = keep_attention(graph)
     graph = run_passes(graph, PASSES).graph
     types = graph.output_types
     graph = returning_inputs(graph)

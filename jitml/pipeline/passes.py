@@ -6,7 +6,9 @@ from jitml.codegen.expand import expand
 from jitml.ir.graph import Eqn, Graph, Literal, Var
 from jitml.ir.nested import map_nested, nested_graphs
 from jitml.ir.source import Source
+from jitml.ops.attention import Attention
 from jitml.ops.layout import BroadcastInDim
+from jitml.trace.inline import rewritten
 from jitml.transforms.compact import compact
 from jitml.transforms.cse import cse
 from jitml.transforms.dce import dce
@@ -37,6 +39,16 @@ def store_literals(graph: Graph) -> Graph:
     return Graph(graph.name, graph.inputs, (*graph.eqns, *added.values()), outputs)
 
 
+def tile_attention(graph: Graph) -> Graph:
+    """Put the bodies of attention in its place, where it has no kernel.
+
+    Before: `%o, %t, %s = attention %q %k %v %p`. After: `%o, %t, %s = scan %p … with body = …`.
+    """
+    if not any(isinstance(eqn.op, Attention) for eqn in graph.eqns):
+        return graph
+    return rewritten(graph, lambda e: e.op.expand if isinstance(e.op, Attention) else None)
+
+
 def inside(graph: Graph) -> Graph:
     """Take the graphs inside of equations, bodies and branches, through all passes."""
     if not any(any(nested_graphs(eqn.op)) for eqn in graph.eqns):
@@ -62,6 +74,7 @@ def run_all(graph: Graph) -> Graph:
 
 PASSES: tuple[Pass, ...] = (
     inline_calls,
+    tile_attention,
     dce,
     simplify,
     cse,

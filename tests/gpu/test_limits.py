@@ -23,6 +23,8 @@ from jitml.device.control_kernels import (
     decide_kernel,
     settle_kernel,
 )
+from tests.gpu.test_attention import ROWS_OF_TESTS as ATTENTION
+from tests.gpu.test_attention import attended, operands
 from tests.gpu.test_epilogues import UNITS as FOLLOWED
 from tests.gpu.test_epilogues import samples_of as samples_of_followed
 from tests.gpu.test_mutation import FAMILIES, samples_of
@@ -43,6 +45,9 @@ def programs() -> dict[str, tuple[Any, list[Any]]]:
     for name in ("bfloat16", "not aligned", "convolution"):
         row: Row = UNITS[name]
         found[f"matrix units: {name}"] = row.function, samples_of_product(row, True)
+    for name in ("several tiles", "most features", "shared bias, mask"):
+        row_of_attention = ATTENTION[name]
+        found[f"attention: {name}"] = attended(row_of_attention), operands(row_of_attention)
     for name in ("bias and activation", "sums in float32"):
         followed = FOLLOWED[name]
         found[f"matrix units, then {name}"] = followed.function, samples_of_followed(followed, True)

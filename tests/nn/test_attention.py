@@ -11,7 +11,12 @@ import jitml
 import jitml.numpy as jnp
 from jitml import nn
 from jitml.errors import ArgumentError, DTypeError, ShapeError
+from jitml.ir.text import format_graph, parse_graph
 from jitml.nn import attention
+from jitml.ops.attention import Attention
+from jitml.ops.control import evaluate
+from jitml.trace.core import trace_graph, type_of
+from jitml.transforms.inline_calls import inline_calls
 
 RNG = np.random.default_rng(0)
 
@@ -188,3 +193,16 @@ def test_errors():
         attend(q, k, v, key_value_seq_lengths=lengths(1, 2))
     with pytest.raises(ArgumentError, match="no implementation 'cudnn'"):
         attend(q, k, v, implementation="cudnn")
+
+
+@pytest.mark.parametrize("name", ["plain", "shared", "lengths"])
+def test_the_op_reads_back_and_means_what_its_body_computes(name):
+    sizes, options = CASES[name]
+    arrays = operands(sizes)
+    types = [type_of(jnp.asarray(x)) for x in arrays]
+    traced = trace_graph(lambda *x: [nn.dot_product_attention(*x, **options)], types, "attended")
+    graph = inline_calls(traced.graph)
+    assert [isinstance(eqn.op, Attention) for eqn in graph.eqns].count(True) == 1
+    assert str(parse_graph(format_graph(graph))) == str(graph)
+    values = evaluate(graph, [*arrays, *map(np.asarray, traced.captures)])
+    np.testing.assert_allclose(values[0], at_once(*arrays, **options), rtol=2e-4, atol=2e-5)

@@ -96,7 +96,7 @@ def test_the_data_links_lines_to_steps_and_kernels() -> None:
     assert {step["label"] for step in steps} >= {"dot_general"}
     assert [step["kernel"] for step in steps if step["kernel"] is not None]
     assert all("z" in step["variables"] for step in steps)
-    assert [p["name"] for p in data["passes"]][:2] == ["inline_calls", "dce"]
+    assert [p["name"] for p in data["passes"]][:2] == ["inline_calls", "tile_attention"]
     assert len(data["kernels"]) == explanation.count("== kernel")
     assert data["source"]["first_line"] == model.__code__.co_firstlineno
 

@@ -18,6 +18,8 @@ from jitml.codegen.donation import updated_operands
 from jitml.codegen.emit import KernelText
 from jitml.codegen.fuse import Fused, Group, View
 from jitml.codegen.kernel import Kernel, Site
+from jitml.codegen.nvptx.attention import GridAttention
+from jitml.codegen.nvptx.attention_kernel import attention_kernel
 from jitml.codegen.nvptx.cumulative import cumulative_kernel
 from jitml.codegen.nvptx.epilogue import Epilogue, joined_epilogue, plain_epilogue
 from jitml.codegen.nvptx.grid import GridInstruction, on_grid
@@ -85,6 +87,10 @@ class _DevicePlanner(Planner):
             )
         elif eqn is not None and isinstance(eqn.op, Sort) and is_long(eqn):
             self._add_sort(eqn)
+        elif eqn is not None and isinstance(eqn.op, GridAttention):
+            self._add_instruction(
+                attention_kernel(eqn, self.target), [*eqn.inputs, *eqn.outputs], (), [eqn]
+            )
         else:
             super()._add_steps_of(group)
 

@@ -57,12 +57,12 @@ class _WarpFold(Fold):
                 low, high = self._in_ones(axis, extent)
                 total = self._join(self.combine(low, high))
         self.nest.loop_done(axis)
-        return [_shuffle(self.emit, "idx", v, 0) for v in total]
+        return [shuffle(self.emit, "idx", v, 0) for v in total]
 
     def _join(self, state: State) -> State:
         """The states of all threads combined; the first thread has the result."""
         for distance in (16, 8, 4, 2, 1):
-            there = [_shuffle(self.emit, "down", v, distance) for v in state]
+            there = [shuffle(self.emit, "down", v, distance) for v in state]
             state = self.combine(state, there)
         return state
 
@@ -183,17 +183,17 @@ def _is_multiple(index: Index, number: int) -> bool:
     return not any(c % number for c in factors)
 
 
-def _shuffle(emit: Emitter, mode: str, value: Value, by: int) -> Value:
+def shuffle(emit: Emitter, mode: str, value: Value, by: int) -> Value:
     """The value of another thread: of the one `by` further on, or of number `by`."""
     bits = BITS[value.type]
     if bits < 32:
-        return convert(_shuffle(emit, mode, convert(value, "u32"), by), "u8") != 0 if (
+        return convert(shuffle(emit, mode, convert(value, "u32"), by), "u8") != 0 if (
             value.type == "i1"
-        ) else convert(_shuffle(emit, mode, convert(value, "u32"), by), value.type)  # fmt: skip
+        ) else convert(shuffle(emit, mode, convert(value, "u32"), by), value.type)  # fmt: skip
     if bits == 64:
         whole = bitcast(value, "u64")
         low, high = convert(whole, "u32"), convert(whole >> 32, "u32")
-        low, high = _shuffle(emit, mode, low, by), _shuffle(emit, mode, high, by)
+        low, high = shuffle(emit, mode, low, by), shuffle(emit, mode, high, by)
         return bitcast(convert(low, "u64") | (convert(high, "u64") << 32), value.type)
     function = f"@llvm.nvvm.shfl.sync.{mode}.i32"
     emit.declarations.add(f"declare i32 {function}(i32, i32, i32, i32) convergent")
