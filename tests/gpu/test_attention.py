@@ -14,7 +14,7 @@ import jitml
 import jitml.numpy as jnp
 from jitml import lax, nn
 from jitml.codegen.nvptx.attention_kernel import ROWS
-from jitml.device import launches
+from jitml.device.driver import Driver
 from jitml.emulation.libcuda import EmulatedCuda
 from jitml.emulation.machine import SECTOR_BYTES
 from jitml.nn import attention
@@ -140,7 +140,7 @@ def test_what_has_no_kernel_is_a_scan_with_the_bits_of_the_cpu(
 
 
 def test_blocks_take_several_units(measured: EmulatedCuda, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launches, "MOST_THREADS", 256)
+    monkeypatch.setattr(Driver, "most_threads", 256)
     row = Row((2, 70, 40, 2, 1, 8), CAUSAL, 32)
     monkeypatch.setattr(attention, "_TILE", row.tile)
     check(attended(row), operands(row))
