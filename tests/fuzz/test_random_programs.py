@@ -94,12 +94,13 @@ def test_every_op_occurs(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_op_has_a_step() -> None:
     for module in pkgutil.walk_packages(jitml.ops.__path__, "jitml.ops."):
         importlib.import_module(module.name)
-    by_passes = {"partial", "combine", "lanes", "barrier", "while_tangents", "window_product"}
+    by_passes = {"partial", "combine", "lanes", "barrier", "while_tangents", "window_product",
+                 "grid_attention"}  # fmt: skip
     by_names = {"all_gather", "all_reduce", "all_to_all", "axis_index", "ppermute"}
     by_rules = {"custom_call", "custom_pullback", "custom_tangents", "checkpoint",
                 "linear_checkpoint", "checkpoint_name"}  # fmt: skip
-    by_users = {"check", "debug_callback", "io_callback", "key_use", "native_call", "observe",
-                "pure_callback"}  # fmt: skip
+    by_users = {"attention", "check", "debug_callback", "io_callback", "key_use", "native_call",
+                "observe", "pure_callback"}  # fmt: skip
     own = {name for name, op in Op.registry.items() if _module(op).startswith("jitml.")}
     # What libraries compute has no bits to compare, and random matrices are ill-conditioned.
     libraries = ("jitml.ops.linalg", "jitml.ops.fft", "jitml.ops.library")
