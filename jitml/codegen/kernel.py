@@ -502,20 +502,14 @@ class Store:
         """What is computed whether or not an update happens: all of it, but for a new value that is
         read and computed at once.
         """
-        is_update = self.where is not None and len(self.nodes) == 1
-        if not is_update or _has_own_code(self.nodes[0], self.where):
+        if self.where is None or len(self.nodes) != 1:
             return self.roots
-        return self.roots[1:]
+        below = post_order(self.nodes[0], {self.where.number})
+        return self.roots if any(n.name in _OWN_CODE for n in below) else self.roots[1:]
 
 
-def _has_own_code(node: Node, known: Node | None) -> bool:
-    """Whether a node, or one that it is computed from, is more than a read or an instruction; but
-    for one that is known.
-    """
-    if node is known:
-        return False
-    own = ("reduce", "state", "check", "repeat", "rarely", "call")
-    return node.name in own or any(_has_own_code(x, known) for x in node.operands)
+# Nodes that are more than a read or an instruction.
+_OWN_CODE = ("reduce", "state", "check", "repeat", "rarely", "call")
 
 
 @dataclass(eq=False)
@@ -541,11 +535,12 @@ class Kernel:
         seen: set[int] = set()
         for store in self.stores:
             for root in store.roots:
-                ordered.extend(_post_order(root, seen))
+                ordered.extend(post_order(root, seen))
         return ordered
 
 
-def _post_order(root: Node, seen: set[int]) -> Iterator[Node]:
+def post_order(root: Node, seen: set[int]) -> Iterator[Node]:
+    """A node and all that it is computed from, operands before users, but for those `seen`."""
     stack: list[tuple[Node, bool]] = [(root, False)]
     while stack:
         node, ready = stack.pop()

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from jitml.codegen.fold import LANES, MOST_REGISTER_BITS, UNROLLED_COST, Fold, stored
-from jitml.codegen.kernel import Axis, Load, Node
+from jitml.codegen.kernel import Axis, Load, Node, post_order
 from jitml.codegen.llvm import STORAGE_BITS
 from jitml.codegen.nest import Nest
 from jitml.codegen.row_buffer import nodes_to_keep
@@ -41,7 +41,7 @@ def choose_rows(nest: Nest, outer: Sequence[Axis], inner: Sequence[Axis]) -> Row
     if axis is None or not reductions or nest.width == 1 or axis.extent < LANES:
         return None
     first = min(reductions, key=lambda n: n.number)
-    below = _below(first)
+    *below, _ = post_order(first, set())
     if not first.data.runs_along_lanes or first.data.limit is not None:
         return None
     if any(n.name in _ONE_BY_ONE for n in below):
@@ -56,18 +56,6 @@ def choose_rows(nest: Nest, outer: Sequence[Axis], inner: Sequence[Axis]) -> Row
     rows = min(_MOST_ROWS, MOST_REGISTER_BITS // bits, 2 * UNROLLED_COST // max(1, cost))
     units = math.prod(a.extent for a in outer)
     return Rows(rows, first) if 2 <= rows <= units // 2 else None
-
-
-def _below(node: Node) -> list[Node]:
-    """All that a node is computed from."""
-    found: dict[int, Node] = {}
-    stack = list(node.operands)
-    while stack:
-        x = stack.pop()
-        if x.number not in found:
-            found[x.number] = x
-            stack.extend(x.operands)
-    return list(found.values())
 
 
 def _is_long(load: Load, axis: Axis) -> bool:

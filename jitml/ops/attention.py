@@ -14,7 +14,7 @@ import numpy as np
 from jitml.ir.op import Traced
 from jitml.ir.types import ArrayType
 from jitml.ops.control import at_front, build, spread
-from jitml.ops.custom import Call, Transform, Values
+from jitml.ops.custom import Call, Transform, Values, push_graph
 from jitml.ops.layout import batch_to_front, broadcast_in_dim, move_axis, reshape
 from jitml.ops.slicing import slice_
 from jitml.trace.core import bind, type_of
@@ -72,10 +72,7 @@ class Attention(Call):
     def jvp(  # type: ignore[override]
         self, primals: Values, tangents: Sequence[Traced | None], transform: Transform
     ) -> tuple[Values, Sequence[Traced | None]]:
-        pushed = transform(self.body, [t is not None for t in tangents])
-        found = inline(pushed.graph, [*primals, *(t for t in tangents if t is not None)])
-        count = len(self.body.outputs)
-        return found[:count], spread(found[count:], pushed.has_tangent)
+        return push_graph(self.body, primals, tangents, transform)
 
     def batch(  # type: ignore[override]
         self, size: int, inputs: Values, axes: Sequence[int | None], transform: Transform

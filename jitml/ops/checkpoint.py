@@ -15,10 +15,17 @@ from jitml.ir.graph import Eqn, Graph, Var
 from jitml.ir.op import Op, Traced, Undefined
 from jitml.ir.types import ArrayType
 from jitml.ops.control import spread
-from jitml.ops.custom import Call, HostObject, Transform, Values, record_call, transpose_graph
+from jitml.ops.custom import (
+    Call,
+    HostObject,
+    Transform,
+    Values,
+    push_graph,
+    record_call,
+    transpose_graph,
+)
 from jitml.ops.identity import Identity
 from jitml.trace.core import bind
-from jitml.trace.inline import inline
 from jitml_runtime.record import frozen
 
 # Whether the outputs of an op on inputs of some types are kept.
@@ -98,10 +105,7 @@ class LinearCheckpoint(Call):
     def jvp(  # type: ignore[override]
         self, primals: Values, tangents: Sequence[Traced | None], transform: Transform
     ) -> tuple[Values, Sequence[Traced | None]]:
-        pushed = transform(self.body, [t is not None for t in tangents])
-        found = inline(pushed.graph, [*primals, *(t for t in tangents if t is not None)])
-        count = len(self.body.outputs)
-        return found[:count], spread(found[count:], pushed.has_tangent)
+        return push_graph(self.body, primals, tangents, transform)
 
     def transpose(  # type: ignore[override]
         self,

@@ -420,6 +420,16 @@ def transpose_graph(
     return [next(found) if is_linear and next(has) else None for is_linear in linear]
 
 
+def push_graph(
+    graph: Graph, primals: Values, tangents: Sequence[Traced | None], transform: Transform
+) -> tuple[Values, Sequence[Traced | None]]:
+    """The outputs of a call of `graph`, in place, and their tangents."""
+    pushed = transform(graph, [t is not None for t in tangents])
+    found = inline(pushed.graph, [*primals, *(t for t in tangents if t is not None)])
+    count = len(graph.outputs)
+    return found[:count], spread(found[count:], pushed.has_tangent)
+
+
 def _at_front(
     size: int, outputs: Values, axes: Sequence[int | None], types: Sequence[ArrayType]
 ) -> list[Traced]:
