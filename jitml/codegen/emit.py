@@ -7,7 +7,7 @@ called with, and how its units are shared out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from jitml.codegen.fold import pieces
@@ -18,11 +18,12 @@ from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
 from jitml.codegen.panels import Panels, choose_panels, write_panels
 from jitml.codegen.rows import choose_rows, write_rows
+from jitml.codegen.segments import Segment, segments
 from jitml.codegen.sharing import instructions
 from jitml.codegen.target import Target
 from jitml.codegen.tiles import TILES, Tiling, choose_tiling, write_tiles
 from jitml.codegen.vectorize import UNITS_STEP
-from jitml.scalar.value import Value
+from jitml.scalar.value import Value, select
 
 MOST_IN_REST = 400  # instructions for the elements of a row that fill no whole vector
 CHUNK_COST = 1 << 16  # instructions that one chunk of parallel work should have at least
@@ -204,13 +205,15 @@ class Loops:
     def _columns(self, vector: Axis, panels: Panels | None, lower: Value, upper: Value) -> None:
         """Everything for columns [lower, upper) of the vector axis."""
         if panels is None:
-            self._vector_loop(vector, lower, upper, self.unit)
+            for segment in self._segments(vector):
+                first, end = self._within(segment, vector, lower, upper)
+                self._vector_loop(vector, first, end, self._is_even(segment), self.unit)
             return
         inner = self._inner()
         early, late = self._stores(inner)
 
         def columns(first: Value, end: Value, body: Callable[[], None]) -> None:
-            self._vector_loop(vector, first, end, body)
+            self._vector_loop(vector, first, end, vector.extent % self.nest.width == 0, body)
 
         def rest(first: Value, end: Value) -> None:
             if early:
@@ -219,6 +222,21 @@ class Loops:
                 self._nest(inner, lambda: columns(first, end, lambda: self._store_all(late)))
 
         write_panels(self.nest, panels, lower, upper, columns, rest)
+
+    def _within(
+        self, segment: Segment, axis: Axis, lower: Value, upper: Value
+    ) -> tuple[Value, Value]:
+        """The part of [lower, upper) that lies in a segment of `axis`."""
+        first, end = self.nest.frame.size(segment.first), self.nest.frame.size(segment.end)
+        if segment.first:
+            lower = select(lower < first, first, lower)
+        if segment.end < axis.extent:
+            upper = select(upper < end, upper, end)
+        return lower, upper if segment.count == axis.extent else select(upper < lower, lower, upper)
+
+    def _is_even(self, segment: Segment) -> bool:
+        """Whether chunks of a segment are always whole vectors."""
+        return segment.first % self.nest.width == segment.end % self.nest.width == 0
 
     def _store_all(self, specs: Sequence[Store]) -> None:
         self.nest.prepare([n for s in specs for n in s.early])
@@ -234,32 +252,47 @@ class Loops:
         self._whole_axis(axis, lambda: self._nest(rest, body))
 
     def _whole_axis(self, axis: Axis, body: Callable[[], None]) -> None:
-        lower, upper = self.nest.frame.number(0), self.nest.frame.size(axis.extent)
+        size = self.nest.frame.size
         if axis is not self.nest.vector:
-            self.nest.loop(axis, lower, upper, None, body)
+            self.nest.loop(axis, size(0), size(axis.extent), None, body)
             return
+        for segment in self._segments(axis):
+            self._whole_segment(axis, size(segment.first), size(segment.end), segment.count, body)
+
+    def _whole_segment(
+        self, axis: Axis, lower: Value, upper: Value, count: int, body: Callable[[], None]
+    ) -> None:
+        """Run `body` over the `count` positions [lower, upper) of the vector axis."""
         width = self.nest.width
-        rest = list(pieces(axis.extent % width, width))
+        rest = list(pieces(count % width, width))
         if len(rest) * sum(map(instructions, self.nest.nodes)) > MOST_IN_REST:
-            self._vector_loop(axis, lower, upper, body)
+            self._vector_loop(axis, lower, upper, False, body)
             return
-        whole = upper - (upper & (width - 1))
-        self.nest.loop(axis, lower, whole, width, body)
+        whole = upper - ((upper - lower) & (width - 1))
+        if count >= width:
+            self.nest.loop(axis, lower, whole, width, body)
         for first, lanes in rest:
             with self.nest.at(axis, whole + first, lanes):
                 body()
 
+    def _segments(self, axis: Axis) -> Iterator[Segment]:
+        """The segments of the vector axis, in each of which its comparisons are known."""
+        for segment in segments(axis, self.nest.nodes, self.nest.width):
+            known = {n: self.nest.emit.constant("i1", holds) for n, holds in segment.known.items()}
+            with self.nest.placed({}, known):
+                yield segment
+
     def _vector_loop(
-        self, axis: Axis, lower: Value, upper: Value, body: Callable[[], None]
+        self, axis: Axis, lower: Value, upper: Value, is_even: bool, body: Callable[[], None]
     ) -> None:
-        """Run `body` over [lower, upper) of `axis` in full vectors; then in narrower ones where it
-        is long, else lane by lane what is left.
+        """Run `body` over [lower, upper) of `axis` in full vectors; what is left, if the count is
+        not even in vectors, in narrower ones where it is long, else lane by lane.
         """
         width = self.nest.width
         if width > 1:
             whole = upper - ((upper - lower) & (width - 1))
             self.nest.loop(axis, lower, whole, width, body)
-            if axis.extent % width == 0:
+            if is_even:
                 return
             lower = whole
             if self._has_long_body(width):

@@ -94,7 +94,7 @@ class Frame:
 
     def zeros(self) -> str:
         """The name of some readable zero bytes, for reads whose result is not wanted."""
-        self._globals.add("@nothing = internal constant [16 x i8] zeroinitializer, align 16")
+        self._globals.add("@nothing = internal constant [512 x i8] zeroinitializer, align 64")
         return "@nothing"
 
     def fail(self, site: int, index: Value, value: Value, is_bad: Value) -> None:

@@ -350,7 +350,7 @@ class KernelBuilder:
         return Index(self, (), 0, ((convert(value, "i64").ref, 1),))
 
     def instruction(self, name: str, type_: str, lanes: int, operands: tuple[Value, ...]) -> Value:
-        simple = _fold(name, operands)
+        simple = decided(name, operands)
         if simple is not None:
             return simple
         node = self.node(name, type_, tuple(x.ref for x in operands))
@@ -406,8 +406,8 @@ class KernelBuilder:
         ]
 
 
-def _fold(name: str, operands: tuple[Value, ...]) -> Value | None:
-    """Conditions that are known while the kernel is built."""
+def decided(name: str, operands: tuple[Value, ...]) -> Value | None:
+    """What an instruction is by those conditions that are known where it is written."""
     first = operands[0]
     if first.type != "i1":
         return None

@@ -34,6 +34,10 @@ def load(nest: Nest, node: Node) -> Value:
     spec: Load = node.data
     is_masked = len(node.operands) > len(spec.index.nodes)
     mask = nest.value(node.operands[0]) if is_masked else None
+    if mask is not None and mask.number is not None:
+        if not mask.number:
+            return nest.emit.constant(node.type, 0)
+        mask = None
     place = _Place(nest.frame.pointers[spec.operand], *nest.index_parts(spec.index))
     pointer, scalar, stride, vector = place
     if vector is None and stride == 0:
@@ -44,11 +48,12 @@ def load(nest: Nest, node: Node) -> Value:
         return _load_one(nest, place, spec.storage, mask)
     if vector is None and stride == 1:
         address = nest.emit.address(pointer, scalar, spec.storage)
-        if mask is not None and mask.lanes == 1 and nest.emit.aligns_vectors:
-            return nest.emit.load(_if_there(nest, mask, address), spec.storage, nest.lanes)
         if mask is None:
             return nest.emit.load(address, spec.storage, nest.lanes)
-        return masked_load(nest.emit, address, spec.storage, nest.emit.splat(mask, nest.lanes))
+        address = _if_there(nest, nest.emit.any_lane(mask), address)
+        if mask.lanes == 1:
+            return nest.emit.load(address, spec.storage, nest.lanes)
+        return masked_load(nest.emit, address, spec.storage, mask)
     if vector is None and mask is None and _is_in_rows(nest, spec, stride):
         return _load_column(nest, pointer, spec, stride, nest.lanes)
     if vector is None and stride == -1 and mask is None:
@@ -66,7 +71,9 @@ def _load_one(nest: Nest, place: _Place, storage: str, mask: Value | None) -> Va
 
 
 def _if_there(nest: Nest, mask: Value, address: Value) -> Value:
-    """The address where the mask holds, else that of zeros."""
+    """The address where the mask holds, else that of zeros: where nothing is to be read there need
+    be no memory, which is slow to find out even if the lanes are masked.
+    """
     text = f"select i1 {mask.ref}, ptr {address.ref}, ptr {nest.frame.zeros()}"
     return nest.emit.pure(text, "ptr")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from jitml.codegen import memory
 from jitml.codegen.fold import fold
-from jitml.codegen.kernel import Node
+from jitml.codegen.kernel import Node, decided
 from jitml.codegen.nest import Nest
 from jitml.codegen.routine import Call
 from jitml.scalar.value import Value
@@ -48,6 +48,9 @@ def write_node(nest: Nest, node: Node) -> Any:
         return emit.narrow(operands[0], node.data)
     if name == "widen":
         return emit.widen(operands[0], node.data)
+    known = decided(name, tuple(operands))
+    if known is not None:
+        return known
     lanes = max(v.lanes for v in operands)
     together = tuple(emit.splat(v, lanes) for v in operands)
     return emit.instruction(name, node.type, lanes, together)

@@ -1,0 +1,95 @@
+"""Segments of a loop in which comparisons with its position are decided.
+
+Comes in: the vector axis and the nodes of a kernel. Goes out: runs of positions, with what the
+comparisons are there: the parts of a concatenation, the elements that a roll brings around, the
+border of a stencil. Each is written as a loop of its own, without masks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from jitml.codegen.kernel import Axis, Node
+from jitml.codegen.sharing import instructions
+
+MOST_IN_SEGMENTS = 800  # instructions, over all segments: the time to compile them stays bounded
+MOST_STEPS = 1.5  # times those of one loop
+_COMPARISONS: dict[str, Callable[[int, int], bool]] = {
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "eq": operator.eq,
+    "ne": operator.ne,
+}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Positions [first, end) of an axis; by the number of each comparison, what it is there."""
+
+    first: int
+    end: int
+    known: dict[int, bool] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return self.end - self.first
+
+
+def segments(axis: Axis, nodes: Sequence[Node], width: int) -> list[Segment]:
+    """The segments of `axis`; one where nothing is decided by position, too much is, or so many
+    elements would not fill a vector of `width` that masks are cheaper.
+    """
+    whole = [Segment(0, axis.extent)]
+    if any(node.name == "reduce" for node in nodes):
+        return whole
+    found = [(node, _difference(axis, node)) for node in nodes if node.name in _COMPARISONS]
+    compared = [(node, *line) for node, line in found if line is not None]
+    cuts = {0, axis.extent}
+    for _, slope, start in compared:
+        cuts.update(c for c in _turns(slope, start) if 0 < c < axis.extent)
+    if len(cuts) == 2 or (len(cuts) - 1) * sum(map(instructions, nodes)) > MOST_IN_SEGMENTS:
+        return whole
+    places = sorted(cuts)
+    steps = sum(_steps(end - first, width) for first, end in itertools.pairwise(places))
+    if steps > MOST_STEPS * _steps(axis.extent, width):
+        return whole
+    return [
+        Segment(
+            first, end, {n.number: _COMPARISONS[n.name](a * first + b, 0) for n, a, b in compared}
+        )
+        for first, end in itertools.pairwise(places)
+    ]
+
+
+def _steps(count: int, width: int) -> int:
+    """How many vectors, whole and narrower ones, hold so many elements."""
+    return count // width + (count % width).bit_count()
+
+
+def _difference(axis: Axis, node: Node) -> tuple[int, int] | None:
+    """(a, b) where the left side less the right one is a · position + b."""
+    slope = start = 0
+    for operand, sign in zip(node.operands, (1, -1), strict=True):
+        if operand.name == "index":
+            index = operand.data
+            if index.values or index.axes - {axis}:
+                return None
+            slope += sign * index.coefficient(axis)
+            start += sign * index.constant
+        elif operand.name == "size":
+            start += sign * operand.data
+        else:
+            return None
+    return (slope, start) if slope else None
+
+
+def _turns(slope: int, start: int) -> tuple[int, int]:
+    """The first positions at which slope · position + start is beyond 0, with and without 0."""
+    sign = 1 if slope > 0 else -1
+    slope, start = sign * slope, sign * start
+    return -(start // slope), -start // slope + 1
