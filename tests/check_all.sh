@@ -95,6 +95,18 @@ sanitized() { # the C core under AddressSanitizer and UndefinedBehaviorSanitizer
       tests/test_concurrency.py tests/test_eager.py tests/test_guards.py tests/test_jit.py tests/test_stages.py
 }
 
+guarded() { # kernels with a core whose blocks end where memory that nobody may touch begins
+  local folder
+  folder=$(mktemp -d)
+  cp -r runtime/jitml_runtime "$folder/jitml_runtime"
+  rm -f "$folder"/jitml_runtime/*.so
+  gcc -std=gnu11 -O1 -shared -fPIC -DJITML_GUARD_BLOCKS \
+    $("$python" -c 'import sysconfig; print("-I" + sysconfig.get_path("include"))') runtime/core/*.c \
+    -pthread -o "$folder/jitml_runtime/_core.so" &&
+    PYTHONPATH="$folder" JITML_RUNTIME=native "$python" -X faulthandler -m pytest -n auto \
+      tests/codegen tests/fuzz tests/lax tests/ops tests/test_backend.py tests/test_ops.py
+}
+
 if [ "$chosen" = . ]; then
   {
     echo "# Last result of \`make check-all\`"
@@ -129,6 +141,7 @@ command -v valgrind >/dev/null && check "instructions of profile and live" "$pyt
 check "documentation" make docs
 check "wheels" wheel
 check "sanitizers" sanitized
+check "guarded blocks" guarded
 check "a minute of concurrent calls, a hundred forks" env JITML_STRESS=1 "$python" -m pytest \
   tests/test_concurrency.py tests/runtime/test_threads.py
 check "all calls of every function" env JITML_GRID=full "$python" -m pytest -n auto tests/test_every_call.py \

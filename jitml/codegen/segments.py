@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from jitml.codegen.kernel import Axis, Node
 from jitml.codegen.sharing import instructions
+from jitml.scalar.value import BITS, SIGNED
 
 MOST_IN_SEGMENTS = 800  # instructions, over all segments: the time to compile them stays bounded
 MOST_STEPS = 1.5  # times those of one loop
@@ -25,6 +26,8 @@ _COMPARISONS: dict[str, Callable[[int, int], bool]] = {
     "eq": operator.eq,
     "ne": operator.ne,
 }
+# A comparison with 0 turns where the left side comes to be below one of these.
+_BOUNDS = {"lt": (0,), "ge": (0,), "le": (1,), "gt": (1,), "eq": (0, 1), "ne": (0, 1)}
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,11 @@ def segments(axis: Axis, nodes: Sequence[Node], width: int) -> list[Segment]:
     elements would not fill a vector of `width` that masks are cheaper.
     """
     whole = [Segment(0, axis.extent)]
-    if any(node.name == "reduce" for node in nodes):
-        return whole
     found = [(node, _difference(axis, node)) for node in nodes if node.name in _COMPARISONS]
     compared = [(node, *line) for node, line in found if line is not None]
     cuts = {0, axis.extent}
-    for _, slope, start in compared:
-        cuts.update(c for c in _turns(slope, start) if 0 < c < axis.extent)
+    for node, slope, start in compared:
+        cuts.update(c for c in _turns(node.name, slope, start) if 0 < c < axis.extent)
     if len(cuts) == 2 or (len(cuts) - 1) * sum(map(instructions, nodes)) > MOST_IN_SEGMENTS:
         return whole
     places = sorted(cuts)
@@ -75,21 +76,30 @@ def _difference(axis: Axis, node: Node) -> tuple[int, int] | None:
     """(a, b) where the left side less the right one is a · position + b."""
     slope = start = 0
     for operand, sign in zip(node.operands, (1, -1), strict=True):
-        if operand.name == "index":
-            index = operand.data
-            if index.values or index.axes - {axis}:
-                return None
-            slope += sign * index.coefficient(axis)
-            start += sign * index.constant
-        elif operand.name == "size":
+        if operand.name == "convert" and _fits(operand):
+            operand = operand.operands[0]
+        if operand.name == "index" and operand.data.axes == {axis} and not operand.data.values:
+            slope += sign * operand.data.coefficient(axis)
+            start += sign * operand.data.constant
+        elif operand.name == "size" or (operand.name == "constant" and operand.type in SIGNED):
             start += sign * operand.data
         else:
             return None
     return (slope, start) if slope else None
 
 
-def _turns(slope: int, start: int) -> tuple[int, int]:
-    """The first positions at which slope · position + start is beyond 0, with and without 0."""
-    sign = 1 if slope > 0 else -1
-    slope, start = sign * slope, sign * start
-    return -(start // slope), -start // slope + 1
+def _fits(converted: Node) -> bool:
+    """Whether an index is the same number in the type that it is converted to."""
+    index, most = converted.operands[0], 1 << (BITS[converted.type] - 1)
+    bounds = index.data.bounds() if index.name == "index" else None
+    return (
+        converted.type in SIGNED and bounds is not None and -most <= bounds[0] <= bounds[1] < most
+    )
+
+
+def _turns(name: str, slope: int, start: int) -> list[int]:
+    """The first positions at which a comparison of slope · position + start with 0 is another."""
+    return [
+        -((start - bound) // slope) if slope > 0 else (start - bound) // -slope + 1
+        for bound in _BOUNDS[name]
+    ]

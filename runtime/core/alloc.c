@@ -41,6 +41,10 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* The class of a size, and the size that blocks of the class really have. */
 static int class_of(size_t size_bytes, size_t *capacity)
 {
+#ifdef JITML_GUARD_BLOCKS
+    *capacity = size_bytes ? ALIGN_UP(size_bytes) : ALIGNMENT;
+    return 0;
+#endif
     size_t smallest = (size_t)1 << SMALLEST_CLASS_BITS;
     if (size_bytes <= smallest) {
         *capacity = smallest;
@@ -78,6 +82,9 @@ static void set_limits(size_t granted)
     if (granted && granted < memory_limit)
         memory_limit = granted;
     request_limit = memory_limit + machine_swap();
+#ifdef JITML_GUARD_BLOCKS
+    return; /* no block waits in the lists */
+#endif
     size_t least = memory_limit / 4 < LEAST_CACHE ? memory_limit / 4 : LEAST_CACHE;
     cache_limit = memory_limit / 8 > least ? memory_limit / 8 : least;
 }
@@ -127,6 +134,52 @@ static bool is_under_pressure(size_t more)
 
 /* ---- blocks from the system ---- */
 
+#ifdef JITML_GUARD_BLOCKS
+/* In builds for tests, blocks end where memory that nobody may touch begins. What an access of
+ * whole vectors may reach before it, up to ALIGNMENT - 1 bytes, is looked at when the block goes. */
+#define MARK 0xa5
+
+static size_t pages_bytes(size_t capacity)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (capacity + page - 1) / page * page;
+}
+
+static void *system_acquire(size_t capacity)
+{
+    size_t inside = pages_bytes(capacity), page = pages_bytes(1);
+    char *first = mmap(NULL, inside + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (first == MAP_FAILED || mprotect(first + page, inside, PROT_READ | PROT_WRITE))
+        return NULL;
+    return first + page + inside - capacity;
+}
+
+static void system_release(void *block, size_t capacity)
+{
+    size_t inside = pages_bytes(capacity), page = pages_bytes(1);
+    munmap((char *)block + capacity - inside - page, inside + 2 * page);
+}
+
+static void mark_rest(unsigned char *block, size_t size_bytes, size_t capacity)
+{
+    memset(block + size_bytes, MARK, capacity - size_bytes);
+}
+
+static void check_rest(const unsigned char *block, size_t size_bytes, size_t capacity)
+{
+    for (size_t at = size_bytes; at < capacity; at++) {
+        if (block[at] != MARK) {
+            fprintf(stderr, "jitml: byte %zu of a block of %zu was written\n", at, size_bytes);
+            abort();
+        }
+    }
+}
+
+#else
+
+#define mark_rest(block, size_bytes, capacity)
+#define check_rest(block, size_bytes, capacity)
+
 static void *system_acquire(size_t capacity)
 {
 #ifdef __linux__
@@ -155,6 +208,8 @@ static void system_release(void *block, size_t capacity)
     (void)capacity;
     free(block);
 }
+
+#endif
 
 static size_t class_capacity(int class)
 {
@@ -199,6 +254,7 @@ void *block_acquire(size_t size_bytes)
             block = system_acquire(capacity);
     }
     if (block) {
+        mark_rest(block, size_bytes, capacity);
         stats.allocations++;
         stats.bytes_in_use += capacity;
         if (stats.bytes_in_use > stats.peak_bytes)
@@ -212,6 +268,7 @@ void block_release(void *block, size_t size_bytes)
 {
     size_t capacity;
     int class = class_of(size_bytes, &capacity);
+    check_rest(block, size_bytes, capacity);
     pthread_mutex_lock(&lock);
     stats.bytes_in_use -= capacity;
     if (!memory_limit)

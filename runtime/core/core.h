@@ -41,7 +41,11 @@
 
 #define ALIGNMENT ((size_t)64)
 #define ALIGN_UP(n) (((size_t)(n) + ALIGNMENT - 1) & ~(ALIGNMENT - 1))
+#ifdef JITML_GUARD_BLOCKS /* builds for tests: each block is one of the allocator's */
+#define MAX_INLINE_BYTES 0
+#else
 #define MAX_INLINE_BYTES 256
+#endif
 #define MAX_DIMENSIONS 64
 
 /* ---- alloc.c ------------------------------------------------------------------------------ */

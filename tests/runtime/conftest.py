@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import sysconfig
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import pytest
 
+import jitml_runtime
 from jitml_runtime import Code, load_object
 
 HERE = Path(__file__).parent
+CORE = HERE.parent.parent / "runtime" / "core"
 OPERATORS = [
     "add",
     "subtract",
@@ -140,3 +145,46 @@ def run_script(
         )
 
     return run
+
+
+@pytest.fixture(scope="module")
+def build_core(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Callable[..., list[str]]]:
+    """Build the C core with a flag; gives what runs Python with it, beside some files, and returns
+    the lines that it prints.
+    """
+    if not shutil.which("gcc") or not CORE.exists():
+        pytest.skip("needs gcc and the sources of the core")
+
+    def build(
+        flag: str, files: Mapping[str, bytes] = MappingProxyType({})
+    ) -> Callable[..., list[str]]:
+        folder = tmp_path_factory.mktemp("core")
+        package = folder / "jitml_runtime"
+        installed = Path(jitml_runtime.__file__).parent
+        shutil.copytree(installed, package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+        suffix = sysconfig.get_config_var("EXT_SUFFIX")
+        sources = sorted(map(str, CORE.glob("*.c")))
+        command = ["gcc", "-std=gnu11", "-O0", "-shared", "-fPIC", flag, "-pthread"]
+        include = f"-I{sysconfig.get_path('include')}"
+        target = str(package / f"_core{suffix}")
+        subprocess.run([*command, include, *sources, "-o", target], check=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        return functools.partial(_run, folder)
+
+    return build
+
+
+def _run(folder: Path, *arguments: str, status: int = 0) -> list[str]:
+    places = os.pathsep.join([str(folder), *sys.path])
+    result = subprocess.run(
+        [sys.executable, "-X", "faulthandler", *arguments],
+        env={**os.environ, "PYTHONPATH": places, "JITML_RUNTIME": "native", "JITML_CACHE": "0"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert result.returncode == status, f"{result.stdout[-200:]}\n{result.stderr}"
+    return [*result.stdout.splitlines(), *result.stderr.splitlines()]

@@ -3,54 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
-import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-import jitml_runtime
-
 HERE = Path(__file__).parent
-CORE = HERE.parent.parent / "runtime" / "core"
 
 
 @pytest.fixture(scope="module")
 def run_failing(
-    tmp_path_factory: pytest.TempPathFactory, object_code: bytes
+    build_core: Callable[..., Callable[..., list[str]]], object_code: bytes
 ) -> Callable[..., list[str]]:
     """Run Python with a core whose allocations can be made to fail; the lines that it prints."""
-    if not shutil.which("gcc") or not CORE.exists():
-        pytest.skip("needs gcc and the sources of the core")
-    folder = tmp_path_factory.mktemp("failing")
-    package = folder / "jitml_runtime"
-    installed = Path(jitml_runtime.__file__).parent
-    shutil.copytree(installed, package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    sources = sorted(map(str, CORE.glob("*.c")))
-    build = ["gcc", "-std=gnu11", "-O0", "-shared", "-fPIC", "-DJITML_FAIL_ALLOCATIONS", "-pthread"]
-    include = f"-I{sysconfig.get_path('include')}"
-    subprocess.run([*build, include, *sources, "-o", str(package / f"_core{suffix}")], check=True)
-    (folder / "kernels.o").write_bytes(object_code)
-
-    def run(*arguments: str) -> list[str]:
-        places = os.pathsep.join([str(folder), *sys.path])
-        result = subprocess.run(
-            [sys.executable, "-X", "faulthandler", *arguments],
-            env={**os.environ, "PYTHONPATH": places, "JITML_RUNTIME": "native", "JITML_CACHE": "0"},
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert result.returncode == 0, f"{result.stdout[-200:]}\n{result.stderr}"
-        return result.stdout.splitlines()
-
-    return run
+    return build_core("-DJITML_FAIL_ALLOCATIONS", {"kernels.o": object_code})
 
 
 def test_every_allocation_may_fail(run_failing: Callable[..., list[str]]) -> None:
