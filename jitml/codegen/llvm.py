@@ -221,7 +221,11 @@ class Emitter:
         return self._joined(parts)
 
     def _part(self, x: Value, first: int, lanes: int) -> Value:
-        return x if x.lanes == lanes else self.shuffle(x, x, range(first, first + lanes))
+        if x.lanes == lanes:
+            return x
+        if x.number is not None:
+            return self.constant(x.type, x.number, lanes)
+        return self.shuffle(x, x, range(first, first + lanes))
 
     def _joined(self, parts: Sequence[Value]) -> Value:
         """The concatenation of vectors; a power of two of them."""
