@@ -146,7 +146,9 @@ class Fold:
             return after
 
         with self.nest.scope():
-            return self.emit.loop(self.frame.number(0), whole, LANES, flat, step)
+            flat = self.emit.loop(self.frame.number(0), whole, LANES, flat, step)
+        self.nest.ahead = []
+        return flat
 
     def along_rows(self, places: Sequence[dict[Axis, Value]]) -> list[State]:
         """The states at several places of the axes around, at least 64 elements each: all of them
@@ -188,6 +190,7 @@ class Fold:
     def _combine_at(self, axis: Axis, index: Value, lanes: int, old: State) -> State:
         """Accumulators after the elements from `index` on."""
         with self.nest.at(axis, index, lanes):
+            self.nest.fetch_ahead(index)
             return self.combine(old, self._splat(self.element(), lanes))
 
     def _rest(self, axis: Axis, lower: Value, flat: list[Value]) -> list[Value]:

@@ -428,6 +428,12 @@ class Emitter:
         text = f"load {llvm_type(raw, lanes)}, ptr {pointer.ref}, align {align}"
         return self.widen(self.effect(text, raw, lanes), storage)
 
+    def prefetch(self, pointer: Value, level: int, to_write: bool = False) -> None:
+        """Ask for the cache line at `pointer`, whatever that address is, in cache `level`."""
+        self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        how = f"i32 {int(to_write)}, i32 {4 - level}, i32 1"
+        self.line(f"call void @llvm.prefetch.p0(ptr {pointer.ref}, {how})")
+
     def store(self, pointer: Value, value: Value, storage: str, streaming: bool = False) -> None:
         """Store consecutive elements, rounded to `storage`; a streaming store needs a full-vector
         alignment."""
