@@ -36,6 +36,7 @@ from jitml.codegen.kernel import (
     SplitAxis,
     Store,
     UnrollAxis,
+    post_order,
 )
 from jitml.ir.dtypes import is_complex
 from jitml.ir.graph import Eqn, Var
@@ -306,9 +307,20 @@ class _GroupBuilder(ElementBuilder):
             work = outer * inner * product(node.data.live_axes)
             is_hoisted = not axes and work <= SMALL_WORK and var not in self.writes
             if is_serial or not (axes == live or is_hoisted):
-                raise NeedsBuffer(var)
+                raise NeedsBuffer(self._apart(var, node))
             if work > SMALL_WORK and self._runs_against_others(kernel, node):
                 raise NeedsBuffer(var)
+
+    def _apart(self, var: Var, node: Node) -> Var:
+        """What to compute apart for a reduction that cannot run here: what a reduction above it
+        reads, if that is not larger.
+        """
+        for above, other in self.reductions:
+            source = self.definitions[above].inputs[0]
+            is_above = other is not node and node in post_order(other, set())
+            if is_above and isinstance(source, Var) and source.type.size <= var.type.size:
+                return source
+        return var
 
     def _runs_against_others(self, kernel: Kernel, node: Node) -> bool:
         """Whether what a reduction reads lies along an axis in memory, but along none together with

@@ -155,7 +155,7 @@ class ElementBuilder:
             return self._elementwise(eqn, index)
         if isinstance(op, Reshape):
             linear = linear_index(self.kernel, index, eqn.outputs[0].type.shape)
-            return [self._deeper(eqn.inputs[0], Flat(linear, eqn.inputs[0]))]
+            return [self._deeper(eqn.inputs[0], self._behind_reshape(linear, eqn.inputs[0]))]
         if isinstance(op, Movement):
             return [op.lower(Reader(self, eqn, index), list(index))]
         if self.mask is not None:
@@ -209,6 +209,19 @@ class ElementBuilder:
             node = self.kernel.node("widen", "f32", (bits.ref,), after, after)
             return Value(self.kernel, "f32", 1, node)
         return bitcast(value, after)
+
+    def _behind_reshape(self, linear: Index, source: Atom) -> list[Index]:
+        """The index along each dimension of what is reshaped, where loops run along them: an
+        element has one index, however it is reached. Else its position alone.
+        """
+        split, rest = [], linear
+        for extent in reversed(source.type.shape):
+            separated = rest.separated(extent)
+            if separated is None:
+                return Flat(linear, source)
+            rest, index = separated
+            split.append(index)
+        return split[::-1]
 
     def _split_flat(self, index: Flat, var: Var) -> list[Index]:
         """The index along each dimension of `var`. If that would divide for each element, what was

@@ -10,7 +10,7 @@ accumulator for each element.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from jitml.codegen.kernel import Axis, Node, Reduce
@@ -80,9 +80,15 @@ class Fold:
 
     def combine(self, a: State, b: State) -> State:
         """The op's own rule, for states whose complex entries are pairs of scalars."""
-        combined = self.spec.op.combine(self._grouped(a), self._grouped(b))
+        return self._by(self.spec.op.combine, a, b)
+
+    def append(self, a: State, element: State) -> State:
+        """The same for an accumulator and an element that comes later."""
+        return self._by(self.spec.op.append, a, element)
+
+    def _by(self, rule: Callable[..., tuple[Any, ...]], a: State, b: State) -> State:
         flat: State = []
-        for value in combined:
+        for value in rule(self._grouped(a), self._grouped(b)):
             flat.extend((value.re, value.im) if isinstance(value, Complex) else (value,))
         return flat
 
@@ -146,7 +152,9 @@ class Fold:
             return after
 
         with self.nest.scope():
-            return self.emit.loop(self.frame.number(0), whole, LANES, flat, step)
+            flat = self.emit.loop(self.frame.number(0), whole, LANES, flat, step)
+        self.nest.ahead = []
+        return flat
 
     def along_rows(self, places: Sequence[dict[Axis, Value]]) -> list[State]:
         """The states at several places of the axes around, at least 64 elements each: all of them
@@ -172,7 +180,7 @@ class Fold:
                         first = number * own + k * len(self.types)
                         old = state[first : first + len(self.types)]
                         with nest.placed(place, known[number]):
-                            rows[number] += self.combine(old, self._splat(self.element(), width))
+                            rows[number] += self.append(old, self._splat(self.element(), width))
             return [v for row in rows for v in row]
 
         start = [v for _ in range(own // len(self.types)) for v in self.identity(width)]
@@ -188,7 +196,8 @@ class Fold:
     def _combine_at(self, axis: Axis, index: Value, lanes: int, old: State) -> State:
         """Accumulators after the elements from `index` on."""
         with self.nest.at(axis, index, lanes):
-            return self.combine(old, self._splat(self.element(), lanes))
+            self.nest.fetch_ahead(index)
+            return self.append(old, self._splat(self.element(), lanes))
 
     def _rest(self, axis: Axis, lower: Value, flat: list[Value]) -> list[Value]:
         """The last elements, fewer than 64: in full vectors, then in halves, quarters, …"""
@@ -233,7 +242,7 @@ class Fold:
                 ]
                 old = [self._get(p, t, 1) for p, t in zip(at, self.types, strict=True)]
                 for place, value, type_ in zip(
-                    at, self.combine(old, self.element()), self.types, strict=True
+                    at, self.append(old, self.element()), self.types, strict=True
                 ):
                     self._put(place, value, type_)
             return []
@@ -287,7 +296,7 @@ class Fold:
                     old = state[k * parts : (k + 1) * parts]
                     with self.nest.scope(), self.nest.at(axis, index + k, None):
                         new = self._splat(self.element(), self.lanes)
-                        after.extend(self.combine(old, new))
+                        after.extend(self.append(old, new))
                 return after
 
             start = [v for _ in range(group) for v in self.identity(self.lanes)]
@@ -324,7 +333,7 @@ class Fold:
             with self.nest.at(axis, index, None):
                 slot = index - lower
                 old, new = self._read(memory, slot), self._splat(self.element(), self.lanes)
-                self._write(memory, slot, self.combine(old, new))
+                self._write(memory, slot, self.append(old, new))
             return []
 
         with self.nest.scope():
@@ -381,7 +390,7 @@ class Fold:
         states = [self.identity(self.lanes) for _ in range(half)]
         for number in range(axis.extent):
             with self.nest.scope(), self.nest.at(axis, self.frame.number(number), None):
-                states[number] = self.combine(
+                states[number] = self.append(
                     states[number], self._splat(self.element(), self.lanes)
                 )
         while half > 1:

@@ -48,12 +48,6 @@ class Function(Emitter):
             return value
         return self.effect(f"freeze {llvm_type(value.type)} {value.ref}", value.type)
 
-    def prefetch(self, pointer: Value, level: int, to_write: bool = False) -> None:
-        """Ask for the cache line at `pointer`, whatever that address is, in cache `level`."""
-        self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        how = f"i32 {int(to_write)}, i32 {4 - level}, i32 1"
-        self.line(f"call void @llvm.prefetch.p0(ptr {pointer.ref}, {how})")
-
     def load_integer(self, array: Value, index: int) -> Value:
         """Element `index` of an i64 array that does not change while the function runs."""
         place = self.offset(array, self.integer(8 * index))

@@ -152,6 +152,15 @@ class Index:
         """Quotient and remainder of a non-negative index; by terms where they separate, else at run
         time.
         """
+        separated = self.separated(divisor)
+        if separated is not None:
+            return separated
+        self.builder.ask_for_split(self, divisor)
+        value = self.value()
+        return self.builder.index_of(value / divisor), self.builder.index_of(value % divisor)
+
+    def separated(self, divisor: int) -> tuple[Index, Index] | None:
+        """Quotient and remainder of a non-negative index, if its terms separate into them."""
         whole: list[tuple[Axis, int]] = []
         rest: list[tuple[Axis, int]] = []
         for axis, c in self.terms:
@@ -159,12 +168,10 @@ class Index:
         offset = self.constant % divisor
         remainder = Index(self.builder, tuple(rest), offset)
         bounds = remainder.bounds()
-        if not self.values and bounds is not None and bounds[0] >= 0 and bounds[1] < divisor:
-            quotient = tuple((axis, c // divisor) for axis, c in whole)
-            return Index(self.builder, quotient, self.constant // divisor), remainder
-        self.builder.ask_for_split(self, divisor)
-        value = self.value()
-        return self.builder.index_of(value / divisor), self.builder.index_of(value % divisor)
+        if self.values or bounds is None or bounds[0] < 0 or bounds[1] >= divisor:
+            return None
+        quotient = tuple((axis, c // divisor) for axis, c in whole)
+        return Index(self.builder, quotient, self.constant // divisor), remainder
 
     def clamp(self, low: int, high: int) -> Index:
         """This index, brought into [low, high]."""

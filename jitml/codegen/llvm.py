@@ -221,7 +221,11 @@ class Emitter:
         return self._joined(parts)
 
     def _part(self, x: Value, first: int, lanes: int) -> Value:
-        return x if x.lanes == lanes else self.shuffle(x, x, range(first, first + lanes))
+        if x.lanes == lanes:
+            return x
+        if x.number is not None:
+            return self.constant(x.type, x.number, lanes)
+        return self.shuffle(x, x, range(first, first + lanes))
 
     def _joined(self, parts: Sequence[Value]) -> Value:
         """The concatenation of vectors; a power of two of them."""
@@ -423,6 +427,12 @@ class Emitter:
         align = STORAGE_BITS[storage] // 8 * (lanes if self.aligns_vectors else 1)
         text = f"load {llvm_type(raw, lanes)}, ptr {pointer.ref}, align {align}"
         return self.widen(self.effect(text, raw, lanes), storage)
+
+    def prefetch(self, pointer: Value, level: int, to_write: bool = False) -> None:
+        """Ask for the cache line at `pointer`, whatever that address is, in cache `level`."""
+        self.declarations.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+        how = f"i32 {int(to_write)}, i32 {4 - level}, i32 1"
+        self.line(f"call void @llvm.prefetch.p0(ptr {pointer.ref}, {how})")
 
     def store(self, pointer: Value, value: Value, storage: str, streaming: bool = False) -> None:
         """Store consecutive elements, rounded to `storage`; a streaming store needs a full-vector

@@ -1,4 +1,4 @@
-"""Loads and stores of a kernel: consecutive, repeated, reversed, in pairs, or lane by lane.
+"""Loads and stores of a kernel: consecutive, repeated, a few apart, in pairs, or lane by lane.
 
 Comes in: a `Load` or `Store`, at a place of the nest. Goes out: the text of the accesses.
 """
@@ -15,7 +15,7 @@ from jitml.codegen.nest import Nest
 from jitml.scalar.complex import Complex
 from jitml.scalar.value import Value
 
-MOST_COLUMNS = 8  # of short rows that are read or written as a whole
+MOST_COLUMNS = 8  # of short rows that are read or written as a whole; loads for one vector
 
 
 class _Place(NamedTuple):
@@ -56,10 +56,9 @@ def load(nest: Nest, node: Node) -> Value:
         return masked_load(nest.emit, address, spec.storage, mask)
     if vector is None and mask is None and _is_in_rows(nest, spec, stride):
         return _load_column(nest, pointer, spec, stride, nest.lanes)
-    if vector is None and stride == -1 and mask is None:
-        first = nest.emit.address(pointer, scalar - (nest.lanes - 1), spec.storage)
-        forward = nest.emit.load(first, spec.storage, nest.lanes)
-        return nest.emit.shuffle(forward, forward, range(nest.lanes - 1, -1, -1))
+    is_close = abs(stride) <= min(MOST_COLUMNS, nest.lanes // 2)
+    if vector is None and mask is None and (is_close or stride == -1):
+        return _load_apart(nest, place, spec.storage)
     return _gather(nest, place, spec.storage, mask)
 
 
@@ -101,6 +100,28 @@ def _load_column(nest: Nest, pointer: Value, spec: Load, stride: int, lanes: int
         wide = nest.emit.load(first, spec.storage, count)
         nest.remember(key, wide)
     return nest.emit.shuffle(wide, wide, range(column, count, stride))
+
+
+def _load_apart(nest: Nest, place: _Place, storage: str) -> Value:
+    """Elements a few apart, forwards or backwards, out of loads of all from the first to the last
+    of them, and of no more.
+    """
+    emit, lanes, step = nest.emit, nest.lanes, abs(place.stride)
+    offsets = range(0, lanes * step, step)
+    if place.stride < 0:
+        offsets = offsets[::-1]
+    lowest = place.scalar + min(0, place.stride) * (lanes - 1)
+    starts = [*range(0, (step - 1) * lanes, lanes), (step - 1) * (lanes - 1)]
+    chosen: Value | None = None
+    for number, start in enumerate(starts):
+        part = emit.load(emit.address(place.pointer, lowest + start, storage), storage, lanes)
+        order = [
+            lanes + offset - start if min(offset // lanes, step - 1) == number else lane
+            for lane, offset in enumerate(offsets)
+        ]
+        chosen = emit.shuffle(part if chosen is None else chosen, part, order)
+    assert chosen is not None
+    return chosen
 
 
 def _gather(nest: Nest, place: _Place, storage: str, mask: Value | None) -> Value:

@@ -13,6 +13,7 @@ from typing import Any
 
 from jitml.codegen.frame import Frame
 from jitml.codegen.kernel import Axis, Index, Kernel, Node
+from jitml.codegen.llvm import STORAGE_BITS
 from jitml.codegen.row_buffer import nodes_to_keep
 from jitml.codegen.sharing import shared_calls
 from jitml.codegen.target import Target
@@ -20,6 +21,7 @@ from jitml.codegen.vectorize import choose_vector_axis, choose_width
 from jitml.scalar.value import BITS, Value
 
 ROW_BUFFER_BYTES = 1 << 18
+_LINE_BYTES = 64  # that a cache fetches together
 
 
 class Nest:
@@ -57,6 +59,8 @@ class Nest:
         self._filled: set[int] = set()
         # Reductions that have been written before this place: what reads their state.
         self.folded: dict[int, Callable[[], list[Value]]] = {}
+        # Rows that are read later, and what of: fetched beside the next loop along them.
+        self.ahead: list[tuple[Value, str]] = []
 
     # ---- places --------------------------------------------------------------------------------
 
@@ -105,6 +109,8 @@ class Nest:
 
         def step(index: Value, _: list[Value]) -> Sequence[Value]:
             self.position[axis] = index
+            if axis is self.vector:
+                self.fetch_ahead(index)
             body()
             return []
 
@@ -114,6 +120,15 @@ class Nest:
             self.emit.loop(lower, upper, 1 if lanes is None else lanes, [], step)
         self.lanes = before
         del self.position[axis]
+        if axis is self.vector:
+            self.ahead = []
+
+    def fetch_ahead(self, index: Value) -> None:
+        """Ask for the vectors at `index` of the rows to be read later."""
+        for first, storage in self.ahead:
+            in_line = max(1, _LINE_BYTES * 8 // STORAGE_BITS[storage])
+            for k in range(0, self.lanes, in_line):
+                self.emit.prefetch(self.emit.address(first, index + k, storage), 1)
 
     # ---- values --------------------------------------------------------------------------------
 

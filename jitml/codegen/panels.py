@@ -168,7 +168,7 @@ class _Reduction:
         state = fold.identity(fold.lanes) if starts else self._read(slot)
         for k in range(together):
             with self.nest.scope(), self.nest.at(self.axis, row + k * LANES, None):
-                state = fold.combine(state, fold.element())
+                state = fold.append(state, fold.element())
         self._write(slot, state)
 
     def _combine_rows(self, rows: Sequence[Value]) -> None:

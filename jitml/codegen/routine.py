@@ -20,6 +20,8 @@ INSTRUCTION_COSTS = {
     "load": 1,
     "div": 6,
     "sqrt": 6,
+    "minimum": 3,
+    "maximum": 3,
     "reduce": 40,
     "repeat": 400,
     "state": 0,

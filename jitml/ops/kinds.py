@@ -316,6 +316,10 @@ class Reduction(Op):
         """The state of two adjacent runs, `a` before `b`."""
         raise self._lacks("lower")
 
+    def append(self, a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The same where `b` comes later than all of `a`, though not right behind it."""
+        return self.combine(a, b)
+
     def result(self, state: tuple[Any, ...]) -> Any:
         return state[0]
 

@@ -341,9 +341,12 @@ class _ArgReduction(WithoutTangents, Reduction):
 
     def state_types(self, dtype: DType) -> tuple[str, ...]:
         short = short_name(dtype)
-        return ({"bool": "u8", "f16": "f32", "bf16": "f32"}.get(short, short), "i64")
+        position = "i32" if np.can_cast(self.dtype, np.int32) else "i64"
+        return ({"bool": "u8", "f16": "f32", "bf16": "f32"}.get(short, short), position)
 
     def element(self, x: Any, position: Any) -> tuple[Any, ...]:
+        _, type_ = self.state_types(self.dtype)
+        position = scalar.convert(position, type_)
         return (scalar.convert(x, "u8") if x.type == "i1" else x, position)
 
     def combine(self, a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -355,6 +358,13 @@ class _ArgReduction(WithoutTangents, Reduction):
             better, same = better | (x_nan & ~y_nan), same | (x_nan & y_nan)
         take = better | (same & (i < j))
         return scalar.select(take, x, y), scalar.select(take, i, j)
+
+    def append(self, a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
+        (x, i), (y, j) = a, b
+        take = ~(x >= y if self.name == "argmax" else x <= y)
+        if x.type in scalar.FLOATS:
+            take = take & (x == x)
+        return scalar.select(take, y, x), scalar.select(take, j, i)
 
     def _better(self, x: Any, y: Any) -> Any:
         return x > y if self.name == "argmax" else x < y
@@ -369,16 +379,14 @@ class _ArgReduction(WithoutTangents, Reduction):
         return [bind1(type(self)(shifted, self.dtype), *inputs)], [out_axis]
 
 
-_NO_POSITION = int(np.iinfo(np.int64).max)
-
-
 class ArgMax(_ArgReduction):
     """The first position of the largest element; of the first NaN if there is one."""
 
     name = "argmax"
 
     def identity(self, dtype: DType) -> tuple[Any, ...]:
-        return (0 if is_bool(dtype) else lowest(dtype), _NO_POSITION)
+        # Its position is only seen where all elements are the lowest: there it is right.
+        return (0 if is_bool(dtype) else lowest(dtype), 0)
 
 
 class ArgMin(_ArgReduction):
@@ -387,7 +395,7 @@ class ArgMin(_ArgReduction):
     name = "argmin"
 
     def identity(self, dtype: DType) -> tuple[Any, ...]:
-        return (1 if is_bool(dtype) else highest(dtype), _NO_POSITION)
+        return (1 if is_bool(dtype) else highest(dtype), 0)
 
 
 def _reduce(op: type[Fold], x: Traced, axes: Sequence[int]) -> Traced:

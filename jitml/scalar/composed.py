@@ -1,6 +1,6 @@
 """Instructions that few machines have, written with those that all have.
 
-In: operands of `scale`, `exponent` or `mantissa`, as `value` describes them. Out: the same bits as
+In: operands of one of them, as `value` describes them. Out: the same bits as
 from a machine's own instruction, for the operands that are allowed.
 """
 
@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from jitml.scalar.arithmetic import bits_of, format_of, scale_by_power_of_two
-from jitml.scalar.value import Value, bitcast, select
+from jitml.scalar.value import Value, bitcast, is_nan, select
 
 
 def scale(x: Value, n: Value) -> Value:
@@ -38,6 +38,16 @@ def exponent(x: Value) -> Value:
     return select(x < math.inf, select(x > 0.0, k, special), x)
 
 
+def minimum(x: Value, y: Value) -> Value:
+    """y where the comparison fails, as x86's own instruction has it; then NaNs of x."""
+    return select(is_nan(x), x, select(x < y, x, y))
+
+
+def maximum(x: Value, y: Value) -> Value:
+    """y where the comparison fails, as x86's own instruction has it; then NaNs of x."""
+    return select(is_nan(x), x, select(x > y, x, y))
+
+
 def _split(x: Value) -> tuple[Value, Value]:
     """The bits of x, scaled where it is denormal, and k + bias + 1 for them."""
     layout = format_of(x)
@@ -52,4 +62,6 @@ COMPOSED: dict[str, Callable[..., Value]] = {
     "scale": scale,
     "exponent": exponent,
     "mantissa": mantissa,
+    "minimum": minimum,
+    "maximum": maximum,
 }

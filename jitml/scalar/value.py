@@ -301,14 +301,12 @@ def is_nan(x: Value) -> Value:
 
 
 def minimum(x: Operand, y: Operand) -> Value:
-    """The smaller; NaN if either is NaN."""
+    """The smaller; NaN if either is NaN; `y` of equals."""
     a, b = _together(x, y)
-    take_a = a < b
-    return select(take_a | is_nan(a) if a.type in FLOATS else take_a, a, b)
+    return binary("minimum", a, b) if a.type in FLOATS else select(a < b, a, b)
 
 
 def maximum(x: Operand, y: Operand) -> Value:
-    """The larger; NaN if either is NaN."""
+    """The larger; NaN if either is NaN; `y` of equals."""
     a, b = _together(x, y)
-    take_a = a > b
-    return select(take_a | is_nan(a) if a.type in FLOATS else take_a, a, b)
+    return binary("maximum", a, b) if a.type in FLOATS else select(a > b, a, b)

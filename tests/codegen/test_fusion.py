@@ -74,7 +74,16 @@ def logsumexp(x: Any) -> Any:
     return e.add(largest, e.log(r.reduce_sum(e.exp(e.sub(x, along(largest, x))), (1,))))
 
 
-NORMS = (softmax, masked_softmax, layernorm, rmsnorm, logsumexp)
+def logsumexp_in_columns(x: Any) -> Any:
+    """With axes of one element, and the largest elements used where they are not finite, too."""
+    rows = (type_of(x).shape[0], 1)
+    largest = reshape(r.reduce_max(x, (1,)), rows)
+    shift = e.select(e.is_finite(largest), largest, e.full_like(largest, 0.0))
+    grown = e.exp(e.sub(x, broadcast_in_dim(shift, type_of(x).shape, (0, 1))))
+    return reshape(e.add(e.log(reshape(r.reduce_sum(grown, (1,)), rows)), shift), rows[:1])
+
+
+NORMS = (softmax, masked_softmax, layernorm, rmsnorm, logsumexp, logsumexp_in_columns)
 
 
 def graph_of(function: Callable[..., Any], *shapes: tuple[int, ...]) -> Graph:
@@ -89,6 +98,21 @@ def test_normalisations_are_one_kernel(function: Callable[..., Any]) -> None:
     assert kinds == ["input", "output"]
     assert plan.arena_bytes == 0
     assert instruction.extent // max(instruction.grain, 1) >= 16
+
+
+def test_a_fold_of_folds_reads_what_one_kernel_makes_of_each_row() -> None:
+    def loss(x: Any) -> Any:
+        return r.reduce_sum(logsumexp(x), (0,))
+
+    steps = instructions(lower_graph(graph_of(loss, (ROWS, COLUMNS))))
+    assert [step.extent for step in steps] == [ROWS, 1]
+
+    def of_columns(x: Any) -> Any:
+        """What it reads is as large as the rows: only the folds of these are stored."""
+        return r.reduce_sum(softmax(x), (0,))
+
+    plan = lower_graph(graph_of(of_columns, (ROWS, COLUMNS))).plan
+    assert plan.arena_bytes < ROWS * COLUMNS * 4
 
 
 def chain(x: Any) -> Any:
@@ -185,7 +209,11 @@ def through_maps(x: Any) -> Any:
     return e.mul(reshape(slice_(y, (1, 0), (3, rows)), (rows, 2)), 2.0)
 
 
-FUSED = (*NORMS, chain, through_maps)
+def of_rows(x: Any) -> Any:
+    return reshape(r.reduce_sum(e.mul(logsumexp(x), 0.5), (0,)), (1,))
+
+
+FUSED = (*NORMS, chain, through_maps, of_rows)
 
 
 @pytest.mark.parametrize("function", FUSED)

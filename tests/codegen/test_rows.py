@@ -78,3 +78,25 @@ def test_short_rows_and_little_memory_are_read_row_by_row(monkeypatch: pytest.Mo
     for shape in ((100_000, 128), (64, 1024), (1, 4_000_000)):
         texts, _ = both(lambda x: x.sum(-1), np.ones(shape, np.float32), monkeypatch)
         assert texts[0] == texts[1]
+
+
+def fetches(function: Any, shape: tuple[int, ...]) -> int:
+    """How many lines the loops of the kernels ask for ahead, in all."""
+    kernels = lower_graph(jitml.make_graph(function)(np.ones(shape, np.float32))).kernels
+    return sum(kernel.text.count("call void @llvm.prefetch") for kernel in kernels)
+
+
+def test_the_next_rows_are_fetched_once_while_these_are_computed() -> None:
+    lines = 64 * 4 // 64  # of what one step of a reduction reads
+    assert fetches(lambda x: jnp.exp(x - x.max(-1, keepdims=True)).sum(-1), (512, 1024)) == lines
+    assert fetches(jitml.nn.softmax, (512, 1024)) == lines
+    both = lambda x: (lambda s: s.var(-1))(x[::2] + x[1::2])  # noqa: E731
+    assert fetches(both, (1024, 1024)) == 2 * lines
+    beside = lambda x: (lambda s: s.var(-1))(x[:, 1:] + x[:, :-1])  # noqa: E731
+    assert fetches(beside, (1024, 1100)) == lines
+
+
+def test_rows_are_not_fetched_where_they_would_be_in_the_way() -> None:
+    """Nothing but the one reduction is done with them, or a few fill a cache."""
+    assert fetches(lambda x: x.sum(-1), (512, 1024)) == 0
+    assert fetches(jitml.nn.softmax, (64, 32_000)) == 0

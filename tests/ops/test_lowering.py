@@ -91,11 +91,47 @@ def test_positions_do_not_depend_on_the_order(op: Any, dtype: str) -> None:
         assert folded(op((0,), _I32), x, order) == op((0,), _I32).value(x)[0]
 
 
+def state_of(op: Reduction, x: Any, order: list[int]) -> tuple[Any, ...]:
+    """The fold of some elements, each behind those before it."""
+    types = op.state_types(x.dtype)
+    numbers = op.identity(x.dtype)
+    state = tuple(constant(t, n) for t, n in zip(types, numbers, strict=True))
+    for i in order:
+        state = op.append(state, op.element(value_of(x[i]), constant("i64", i)))
+    return state
+
+
+@pytest.mark.parametrize("op", [reduction.ArgMax, reduction.ArgMin])
+@pytest.mark.parametrize("dtype", ["bool", "i8", "u64", "f32", "f64"])
+def test_positions_of_elements_in_turns(op: Any, dtype: str) -> None:
+    """As accumulators take them: every third, then the accumulators combined."""
+    random = np.random.default_rng(3)
+    worst = op((0,), _I32).identity(FROM_SHORT_NAME[dtype])[0]
+    for trial in range(30):
+        x = samples(dtype, random)
+        if trial % 3 == 0:
+            x[random.integers(0, 8, 5)] = worst
+        if dtype[0] == "f" and trial % 2:
+            x[random.integers(0, 8, 2)] = np.nan
+        a, b, c = (state_of(op((0,), _I32), x, list(range(k, 8, 3))) for k in range(3))
+        rule = op((0,), _I32)
+        state = rule.combine(rule.combine(a, c), b)
+        assert rule.result(state).ref[0] == rule.value(x)[0]
+
+
+@pytest.mark.parametrize(("dtype", "type_"), [("i8", "i32"), ("i32", "i32"), ("u32", "i64")])
+def test_positions_are_counted_in_what_holds_them(dtype: str, type_: str) -> None:
+    op = reduction.ArgMax((0,), FROM_SHORT_NAME[dtype])
+    assert op.state_types(np.dtype(np.float64)) == ("f64", type_)
+
+
 @pytest.mark.parametrize("op", [reduction.ArgMax, reduction.ArgMin])
 def test_position_of_the_worst_number(op: Any) -> None:
-    """The identity loses even against the number that it is made of."""
+    """The identity has the position of the first of those that it is made of."""
     worst = np.full(3, op((0,), _I32).identity(np.dtype(np.float32))[0], np.float32)
     assert folded(op((0,), _I32), worst, [2, 0, 1]) == 0
+    one_better = np.array([worst[0], worst[0], 1.0], np.float32)
+    assert folded(op((0,), _I32), one_better, [1, 2, 0]) == 2
 
 
 @pytest.mark.parametrize("op", ["CumSum", "CumProd", "CumMax", "CumMin", "CumLogSumExp"])

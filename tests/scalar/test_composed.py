@@ -10,7 +10,7 @@ import pytest
 
 from jitml.codegen.target import host
 from jitml.scalar.composed import COMPOSED
-from jitml.scalar.value import Value, exponent, mantissa, scale
+from jitml.scalar.value import Value, exponent, mantissa, maximum, minimum, scale
 from tests.scalar.accuracy import kernels
 from tests.scalar.kernels import Kernel, build
 from tests.scalar.references import DTYPES, REFERENCES, samples
@@ -74,6 +74,26 @@ def test_scaled_numbers_are_rounded_once(type_: str) -> None:
         assert np.array_equal(got, expected)
 
 
+def _same_bits(a: Any, b: Any) -> Any:
+    bits = f"u{a.dtype.itemsize}"
+    return np.array_equal(a.view(bits), b.view(bits))
+
+
+@pytest.mark.parametrize("type_", ["f32", "f64"])
+@pytest.mark.parametrize("function", [minimum, maximum])
+def test_extremes_take_nan_and_the_second_of_equals(
+    type_: str, function: Callable[..., Value]
+) -> None:
+    points = special_points(type_)
+    a, b = (x.ravel().copy() for x in np.meshgrid(points, points))
+    is_first = np.isnan(a) | (a < b if function is minimum else a > b)
+    for got in _values(function, type_, a, b):
+        assert _same_bits(got, np.where(is_first, a, b))
+    three = b.dtype.type(3)
+    for got in _values(lambda y: function(y.like(3), y), type_, b):
+        assert _same_bits(got, np.where(three < b if function is minimum else three > b, 3, b))
+
+
 @needs_avx512
 @pytest.mark.parametrize("type_", ["f32", "f64"])
 def test_functions_do_not_depend_on_the_machine(
@@ -95,4 +115,4 @@ def test_functions_do_not_depend_on_the_machine(
 
 
 def test_all_of_them_are_known() -> None:
-    assert set(COMPOSED) == {"scale", "mantissa", "exponent"}
+    assert set(COMPOSED) == {"scale", "mantissa", "exponent", "minimum", "maximum"}
