@@ -235,7 +235,7 @@ class _GroupBuilder(ElementBuilder):
         return tuple(self.sites[k] for k in order)
 
     def build_scatter(self, eqn: Eqn) -> Built:
-        """One unit for each element of the updates."""
+        """One unit for each element of the updates, slice by slice."""
         op = eqn.op
         assert isinstance(op, Scatter)
         (target,), updates = eqn.outputs, eqn.inputs[2]
@@ -253,7 +253,7 @@ class _GroupBuilder(ElementBuilder):
         meeting = "in order" if op.order == "given" else op.kind
         meeting = "never" if op.unique_indices else meeting
         store = Store(len(self.reads), storage, parts, linear, condition, op.lower_combine, meeting)
-        outer = [a for axes in self.root_axes for a in axes]
+        outer = [a for k in op.update_order(updates.type.ndim) for a in self.root_axes[k]]
         kernel = Kernel(outer, [], self._storages(target), [store], self._sites_in_order())
         collapse(kernel, self)
         self._check_reductions(kernel)

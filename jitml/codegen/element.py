@@ -94,7 +94,9 @@ class ElementBuilder:
         return self.compute(atom, index)
 
     def compute(self, var: Var, index: Sequence[Index]) -> Any:
-        """The element of `var` by its equation. Chains of elementwise equations do not recurse."""
+        """The element of `var` by its equation. Chains of elementwise equations and reshapes do not
+        recurse.
+        """
         stack: list[tuple[Var, Sequence[Index]]] = [(var, index)]
         while stack:
             at, where = stack[-1]
@@ -102,23 +104,28 @@ class ElementBuilder:
                 stack.pop()
                 continue
             eqn = self.definitions[at]
-            missing = []
-            if isinstance(eqn.op, Elementwise):
-                operands = [(x, where if x.type.shape else ()) for x in eqn.inputs]
-                missing = [
-                    (x, i)
-                    for x, i in operands
-                    if isinstance(x, Var)
-                    and x.type.size
-                    and self._is_computed(x)
-                    and self._key(x, i) not in self.memo
-                ]
+            missing = [
+                (x, i)
+                for x, i in self._beside(eqn, where)
+                if isinstance(x, Var)
+                and x.type.size
+                and self._is_computed(x)
+                and self._key(x, i) not in self.memo
+            ]
             if missing:
                 stack.extend(missing)
             else:
                 stack.pop()
                 self._compute_here(at, where)
         return self.memo[self._key(var, index)][1]
+
+    def _beside(self, eqn: Eqn, index: Sequence[Index]) -> list[tuple[Atom, Sequence[Index]]]:
+        """The elements that an elementwise equation or a reshape is made of."""
+        if isinstance(eqn.op, Elementwise):
+            return [(x, index if x.type.shape else ()) for x in eqn.inputs]
+        if isinstance(eqn.op, Reshape):
+            return [(eqn.inputs[0], self._behind_reshape(eqn, index))]
+        return []
 
     def _is_computed(self, var: Var) -> bool:
         return var in self.definitions and (var not in self.buffers or var in self.roots)
@@ -154,8 +161,7 @@ class ElementBuilder:
         if isinstance(op, Elementwise):
             return self._elementwise(eqn, index)
         if isinstance(op, Reshape):
-            linear = linear_index(self.kernel, index, eqn.outputs[0].type.shape)
-            return [self._deeper(eqn.inputs[0], self._behind_reshape(linear, eqn.inputs[0]))]
+            return [self.element(eqn.inputs[0], self._behind_reshape(eqn, index))]
         if isinstance(op, Movement):
             return [op.lower(Reader(self, eqn, index), list(index))]
         if self.mask is not None:
@@ -210,10 +216,14 @@ class ElementBuilder:
             return Value(self.kernel, "f32", 1, node)
         return bitcast(value, after)
 
-    def _behind_reshape(self, linear: Index, source: Atom) -> list[Index]:
+    def _behind_reshape(self, eqn: Eqn, index: Sequence[Index]) -> list[Index]:
         """The index along each dimension of what is reshaped, where loops run along them: an
         element has one index, however it is reached. Else its position alone.
         """
+        (source,), (result,) = eqn.inputs, eqn.outputs
+        linear = linear_index(self.kernel, index, result.type.shape)
+        if source.type.ndim == 1:
+            return [linear]
         split, rest = [], linear
         for extent in reversed(source.type.shape):
             separated = rest.separated(extent)

@@ -38,6 +38,7 @@ _MODEST_COST, _DEAR_COST = 8, 30
 _REPEAT_COST = 6
 # An array that no cache keeps from one kernel to the next: to store and load it takes longer.
 _LARGE_BYTES, _LARGE_REPEAT_COST = 1 << 22, 12
+_SERIAL_COST = 16  # what one thread computes beside updates rather than all threads before them
 _MOST_COST = 1 << 20
 
 _REDUCTIONS = (Reduction, Partial, Combine)
@@ -86,6 +87,13 @@ def fuse(
 def is_special(eqn: Eqn) -> bool:
     """Whether the equation has a kernel of its own kind."""
     return not isinstance(eqn.op, (Elementwise, Movement, *_REDUCTIONS))
+
+
+def _takes_in(eqn: Eqn, var: Var) -> bool:
+    """Whether a special kernel can compute `var` itself: a scatter its indices and updates. It does
+    so on one thread.
+    """
+    return isinstance(eqn.op, Scatter) and var is not eqn.inputs[0]
 
 
 def has_effect(group: Group) -> bool:
@@ -141,14 +149,15 @@ class _Fuser:
             for var in eqn.outputs:
                 self.cost[var] = 0 if is_read else min(own + below, _MOST_COST)
 
-    def _is_dear(self, var: Var) -> bool:
-        """Whether to compute `var` again takes longer than to store and load it: from reductions,
-        which have buffers where several groups need them, and others that have.
+    def _is_dear(self, var: Var, least: int = 0) -> bool:
+        """Whether to compute `var` again takes longer than to store and load it, or than `least`:
+        from reductions, which have buffers where several groups need them, and others that have.
         """
         if isinstance(self.definitions[var].op, _REDUCTIONS):
             return True
         is_large = var.type.size_bytes >= _LARGE_BYTES
-        return self.cost[var] > (_LARGE_REPEAT_COST if is_large else _REPEAT_COST)
+        limit = _LARGE_REPEAT_COST if is_large else _REPEAT_COST
+        return self.cost[var] > max(limit, least)
 
     def _assign(self) -> None:
         """From the outputs back: give every variable a buffer or the groups that will compute
@@ -176,7 +185,7 @@ class _Fuser:
 
     def _homes_of_users(self, var: Var) -> set[int]:
         """The groups that need `var`."""
-        users = [user for user in self.users.get(var, ()) if not is_special(user)]
+        users = [u for u in self.users.get(var, ()) if not is_special(u) or _takes_in(u, var)]
         return {home for user in users for out in user.outputs for home in self.homes.get(out, ())}
 
     def _needs_buffer(self, var: Var, eqn: Eqn, is_output: bool) -> bool:
@@ -187,12 +196,15 @@ class _Fuser:
             # Index maps are read through strides, if that turns out to be possible; their source
             # has a buffer.
             if is_special(user):
-                if not is_movement:
+                if not is_movement and not _takes_in(user, var):
                     return True
             elif any(map(self._is_view, user.outputs)) and not self._is_strided(var, eqn):
                 return True
-        is_shared = len(self._homes_of_users(var)) > 1
-        return is_shared and not is_movement and self._is_dear(var)
+        if is_movement or not self._is_dear(var):
+            return False
+        homes = self._homes_of_users(var)
+        is_serial = any(self.groups[n].special is not None for n in homes)
+        return len(homes) > 1 or (is_serial and self._is_dear(var, _SERIAL_COST))
 
     def _is_view(self, var: Var) -> bool:
         """Whether `var` is an index map that only special kernels read."""

@@ -256,8 +256,12 @@ class Emitter:
         return self.pure(f"{name} {before} {x.ref} to {after}", type_, x.lanes)
 
     def _saturate(self, x: Value, type_: str) -> Value:
+        """Towards zero; what is out of range becomes the nearest number, NaN zero."""
         before, after = llvm_type(x.type, x.lanes), llvm_type(type_, x.lanes)
         kind = "fptosi" if type_ in SIGNED else "fptoui"
+        if x.lanes > 1:  # of vectors LLVM would convert each lane apart
+            plain = self.pure(f"{kind} {before} {x.ref} to {after}", type_, x.lanes)
+            return _saturated(x, plain)
         function = f"@llvm.{kind}.sat.{suffix(type_, x.lanes)}.{suffix(x.type, x.lanes)}"
         self.declarations.add(f"declare {after} {function}({before})")
         return self.pure(f"call {after} {function}({before} {x.ref})", type_, x.lanes)
@@ -594,6 +598,16 @@ def suffix(type_: str, lanes: int) -> str:
     """How overloaded intrinsics spell a type: f32, i64, v8f32."""
     scalar = type_ if type_ in FLOATS else f"i{BITS[type_]}"
     return scalar if lanes == 1 else f"v{lanes}{scalar}"
+
+
+def _saturated(x: Value, plain: Value) -> Value:
+    """A plain conversion of floats to integers, put right where they are out of range or NaN."""
+    is_signed, bits = plain.type in SIGNED, BITS[plain.type]
+    least = -(1 << (bits - 1)) if is_signed else 0
+    end = 1 << (bits - 1 if is_signed else bits)
+    inside = select(x < float(least), plain.like(least), plain)
+    inside = select(x < float(end), inside, end - 1)
+    return select(x == x, inside, 0)
 
 
 def _result_type(results: Sequence[Value]) -> str:

@@ -12,7 +12,7 @@ from jitml.codegen.kernel import Load, Node, Store
 from jitml.codegen.llvm import STORAGE_BITS, llvm_type, suffix
 from jitml.codegen.masked import masked_load, raw_type
 from jitml.codegen.nest import Nest
-from jitml.scalar.complex import Complex
+from jitml.codegen.updates import update
 from jitml.scalar.value import Value
 
 MOST_COLUMNS = 8  # of short rows that are read or written as a whole; loads for one vector
@@ -215,38 +215,6 @@ def store(nest: Nest, spec: Store) -> None:
     else:
         address = nest.emit.address(place.pointer, scalar, spec.storage)
         nest.emit.store(address, values[0], spec.storage)
-
-
-def update(nest: Nest, spec: Store) -> None:
-    """One update of a scatter, or one per lane: read, combine, write, if it lands inside."""
-    emit = nest.emit
-    where = emit.constant("i1", True) if spec.where is None else nest.value(spec.where)
-    assert spec.combine is not None
-    combine = spec.combine
-    scale = len(spec.nodes)
-    index, _, _ = nest.index_parts(spec.index)
-    lanes = nest.lanes if nest.vector in spec.index.axes else 1
-
-    def write() -> None:
-        places = [
-            emit.address(nest.frame.pointers[spec.operand], index * scale + part, spec.storage)
-            for part in range(scale)
-        ]
-        old = [emit.load(place, spec.storage, lanes) for place in places]
-        if spec.where is not None:  # here it is known to hold
-            nest.remember(spec.where.number, emit.constant("i1", True))
-            nest.prepare(spec.nodes)
-        new = [emit.splat(nest.value(n), lanes) for n in spec.nodes]
-        if scale == 1:
-            results = [combine(old[0], new[0])]
-        else:
-            both = combine(Complex(*old), Complex(*new))
-            results = [both.re, both.im]
-        for place, value in zip(places, results, strict=True):
-            emit.store(place, value, spec.storage)
-
-    with nest.scope():
-        emit.if_(where, write)
 
 
 def _store_pairs(nest: Nest, place: _Place, storage: str, values: list[Value]) -> None:

@@ -18,6 +18,7 @@ from jitml.scalar.value import BITS
 UNITS_STEP = 64  # elements of a vector axis that chunks are multiples of: whole cache lines
 LONG_AXIS = 1024  # elements; along longer ones a vector may take several registers
 SHORT_BODY = 40  # instructions; so many registers are there for two of each
+LONG_CHAIN = 4  # reads of which each tells where the next one reads
 MOST_LANES = 64
 _SHORT = 8  # elements; along shorter axes vectors are narrow
 
@@ -28,8 +29,9 @@ def choose_vector_axis(kernel: Kernel, nodes: Sequence[Node]) -> Axis | None:
     """
     updates = [s for s in kernel.stores if s.combine]
     if updates:
-        beside = (a for a in kernel.live_outer() if all(_lies_beside(s, a) for s in updates))
-        return next(beside, None)
+        outer = kernel.live_outer()
+        beside = (a for a in outer if all(_lies_beside(s, a) for s in updates))
+        return next(beside, None) or _lanes_in_order(outer)
     reduced = [
         n.data.axis
         for n in nodes
@@ -54,6 +56,12 @@ def choose_vector_axis(kernel: Kernel, nodes: Sequence[Node]) -> Axis | None:
         return score + (0.1 if axis.extent >= 64 else -2.0 if axis.extent < _SHORT else 0.0)
 
     return max((a for a in axes if a not in fixed), key=contiguity, default=None)
+
+
+def _lanes_in_order(outer: Sequence[Axis]) -> Axis | None:
+    """The axis whose lanes are updated in the order of updates, if it is not short."""
+    is_long = bool(outer) and outer[-1].extent >= _SHORT
+    return outer[-1] if is_long else None
 
 
 def _lies_beside(update: Store, axis: Axis) -> bool:
@@ -114,11 +122,23 @@ def widest_bytes(nodes: Sequence[Node]) -> int:
 
 def _unrolling(axis: Axis, nodes: Sequence[Node], has_shared_calls: bool) -> int:
     """How many registers a vector takes: several rows of accumulators side by side share the pages
-    they read, and functions that are called have several chains of instructions to interleave.
+    they read, functions that are called have several chains of instructions to interleave, and
+    searches wait for one read to know the next.
     """
     reductions = [n.data for n in nodes if n.name == "reduce" and n.data.axis is not None]
     if any(r.axis is axis for r in reductions) or axis.extent < LONG_AXIS:
         return 1
     if any(r.axis.extent >= UNITS_STEP for r in reductions):
         return 4
+    if _reads_in_turn(nodes) >= LONG_CHAIN:
+        return 4
     return 2 if has_shared_calls or sum(map(instructions, nodes)) <= SHORT_BODY else 1
+
+
+def _reads_in_turn(nodes: Sequence[Node]) -> int:
+    """The most reads of which each tells where the next one reads; operands come before users."""
+    before: dict[int, int] = {}
+    for node in nodes:
+        own = node.name == "load" and bool(node.data.index.nodes)
+        before[node.number] = own + max((before[x.number] for x in node.operands), default=0)
+    return max(before.values(), default=0)

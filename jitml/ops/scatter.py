@@ -156,6 +156,11 @@ class Scatter(Op):
                 hint="no update may be larger than the array",
             )
 
+    def update_order(self, ndim: int) -> list[int]:
+        """The axes of the updates in the order of the updates: a slice, then the next one."""
+        windows = self.dimension_numbers.update_window_dims
+        return sorted(range(ndim), key=lambda axis: axis in windows)
+
     def value(self, *arrays: Any) -> tuple[Any, ...]:
         x, indices, updates = map(np.asarray, arrays)
         windows = self.dimension_numbers.update_window_dims
@@ -169,9 +174,12 @@ class Scatter(Op):
         for axis, along in zip(window_axes(x.ndim, self._removed), windows, strict=True):
             steps = [-1 if a == along else 1 for a in range(updates.ndim)]
             target[axis] = target[axis] + np.arange(updates.shape[along]).reshape(steps)
-        kept = np.broadcast_to(np.expand_dims(inside, windows), updates.shape)
-        places = tuple(np.broadcast_to(t, updates.shape)[kept] for t in target)
-        self._apply(result, places, updates[kept])
+        order = self.update_order(updates.ndim)
+        kept, *target = (
+            np.broadcast_to(t, updates.shape).transpose(order)
+            for t in (np.expand_dims(inside, windows), *target)
+        )
+        self._apply(result, tuple(t[kept] for t in target), updates.transpose(order)[kept])
         return (result,)
 
     def _apply(self, result: Any, places: tuple[Any, ...], updates: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from jitml.scalar.arithmetic import (
     Pair,
@@ -10,6 +11,7 @@ from jitml.scalar.arithmetic import (
     flip_sign,
     format_of,
     power_of_two,
+    rarely,
     scale_by_power_of_two,
     sign_bit,
     two_product,
@@ -71,12 +73,27 @@ def nextafter(x: Value, y: Value) -> Value:
 def fmod(x: Value, y: Value) -> Value:
     """C's fmod, exact: x − n·y with n whole, the sign of x and less than |y| in size.
 
+    The quotient, where it is small, is rounded to n or above by less than one; then both
+    x − n·y and the step back are exact.
+    """
+    size, modulus = abs(x), abs(y)
+    quotient = size / modulus
+    rest = fma(-trunc(quotient), modulus, size)
+    rest = select(rest < 0.0, rest + modulus, rest)
+    near = flip_sign(select(size < modulus, size, rest), sign_bit(x))
+    far = ~(quotient < 2.0 ** (format_of(x).fraction - 1))
+    return rarely(far, _far_fmod, (x, y), (near,))[0]
+
+
+def _far_fmod(x: Value, y: Value) -> Sequence[Value]:
+    """fmod of any numbers.
+
     With x = M·2ᵉ and y = N·2ᶠ for whole M and N, the remainder is (M·2^(e−f) mod N)·2ᶠ. The power
     is taken modulo N by repeated squaring, so the number of steps is fixed.
     """
     if x.type == "f32":
-        return convert(_fmod(convert(x, "f64"), convert(y, "f64"), 24, 9), "f32")
-    return _fmod(x, y, 53, 12)
+        return [convert(_fmod(convert(x, "f64"), convert(y, "f64"), 24, 9), "f32")]
+    return [_fmod(x, y, 53, 12)]
 
 
 def _fmod(x: Value, y: Value, precision: int, steps: int) -> Value:

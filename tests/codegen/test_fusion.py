@@ -12,6 +12,7 @@ import pytest
 from cases import Case, all_cases
 from oracle import record, to_array
 
+import jitml
 from jitml.codegen.build import strided_view
 from jitml.codegen.fuse import _Fuser, fuse
 from jitml.codegen.plan import Program, make_plan
@@ -372,3 +373,13 @@ def test_a_gather_of_constants_checks_its_index() -> None:
     graph = record(constants, [ArrayType(np.dtype(np.int32), (3, 1))])
     with small_chunks(), pytest.raises(OutOfBoundsError, match="index 9 "):
         compile_graph(graph).run([to_array(np.array([[0], [9], [1]], np.int32))])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_a_search_is_one_kernel(dtype: str) -> None:
+    """Each of its reads tells where the next one is: a chain of gathers, in wide vectors."""
+    random = np.random.default_rng(4)
+    x, y = np.sort(random.integers(0, 99, 3000)).astype(dtype), random.integers(-5, 110, 5000)
+    search = jitml.jit(lambda x, y: jitml.numpy.searchsorted(x, y.astype(dtype)))
+    assert len(search.lower(x, y).compile()._program.plan.instructions) == 1
+    np.testing.assert_array_equal(search(x, y), np.searchsorted(x, y.astype(dtype)))

@@ -10,6 +10,7 @@ import pytest
 
 import jitml
 from jitml.codegen import vectorize
+from jitml.ops.scatter import Scatter, ScatterDimensionNumbers
 
 _MEANING: dict[str, Callable[[Any, Any], Any]] = {
     "add": np.add,
@@ -55,3 +56,109 @@ def test_rows_outside_are_dropped() -> None:
     expected = x.copy()
     expected[[0, 1], 2:19] = 3
     np.testing.assert_array_equal(found, expected)
+
+
+def _one_by_one(update: str, x: Any, where: Any, new: Any) -> Any:
+    """NumPy's meaning: every update after the one before, those outside dropped."""
+    result = x.copy()
+    for index, number in zip(where, new, strict=True):
+        if -len(x) <= index < len(x):
+            result[index] = _MEANING[update](result[index], number)
+    return result
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i2", "e", "c8", "?"])
+@pytest.mark.parametrize("update", _MEANING)
+def test_elements_go_in_order(update: str, dtype: str) -> None:
+    """In lanes that often meet, in those that no vector holds, and where some are outside."""
+    if (dtype == "c8" and update == "min") or (dtype == "?" and update in ("add", "multiply")):
+        pytest.skip("not for these")
+    random = np.random.default_rng(6)
+    x, new = (2 * random.standard_normal(n) for n in (9, 1013))
+    if update == "multiply":
+        new = random.choice([-1, 0.5, 2, 1j] if dtype == "c8" else [-1, 0.5, 2], 1013)
+    x, new = x.astype(dtype), new.astype(dtype)
+    inside, some = random.integers(-9, 9, 1013), random.integers(-12, 20, 1013)
+    for where, mode in ((inside, None), (inside, "drop"), (some, "drop")):
+        found = jitml.jit(lambda x, i, y, m=mode: getattr(x.at[i], update)(y, mode=m))(
+            x, where, new
+        )
+        expected = _one_by_one(update, x, where, new)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_rows_of_complex_numbers() -> None:
+    random = np.random.default_rng(9)
+    x, rows = random.standard_normal((2, 60, 37)) + 1j * random.standard_normal((2, 60, 37))
+    where = random.integers(0, 9, 60)
+    found = jitml.jit(lambda x, i, y: x.at[i].add(y))(x[:9], where, rows)
+    np.testing.assert_array_equal(found, _one_by_one("add", x[:9], where, rows))
+
+
+def test_what_updates_need_is_computed_with_them() -> None:
+    """Cheap indices and numbers take no array and no step; dear ones go to all threads."""
+    random = np.random.default_rng(7)
+    x, y = random.standard_normal((2, 500), np.float32)
+    where = random.integers(0, 100, 500)
+
+    def steps(function: Any, *args: Any) -> list[str]:
+        compiled = jitml.jit(function)
+        plan = compiled.lower(*args).compile()._program.plan
+        np.testing.assert_array_equal(
+            compiled(*args), function(jitml.numpy.array(args[0]), *args[1:])
+        )
+        return [step.label for step in plan.instructions]
+
+    cheap = steps(lambda x, i, y: x.at[499 - 3 * i].add(y * 3 + 1), x, where, y)
+    assert cheap == ["scatter", "scatter"]  # a copy and the updates
+    dear = steps(lambda x, i, y: x.at[i].add(jitml.numpy.sin(y)), x, where, y)
+    assert dear == ["sin", "scatter", "scatter"]
+
+
+def test_the_first_update_outside_is_named() -> None:
+    where = np.arange(200) % 7
+    where[[77, 78, 150]] = [9, -30, 8]
+    with pytest.raises(IndexError, match=r"index 9 .*size 7"):
+        jitml.jit(lambda i: jitml.numpy.zeros(7).at[i].add(1.0))(where)
+
+
+def test_updates_that_read_what_they_overwrite() -> None:
+    """All of them read the array as it was."""
+    x = np.arange(40, dtype=np.float32)
+    where, from_ = np.arange(39) // 2, np.arange(1, 40)[::-1]
+    expected = _one_by_one("add", x, where, x[from_])
+    for donated in ((), (0,)):
+        step = jitml.jit(lambda x, i, j: x.at[i].add(x[j]), donate_argnums=donated)
+        np.testing.assert_array_equal(step(jitml.numpy.array(x), where, from_), expected)
+
+
+def test_all_lanes_to_one_element() -> None:
+    y = np.random.default_rng(8).standard_normal((3, 50)).astype(np.float32)
+
+    def total(i: Any, y: Any) -> Any:
+        at = jitml.numpy.broadcast_to(i[:, None], y.shape)
+        return jitml.numpy.zeros(4, "float32").at[at].add(y)
+
+    expected = np.zeros(4, np.float32)
+    for row, k in zip(y, (2, 0, 2), strict=True):
+        for number in row:
+            expected[k] += number
+    found = jitml.jit(total)(np.array([2, 0, 2]), y)
+    assert np.asarray(found).tobytes() == expected.tobytes()
+
+
+def test_slices_that_overlap_follow_each_other() -> None:
+    """Also where the axes inside of slices are not the last ones of the updates."""
+    numbers = jitml.lax.ScatterDimensionNumbers((0, 1), (), (0,))
+    starts, x = np.array([[2], [0], [1], [2], [1]]), np.zeros((8, 3), np.float32)
+    new = np.arange(40, dtype=np.float32).reshape(4, 2, 5)
+    expected = x.copy()
+    for k, (start,) in enumerate(starts):
+        expected[start : start + 4, :2] = new[:, :, k]
+
+    def put(x: Any, i: Any, y: Any) -> Any:
+        return jitml.lax.scatter(x, i, y, numbers)
+
+    np.testing.assert_array_equal(jitml.jit(put)(x, starts, new), expected)
+    (meaning,) = Scatter("set", ScatterDimensionNumbers(*numbers)).value(x, starts, new)
+    np.testing.assert_array_equal(meaning, expected)

@@ -14,8 +14,8 @@ from jitml.scalar.value import Value
 
 Function = Callable[..., "Value | Sequence[Value]"]
 _DTYPES: dict[str, type[Any]] = {
-    "f32": np.float32, "f64": np.float64, "i32": np.int32, "i64": np.int64, "u32": np.uint32,
-    "u64": np.uint64,
+    "f32": np.float32, "f64": np.float64, "i8": np.int8, "i16": np.int16, "i32": np.int32,
+    "i64": np.int64, "u8": np.uint8, "u16": np.uint16, "u32": np.uint32, "u64": np.uint64,
 }  # fmt: skip
 _engines: list[Any] = []
 

@@ -56,6 +56,20 @@ def test_exact_functions_of_two(name: str, type_: str) -> None:
 
 
 @pytest.mark.parametrize("type_", ["f32", "f64"])
+def test_remainders_beside_multiples(type_: str) -> None:
+    """Where the rounded quotient is a whole number and the exact one is not, or is large."""
+    random, dtype = np.random.default_rng(5), DTYPES[type_]
+    y = random.standard_normal(40000).astype(dtype)
+    digits = np.finfo(dtype).nmant
+    times = np.ldexp(random.uniform(1, 2, 40000), random.integers(0, digits + 3, 40000))
+    x = (np.trunc(times) * y).astype(dtype)
+    x = np.concatenate([x, np.nextafter(x, dtype(0)), np.nextafter(x, dtype(np.inf)), x * 0])
+    y = np.tile(y, 4)
+    kernel = Kernel(math.fmod, [type_, type_], [type_], 8)
+    assert_same_bits(kernel(x, y), np.fmod(x, y))
+
+
+@pytest.mark.parametrize("type_", ["f32", "f64"])
 def test_round_half_away_and_sign(type_: str) -> None:
     x = np.concatenate([pairs(type_, 2000)[0], np.arange(-9, 9).astype(DTYPES[type_]) + 0.5])
     x = np.append(x, np.nextafter(DTYPES[type_](0.5), DTYPES[type_](0)))

@@ -19,10 +19,10 @@ from collections.abc import Callable, Sequence
 
 from jitml.codegen.kernel import Axis, Index, Kernel, Node, Store
 from jitml.codegen.llvm import llvm_type
-from jitml.codegen.memory import update
 from jitml.codegen.nest import Nest
 from jitml.codegen.nvptx.block import thread_number
 from jitml.codegen.target import Target
+from jitml.codegen.updates import update
 from jitml.scalar.value import Value, convert, minimum
 
 WARP = 32

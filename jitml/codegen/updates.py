@@ -1,0 +1,117 @@
+"""Updates of a scatter: read, combine, write, where they land inside.
+
+Comes in: an update, at a place of the nest. Goes out: the text of it, or of one for each lane.
+Lanes that lie side by side are updated at once; others may be the same element, and go in order:
+what they need is computed in vectors, and checked there for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from jitml.codegen.kernel import Node, Store
+from jitml.codegen.llvm import STORAGE_BITS
+from jitml.codegen.nest import Nest
+from jitml.scalar.complex import Complex
+from jitml.scalar.value import Value
+
+
+def update(nest: Nest, spec: Store) -> None:
+    """One update, or one for each lane."""
+    emit = nest.emit
+    where = emit.constant("i1", True) if spec.where is None else nest.value(spec.where)
+    scalar, stride, vector = nest.index_parts(spec.index)
+    is_dense = vector is None and stride == 1 and len(spec.nodes) == 1
+    if nest.lanes > 1 and not is_dense:
+        _update_lanes(nest, spec, where)
+        return
+
+    def write() -> None:
+        _know_inside(nest, spec)
+        nest.prepare(spec.nodes)
+        _combine(nest, spec, scalar, [emit.splat(nest.value(n), nest.lanes) for n in spec.nodes])
+
+    with nest.scope():
+        emit.if_(where, write)
+
+
+def _know_inside(nest: Nest, spec: Store) -> None:
+    """From here to the end of the scope updates are known to land inside."""
+    if spec.where is not None:
+        nest.remember(spec.where.number, nest.emit.constant("i1", True))
+
+
+def _combine(nest: Nest, spec: Store, index: Value, new: Sequence[Value]) -> None:
+    """Combine the element at `index`, or as many as `new` has lanes, with new values."""
+    emit, scale = nest.emit, len(new)
+    assert spec.combine is not None
+    pointer = nest.frame.pointers[spec.operand]
+    places = [emit.address(pointer, index * scale + part, spec.storage) for part in range(scale)]
+    old = [emit.load(place, spec.storage, new[0].lanes) for place in places]
+    if scale == 1:
+        results = [spec.combine(old[0], new[0])]
+    else:
+        both = spec.combine(Complex(*old), Complex(*new))
+        results = [both.re, both.im]
+    for place, value in zip(places, results, strict=True):
+        emit.store(place, value, spec.storage)
+
+
+def _update_lanes(nest: Nest, spec: Store, where: Value) -> None:
+    """An update for each lane, one after the other: without a branch where all land inside."""
+    emit, lanes = nest.emit, nest.lanes
+    index = emit.splat(nest.index_value(spec.index), lanes)
+
+    def all_lanes() -> None:
+        _know_inside(nest, spec)
+        reads = [_reader(nest, node) for node in spec.nodes]
+        for lane in range(lanes):
+            _combine(nest, spec, emit.extract(index, lane), [read(lane) for read in reads])
+
+    outside = emit.any_lane(~emit.splat(where, lanes))
+    for condition, write in (
+        (~outside, all_lanes),
+        (outside, lambda: _update_some(nest, spec, index, where)),
+    ):
+        with nest.scope():
+            emit.if_(condition, write)
+
+
+def _reader(nest: Nest, node: Node) -> Callable[[int], Value]:
+    """What gives the value of a node in a lane: what is only read, is read lane by lane."""
+    emit, frame = nest.emit, nest.frame
+    if node.name == "load":
+        scalar, stride, vector = nest.index_parts(node.data.index)
+        if vector is None:
+            pointer, storage = frame.pointers[node.data.operand], node.data.storage
+
+            def read(lane: int) -> Value:
+                index = nest.plus(scalar, frame.number(lane), stride)
+                return emit.load(emit.address(pointer, index, storage), storage)
+
+            return read
+    nest.prepare([node])
+    value = nest.value(node)
+    return lambda lane: emit.extract(value, lane)
+
+
+def _update_some(nest: Nest, spec: Store, index: Value, where: Value) -> None:
+    """Updates in the lanes that land inside, in a loop."""
+    nest.prepare(spec.nodes)
+    values = [where, index, *(nest.value(n) for n in spec.nodes)]
+    reads = [_kept(nest, value) for value in values]
+
+    def step(lane: Value, _: list[Value]) -> Sequence[Value]:
+        inside, *places = (read(lane) for read in reads)
+        nest.emit.if_(inside, lambda: _combine(nest, spec, places[0], places[1:]))
+        return []
+
+    nest.emit.loop(nest.frame.number(0), nest.frame.number(nest.lanes), 1, [], step)
+
+
+def _kept(nest: Nest, value: Value) -> Callable[[Value], Value]:
+    """What gives a lane of a value by its number: the value is kept in memory."""
+    emit, storage = nest.emit, "bool" if value.type == "i1" else value.type
+    memory = nest.frame.stack(nest.lanes * STORAGE_BITS[storage] // 8)
+    emit.store(memory, emit.splat(value, nest.lanes), storage)
+    return lambda lane: emit.load(emit.address(memory, lane, storage), storage)
