@@ -23,6 +23,7 @@ from jitml_runtime import Branch, Buffer, Loop
 if TYPE_CHECKING:
     from jitml.codegen.plan import Planner
 
+_OFTEN = 1 << 20  # steps that a loop may have whose length nobody knows
 Targets = Sequence[int | None]  # where a graph's outputs are to be; None: they need not be anywhere
 
 
@@ -53,13 +54,20 @@ def _add_cond(planner: Planner, eqn: Eqn, op: Cond) -> None:
 
 
 def _add_block(
-    planner: Planner, graph: Graph, inputs: Sequence[int], targets: Targets, eqn: Eqn
+    planner: Planner,
+    graph: Graph,
+    inputs: Sequence[int],
+    targets: Targets,
+    eqn: Eqn,
+    repeats: int = 1,
 ) -> list[int]:
-    """The steps of a nested graph whose inputs are in these buffers; where its outputs are."""
+    """The steps of a nested graph whose inputs are in these buffers, and which runs so often; where
+    its outputs are.
+    """
     numbers = dict(zip(graph.inputs, inputs, strict=True))
     updates = list(_updates(graph, numbers, targets))
     overwritten = {update.before: update.eqn for update in updates}
-    outer = planner.enter(fuse(graph, overwritten=overwritten), numbers)
+    outer = planner.enter(fuse(graph, overwritten=overwritten), numbers, repeats)
     for update in reversed(updates):
         planner.numbers[update.after] = planner.numbers[update.before]
     for atom, target in zip(graph.outputs, targets, strict=True):
@@ -105,7 +113,8 @@ class _LoopBuilder:
         windows = [self._window(planner.atom_number(a), a, op.length) for a in arrays]
         stacks = [self._window(planner.number(v), v, op.length) for v in stacked]
         place = planner.open_step(self.eqn)
-        _add_block(planner, op.body, [*shared, *currents, *windows], [*targets, *stacks], self.eqn)
+        inputs = [*shared, *currents, *windows]
+        _add_block(planner, op.body, inputs, [*targets, *stacks], self.eqn, op.length)
         step = Loop(
             op.length, -1, place + 1, len(planner.steps), tuple(self.moving), tuple(self.carries),
             op.reverse, op.step_label,
@@ -120,11 +129,10 @@ class _LoopBuilder:
         body_constants = [planner.atom_number(a) for a in shared]
         currents, targets = self._start(op.body, body_carries, carries)
         place = planner.open_step(self.eqn)
-        (predicate,) = _add_block(
-            planner, op.condition, [*condition_constants, *currents], [None], self.eqn
-        )
+        inputs = [*condition_constants, *currents]
+        (predicate,) = _add_block(planner, op.condition, inputs, [None], self.eqn, _OFTEN)
         middle = len(planner.steps)
-        _add_block(planner, op.body, [*body_constants, *currents], targets, self.eqn)
+        _add_block(planner, op.body, [*body_constants, *currents], targets, self.eqn, _OFTEN)
         step = Loop(
             -1, predicate, middle, len(planner.steps), (), tuple(self.carries), False, op.name
         )

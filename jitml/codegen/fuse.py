@@ -12,7 +12,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jitml.codegen.build import Built, build_kernel, build_scatter, strided_view
+from jitml.codegen.alike import Builds
+from jitml.codegen.build import Built, build_scatter, strided_view
 from jitml.codegen.element import NeedsBuffer
 from jitml.codegen.expand import Combine, Partial
 from jitml.codegen.product import operand_layout
@@ -120,6 +121,7 @@ class _Fuser:
         self.separately = separately
         self.definitions = {var: eqn for eqn in graph.eqns for var in eqn.outputs}
         self.buffers: set[Var] = set(graph.inputs)
+        self.builds = Builds(self.definitions, self.buffers)
         self.homes: dict[Var, set[int]] = {}  # variable -> numbers of the groups that compute it
         self.groups: list[Group] = []
         self.cost: dict[Var, int] = {}
@@ -298,7 +300,7 @@ class _Fuser:
         if not any(var.type.size for var in group.roots) and not has_effect(group):
             return
         if eqn is None:
-            group.built = build_kernel(self.definitions, self.buffers, group.roots)
+            group.built = self.builds.build(group.roots)
             group.reads = group.built.reads
         elif isinstance(eqn.op, Scatter):
             # The operand is copied to the output first; updates and indices are computed in the

@@ -14,6 +14,7 @@ from functools import partial
 
 from jitml.codegen.gemm_function import Function, smaller
 from jitml.codegen.gemm_types import GemmTypes
+from jitml.codegen.square import transposed
 from jitml.scalar.value import Value, convert, select
 
 # Destination, its row stride, source, its strides along rows and columns, rows, columns.
@@ -173,7 +174,7 @@ def _turn_squares(types: GemmTypes) -> Function:
         else:
             rows = [convert(f.load(p, types.operand, square), types.compute) for p in at]
         row_place = f.opaque(f.offset(to, k * to_row))
-        for value in transposed_square(f, rows):
+        for value in transposed(f, rows):
             f.store(row_place, value, types.compute)
             row_place = f.offset(row_place, to_row)
         return []
@@ -203,23 +204,6 @@ def _copy_transposed(types: GemmTypes) -> Function:
     to_rest, at_rest = f.offset(to, full * to_row), f.offset(at, full * at_row)
     f.call("copy_each", (to_rest, to_row, at_rest, at_row, at_column, rows - full, columns))
     return f
-
-
-def transposed_square(f: Function, rows: list[Value]) -> list[Value]:
-    """Transpose a square of lanes: swap off-diagonal blocks of half the size, log2 times."""
-    lanes = len(rows)
-    half = lanes // 2
-    while half:
-        low = [lane if not lane & half else lanes + lane - half for lane in range(lanes)]
-        high = [lane + half if not lane & half else lanes + lane for lane in range(lanes)]
-        after = list(rows)
-        for i in range(lanes):
-            if not i & half:
-                after[i] = f.shuffle(rows[i], rows[i + half], low)
-                after[i + half] = f.shuffle(rows[i], rows[i + half], high)
-        rows = after
-        half //= 2
-    return rows
 
 
 def _pack(types: GemmTypes) -> Function:

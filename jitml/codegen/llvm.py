@@ -510,6 +510,8 @@ class Emitter:
 
     def shuffle(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
         """Pick lanes of the concatenation of `a` and `b`."""
+        if b is a and [*lanes] == [*range(a.lanes)]:
+            return a
         vector = llvm_type(a.type, a.lanes)
         mask = ", ".join(f"i32 {lane}" for lane in lanes)
         text = f"shufflevector {vector} {a.ref}, {vector} {b.ref}, <{len(lanes)} x i32> <{mask}>"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,11 +44,13 @@ from jitml.ops.top_k import TopK
 from jitml_runtime import ArraySpec, Buffer, Copy, HostCall, Instruction, Plan, Step
 from jitml_runtime.plan import KERNEL_ROUTINE, ROUTINE_BYTES
 
-# Codegen levels: register-tiled kernels, and loops whose state is in registers, need the better
-# allocator; of the others, small ones are compiled in a third of the time without it. Bits are the
-# same at all levels.
-MATRIX_LEVEL, LEVEL, SMALL_LEVEL = 2, 1, 0
+# Codegen levels: products that have much to do, and loops whose state is in registers, need the
+# better allocator at once; others of some size get it when they have run long, and small ones are
+# compiled in a third of the time without it. Bits are the same at all levels.
+FULL_LEVEL, LEVEL, SMALL_LEVEL = 2, 1, 0
 _LARGE, _LARGE_NESTED = 1 << 13, 1 << 9  # instructions; steps of loops run often
+# Multiply-adds of a program that take less time, slow as they are without the allocator, than it.
+_FEW_MULTIPLY_ADDS = 1 << 26
 
 
 # A kernel that calls the function at the address that its first size is.
@@ -132,6 +134,9 @@ class Planner:
         self.in_place: dict[int, list[tuple[int, int]]] = {}  # by step: buffers that it updates
         # For those who ask what became of equations: the group of each step, whose buffers are.
         self.origins: dict[int, tuple[Group, Fused]] = {}
+        self.products: set[int] = set()  # kernels that are products
+        self.multiply_adds = 0  # of all products
+        self.repeats = 1  # how often the graph at hand runs
         self._texts: dict[Kernel, KernelText] = {}
         self.owners: dict[int, tuple[Var, Eqn | None]] = {}
 
@@ -158,10 +163,20 @@ class Planner:
         )
         return Program(
             plan,
-            tuple(self.kernels),
+            self._kernels_by_number(),
             tuple(self.sites),
             tuple(self.sources),
             tuple(self.functions),
+        )
+
+    def _kernels_by_number(self) -> tuple[KernelCode, ...]:
+        """The kernels; those of products at a level by what they have to do."""
+        level = LEVEL if self.multiply_adds < _FEW_MULTIPLY_ADDS else FULL_LEVEL
+        return tuple(
+            [
+                replace(code, level=level) if number in self.products else code
+                for number, code in enumerate(self.kernels)
+            ]
         )
 
     def _outputs(self) -> tuple[list[int | None], list[int | None]]:
@@ -221,18 +236,23 @@ class Planner:
 
     # ---- blocks ------------------------------------------------------------------------------
 
-    def enter(self, fused: Fused, numbers: dict[Var, int]) -> tuple[Fused, dict[Var, int]]:
-        """Go on with a nested graph, whose inputs have these buffers; what to `leave` it with."""
-        outer = self.fused, self.numbers
+    def enter(
+        self, fused: Fused, numbers: dict[Var, int], repeats: int
+    ) -> tuple[Fused, dict[Var, int], int]:
+        """Go on with a nested graph, whose inputs have these buffers, and which runs so often for
+        each run of this one; what to `leave` it with.
+        """
+        outer = self.fused, self.numbers, self.repeats
         self.fused, self.numbers = fused, numbers
+        self.repeats *= repeats
         for var, number in numbers.items():
             self._own(var)
             self.touch(number)
         return outer
 
-    def leave(self, outer: tuple[Fused, dict[Var, int]]) -> None:
+    def leave(self, outer: tuple[Fused, dict[Var, int], int]) -> None:
         """Go back to the graph around."""
-        self.fused, self.numbers = outer
+        self.fused, self.numbers, self.repeats = outer
 
     def open_step(self, eqn: Eqn) -> int:
         """A place in front of its blocks for the step of a control-flow equation."""
@@ -438,7 +458,7 @@ class Planner:
         for atom, var in loop.copies:
             self.add_copy(self.atom_number(atom), self.number(var), eqn)
         code, sites = loop.kernel, loop.sites
-        self._add_instruction(code, loop.operands, sites, [eqn], loop.work_ns, MATRIX_LEVEL)
+        self._add_instruction(code, loop.operands, sites, [eqn], loop.work_ns, FULL_LEVEL)
 
     def _add_instruction(
         self,
@@ -494,6 +514,7 @@ class Planner:
         kernels = gemm_kernels(operand, accumulate, result, self.target, gathers)
         (x, _), (y, _) = (views[a] for a in eqn.inputs if isinstance(a, Var))
         known = {"a": self.number(x), "b": self.number(y), "c": self.number(eqn.outputs[0])}
+        self.multiply_adds += self.repeats * shape.batch * shape.m * shape.n * shape.k
         epilogue, eqns = self._epilogue(after, known) if after else (None, [])
         for step in gemm_steps(shape, kernels, epilogue):
             for name in step.buffers:
@@ -503,7 +524,8 @@ class Planner:
             numbers = tuple(known[name] for name in names)
             for number in numbers:
                 self.touch(number)
-            kernel = self._kernel(KernelCode(kernels.text, step.function, MATRIX_LEVEL))
+            kernel = self._kernel(KernelCode(kernels.text, step.function, LEVEL))
+            self.products.add(kernel)
             done = [eqn, *(eqns if step.function == "gemm" else ())]
             instruction = Instruction(
                 kernel,

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from jitml.codegen.kernel import Axis, Kernel, Load, Node
-from jitml.codegen.llvm import Emitter
 from jitml.codegen.nest import Nest
+from jitml.codegen.square import transposed
 from jitml.scalar.value import BITS, Value, select
 
 TILES = 4  # side by side: they share the pages they read
@@ -108,20 +108,5 @@ def _turn_over(nest: Nest, tiling: Tiling, node: Node, start: Value, memory: Val
                 nest.frame.pointers[load.operand], scalar + step * k, load.storage
             )
             rows.append(emit.load(address, load.storage, side))
-    for k, column in enumerate(_transposed(emit, rows)):
+    for k, column in enumerate(transposed(emit, rows)):
         emit.store(emit.address(memory, nest.frame.number(k * side), node.type), column, node.type)
-
-
-def _transposed(emit: Emitter, rows: list[Value]) -> list[Value]:
-    """The columns of a square of vectors: blocks off the diagonal change places, at each size."""
-    step = len(rows) // 2
-    while step:
-        low = [k if not k & step else len(rows) + k - step for k in range(len(rows))]
-        high = [k + step if not k & step else len(rows) + k for k in range(len(rows))]
-        for k in range(len(rows)):
-            if not k & step:
-                a, b = rows[k], rows[k + step]
-                rows[k] = emit.shuffle(a, b, low)
-                rows[k + step] = emit.shuffle(a, b, high)
-        step //= 2
-    return rows

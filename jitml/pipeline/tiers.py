@@ -19,7 +19,8 @@ from jitml_runtime import Executable
 from jitml_runtime.record import frozen
 
 BUSY_NS = 30_000_000  # about what compiling again costs
-_FIRST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.025, 0.5, 1.3
+# It is looked soon after a program has come, and then less and less often.
+_FIRST_SECONDS, _LONGEST_SECONDS, _GROWTH = 0.025, 0.2, 1.3
 
 
 @frozen
@@ -46,20 +47,21 @@ class _Watch:
         self.lock = threading.Lock()
         self.watched: list[_Watched] = []
         self.is_running = False
+        self.seconds = _FIRST_SECONDS  # until the next look
         self.ended = threading.Event()
 
     def add(self, watched: _Watched) -> None:
         """Watch an executable from now on."""
         with self.lock:
             self.watched.append(watched)
+            self.seconds = _FIRST_SECONDS
             if not self.is_running:
                 self.is_running = True
                 threading.Thread(target=self._run, name="jitml-tiers", daemon=True).start()
 
     def _run(self) -> None:
-        seconds = _FIRST_SECONDS
-        while not self.ended.wait(seconds):
-            seconds = min(seconds * _GROWTH, _LONGEST_SECONDS)
+        while not self.ended.wait(self.seconds):
+            self.seconds = min(self.seconds * _GROWTH, _LONGEST_SECONDS)
             if not self.look():
                 return
 
@@ -81,6 +83,7 @@ def _is_done(watched: _Watched) -> bool:
         return True
     if executable.busy_ns < BUSY_NS:
         return False
+    executable.watch(False)
     for kernel in watched.kernels:
         code = upgrade(kernel.wanted)
         if code is None:  # no worker can be had: what there is will do
@@ -107,7 +110,7 @@ def watch(executable: Executable, ready: Ready) -> None:
         for wanted, loaded, function, address in kernels
         if loaded.text is not None
     ]
-    executable.watch()
+    executable.watch(True)
     _WATCH.add(_Watched(ref(executable), tuple(fast)))
 
 

@@ -7,7 +7,7 @@ parameters are functions. Every rule carries what is needed to test it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,11 +65,30 @@ class Match:
         return self._kinds
 
 
+SAME_INPUTS = "same inputs"
+
+
+def clues(inputs: Sequence[Atom], definitions: Mapping[Var, Eqn]) -> set[Any]:
+    """What can be seen of an equation at a glance: the numbers among its inputs, the names of the
+    ops that define the others, and whether two are the same.
+    """
+    found: set[Any] = set()
+    for place, atom in enumerate(inputs):
+        if atom in inputs[:place]:
+            found.add(SAME_INPUTS)
+        if isinstance(atom, Literal):
+            found.add(atom.value)
+        elif atom in definitions:
+            found.add(definitions[atom].op.name)
+    return found
+
+
 class Rule(NamedTuple):
     """`apply` gives what an equation of one of the ops `roots` can be replaced by, or None.
 
     `examples` are (types, function) pairs: functions that record an equation to which the rule
-    applies. A rule that is not `is_exact` changes bits, and runs under fast_math alone.
+    applies. A rule that is not `is_exact` changes bits, and runs under fast_math alone. It
+    applies only where its `clues` are among those of the equation.
     """
 
     name: str
@@ -77,6 +96,7 @@ class Rule(NamedTuple):
     apply: Callable[[Match], Any | None]
     examples: tuple[tuple[tuple[ArrayType, ...], Callable[..., Any]], ...]
     is_exact: bool = True
+    clues: frozenset[Any] = frozenset()
 
 
 _MODELS = {"b": BOOL, "i": INT32, "u": np.dtype(np.uint32), "f": FLOAT32, "c": COMPLEX64}
@@ -108,7 +128,9 @@ def pair(
 
     left = functools.partial(_left, sides)
     examples = tuple([(_types(sides, letter), left) for letter in kinds])
-    return Rule(name, (patterns[kinds[0]].root.op.name,), apply, examples, is_exact)
+    first = patterns[kinds[0]]
+    seen = frozenset(clues(first.root.inputs, first.definitions))
+    return Rule(name, (first.root.op.name,), apply, examples, is_exact, seen)
 
 
 def _left(sides: Callable[..., tuple[Any, Any]], *arguments: Any) -> Any:

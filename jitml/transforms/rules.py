@@ -142,7 +142,8 @@ def chain(outer: type[Op], inner: type[Op], *examples: Any) -> Callable[..., Rul
                 return None
             return function(match.op, within.op, *within.inputs)
 
-        return Rule(function.__name__, (outer.name,), apply, tuple(examples))
+        clues = frozenset([inner.name])
+        return Rule(function.__name__, (outer.name,), apply, tuple(examples), clues=clues)
 
     return decorate
 
@@ -290,6 +291,7 @@ spread_operand = Rule(
     ),
     _spread_operand,
     (((_f32(), _f32(3)), _spread_example),),
+    clues=frozenset([BroadcastInDim.name]),
 )
 
 OVER_PARAMETERS: tuple[Rule, ...] = (

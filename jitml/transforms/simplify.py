@@ -12,7 +12,7 @@ from jitml.ir.types import ArrayType
 from jitml.ops.movement import broadcast_in_dim
 from jitml.trace.core import Trace, Tracer, current_source, type_of, using_source
 from jitml.transforms.dce import dce
-from jitml.transforms.rewrite import Match, Rule
+from jitml.transforms.rewrite import Match, Rule, clues
 
 
 def simplify(graph: Graph, rules: Sequence[Rule] | None = None) -> Graph:
@@ -61,8 +61,9 @@ class _SimplifyingTrace(Trace):
 
     def replacement(self, op: Op, atoms: Sequence[Atom], source: Source) -> Atom | None:
         """What `op(atoms)` can be replaced by, or None."""
-        rules = self.rules.get(op.name)
-        if rules is None:
+        seen = clues(atoms, self.definitions)
+        rules = [rule for rule in self.rules.get(op.name, ()) if rule.clues <= seen]
+        if not rules:
             return None
         handles = [a if isinstance(a, Literal) else Tracer(self, a) for a in atoms]
         match = Match(op, tuple(handles), self, self.definitions)

@@ -15,9 +15,12 @@ typedef struct {
     Tables tables;
     PyObject *plan, *keepalive, *functions, *delegate, *weak_references;
     bool is_watched;
-    int64_t busy_ns; /* spent in runs since it is watched */
+    uint32_t sampled; /* runs of a simple program while it was watched: some of them are timed */
+    int64_t busy_ns;  /* spent in runs while it was watched */
     StepTime *times; /* once asked for; runs note them while the tables point there, too */
 } Executable;
+
+enum { SAMPLE = 16 }; /* of so many runs of a simple program one is timed, and counts for all */
 
 static PyTypeObject *ExecutableType;
 static PyObject *check_plan;
@@ -67,14 +70,15 @@ int execute(PyObject *executable, PyObject *const *given, Py_ssize_t count, PyOb
             PyObject *explain)
 {
     Executable *self = (Executable *)executable;
-    bool is_watched = self->is_watched && !self->tables.is_simple;
+    bool is_simple = self->tables.is_simple;
+    bool is_watched = self->is_watched && (!is_simple || self->sampled++ % SAMPLE == 0);
     if (!is_watched && !is_recording)
         return run(self, given, count, results, explain);
     int64_t begin = now_ns();
     int code = run(self, given, count, results, explain);
     int64_t end = now_ns();
     if (is_watched)
-        self->busy_ns += end - begin;
+        self->busy_ns += (end - begin) * (is_simple ? SAMPLE : 1);
     if (is_recording)
         record_span(executable, begin, end, 0);
     return code;
@@ -121,10 +125,12 @@ static PyObject *executable_run(Executable *self, PyObject *args)
 
 /* ---- better kernels ---- */
 
-static PyObject *executable_watch(Executable *self, PyObject *unused)
+static PyObject *executable_watch(Executable *self, PyObject *wanted)
 {
-    (void)unused;
-    self->is_watched = true;
+    int is_wanted = PyObject_IsTrue(wanted);
+    if (is_wanted < 0)
+        return NULL;
+    self->is_watched = is_wanted;
     Py_RETURN_NONE;
 }
 
@@ -256,8 +262,8 @@ static PyMethodDef executable_methods[] = {
     {"run", (PyCFunction)executable_run, METH_VARARGS,
      "run(arguments, explain=None): run the program on a sequence of Arrays and return its results "
      "as a tuple. `explain` is for a delegate."},
-    {"watch", (PyCFunction)executable_watch, METH_NOARGS,
-     "Count from now on the time that runs take, unless they are short."},
+    {"watch", (PyCFunction)executable_watch, METH_O,
+     "Count from now on the time that runs take, or do so no longer."},
     {"measure", (PyCFunction)executable_measure, METH_O,
      "Count from now on the calls of each step and the time they take, or do so no longer."},
     {"replace_kernel", (PyCFunction)executable_replace_kernel, METH_VARARGS,
@@ -284,7 +290,7 @@ static PyMemberDef executable_members[] = {
 
 static PyGetSetDef executable_attributes[] = {
     {"plan", (getter)get_plan, NULL, "The plan it was made of.", NULL},
-    {"busy_ns", (getter)get_busy_ns, NULL, "Nanoseconds spent in runs since it is watched.", NULL},
+    {"busy_ns", (getter)get_busy_ns, NULL, "Nanoseconds spent in runs while it was watched.", NULL},
     {"step_times", (getter)get_step_times, NULL,
      "Calls and nanoseconds of each step since it was last measured; empty if it never was.", NULL},
     {NULL, NULL, NULL, NULL, NULL},

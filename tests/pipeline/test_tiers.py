@@ -127,6 +127,77 @@ def test_a_program_that_is_not_busy_stays_as_it_is(monkeypatch: pytest.MonkeyPat
     assert levels_on_disk() == {kernels.FAST}
 
 
+def short(x: Any) -> Any:
+    return jnp.tanh(jnp.tanh(jnp.tanh(jnp.tanh(x[:16]))))
+
+
+def test_short_programs_are_busy_too() -> None:
+    """They are timed now and then."""
+    before = STATISTICS.graphs_upgraded
+    function = jitml.jit(short)
+    results = run_until(function, lambda: STATISTICS.graphs_upgraded > before)
+    assert len(results) == 1
+
+
+def test_of_a_short_program_all_runs_count() -> None:
+    watched = jitml.jit(short).lower(X).compile()._program.executable
+    watched.watch(True)
+    watched.run([jnp.asarray(X)])
+    once, busy = watched.busy_ns, []
+    assert once > 0
+    for _ in range(16):
+        watched.run([jnp.asarray(X)])
+        busy.append(watched.busy_ns)
+    assert len({once, *busy}) in (2, 17)  # one of sixteen is timed, or (in Python) each
+    watched.watch(False)
+    for _ in range(40):
+        watched.run([jnp.asarray(X)])
+    assert watched.busy_ns == busy[-1]
+
+
+def product_levels(function: Callable[..., Any], *arguments: Any) -> set[int]:
+    """The levels of the kernels of products."""
+    program = jitml.jit(function).lower(*arguments).compile()._program.program
+    return {code.level for code in program.kernels if code.function == "gemm"}
+
+
+SMALL, LARGE = (jitml.ShapeDtypeStruct((n, n), "float32") for n in (64, 512))
+
+
+def repeated(x: Any, w: Any, length: int) -> Any:
+    return jitml.lax.scan(lambda c, _: (jnp.tanh(c @ w), None), x, length=length)[0]
+
+
+def nested(x: Any, w: Any, length: int) -> Any:
+    return jitml.lax.scan(lambda c, _: (repeated(c, w, length), None), x, length=length)[0]
+
+
+def until(x: Any, w: Any) -> Any:
+    return jitml.lax.while_loop(lambda c: c.sum() < 9, lambda c: c @ w, x)
+
+
+def test_products_are_compiled_well_at_once_if_they_have_much_to_do() -> None:
+    assert product_levels(jnp.matmul, SMALL, SMALL) == {kernels.TIERED}
+    assert product_levels(jnp.matmul, LARGE, LARGE) == {kernels.FULL}
+    for one, other in ((SMALL, LARGE), (LARGE, SMALL)):
+        assert product_levels(lambda x, y: (x @ x, y @ y), one, other) == {kernels.FULL}
+    assert product_levels(lambda x, w: repeated(x, w, 10), SMALL, SMALL) == {kernels.TIERED}
+    assert product_levels(lambda x, w: repeated(x, w, 1000), SMALL, SMALL) == {kernels.FULL}
+    assert product_levels(until, SMALL, SMALL) == {kernels.FULL}
+    again = product_levels(lambda x, w: repeated(repeated(x, w, 40), w, 40), SMALL, SMALL)
+    assert again == {kernels.TIERED}
+    inside = product_levels(lambda x, w: nested(x, w, 40), SMALL, SMALL)
+    assert inside == {kernels.FULL}
+    after_a_loop = product_levels(lambda x, w: repeated(x, w, 200) @ w @ w, SMALL, SMALL)
+    assert after_a_loop == {kernels.TIERED}
+
+
+def test_busy_products_get_better_kernels_of_the_same_bits() -> None:
+    before = STATISTICS.graphs_upgraded
+    function = jitml.jit(lambda x: jnp.tanh(x @ x.T) @ x)
+    assert len(run_until(function, lambda: STATISTICS.graphs_upgraded > before)) == 1
+
+
 def test_the_thread_ends_with_what_it_watches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiers, "BUSY_NS", 10**15)
     function = jitml.jit(softmax)

@@ -105,9 +105,9 @@ class Executable:
             arguments[argument].delete()
         return results
 
-    def watch(self) -> None:
-        """Count from now on the time that runs take."""
-        self._is_watched = True
+    def watch(self, wanted: bool, /) -> None:
+        """Count from now on the time that runs take, or do so no longer."""
+        self._is_watched = wanted
 
     def measure(self, wanted: bool, /) -> None:
         """Count from now on the calls of each step and the time they take, or do so no longer."""
