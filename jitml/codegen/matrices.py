@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jitml.codegen.eigen import eigh_kernel
 from jitml.codegen.emit import KernelText
 from jitml.codegen.matrix import Matrix
 from jitml.codegen.special import Function, chunk_grain
@@ -18,6 +19,7 @@ from jitml.ir.graph import Eqn
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
 from jitml.ops.linalg.cholesky import Cholesky
+from jitml.ops.linalg.eigen import Eigh
 from jitml.ops.linalg.lu import Lu, PivotsToPermutation
 from jitml.ops.linalg.triangular import TriangularSolve
 from jitml.scalar.complex import Complex
@@ -275,6 +277,7 @@ def _permutation_kernel(eqn: Eqn, target: Target) -> KernelText:
 
 _KERNELS: dict[type[Op], Callable[[Eqn, Target], KernelText]] = {
     Cholesky: _cholesky_kernel,
+    Eigh: eigh_kernel,
     Lu: _lu_kernel,
     PivotsToPermutation: _permutation_kernel,
     TriangularSolve: _triangular_kernel,
