@@ -21,7 +21,7 @@ from jitml.scalar.value import Value, select
 
 _CHUNK_NS = 20_000  # work that one chunk should have at least
 _COLUMNS = 16  # of cache lines side by side, that vectors of a library take together
-_TRANSFORM_NS = 2_000_000  # likewise; a library that is called by way of Python takes some 20 µs
+_TRANSFORM_NS = 400_000  # likewise; a library that is called by way of Python takes some 20 µs
 _REAL = {"s": "f32", "c": "f32", "d": "f64", "z": "f64", "c64": "f32", "c128": "f64"}
 
 

@@ -10,13 +10,16 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jitml.codegen.eigen import eigh_kernel
 from jitml.codegen.emit import KernelText
-from jitml.codegen.special import Element, Function, chunk_grain
+from jitml.codegen.matrix import Matrix
+from jitml.codegen.special import Function, chunk_grain
 from jitml.codegen.target import Target
 from jitml.ir.graph import Eqn
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
 from jitml.ops.linalg.cholesky import Cholesky
+from jitml.ops.linalg.eigen import Eigh
 from jitml.ops.linalg.lu import Lu, PivotsToPermutation
 from jitml.ops.linalg.triangular import TriangularSolve
 from jitml.scalar.complex import Complex
@@ -26,54 +29,6 @@ from jitml.scalar.value import Value, convert, maximum, minimum, select, sqrt
 def matrix_kernel(eqn: Eqn, target: Target) -> KernelText:
     """The kernel of an op on small matrices."""
     return _KERNELS[type(eqn.op)](eqn, target)
-
-
-class _Matrix:
-    """Loads and stores elements of one matrix of a batch, whose sizes are known."""
-
-    def __init__(self, f: Function, pointer: Value, type_: ArrayType, unit: Value) -> None:
-        self.f, self.element = f, Element(type_)
-        self.rows, self.columns = type_.shape[-2:]
-        self.pointer = pointer
-        self.begin = unit * (self.rows * self.columns)
-
-    def load(self, row: Value, column: Value) -> Any:
-        return self.element.load(self.f.emit, self.pointer, self._place(row, column))
-
-    def store(self, row: Value, column: Value, value: Any) -> None:
-        self.element.store(self.f.emit, self.pointer, self._place(row, column), value)
-
-    def _place(self, row: Value, column: Value) -> Value:
-        return self.begin + row * self.columns + column
-
-    def number(self, re: float) -> Any:
-        """A number of the type of elements."""
-        parts = [self.f.emit.constant(self.element.compute, x) for x in (re, 0.0)]
-        return self.element.group(parts[: self.element.parts])
-
-    def nothing(self) -> Any:
-        """NaN."""
-        value = self.f.emit.constant(self.element.compute, math.nan)
-        return self.element.group([value] * self.element.parts)
-
-    def total(self, upper: Value, first: Any, term: Callable[[Value], Any]) -> Any:
-        """`first` less the terms below `upper`, in order."""
-
-        def step(k: Value, state: list[Value]) -> Sequence[Value]:
-            return self.element.scalars(self.element.group(state) - term(k))
-
-        lower = self.f.number(0)
-        state = self.f.emit.loop(lower, upper, 1, self.element.scalars(first), step)
-        return self.element.group(state)
-
-    def copy_to(self, other: _Matrix) -> None:
-        """All elements to another matrix of this shape."""
-        zero, f = self.f.number(0), self.f
-
-        def row(i: Value) -> None:
-            f.each(zero, f.number(self.columns), lambda j: other.store(i, j, self.load(i, j)))
-
-        f.each(zero, f.number(self.rows), row)
 
 
 def _units(type_: ArrayType) -> int:
@@ -100,12 +55,12 @@ def _cholesky_kernel(eqn: Eqn, target: Target) -> KernelText:
     type_ = eqn.inputs[0].type
     n = type_.shape[-1]
     f = Function(2, ())
-    f.each(f.begin, f.end, lambda unit: _factor(f, type_, unit))
+    f.each(f.begin, f.end, lambda unit: _factor(f, type_, unit, target))
     return _finished(f, _units(type_), n**3 / 3 + 20 * n, target)
 
 
-def _factor(f: Function, type_: ArrayType, unit: Value) -> None:
-    a, factor = (_Matrix(f, pointer, type_, unit) for pointer in f.pointers)
+def _factor(f: Function, type_: ArrayType, unit: Value, target: Target) -> None:
+    a, factor = (Matrix(f, pointer, type_, unit, target) for pointer in f.pointers)
     zero, size = f.number(0), f.number(type_.shape[-1])
 
     def column(j: Value, state: list[Value]) -> Sequence[Value]:
@@ -144,7 +99,9 @@ def _triangular_kernel(eqn: Eqn, target: Target) -> KernelText:
     op, (a_type, b_type) = eqn.op, (a.type for a in eqn.inputs)
     assert isinstance(op, TriangularSolve)
     f = Function(3, ())
-    f.each(f.begin, f.end, lambda unit: _Substitution(f, op, a_type, b_type, unit).write())
+    f.each(
+        f.begin, f.end, lambda unit: _Substitution(f, op, (a_type, b_type), unit, target).write()
+    )
     n, count = a_type.shape[-1], b_type.shape[-1 if op.left_side else -2]
     return _finished(f, _units(a_type), n * n * count + 10 * n * count, target)
 
@@ -153,13 +110,20 @@ class _Substitution:
     """One system: X of op(A) X = B, or of op(A)ᵀ Xᵀ = Bᵀ where A stands on the right."""
 
     def __init__(
-        self, f: Function, op: TriangularSolve, a: ArrayType, b: ArrayType, unit: Value
+        self,
+        f: Function,
+        op: TriangularSolve,
+        types: tuple[ArrayType, ArrayType],
+        unit: Value,
+        target: Target,
     ) -> None:
         self.f, self.op = f, op
-        self.a = _Matrix(f, f.pointers[0], a, unit)
-        self.b, self.x = (_Matrix(f, pointer, b, unit) for pointer in f.pointers[1:])
+        a, b = types
+        self.a, self.b, self.x = (
+            Matrix(f, pointer, type_, unit, target)
+            for pointer, type_ in zip(f.pointers, (a, b, b), strict=True)
+        )
         self.size = f.number(a.shape[-1])
-        self.count = f.number(b.shape[-1 if op.left_side else -2])
         self.is_flipped = op.transpose_a == op.left_side
         # From the first unknown on where op(A) (or its transpose) is lower triangular.
         self.is_forward = op.lower != self.is_flipped
@@ -172,29 +136,30 @@ class _Substitution:
         value = self.a.load(k, i) if self.is_flipped else self.a.load(i, k)
         return _conjugate(value) if self.op.conjugate_a else value
 
-    def _at(self, matrix: _Matrix, i: Value, column: Value) -> Any:
-        return matrix.load(i, column) if self.op.left_side else matrix.load(column, i)
-
     def _turned(self, step: Value) -> Value:
         return step if self.is_forward else self.size - 1 - step
 
     def _unknown(self, step: Value) -> None:
-        i = self._turned(step)
+        """The row of X that stands alone after `step` others, or the column."""
+        i, zero = self._turned(step), self.f.number(0)
+        if self.op.left_side:
+            self.b.across(zero, lambda column, lanes: self._solve(step, i, (i, column), lanes))
+        else:
+            self.f.each(zero, self.f.number(self.b.rows), lambda j: self._solve(step, i, (j, i), 1))
 
-        def solve(column: Value) -> None:
-            def term(k: Value) -> Any:
-                place = self._turned(k)
-                return self._coefficient(i, place) * self._at(self.x, place, column)
+    def _solve(self, step: Value, i: Value, place: tuple[Value, Value], lanes: int) -> None:
+        """Elements of X from `place` on, given those of the `step` unknowns before."""
+        row, column = place
 
-            value = self.b.total(step, self._at(self.b, i, column), term)
-            if not self.op.unit_diagonal:
-                value = value / self._coefficient(i, i)
-            if self.op.left_side:
-                self.x.store(i, column, value)
-            else:
-                self.x.store(column, i, value)
+        def term(k: Value) -> Any:
+            before = self._turned(k)
+            known = (before, column) if self.op.left_side else (row, before)
+            return self._coefficient(i, before) * self.x.load(*known, lanes)
 
-        self.f.each(self.f.number(0), self.count, solve)
+        value = self.b.total(step, self.b.load(row, column, lanes), term)
+        if not self.op.unit_diagonal:
+            value = value / self._coefficient(i, i)
+        self.x.store(row, column, value)
 
 
 # ---- LU ------------------------------------------------------------------------------------------
@@ -205,20 +170,20 @@ def _lu_kernel(eqn: Eqn, target: Target) -> KernelText:
     type_ = eqn.inputs[0].type
     m, n = type_.shape[-2:]
     f = Function(4, ())
-    f.each(f.begin, f.end, lambda unit: _Elimination(f, type_, unit).write())
+    f.each(f.begin, f.end, lambda unit: _Elimination(f, type_, unit, target).write())
     return _finished(f, _units(type_), m * n * min(m, n) + 20 * n, target)
 
 
 class _Elimination:
     """One matrix."""
 
-    def __init__(self, f: Function, type_: ArrayType, unit: Value) -> None:
+    def __init__(self, f: Function, type_: ArrayType, unit: Value, target: Target) -> None:
         source, factors, pivots, order = f.pointers
         m, n = type_.shape[-2:]
         self.f, self.steps = f, f.number(min(m, n))
-        self.rows, self.columns, self.zero = f.number(m), f.number(n), f.number(0)
-        self.a = _Matrix(f, source, type_, unit)
-        self.x = _Matrix(f, factors, type_, unit)
+        self.rows, self.zero = f.number(m), f.number(0)
+        self.a = Matrix(f, source, type_, unit, target)
+        self.x = Matrix(f, factors, type_, unit, target)
         self.pivots = f.emit.address(pivots, unit * min(m, n), "i32")
         self.order = f.emit.address(order, unit * m, "i32")
 
@@ -235,23 +200,27 @@ class _Elimination:
         f, x = self.f, self.x
         pivot = self._pivot(k)
         self._put(self.pivots, k, convert(pivot, "i32"))
-        f.each(self.zero, self.columns, lambda j: self._exchange(k, pivot, j))
+        x.across(self.zero, lambda j, lanes: self._exchange(k, pivot, j, lanes))
         places = [f.emit.address(self.order, row, "i32") for row in (k, pivot)]
         first, second = (f.emit.load(place, "i32") for place in places)
         f.emit.store(places[0], second, "i32")
         f.emit.store(places[1], first, "i32")
         diagonal = x.load(k, k)
-        f.emit.if_(diagonal != x.number(0.0), lambda: self._scale(k, diagonal))
+        f.each(k + 1, self.rows, lambda i: self._eliminate(k, i, diagonal))
 
-        def eliminate(i: Value) -> None:
-            factor = x.load(i, k)
+    def _eliminate(self, k: Value, i: Value, diagonal: Any) -> None:
+        """Subtract from row `i` the multiple of row `k` that clears its column `k`, where the
+        factor is put.
+        """
+        x, first = self.x, self.x.load(i, k)
+        factor = x.choose(diagonal != x.number(0.0), first / diagonal, first)
 
-            def update(j: Value) -> None:
-                x.store(i, j, x.load(i, j) - factor * x.load(k, j))
+        def update(j: Value, lanes: int) -> None:
+            place, old = j + self.f.emit.lane_numbers(lanes), x.load(i, j, lanes)
+            new = x.choose(place > k, old - factor * x.load(k, j, lanes), old)
+            x.store(i, j, x.choose(place == k, factor, new))
 
-            f.each(k + 1, self.columns, update)
-
-        f.each(k + 1, self.rows, eliminate)
+        x.across(k, update)
 
     def _pivot(self, k: Value) -> Value:
         """The first of the largest elements of a column, from the diagonal down."""
@@ -269,14 +238,10 @@ class _Elimination:
 
         return self.f.emit.loop(k + 1, self.rows, 1, [size(k), k], compare)[1]
 
-    def _exchange(self, first: Value, second: Value, j: Value) -> None:
-        a, b = self.x.load(first, j), self.x.load(second, j)
+    def _exchange(self, first: Value, second: Value, j: Value, lanes: int) -> None:
+        a, b = self.x.load(first, j, lanes), self.x.load(second, j, lanes)
         self.x.store(first, j, b)
         self.x.store(second, j, a)
-
-    def _scale(self, k: Value, diagonal: Any) -> None:
-        x = self.x
-        self.f.each(k + 1, self.rows, lambda i: x.store(i, k, x.load(i, k) / diagonal))
 
 
 # ---- permutations --------------------------------------------------------------------------------
@@ -312,6 +277,7 @@ def _permutation_kernel(eqn: Eqn, target: Target) -> KernelText:
 
 _KERNELS: dict[type[Op], Callable[[Eqn, Target], KernelText]] = {
     Cholesky: _cholesky_kernel,
+    Eigh: eigh_kernel,
     Lu: _lu_kernel,
     PivotsToPermutation: _permutation_kernel,
     TriangularSolve: _triangular_kernel,

@@ -93,19 +93,26 @@ class Element:
         self.size_bytes = type_.dtype.itemsize
 
     def load(self, emit: Emitter, pointer: Value, index: Value, lanes: int = 1) -> Any:
-        """The element at `index` (`lanes` consecutive ones; complex only one by one)."""
-        values = [
-            emit.load(
-                emit.address(pointer, index * self.parts + k, self.storage), self.storage, lanes
-            )
-            for k in range(self.parts)
-        ]
-        return Complex(*values) if self.is_complex else values[0]
+        """The element at `index`, or `lanes` consecutive ones."""
+        start = index * self.parts
+        if self.is_complex and lanes > 1:
+            pairs = emit.load(emit.address(pointer, start, self.storage), self.storage, 2 * lanes)
+            return Complex(*(emit.shuffle(pairs, pairs, range(k, 2 * lanes, 2)) for k in (0, 1)))
+        return self.group(
+            [
+                emit.load(emit.address(pointer, start + k, self.storage), self.storage, lanes)
+                for k in range(self.parts)
+            ]
+        )
 
     def store(self, emit: Emitter, pointer: Value, index: Value, value: Any) -> None:
-        for k, scalar in enumerate((value.re, value.im) if self.is_complex else (value,)):
-            address = emit.address(pointer, index * self.parts + k, self.storage)
-            emit.store(address, scalar, self.storage)
+        start, scalars = index * self.parts, self.scalars(value)
+        lanes = scalars[0].lanes
+        if self.is_complex and lanes > 1:
+            order = [part * lanes + k for k in range(lanes) for part in (0, 1)]
+            scalars = [emit.shuffle(value.re, value.im, order)]
+        for k, scalar in enumerate(scalars):
+            emit.store(emit.address(pointer, start + k, self.storage), scalar, self.storage)
 
     def scalars(self, value: Any) -> list[Value]:
         return [value.re, value.im] if self.is_complex else [value]

@@ -26,8 +26,8 @@ from jitml.trace.core import bind1, type_of
 from jitml_runtime.record import frozen
 
 KINDS = ("FFT", "IFFT", "RFFT", "IRFFT")
-_NS_PER_ELEMENT = 1.0  # and per level
-_SHORT_NS = 20_000  # less than a call by way of Python takes
+_NS_PER_ELEMENT = 0.1  # and per level
+_SHORT_NS = 2_000  # a call by way of Python takes longer than the time it saves
 
 
 @frozen

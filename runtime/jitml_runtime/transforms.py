@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import _thread
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -34,6 +34,8 @@ _Loop = ctypes.CFUNCTYPE(
 _REAL: dict[str, np.dtype[Any]] = {"c64": np.dtype("float32"), "c128": np.dtype("float64")}
 _COMPLEX: dict[str, np.dtype[Any]] = {"c64": np.dtype("complex64"), "c128": np.dtype("complex128")}
 BLOCKS = 1
+_SET_BYTES = 4096  # elements so far apart share the few places of one set of an L1 cache
+_PART_BYTES = 1 << 19  # of lines that are transformed beside their place
 _KEPT: list[Any] = []  # functions that C has the addresses of
 
 
@@ -121,15 +123,38 @@ def _ducc_routine(transform: str, direction: str, type_: str) -> Routine:
 def _ducc_call(fft: Any, transform: str, forward: bool) -> Callable[[Any, Any, float], None]:
     def run(source: Any, target: Any, factor: float) -> None:
         # The factor is 1, or 1 over the length of the transform.
-        options = {"axes": (2,), "out": target, "nthreads": 1, "inorm": 0 if factor == 1 else 2}
-        if transform == "c2c":
-            fft.c2c(source, forward=forward, **options)
-        elif transform == "c2r":
-            fft.c2r(source, lastsize=target.shape[2], forward=forward, **options)
-        else:
-            fft.r2c(source, forward=forward, **options)
+        options = {"axes": (2,), "nthreads": 1, "inorm": 0 if factor == 1 else 2}
+        for lines, out in _apart(source, target, is_complex=transform == "c2c"):
+            if transform == "c2c":
+                fft.c2c(lines, forward=forward, out=out, **options)
+            elif transform == "c2r":
+                fft.c2r(lines, lastsize=out.shape[2], forward=forward, out=out, **options)
+            else:
+                fft.r2c(lines, forward=forward, out=out, **options)
 
     return run
+
+
+def _apart(source: Any, target: Any, is_complex: bool) -> Iterator[tuple[Any, Any]]:
+    """Lines, and where to put their transforms.
+
+    ducc0 takes as many contiguous lines at once as a vector has lanes, unless they are long complex
+    ones. Elements of single precision that it writes `_SET_BYTES` apart drive one another out of
+    the cache, so these lines are transformed where there is some space between them, and copied.
+    """
+    step, size = target.strides[1:]
+    is_single = target.dtype.char in "fF"
+    works_alone = is_complex and step >= 8 * _SET_BYTES
+    if not is_single or works_alone or step % _SET_BYTES or size != target.itemsize:
+        yield source, target
+        return
+    count = max(1, _PART_BYTES // step)
+    spaced = np.empty((len(target), count, target.shape[2] + 64 // size), target.dtype)
+    for first in range(0, target.shape[1], count):
+        part = target[:, first : first + count]
+        out = spaced[:, : part.shape[1], : part.shape[2]]
+        yield source[:, first : first + count], out
+        part[...] = out
 
 
 def _view(address: int, dtype: np.dtype[Any], shape: tuple[int, ...], steps: Any) -> Any:

@@ -10,6 +10,7 @@ import pytest
 
 import jitml
 import jitml.numpy as jnp
+from jitml.ops.linalg.lu import Lu
 from jitml.ops.linalg.matrices import SMALL
 
 RANDOM = np.random.default_rng(5)
@@ -38,6 +39,43 @@ def test_bits_do_not_depend_on_the_batch_or_on_threads(name: str, dtype: str) ->
         for k, (a, b) in enumerate(zip(one, two, strict=True)):
             np.testing.assert_array_equal(a, b)
             np.testing.assert_array_equal(a[[0, 69]], np.stack([v[k] for v in alone]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (6, 4), (7, 19), (20, 17), (SMALL, SMALL)])
+def test_rows_are_eliminated_in_order(shape: tuple[int, int], dtype: str) -> None:
+    """Each element is what it is without vectors: rounded products, subtracted in order."""
+    x = RANDOM.normal(size=(3, *shape))
+    if dtype.startswith("c"):
+        x = x + 1j * RANDOM.normal(size=x.shape)
+    x[1, :, 0] = 0
+    a = x.astype(dtype)
+    factors, pivots, order = (np.asarray(v) for v in jitml.jit(jitml.lax.linalg.lu)(a))
+    expected, expected_pivots, expected_order = Lu().value(a)
+    np.testing.assert_array_equal(pivots, expected_pivots)
+    np.testing.assert_array_equal(order, expected_order)
+    if dtype.startswith("c"):
+        np.testing.assert_allclose(factors, expected, rtol=3e-4 if dtype == "complex64" else 1e-11)
+    else:
+        np.testing.assert_array_equal(factors, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+@pytest.mark.parametrize("columns", [1, 2, 7, 16, 19, SMALL])
+@pytest.mark.parametrize("left", [True, False])
+def test_columns_are_solved_side_by_side(left: bool, columns: int, dtype: str) -> None:
+    (a,) = matrices(dtype, 1, 6)
+    b = RANDOM.normal(size=(6, columns)).astype(dtype)
+    b = b if left else b.T
+    for lower in (True, False):
+        part = np.tril(a) if lower else np.triu(a)
+        for transpose in (False, True):
+            x = jitml.lax.linalg.triangular_solve(
+                a, b, left_side=left, lower=lower, transpose_a=transpose
+            )
+            applied = part.T if transpose else part
+            back = applied @ np.asarray(x) if left else np.asarray(x) @ applied
+            np.testing.assert_allclose(back, b, atol=2e-4 if dtype == "float32" else 1e-12)
 
 
 def run(function: Callable[[Any], Any], x: Any, threads: int) -> list[Any]:

@@ -72,6 +72,17 @@ def test_a_sort_is_its_value(dtype: str, shape: tuple[int, ...], axis: int) -> N
     _sorted([y, x, y], axis, 2)
 
 
+@pytest.mark.parametrize("extent", [8193, 20_000, 40_000, 57_000])
+def test_runs_are_merged_two_pairs_at_a_time(extent: int) -> None:
+    """Lines of several blocks, so that there are levels with one pair or one run beside the
+    others.
+    """
+    random = np.random.default_rng(extent)
+    for dtype in ("u4", "i8"):
+        _sorted([random.integers(0, 1 << 31, extent).astype(dtype)], 0)
+        _sorted([np.arange(extent, 0, -1).astype(dtype), np.arange(extent)], 0)
+
+
 def _by_lanes(lines: Lines, target: Target) -> KernelText:
     return lanes_kernel(Coding(lines, target), target)
 

@@ -165,6 +165,20 @@ def test_transforms_along_every_axis(transforms: str, shape: tuple[int, ...]) ->
         np.testing.assert_allclose(found, getattr(np.fft, name)(given), atol=1e-11)
 
 
+@pytest.mark.parametrize("shape", [(150, 512), (2, 33, 2048), (70, 1, 4096)], ids=str)
+def test_lines_that_lie_in_the_same_sets_of_a_cache(
+    transforms: str, shape: tuple[int, ...]
+) -> None:
+    """Single precision, lines of whole multiples of 4096 bytes, in several parts."""
+    x = np.random.default_rng(4).normal(size=shape)
+    z = x + 1j * x[..., ::-1]
+    for name, given in (("fft", z), ("ifft", z), ("rfft", x), ("irfft", z), ("fft2", z)):
+        single = given.astype(np.complex64 if given is z else np.float32)
+        expected = getattr(np.fft, name)(single.astype(given.dtype))
+        found = getattr(jnp.fft, name)(single)
+        np.testing.assert_allclose(found, expected, atol=1e-5 * abs(expected).max())
+
+
 def test_chunks_of_transforms_do_not_change_bits(transforms: str) -> None:
     """Several chunks over lines, over columns, and over blocks."""
     x = np.random.default_rng(3).normal(size=(96, 100, 64)).astype(np.complex64)

@@ -15,6 +15,7 @@ from jitml.scalar.value import Value, maximum, minimum, select
 
 _UNIT_LEVELS = 2
 UNIT = 1 << _UNIT_LEVELS  # rows that are always compared together
+_IN_REGISTER_BITS = {"u32": 4, "u64": 2}  # integers in 128 bits
 
 
 class Integers(NamedTuple):
@@ -98,28 +99,34 @@ def merge_vectors(emit: Emitter, a: Value, b: Value) -> tuple[Value, Value]:
     Between its steps the elements change places so that each step is one minimum and one maximum.
     """
     lanes = a.lanes
-    count = 2 * lanes
-    # places[e] is where element e is, in the vectors one after the other: `b` counts backwards.
-    places = [*range(lanes), *reversed(range(lanes, count))]
-
-    def gather(elements: Sequence[int]) -> Value:
-        picked = [places[e] for e in elements]
-        if picked == list(range(lanes)):
-            return low
-        return emit.shuffle(low, high, picked)
-
-    low, high = a, b
-    distance = lanes
+    backwards = emit.shuffle(b, b, range(lanes - 1, -1, -1))
+    low, high = minimum(a, backwards), maximum(a, backwards)
+    elements = list(range(2 * lanes))  # those of `low`, then those of `high`
+    distance = lanes // 2
     while distance:
-        firsts = [e for e in range(count) if not e & distance]
-        seconds = [e + distance for e in firsts]
-        x, y = gather(firsts), gather(seconds)
+        firsts, seconds = _partners(lanes, elements.index(distance), _IN_REGISTER_BITS[a.type])
+        x, y = emit.shuffle(low, high, firsts), emit.shuffle(low, high, seconds)
         low, high = minimum(x, y), maximum(x, y)
-        for place, e in enumerate([*firsts, *seconds]):
-            places[e] = place
+        elements = [elements[k] for k in (*firsts, *seconds)]
         distance //= 2
-    x, y = gather(range(lanes)), gather(range(lanes, count))
-    return x, y
+    places = [elements.index(e) for e in range(2 * lanes)]
+    return emit.shuffle(low, high, places[:lanes]), emit.shuffle(low, high, places[lanes:])
+
+
+def _partners(lanes: int, step: int, group: int) -> tuple[list[int], list[int]]:
+    """Of two vectors the lanes that are compared, if these are `step` lanes apart: both in an order
+    for which a machine has fast instructions, those that leave elements in their 128 bits (`group`
+    lanes), or move these as a whole.
+    """
+    block = group if step < group else lanes
+    firsts = [
+        vector + first + k
+        for first in range(0, lanes, block)
+        for vector in (0, lanes)
+        for k in range(block)
+        if not k & step
+    ]
+    return firsts, [k + step for k in firsts]
 
 
 def merge_runs(
@@ -136,41 +143,67 @@ def merge_runs(
     def level(number: Value) -> None:
         source, target, width = side(number & 1), side((number + 1) & 1), run << number
 
-        def pair(low: Value) -> None:
+        def pair(low: Value) -> _Pair:
             middle, end = minimum(low + width, size), minimum(low + width * 2, size)
-            _merge(f, source, target, low, middle, end)
+            return _Pair(source, target, low, middle, end)
 
-        f.each(f.number(0), size, pair, width * 2)
+        twice = width * 4
+        whole = size / twice * twice
+        f.each(f.number(0), whole, lambda low: _merge(f, pair(low), pair(low + width * 2)), twice)
+        f.each(whole, size, lambda low: _merge_or_copy(f, pair(low)), width * 2)
 
     f.each(f.number(0), levels, level)
     return levels & 1
 
 
-def _merge(
-    f: Function, source: Integers, target: Integers, low: Value, middle: Value, end: Value
-) -> None:
-    """Merge two runs, the second of which may be empty, from both ends at once: two chains of
+class _Pair(NamedTuple):
+    """Two runs to merge, one behind the other. This is done from both ends at once: two chains of
     vectors that do not wait for each other.
     """
-    lanes = source.lanes
-    upward, downward = _Upward(source, middle, end), _Downward(source, low, middle)
-    # If their number is odd, both chains come to the vector in the middle, and to the same.
-    half = low + (((end - low + lanes) >> 1) & -lanes)
 
-    def both() -> None:
-        def step(at: Value, state: list[Value]) -> Sequence[Value]:
-            lower, *up = upward.step(state[:3])
-            upper, *down = downward.step(state[3:])
-            target.store(at, lower)
-            target.store(end - lanes - (at - low), upper)
-            return [*up, *down]
+    source: Integers
+    target: Integers
+    low: Value
+    middle: Value
+    end: Value
 
-        up = [source.load(low), low + lanes, middle]
-        down = [source.load(middle - lanes), middle - lanes, end]
-        f.emit.loop(low, half, lanes, [*up, *down], step)
+    def start(self) -> list[Value]:
+        """The state before the first step."""
+        first, last = self.low, self.middle - self.source.lanes
+        up = [self.source.load(first), first + self.source.lanes, self.middle]
+        return [*up, self.source.load(last), last, self.end]
 
-    f.emit.if_(middle < end, both)
-    f.each(select(middle < end, end, low), end, lambda i: target.store(i, source.load(i)), lanes)
+    def step(self, done: Value, state: list[Value]) -> list[Value]:
+        """Write a vector at each end, when `done` elements are there; the next state."""
+        source, low, middle, end = self.source, self.low, self.middle, self.end
+        lower, *up = _Upward(source, middle, end).step(state[:3])
+        upper, *down = _Downward(source, low, middle).step(state[3:])
+        self.target.store(low + done, lower)
+        self.target.store(end - source.lanes - done, upper)
+        return [*up, *down]
+
+
+def _merge(f: Function, *pairs: _Pair) -> None:
+    """Merge pairs that are as long as the first one, all at once."""
+    first, lanes = pairs[0], pairs[0].source.lanes
+    # If the number of vectors is odd, both chains come to the one in the middle, and to the same.
+    half = ((first.end - first.low + lanes) >> 1) & -lanes
+    starts = [pair.start() for pair in pairs]
+    size = len(starts[0])
+
+    def step(done: Value, state: list[Value]) -> Sequence[Value]:
+        parts = [state[k * size : (k + 1) * size] for k in range(len(pairs))]
+        return [x for pair, p in zip(pairs, parts, strict=True) for x in pair.step(done, p)]
+
+    f.emit.loop(f.number(0), half, lanes, [x for start in starts for x in start], step)
+
+
+def _merge_or_copy(f: Function, pair: _Pair) -> None:
+    """Merge a pair of runs, the second of which may be empty."""
+    source, target, low, middle, end = pair
+    f.emit.if_(middle < end, lambda: _merge(f, pair))
+    start = select(middle < end, end, low)
+    f.each(start, end, lambda i: target.store(i, source.load(i)), source.lanes)
 
 
 class _Upward(NamedTuple):

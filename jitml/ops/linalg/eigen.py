@@ -42,6 +42,7 @@ from jitml.ops.linalg.matrices import (
     each_matrix,
     flipped,
     identity_like,
+    is_small,
     real_part,
     rows_and_columns,
     times,
@@ -53,6 +54,8 @@ from jitml.ops.slicing import pad
 from jitml.trace.core import bind, current_source, type_of
 from jitml.trace.numbers import literal
 from jitml_runtime.record import frozen
+
+_SIDE, _MANY = 16, 16  # rows, and matrices, for which the lanes of vectors have one each
 
 
 @frozen
@@ -70,6 +73,10 @@ class Eigh(MatrixOp):
     def value(self, *arrays: Any) -> tuple[Any, ...]:
         values, vectors = np.linalg.eigh(arrays[0], "L" if self.lower else "U")
         return np.asarray(vectors), np.asarray(values)
+
+    def expands(self, *types: ArrayType) -> bool:
+        (a,) = types
+        return not (is_small(a) and a.shape[-1] <= _SIDE and a.size >= _MANY * a.shape[-1] ** 2)
 
     def expand(self, *inputs: Traced) -> Sequence[Traced]:
         (a,) = inputs
