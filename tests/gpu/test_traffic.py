@@ -63,9 +63,14 @@ ROWS = {
     "softmax": Row(jitml.nn.softmax, ((8, 1000),), 1.05, 16),
     "long softmax": Row(jitml.nn.softmax, ((2, 4000),), 1.05, 16),
     "layer norm": Row(normalized, ((8, 1024),), 1.05, 16),
-    # Two kernels read the rows.
-    "logsumexp": Row(lambda x: jitml.nn.logsumexp(x, axis=1), ((8, 1024),), 2.05, 16),
-}
+    "logsumexp": Row(lambda x: jitml.nn.logsumexp(x, axis=1), ((8, 1024),), 1.05, 16),
+    "logsumexp in a loop": Row(
+        lambda x: jitml.lax.fori_loop(
+            0, 2, lambda _, v: jitml.nn.logsumexp(x, axis=1) + v, x[:, 0]
+        ),
+        ((8, 1024),), 2.1, 16,
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ROWS)
