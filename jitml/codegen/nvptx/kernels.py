@@ -26,7 +26,7 @@ from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
 from jitml.codegen.nvptx.block import MOST_SMALL, divide
 from jitml.codegen.nvptx.scatter import Shares, can_be_atomic, update_atomically
-from jitml.codegen.nvptx.tiles import SIDE, THREADS, Tile, Turn, find_turn
+from jitml.codegen.nvptx.tiles import THREADS, Tile, Turn, find_turn
 from jitml.codegen.nvptx.vectors import take_vector, vector_along
 from jitml.codegen.nvptx.warp import WARP, Warp, suits_warps
 from jitml.codegen.nvptx.warp_fold import write_in
@@ -46,7 +46,7 @@ def emit_threads(
         return _WarpLoops(kernel, target, is_aligned).text()
     turn = find_turn(kernel)
     if turn is not None:
-        return _TileLoops(kernel, target, turn).text()
+        return _TileLoops(kernel, target, turn, is_aligned).text()
     vector = vector_axis(kernel) if is_aligned else None
     return _ThreadLoops(kernel, target, vector).text()
 
@@ -67,7 +67,8 @@ def vector_axis(kernel: Kernel) -> tuple[Axis, int] | None:
     outer, nodes = kernel.live_outer(), kernel.nodes()
     if not outer or any(n.name in ("repeat", "rarely") or _is_long_fold(n) for n in nodes):
         return None
-    width = vector_along(kernel, outer[-1])
+    loads = [n for n in nodes if n.name == "load"]
+    width = vector_along(outer[-1], loads, kernel.stores)
     while len(outer) > 1 and outer[-1].extent % width:
         width //= 2
     return (outer[-1], width) if width > 1 else None
@@ -191,9 +192,9 @@ class _ScatterLoops(_ThreadLoops):
 class _TileLoops(_ThreadLoops):
     """Units of a block: tiles of two axes, at all positions of the others."""
 
-    def __init__(self, kernel: Kernel, target: Target, turn: Turn) -> None:
+    def __init__(self, kernel: Kernel, target: Target, turn: Turn, is_aligned: bool) -> None:
         super().__init__(kernel, target, None)
-        self.tile = Tile(self.nest, turn)
+        self.tile = Tile(self.nest, turn, is_aligned)
         self.turn = turn
 
     def text(self) -> KernelText:
@@ -212,5 +213,6 @@ class _TileLoops(_ThreadLoops):
             self.locate(units, self.number)
             written, read = nest.position.pop(across), nest.position.pop(along)
             stores = self.kernel.stores
-            self.tile.write(read * SIDE, written * SIDE, lambda: self._store_all(stores))
+            side = self.tile.side
+            self.tile.write(read * side, written * side, lambda: self._store_all(stores))
         return units, 1
