@@ -58,6 +58,7 @@ FAMILIES = {
     "softmax by vectors": Row(jitml.nn.softmax, ((9, 260),)),
     "rows that begin apart": Row(lambda x: (x[:, 1:] * x[:, :-1]).sum(1), ((9, 98),)),
     "column sums": Row(lambda x: x.sum(0), ((70, 9),)),
+    "column sums by blocks": Row(lambda x: x.max(0) + x.min(0), ((70, 36),)),
     "transpose": Row(lambda x: x.T + 1, ((70, 50),)),
     "transpose by vectors": Row(lambda x: x.T + 1, ((68, 72),)),
     "transpose of odd rows": Row(lambda x: x.T + 1, ((67, 33),)),
