@@ -26,8 +26,8 @@ CHUNK_COST = 1 << 16  # scalar instructions that one chunk of parallel work shou
 class Function:
     """A kernel under construction: its pointers and sizes as values."""
 
-    def __init__(self, buffers: int, sizes: Sequence[int]) -> None:
-        self.emit = Emitter()
+    def __init__(self, buffers: int, sizes: Sequence[int], aligns_vectors: bool = False) -> None:
+        self.emit = Emitter(aligns_vectors=aligns_vectors)
         self.sizes = tuple(sizes)
         self.prefix: list[str] = []
         self.begin = Value(self.emit, "i64", 1, "%begin")
@@ -94,6 +94,9 @@ class Element:
 
     def load(self, emit: Emitter, pointer: Value, index: Value, lanes: int = 1) -> Any:
         """The element at `index` (`lanes` consecutive ones; complex only one by one)."""
+        if self.is_complex and emit.aligns_vectors:
+            pair = emit.load(emit.address(pointer, index * 2, self.storage), self.storage, 2)
+            return Complex(emit.extract(pair, 0), emit.extract(pair, 1))
         values = [
             emit.load(
                 emit.address(pointer, index * self.parts + k, self.storage), self.storage, lanes
@@ -103,6 +106,11 @@ class Element:
         return Complex(*values) if self.is_complex else values[0]
 
     def store(self, emit: Emitter, pointer: Value, index: Value, value: Any) -> None:
+        if self.is_complex and emit.aligns_vectors:
+            empty = Value(emit, value.re.type, 2, "poison")
+            pair = emit.insert(emit.insert(empty, value.re, 0), value.im, 1)
+            emit.store(emit.address(pointer, index * 2, self.storage), pair, self.storage)
+            return
         for k, scalar in enumerate((value.re, value.im) if self.is_complex else (value,)):
             address = emit.address(pointer, index * self.parts + k, self.storage)
             emit.store(address, scalar, self.storage)

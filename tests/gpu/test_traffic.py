@@ -78,6 +78,20 @@ ROWS = {
     "sum of all": Row(lambda x: x.sum(), ((64, 300),), 1.05, 16),
     "sum of all with a rest": Row(lambda x: x.sum(), ((19201,),), 1.05, 16),
     "position of the largest": Row(lambda x: x.argmax(1), ((16, 1000),), 1.05, 16),
+    "cumulative sums": Row(lambda x: jnp.cumsum(x, 1), ((70, 256),), 1.0, 16),
+    "cumulative sums of odd rows": Row(lambda x: jnp.cumsum(x, 1), ((70, 1001),), 1.02, 16),
+    "cumulative sums from the end": Row(
+        lambda x: jitml.lax.cumsum(x, 1, reverse=True), ((70, 1001),), 1.02, 16
+    ),
+    "a few long cumulative sums": Row(lambda x: jnp.cumsum(x, 1), ((3, 5001),), 1.01, 16),
+    "cumulative sums of bytes": Row(lambda x: jnp.cumsum(x, 1), ((70, 256),), 1.0, 16, "int8"),
+    "cumulative sums of columns": Row(lambda x: jnp.cumsum(x, 0), ((70, 256),), 1.0, 16),
+    "cumulative sums of columns of halves": Row(
+        lambda x: jnp.cumsum(x, 0), ((70, 256),), 1.0, 16, "bfloat16"
+    ),
+    "cumulative sums of complex numbers": Row(
+        lambda x: jnp.cumsum(x, 1), ((70, 100),), 1.0, 8, "complex64"
+    ),
     "transpose": Row(lambda x: x.T + 1, ((96, 64),), 1.0, 16),
     "transpose with rests": Row(lambda x: x.T + 1, ((72, 200),), 1.0, 16),
     "transpose of half sectors": Row(lambda x: x.T + 1, ((100, 300),), 1.08, 16),
