@@ -22,7 +22,9 @@ DECLARED = {
     "jax.lax.random_gamma_grad": "JAX does not tell the names of its two parameters",
     "jax.lax.scan": "`_split_transpose` is of how JAX computes derivatives",
 }
-SCATTERS = ("scatter", "scatter_add", "scatter_max", "scatter_min", "scatter_mul", "scatter_sub")
+SCATTERS = (
+    "gather", "scatter", "scatter_add", "scatter_max", "scatter_min", "scatter_mul", "scatter_sub",
+)  # fmt: skip
 SEGMENTS = ("segment_max", "segment_min", "segment_prod", "segment_sum")
 DECLARED |= {f"jax.lax.{name}": "the `order` of updates is ours" for name in SCATTERS}
 DECLARED |= {f"jax.ops.{name}": "the `order` of updates is ours" for name in SEGMENTS}

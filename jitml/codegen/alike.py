@@ -18,9 +18,12 @@ from jitml.ir.types import ArrayType
 class Builds:
     """The kernels of one graph so far, by what they compute."""
 
-    def __init__(self, definitions: Mapping[Var, Eqn], buffers: set[Var]) -> None:
+    def __init__(
+        self, definitions: Mapping[Var, Eqn], buffers: set[Var], for_threads: bool = False
+    ) -> None:
         self.definitions = definitions
         self.buffers = buffers
+        self.for_threads = for_threads
         self._known: dict[Any, tuple[Built, list[Var]]] = {}
 
     def build(self, roots: Sequence[Var]) -> Built:
@@ -29,7 +32,7 @@ class Builds:
         known = self._known.get(key)
         if known is not None:
             return _renamed(known[0], dict(zip(known[1], variables, strict=True)))
-        built = build_kernel(self.definitions, self.buffers, roots)
+        built = build_kernel(self.definitions, self.buffers, roots, for_threads=self.for_threads)
         if not built.kernel.sites:  # whose checks tell of equations
             self._known[key] = built, variables
         return built

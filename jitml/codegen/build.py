@@ -71,14 +71,18 @@ def build_kernel(
     buffers: set[Var],
     roots: Sequence[Var],
     most_repeated: int = MOST_REPEATED,
+    for_threads: bool = False,
 ) -> Built:
-    """The kernel that computes `roots` from the other variables in `buffers`."""
+    """The kernel that computes `roots` from the other variables in `buffers`. One `for_threads` has
+    no vectors in which what a row needs once would be cheaper for several rows at a time.
+    """
     splits: dict[int, tuple[int, ...]] = {}
     unrolled: set[int] = set()
     shares_axes = True
     while True:
         builder = _GroupBuilder(definitions, buffers, roots, splits, shares_axes, unrolled)
         builder.most_repeated = most_repeated
+        builder.for_threads = for_threads
         try:
             return builder.build()
         except SplitAxis as split:

@@ -67,7 +67,8 @@ def _add_block(
     numbers = dict(zip(graph.inputs, inputs, strict=True))
     updates = list(_updates(graph, numbers, targets))
     overwritten = {update.before: update.eqn for update in updates}
-    outer = planner.enter(fuse(graph, overwritten=overwritten), numbers, repeats)
+    fused = fuse(graph, overwritten=overwritten, for_threads=planner.fused.for_threads)
+    outer = planner.enter(fused, numbers, repeats)
     for update in reversed(updates):
         planner.numbers[update.after] = planner.numbers[update.before]
     for atom, target in zip(graph.outputs, targets, strict=True):

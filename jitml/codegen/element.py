@@ -73,7 +73,9 @@ class ElementBuilder:
         self.mask: Value | None = None
         self.depth = 0
         self.memo: dict[Any, Any] = {}
-        self.repeated: dict[Var, list[int]] = {}
+        # What a variable costs in each form of its index; threads repeat none of equal nodes.
+        self.repeated: dict[Var, dict[int, int]] = {}
+        self.for_threads = False
         self.most_repeated = MOST_REPEATED
         self.points = 1  # of an unrolled root: as many indices of a variable are no repetition
         self.reductions: list[tuple[Var, Node]] = []
@@ -148,10 +150,10 @@ class ElementBuilder:
         """Refuse kernels that are too large, and dear values that are computed over and over."""
         if self.kernel.instruction_count > MOST_NODES:
             raise NeedsBuffer(var)
-        cost = max(_first_node(x).cost for x in results)
-        costs = self.repeated.setdefault(var, [])
-        costs.append(cost)
-        if sum(costs[self.points :]) > self.most_repeated:
+        dearest = max(map(_first_node, results), key=lambda node: node.cost)
+        costs = self.repeated.setdefault(var, {})
+        costs[dearest.number if self.for_threads else len(costs)] = dearest.cost
+        if sum([*costs.values()][self.points :]) > self.most_repeated:
             raise NeedsBuffer(var)
 
     def _results(self, eqn: Eqn, var: Var, index: Sequence[Index]) -> list[Any]:

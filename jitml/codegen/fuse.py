@@ -66,23 +66,28 @@ class Group:
 
 @dataclass
 class Fused:
-    """The groups of a graph in order, the equations by variable, all variables with buffers, and
-    the variables that the graph gives.
+    """The groups of a graph in order, the equations by variable, all variables with buffers, the
+    variables that the graph gives, and whether kernels are for threads.
     """
 
     groups: list[Group]
     definitions: dict[Var, Eqn]
     buffers: set[Var] = field(default_factory=set)
     outputs: frozenset[Var] = frozenset()
+    for_threads: bool = False
 
 
 def fuse(
-    graph: Graph, separately: bool = False, overwritten: Mapping[Var, Eqn] | None = None
+    graph: Graph,
+    separately: bool = False,
+    overwritten: Mapping[Var, Eqn] | None = None,
+    for_threads: bool = False,
 ) -> Fused:
     """Group the equations of `graph` into kernels and build those; `separately` gives each equation
-    a kernel. Variables that are `overwritten` by an equation are read before it runs.
+    a kernel. Variables that are `overwritten` by an equation are read before it runs. Kernels
+    `for_threads` are a GPU's.
     """
-    return _Fuser(graph, separately, overwritten or {}).run()
+    return _Fuser(graph, separately, overwritten or {}, for_threads).run()
 
 
 def is_special(eqn: Eqn) -> bool:
@@ -114,14 +119,17 @@ def _kept(graph: Graph, overwritten: Mapping[Var, Eqn]) -> set[Var]:
 
 
 class _Fuser:
-    def __init__(self, graph: Graph, separately: bool, overwritten: Mapping[Var, Eqn]) -> None:
+    def __init__(
+        self, graph: Graph, separately: bool, overwritten: Mapping[Var, Eqn], for_threads: bool
+    ) -> None:
         self.graph = graph
+        self.for_threads = for_threads
         self.overwritten = overwritten
         self.kept = _kept(graph, overwritten)
         self.separately = separately
         self.definitions = {var: eqn for eqn in graph.eqns for var in eqn.outputs}
         self.buffers: set[Var] = set(graph.inputs)
-        self.builds = Builds(self.definitions, self.buffers)
+        self.builds = Builds(self.definitions, self.buffers, for_threads)
         self.homes: dict[Var, set[int]] = {}  # variable -> numbers of the groups that compute it
         self.groups: list[Group] = []
         self.cost: dict[Var, int] = {}
@@ -138,7 +146,7 @@ class _Fuser:
             self._build_all()
             ordered = self._in_order()
         outputs = frozenset(a for a in self.graph.outputs if isinstance(a, Var))
-        return Fused(ordered, self.definitions, self.buffers, outputs)
+        return Fused(ordered, self.definitions, self.buffers, outputs, self.for_threads)
 
     # ---- which variables get buffers -----------------------------------------------------------
 

@@ -26,8 +26,8 @@ CHUNK_COST = 1 << 16  # scalar instructions that one chunk of parallel work shou
 class Function:
     """A kernel under construction: its pointers and sizes as values."""
 
-    def __init__(self, buffers: int, sizes: Sequence[int]) -> None:
-        self.emit = Emitter()
+    def __init__(self, buffers: int, sizes: Sequence[int], aligns_vectors: bool = False) -> None:
+        self.emit = Emitter(aligns_vectors=aligns_vectors)
         self.sizes = tuple(sizes)
         self.prefix: list[str] = []
         self.begin = Value(self.emit, "i64", 1, "%begin")
@@ -95,7 +95,7 @@ class Element:
     def load(self, emit: Emitter, pointer: Value, index: Value, lanes: int = 1) -> Any:
         """The element at `index`, or `lanes` consecutive ones."""
         start = index * self.parts
-        if self.is_complex and lanes > 1:
+        if self.is_complex and (lanes > 1 or emit.aligns_vectors):
             pairs = emit.load(emit.address(pointer, start, self.storage), self.storage, 2 * lanes)
             return Complex(*(emit.shuffle(pairs, pairs, range(k, 2 * lanes, 2)) for k in (0, 1)))
         return self.group(
@@ -108,9 +108,8 @@ class Element:
     def store(self, emit: Emitter, pointer: Value, index: Value, value: Any) -> None:
         start, scalars = index * self.parts, self.scalars(value)
         lanes = scalars[0].lanes
-        if self.is_complex and lanes > 1:
-            order = [part * lanes + k for k in range(lanes) for part in (0, 1)]
-            scalars = [emit.shuffle(value.re, value.im, order)]
+        if self.is_complex and (lanes > 1 or emit.aligns_vectors):
+            scalars = [_interleaved(emit, value)]
         for k, scalar in enumerate(scalars):
             emit.store(emit.address(pointer, start + k, self.storage), scalar, self.storage)
 
@@ -119,6 +118,16 @@ class Element:
 
     def group(self, scalars: Sequence[Value]) -> Any:
         return Complex(*scalars) if self.is_complex else scalars[0]
+
+
+def _interleaved(emit: Emitter, value: Complex) -> Value:
+    """Real and imaginary parts side by side."""
+    lanes = value.re.lanes
+    if lanes > 1:
+        order = [part * lanes + k for k in range(lanes) for part in (0, 1)]
+        return emit.shuffle(value.re, value.im, order)
+    empty = Value(emit, value.re.type, 2, "poison")
+    return emit.insert(emit.insert(empty, value.re, 0), value.im, 1)
 
 
 def _extents(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:

@@ -61,8 +61,10 @@ def gather(
     indices_are_sorted: bool = False,
     mode: Any = None,
     fill_value: Any = None,
+    order: str = "given",
 ) -> Array:
-    """Slices of an array at the positions in the last axis of `start_indices`.
+    """Slices of an array at the positions in the last axis of `start_indices`. `order` is that in
+    which the derivative adds up, as for `scatter_add`.
 
     >>> import jitml.numpy as jnp
     >>> numbers = GatherDimensionNumbers((), (0,), (0,))
@@ -75,7 +77,7 @@ def gather(
     )
     how = _mode("gather", mode, "fill")
     sizes = as_shape(slice_sizes, "gather")
-    return settle(ix.gather(x, positions, dimension_numbers, sizes, how, fill_value))
+    return settle(ix.gather(x, positions, dimension_numbers, sizes, how, fill_value, order))
 
 
 def _scatter(name: str, kind: str, summary: str, result: str) -> Callable[..., Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from jitml.ir import dtypes
-from jitml.ir.errors import ArgumentError, ConcretizationTypeError, TracerError
+from jitml.ir.errors import ConcretizationTypeError, TracerError
 from jitml.numpy import arithmetic
 from jitml.numpy.choice import choose
 from jitml.numpy.elementwise import negative
@@ -28,8 +28,8 @@ from jitml.numpy.operands import (
     warn_user,
 )
 from jitml.numpy.updates import Combine, is_contiguous, scatter_update, update_by_mask, update_slice
+from jitml.ops.indexing import check_order
 from jitml.ops.kinds import full_of
-from jitml.ops.scatter import ORDERS
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike
 from jitml_runtime import basic_update, calling
@@ -95,15 +95,17 @@ class IndexedUpdater:
         fill_value: Any = None,
         wrap_negative_indices: bool = True,
         out_sharding: object = None,
+        order: str = "given",
     ) -> Array:
-        """The elements themselves.
+        """The elements themselves; `order` is that of the updates which the derivative is.
 
         >>> import jitml.numpy as jnp
         >>> print(jnp.zeros(3).at[7].get(mode="fill", fill_value=-1))
         -1.0
         """
         how = read_mode(mode, fill_value, "at.get")
-        return settle(read_index(operand(self.array), self.index, how, fill_value))
+        check_order("at.get", order)
+        return settle(read_index(operand(self.array), self.index, how, fill_value, order))
 
     def set(self, values: ArrayLike, **options: Any) -> Array:
         """The elements replaced; of duplicates the last one counts.
@@ -213,9 +215,7 @@ class IndexedUpdater:
         wrap_negative_indices: bool = True,
         order: str = "given",
     ) -> Array:
-        if order not in ORDERS:
-            hint = 'updates are applied in the order "given", or in "any"'
-            fail(ArgumentError, f"at: there is no order {order!r} of updates", hint)
+        check_order("at", order)
         how = checked_mode(mode, "at")
         x = operand(self.array)
         y = _fitting_values(x, values)

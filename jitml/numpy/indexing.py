@@ -43,7 +43,7 @@ from jitml.numpy.operands import (
     settle,
 )
 from jitml.ops import movement as mv
-from jitml.ops.indexing import GatherDimensionNumbers, default_fill, gather
+from jitml.ops.indexing import GatherDimensionNumbers, check_order, default_fill, gather
 from jitml.trace.core import type_of
 from jitml.typing import Array, ArrayLike
 
@@ -59,8 +59,10 @@ def getitem(x: Any, index: Any) -> Array:
     return read_index(operand(x, "index"), index, read_mode(None, None, "index"), None)
 
 
-def read_index(x: Any, index: Any, mode: str, fill_value: Any) -> Any:
-    """The elements at `index`, by the rules of `mode` where it is out of bounds."""
+def read_index(x: Any, index: Any, mode: str, fill_value: Any, order: str = "given") -> Any:
+    """The elements at `index`, by the rules of `mode` where it is out of bounds; derivatives add up
+    in this `order`.
+    """
     if is_truth(alone(index)):
         count = int(bool(alone(index)))
         return getitem(expand_to(x, (1, *type_of(x).shape)), slice(0, count))
@@ -71,7 +73,7 @@ def read_index(x: Any, index: Any, mode: str, fill_value: Any) -> Any:
     x = _apply_static(x, [e for e in entries if not isinstance(e, NewAxis)])
     if not dynamic:
         return settle(mv.reshape(x, static_shape(entries)))
-    return settle(_apply_dynamic(x, entries, mode, fill_value))
+    return settle(_apply_dynamic(x, entries, mode, fill_value, order))
 
 
 def _apply_static(x: Any, entries: Sequence[Entry]) -> Any:
@@ -93,7 +95,7 @@ def _apply_static(x: Any, entries: Sequence[Entry]) -> Any:
     return mv.reverse(sliced, turned)
 
 
-def _apply_dynamic(x: Any, entries: list[Entry], mode: str, fill_value: Any) -> Any:
+def _apply_dynamic(x: Any, entries: list[Entry], mode: str, fill_value: Any, order: str) -> Any:
     """Gather along the axes whose entries are arrays, then put the axes where NumPy has them."""
     axes, positions = [], []
     plain = [e for e in entries if not isinstance(e, NewAxis)]
@@ -105,7 +107,7 @@ def _apply_dynamic(x: Any, entries: list[Entry], mode: str, fill_value: Any) -> 
     stacked, result_shape = stacked_positions("index", positions)
     at = gather_place(entries)
     before = axes[0] if are_together(entries) else 0
-    gathered = take_slices(x, stacked, result_shape, axes, before, mode, fill_value)
+    gathered = take_slices(x, stacked, result_shape, axes, before, mode, fill_value, order)
     rest = static_shape([e for e in entries if not isinstance(e, Dynamic)])
     return mv.reshape(gathered, (*rest[:at], *result_shape, *rest[at:]))
 
@@ -118,6 +120,7 @@ def take_slices(
     at: int,
     mode: str,
     fill_value: Any,
+    order: str = "given",
 ) -> Any:
     """The elements at `positions` along `axes`; `shape` stands at axis `at` of the result."""
     own = type_of(x).shape
@@ -130,7 +133,7 @@ def take_slices(
     offsets = tuple(k for k in range(result_rank) if not at <= k < at + len(shape))
     numbers = GatherDimensionNumbers(offsets, tuple(axes), tuple(axes))
     sizes = tuple(1 if k in axes else n for k, n in enumerate(own))
-    return gather(settle(x), positions, numbers, sizes, how, fill_value)
+    return gather(settle(x), positions, numbers, sizes, how, fill_value, order)
 
 
 def _from_nothing(x: Any, mode: str, shape: tuple[int, ...], fill_value: Any) -> Any:
@@ -151,8 +154,11 @@ def take(
     unique_indices: bool = False,
     indices_are_sorted: bool = False,
     fill_value: Any = None,
+    *,
+    order: str = "given",
 ) -> Array:
-    """The elements at `indices` along an axis, of the raveled array without one.
+    """The elements at `indices` along an axis, of the raveled array without one. With `order="any"`
+    its derivative, as `x.at[i].add` with that order does, lets a GPU add gradients as they come.
 
     >>> import jitml.numpy as jnp
     >>> print(take(jnp.arange(3) * 10, jnp.array([2, 0])))
@@ -169,8 +175,9 @@ def take(
     if isinstance(chosen, (int, np.integer)):
         chosen = np.asarray(chosen)
     how = checked_mode(mode, "take")
+    check_order("take", order)
     key = (slice(None),) * where + (Forced(chosen),)
-    return settle(read_index(x, key, how, fill_value))
+    return settle(read_index(x, key, how, fill_value, order))
 
 
 def take_along_axis(
@@ -181,8 +188,10 @@ def take_along_axis(
     fill_value: Any = None,
     *,
     wrap_negative_indices: bool = True,
+    order: str = "given",
 ) -> Array:
     """For each position the element that `indices` names along an axis; the other axes broadcast.
+    `order` is that in which the derivative adds up, as for `take`.
 
     >>> import jitml.numpy as jnp
     >>> print(take_along_axis(jnp.array([[1, 2], [3, 4]]), jnp.array([[1], [0]]), 1))
@@ -201,10 +210,12 @@ def take_along_axis(
         )
     if not dtypes.is_integer(type_of(chosen).dtype):
         fail(ArgumentError, f"take_along_axis: indices must be integers, got {type_of(chosen)}")
-    return settle(_along_axis(x, chosen, where, checked_mode(mode, "take_along_axis"), fill_value))
+    how = checked_mode(mode, "take_along_axis")
+    check_order("take_along_axis", order)
+    return settle(_along_axis(x, chosen, where, how, fill_value, order))
 
 
-def _along_axis(x: Any, chosen: Any, axis: int, mode: str, fill_value: Any) -> Any:
+def _along_axis(x: Any, chosen: Any, axis: int, mode: str, fill_value: Any, order: str) -> Any:
     """A gather whose batch axes are all axes but one."""
     own, wanted = type_of(x).shape, type_of(chosen).shape
     rest = [k for k in range(len(own)) if k != axis]
@@ -223,4 +234,4 @@ def _along_axis(x: Any, chosen: Any, axis: int, mode: str, fill_value: Any) -> A
     numbers = GatherDimensionNumbers((), (axis,), (axis,), tuple(rest), tuple(rest))
     how = {"drop": "fill", "wrap": "promise_in_bounds"}.get(mode, mode)
     stacked = mv.reshape(positions, (*shape, 1))
-    return gather(settle(x), stacked, numbers, (1,) * len(own), how, fill_value)
+    return gather(settle(x), stacked, numbers, (1,) * len(own), how, fill_value, order)

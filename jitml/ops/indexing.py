@@ -48,6 +48,7 @@ class GatherDimensionNumbers(NamedTuple):
 
 PARAMETER_CLASSES["GatherDimensionNumbers"] = GatherDimensionNumbers
 GATHER_MODES = ("raise", "clip", "fill", "promise_in_bounds", "inside")
+ORDERS = ("given", "any")  # in which updates of one element are applied
 
 
 # ---- what gather and scatter share ---------------------------------------------------------------
@@ -182,6 +183,15 @@ def check_mode(name: str, mode: str, modes: Sequence[str]) -> None:
         )
 
 
+def check_order(name: str, order: str) -> None:
+    """Raise unless updates of one element can be applied in this order."""
+    if order not in ORDERS:
+        raise ArgumentError(
+            f"{name}: there is no order {order!r} of updates",
+            hint='they are applied in the order "given", or in "any"',
+        )
+
+
 def window_axes(ndim: int, removed: Sequence[int]) -> list[int]:
     """The axes of the operand that slices have."""
     return [axis for axis in range(ndim) if axis not in removed]
@@ -201,7 +211,7 @@ class Gather(Movement):
     second.
 
     `fill_value` is the number as text (equal text is equal bits), empty for the default of the
-    dtype.
+    dtype. `order` is that in which the derivative adds up what reaches one element (see `scatter`).
     """
 
     name = "gather"
@@ -209,6 +219,7 @@ class Gather(Movement):
     slice_sizes: tuple[int, ...]
     mode: str = "raise"
     fill_value: str = ""
+    order: str = "given"
 
     @property
     def _slices(self) -> Slices:
@@ -231,6 +242,7 @@ class Gather(Movement):
         x, indices = types
         numbers = self.dimension_numbers
         check_mode(self.name, self.mode, GATHER_MODES)
+        check_order(self.name, self.order)
         check_index_array(self.name, indices, numbers.start_index_map)
         check_operand_axes(self.name, x, indices, numbers.collapsed_slice_dims, self._slices)
         self._check_sizes(x, indices)
@@ -316,7 +328,8 @@ class Gather(Movement):
             return [None, None]
         mode = "drop" if self.mode == "fill" else self.mode
         numbers = ScatterDimensionNumbers(*self.dimension_numbers)
-        return [scatter(zeros_like(x), indices, ct, numbers, "add", mode), None]
+        total = scatter(zeros_like(x), indices, ct, numbers, "add", mode, False, self.order)
+        return [total, None]
 
     def batch(
         self, size: int, inputs: Sequence[Traced], axes: Sequence[int | None]
@@ -393,8 +406,9 @@ def gather(
     slice_sizes: Sequence[int],
     mode: str = "raise",
     fill_value: Any = None,
+    order: str = "given",
 ) -> Traced:
     """Slices of `x` at the start positions in the last axis of `indices`."""
     numbers = GatherDimensionNumbers(*map(integers, dimension_numbers))
     fill = fill_text(fill_value, x.dtype) if mode == "fill" else ""
-    return bind1(Gather(numbers, integers(slice_sizes), mode, fill), x, indices)
+    return bind1(Gather(numbers, integers(slice_sizes), mode, fill, order), x, indices)

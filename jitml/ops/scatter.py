@@ -25,6 +25,7 @@ from jitml.ops.indexing import (
     check_index_array,
     check_mode,
     check_operand_axes,
+    check_order,
     check_sorted,
     gather,
     plus,
@@ -58,7 +59,6 @@ class ScatterDimensionNumbers(NamedTuple):
 PARAMETER_CLASSES["ScatterDimensionNumbers"] = ScatterDimensionNumbers
 SCATTER_MODES = ("raise", "clip", "drop", "promise_in_bounds", "inside")
 KINDS = ("set", "add", "mul", "min", "max")
-ORDERS = ("given", "any")
 _UFUNCS: dict[str, Any] = {
     "add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum,
 }  # fmt: skip
@@ -127,11 +127,7 @@ class Scatter(Op):
             raise ArgumentError(
                 f"scatter: there is no kind {self.kind!r}", hint=f"kinds are {KINDS}"
             )
-        if self.order not in ORDERS:
-            raise ArgumentError(
-                f"scatter: there is no order {self.order!r} of updates",
-                hint='they are applied in the order "given", or in "any"',
-            )
+        check_order(self.name, self.order)
         if x.dtype != updates.dtype:
             raise DTypeError(
                 f"scatter: the array is {x}, the updates are {updates}",
@@ -265,7 +261,7 @@ class Scatter(Op):
         sizes = self._sizes(type_of(x).ndim, type_of(updates).shape)
         mode = "fill" if self.mode == "drop" else self.mode
         numbers = GatherDimensionNumbers(*self.dimension_numbers)
-        return gather(x, indices, numbers, sizes, mode, fill)
+        return gather(x, indices, numbers, sizes, mode, fill, self.order)
 
     def transpose(
         self, cotangents: Sequence[Traced | None], inputs: Sequence[Traced | Undefined]

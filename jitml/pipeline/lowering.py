@@ -33,7 +33,7 @@ def lower(
     if target.triple == TRIPLE:
         from jitml.codegen.nvptx.plan import make_device_plan
 
-        return make_device_plan(graph, fuse(graph), target, types, donated)
+        return make_device_plan(graph, fuse(graph, for_threads=True), target, types, donated)
     return make_plan(graph, fuse(graph), target, types, donated, joins)
 
 

@@ -56,8 +56,12 @@ FAMILIES = {
     "row positions": Row(lambda x: x.argmax(1), ((9, 132),)),
     "softmax": Row(jitml.nn.softmax, ((9, 97),)),
     "softmax by vectors": Row(jitml.nn.softmax, ((9, 260),)),
+    "rows that begin apart": Row(lambda x: (x[:, 1:] * x[:, :-1]).sum(1), ((9, 98),)),
     "column sums": Row(lambda x: x.sum(0), ((70, 9),)),
+    "column sums by blocks": Row(lambda x: x.max(0) + x.min(0), ((70, 36),)),
     "transpose": Row(lambda x: x.T + 1, ((70, 50),)),
+    "transpose by vectors": Row(lambda x: x.T + 1, ((68, 72),)),
+    "transpose of odd rows": Row(lambda x: x.T + 1, ((67, 33),)),
     "cumulative sum": Row(lambda x: jnp.cumsum(x, 1), ((40, 70),)),
     "one long cumulative sum": Row(lambda x: jnp.cumsum(x[::-1]), ((2100,),)),
     "cumulative sum of columns": Row(lambda x: jnp.cumsum(x, 0), ((40, 9),)),
@@ -195,11 +199,11 @@ PLANTED = {
         r"out-of-bounds: block 1, thread 3 reads 16 bytes at b\d\+560 \(line \d+: %.* = load <4 x",
     ),
     "rows of shared memory too long": (
-        "transpose", r"(mul i64 %\S+), 33\b", r"\1, 34",
-        r"out-of-bounds: block 0, thread \d+ writes 4 bytes at tile0\+42\d\d ",
+        "transpose", r"(mul i64 %\S+), 64\b", r"\1, 66",
+        r"out-of-bounds: block 0, thread \d+ writes 8 bytes at tile0\+16\d\d\d ",
     ),
     "nothing in shared memory": (
-        "transpose", r"\n  store float [^\n]*(?=\n  br label %end22\n)", "",
+        "transpose", r"(?s)\A(.*?)\n  store <2 x float> [^\n]*", r"\1",
         r"uninitialised: block 0, thread 0 reads 4 bytes at tile0\+0 ",
     ),
     "copies that nobody waits for": (

@@ -26,6 +26,8 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "products": lambda x: x * x[:1] * x.sum(1, keepdims=True).astype(x.dtype),
     "softmax": jitml.nn.softmax,
     "two folds": lambda x: (x - x.max(1, keepdims=True)).sum(1),
+    "rows that begin apart": lambda x: (x[:, 1:] * x[:, :-1]).sum(1),
+    "all but the first": lambda x: x[1:].sum(1),
 }
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int8", "int32", "int64")
 

@@ -113,6 +113,46 @@ ANY_ORDER = {
         (90,), ((90,),),
     ),
     "segments": Row(lambda u, i: jitml.ops.segment_sum(u, i, 10, order="any"), (90,), ((90,),)),
+    "gradient of a read": Row(
+        lambda u, i: jitml.grad(lambda x: (x.at[i].get(order="any") * u).sum())(jnp.zeros(10)),
+        (90,), ((90,),),
+    ),
+    "gradient of rows": Row(
+        lambda u, i: jitml.grad(lambda x: (jnp.take(x, i, 0, order="any") * u).sum())(
+            jnp.zeros((10, 8))
+        ),
+        (40, 8), ((40,),),
+    ),
+    "gradient of reads, of a batch": Row(
+        lambda u, i: jitml.vmap(
+            jitml.grad(lambda x, u, i: (x.at[i].get(order="any") * u).sum()), (None, 0, 0)
+        )(jnp.zeros(10), u, i),
+        (5, 20), ((5, 20),),
+    ),
+    "gradient along an axis": Row(
+        lambda u, i: jitml.grad(
+            lambda x: (jnp.take_along_axis(x, i, 1, order="any") * u).sum()
+        )(jnp.zeros((3, 10))),
+        (3, 20), ((3, 20),),
+    ),
+    "gradient of slices": Row(
+        lambda u, i: jitml.grad(
+            lambda x: (
+                jitml.lax.gather(
+                    x, i, jitml.lax.GatherDimensionNumbers((), (0,), (0,)), (1,), order="any"
+                ) * u
+            ).sum()
+        )(jnp.zeros(10)),
+        (30,), ((30, 1),),
+    ),
+    "gradient of the gradient of updates": Row(
+        lambda u, i: jitml.grad(
+            lambda t: (
+                jitml.grad(lambda v: (jnp.zeros(10).at[i].add(v, order="any") * t).sum())(u) * u
+            ).sum()
+        )(jnp.zeros(10)),
+        (30,), ((30,),),
+    ),
 }  # fmt: skip
 
 
@@ -166,6 +206,18 @@ def test_kinds_without_an_atomic_instruction_keep_their_order(emulated: Any) -> 
     np.testing.assert_array_equal(np.asarray(found), [56, 57, 58, 59, 53, 54, 55])
 
 
+def test_bfloat16_keeps_its_order_on_older_gpus() -> None:
+    shapes = [jitml.ShapeDtypeStruct((90,), "bfloat16"), jitml.ShapeDtypeStruct((90,), "int32")]
+
+    def update(u: Any, i: Any) -> Any:
+        return jnp.zeros(10, "bfloat16").at[i].add(u, order="any")
+
+    for target, is_atomic in (("sm_80", False), ("sm_89", False), ("sm_90", True)):
+        kernels = jitml.aot(update, *shapes, target=target).kernels
+        added = re.search(r"atom\.\S*add\S*\.bf16", "".join(k.ptx for k in kernels))
+        assert bool(added) is is_atomic, target
+
+
 def test_atomic_sums_of_float32_lose_what_is_too_small_to_be_normal(emulated: Any) -> None:
     if os.environ.get("JITML_GPU_RUNG") == "threads":
         pytest.skip("this processor's atomic additions keep them")
@@ -178,6 +230,31 @@ def test_atomic_sums_of_float32_lose_what_is_too_small_to_be_normal(emulated: An
 def test_an_order_that_is_none_is_refused() -> None:
     with pytest.raises(jitml.errors.ArgumentError, match="sideways"):
         jnp.zeros(3).at[jnp.array([0])].add(1.0, order="sideways")
+
+
+@pytest.mark.parametrize("name", ["take", "take_along_axis", "at.get", "gather"])
+def test_reads_refuse_an_order_that_is_none(name: str) -> None:
+    x, i, order = jnp.zeros(3), jnp.array([0]), {"order": "sideways"}
+    numbers = jitml.lax.GatherDimensionNumbers((), (0,), (0,))
+    reads: dict[str, Callable[[], Any]] = {
+        "take": lambda: jnp.take(x, i, **order),
+        "take_along_axis": lambda: jnp.take_along_axis(x, i, 0, **order),
+        "at.get": lambda: x.at[i].get(**order),
+        "gather": lambda: jitml.lax.gather(x, i[:, None], numbers, (1,), **order),
+    }
+    with pytest.raises(jitml.errors.ArgumentError, match=rf"{name}: there is no order 'sideways'"):
+        reads[name]()
+
+
+def test_gradients_of_reads_keep_their_order_unless_told(emulated: Any) -> None:
+    """The default is the bits of the CPU, which any order does not promise."""
+    shapes = [jitml.ShapeDtypeStruct((90,), "float32"), jitml.ShapeDtypeStruct((90,), "int32")]
+
+    def gradient(u: Any, i: Any) -> Any:
+        return jitml.grad(lambda x: (x[i] * jnp.take(x, i) * u).sum())(jnp.zeros(10))
+
+    kernels = jitml.aot(gradient, *shapes, target="sm_90").kernels
+    assert not re.search(r"\bred\.|\batom\.global\.add", "".join(k.ptx for k in kernels))
 
 
 @pytest.mark.sampled

@@ -6,6 +6,7 @@ ABI, and how many threads take a unit. Neighbouring threads reach neighbouring e
 - one thread for each position of the outer axes, the last axis fastest; or for as many of them as
   16 bytes hold, where all accesses are aligned;
 - a warp, where a reduction runs along memory: its threads are the lanes of the fixed tree;
+- a block, where one runs across memory: its warps have some lanes of the tree each;
 - a block, where a kernel reads along one axis and writes along another: it turns tiles;
 - a warp, where updates must happen in order: it has some of the slices; else one thread for each.
 
@@ -18,20 +19,20 @@ import math
 from collections.abc import Callable, Sequence
 
 from jitml.codegen.emit import KernelText, Loops
-from jitml.codegen.fold import is_short
 from jitml.codegen.frame import Frame
-from jitml.codegen.kernel import Axis, Kernel, Node
-from jitml.codegen.memory import store
+from jitml.codegen.kernel import Axis, Kernel
+from jitml.codegen.memory import store, store_all
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
 from jitml.codegen.nvptx.block import MOST_SMALL, divide
+from jitml.codegen.nvptx.columns import WARP, Block, Columns, find_columns, is_long_fold
 from jitml.codegen.nvptx.scatter import Shares, can_be_atomic, update_atomically
-from jitml.codegen.nvptx.tiles import SIDE, THREADS, Tile, Turn, find_turn
+from jitml.codegen.nvptx.tiles import THREADS, Tile, Turn, find_turn
 from jitml.codegen.nvptx.vectors import take_vector, vector_along
-from jitml.codegen.nvptx.warp import WARP, Warp, suits_warps
+from jitml.codegen.nvptx.warp import Warp, suits_warps
 from jitml.codegen.nvptx.warp_fold import write_in
 from jitml.codegen.target import Target
-from jitml.scalar.value import Value
+from jitml.scalar.value import Value, minimum
 
 
 def emit_threads(
@@ -44,9 +45,12 @@ def emit_threads(
         return _emit_scatter(kernel, target, is_aligned, updated)
     if suits_warps(kernel):
         return _WarpLoops(kernel, target, is_aligned).text()
+    columns = find_columns(kernel, is_aligned)
+    if columns is not None:
+        return _ColumnLoops(kernel, target, columns).text()
     turn = find_turn(kernel)
     if turn is not None:
-        return _TileLoops(kernel, target, turn).text()
+        return _TileLoops(kernel, target, turn, is_aligned).text()
     vector = vector_axis(kernel) if is_aligned else None
     return _ThreadLoops(kernel, target, vector).text()
 
@@ -65,17 +69,13 @@ def _emit_scatter(
 def vector_axis(kernel: Kernel) -> tuple[Axis, int] | None:
     """The axis along which threads take several elements, and how many."""
     outer, nodes = kernel.live_outer(), kernel.nodes()
-    if not outer or any(n.name in ("repeat", "rarely") or _is_long_fold(n) for n in nodes):
+    if not outer or any(n.name in ("repeat", "rarely") or is_long_fold(n) for n in nodes):
         return None
-    width = vector_along(kernel, outer[-1])
+    loads = [n for n in nodes if n.name == "load"]
+    width = vector_along(outer[-1], loads, kernel.stores)
     while len(outer) > 1 and outer[-1].extent % width:
         width //= 2
     return (outer[-1], width) if width > 1 else None
-
-
-def _is_long_fold(node: Node) -> bool:
-    """Whether the accumulators of a reduction need more than a thread's registers."""
-    return node.name == "reduce" and not is_short(node.data, sum(n.cost for n in node.operands))
 
 
 def locate(nest: Nest, axes: Sequence[Axis], number: Value, is_small: bool) -> None:
@@ -163,6 +163,59 @@ class _WarpLoops(_ThreadLoops):
         self.warp.loop(axis, body)
 
 
+class _ColumnLoops(_ThreadLoops):
+    """Units of a block: some columns, whose rows its warps share."""
+
+    def __init__(self, kernel: Kernel, target: Target, columns: Columns) -> None:
+        super().__init__(kernel, target, None)
+        self.columns = columns
+        self.block = Block(self.nest, columns)
+        self.nest.vector, self.nest.width = columns.axis, columns.width
+        self.nest.write_node = self.block.write_node
+
+    def text(self) -> KernelText:
+        nest = self.nest
+        extent = math.prod(a.extent for a in self.write_units()[0])
+        text = nest.frame.finish(has_checks=any(n.name == "check" for n in nest.nodes))
+        text = self.block.shared_memory() + text
+        scratch = nest.frame.scratch_bytes
+        return KernelText(text, tuple(nest.frame.sizes), extent, self.block.threads, scratch)
+
+    def write_units(self) -> tuple[list[Axis], int]:
+        nest, (axis, width, _) = self.nest, self.columns
+        place = Axis(-(-axis.extent // (WARP * width)), axis.number)
+        units = [place if a is axis else a for a in self.kernel.live_outer()]
+        nest.prepare(self.roots)
+        with nest.scope():
+            self.locate(units, self.number)
+            at = (nest.position.pop(place) * WARP + self.block.lane) * width
+            end = nest.frame.size(axis.extent)
+            # Threads behind the end do as the last ones do: all of them meet at barriers.
+            with nest.at(axis, minimum(at, end - width), width):
+                self._unit_of(at < end)
+        return units, 1
+
+    def _unit_of(self, is_there: Value) -> None:
+        """Everything for some columns; stored if this thread has columns of its own."""
+        nest, inner = self.nest, self._inner()
+        nest.prepare([n for spec in self.kernel.stores for n in spec.roots])
+        early, late = self._stores(inner)
+        self.nest.emit.if_(is_there & (self.block.warp == 0), lambda: store_all(nest, early))
+        if late:
+            nest.emit.if_(is_there, lambda: self._nest(inner, lambda: self._store_all(late)))
+
+    def _inner(self) -> list[Axis]:
+        return [a for a in self.kernel.inner if not a.merged and a.extent != 1]
+
+    def _whole_axis(self, axis: Axis, body: Callable[[], None]) -> None:
+        """The outermost loop is shared by the warps."""
+        if axis is self._inner()[0]:
+            self.block.rows(axis, body)
+            return
+        nest = self.nest
+        nest.loop(axis, nest.frame.number(0), nest.frame.size(axis.extent), None, body)
+
+
 class _AtomicLoops(_ThreadLoops):
     """Units of one thread: an update of a scatter, at whatever time."""
 
@@ -191,9 +244,9 @@ class _ScatterLoops(_ThreadLoops):
 class _TileLoops(_ThreadLoops):
     """Units of a block: tiles of two axes, at all positions of the others."""
 
-    def __init__(self, kernel: Kernel, target: Target, turn: Turn) -> None:
+    def __init__(self, kernel: Kernel, target: Target, turn: Turn, is_aligned: bool) -> None:
         super().__init__(kernel, target, None)
-        self.tile = Tile(self.nest, turn)
+        self.tile = Tile(self.nest, turn, is_aligned)
         self.turn = turn
 
     def text(self) -> KernelText:
@@ -212,5 +265,6 @@ class _TileLoops(_ThreadLoops):
             self.locate(units, self.number)
             written, read = nest.position.pop(across), nest.position.pop(along)
             stores = self.kernel.stores
-            self.tile.write(read * SIDE, written * SIDE, lambda: self._store_all(stores))
+            side = self.tile.side
+            self.tile.write(read * side, written * side, lambda: self._store_all(stores))
         return units, 1

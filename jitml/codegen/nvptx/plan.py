@@ -82,9 +82,9 @@ class _DevicePlanner(Planner):
             vectors = self.target._replace(vector_bytes=ACCESS_BYTES * 2)
             self._add_kernel(eqn, top_k_kernel(eqn, vectors))
         elif eqn is not None and isinstance(eqn.op, Cumulative) and eqn.outputs[0].type.size:
-            self._add_instruction(
-                cumulative_kernel(eqn, self.target), [*eqn.inputs, *eqn.outputs], (), [eqn]
-            )
+            atoms = [*eqn.inputs, *eqn.outputs]
+            code = cumulative_kernel(eqn, self.target, self._are_aligned(atoms))
+            self._add_instruction(code, atoms, (), [eqn])
         elif eqn is not None and isinstance(eqn.op, Sort) and is_long(eqn):
             self._add_sort(eqn)
         elif eqn is not None and isinstance(eqn.op, GridAttention):

@@ -15,6 +15,7 @@ from jitml.ir.errors import JitmlError
 
 TRIPLE = "nvptx64-nvidia-cuda"
 ACCESS_BYTES = 16  # of the widest load and store
+SECTOR_BYTES = 32  # that memory is moved in
 # The PTX version that each processor needs: the oldest, so that many assemblers and drivers do.
 _VERSIONS = {
     "sm_80": "ptx80", "sm_86": "ptx80", "sm_89": "ptx80", "sm_90": "ptx80",

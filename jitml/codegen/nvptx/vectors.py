@@ -6,13 +6,14 @@ each takes in a turn, and the text that takes them. Bits do not depend on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from jitml.codegen.kernel import Axis, Index, Kernel, Load
+from jitml.codegen.kernel import Axis, Index, Kernel, Load, Node, Store
 from jitml.codegen.llvm import STORAGE_BITS
 from jitml.codegen.nest import Nest
-from jitml.codegen.nvptx.target import ACCESS_BYTES
+from jitml.codegen.nvptx.target import ACCESS_BYTES, SECTOR_BYTES
 from jitml.codegen.vectorize import varies
 from jitml.scalar.value import Value, minimum, select
 
@@ -25,11 +26,42 @@ class _Access(NamedTuple):
     group: int
 
 
-def vector_along(kernel: Kernel, axis: Axis) -> int:
+class Walk(NamedTuple):
+    """How threads go along an axis: `width` elements each. Where rows begin anywhere, they begin
+    at `start` (elements of the array), and threads at the multiple of `elements` before.
+    """
+
+    width: int
+    start: Index | None = None
+    elements: int = 1
+
+
+def walk_along(kernel: Kernel, axis: Axis) -> Walk:
+    """How threads that take rows together go along `axis`: by sectors of the largest array, if all
+    that differs along the axis lies side by side; in vectors, if rows of the others begin as far
+    from one as its rows do.
+    """
+    loads = [n for n in kernel.nodes() if n.name == "load"]
+    width = vector_along(axis, loads, kernel.stores)
+    accesses = _accesses_along(axis, loads, kernel.stores)
+    if not accesses or any(a.group > 1 for a in accesses):
+        return Walk(width)
+    along = Index(accesses[0].position.builder, ((axis, 1),))
+    start = max((a.position for a in accesses), key=_size) - along
+    elements = SECTOR_BYTES // min(a.size_bytes for a in accesses)
+    if is_multiple(start, elements):
+        return Walk(width)
+    width = ACCESS_BYTES // max(a.size_bytes for a in accesses)
+    while width > 1 and not all(is_multiple(a.position - along - start, width) for a in accesses):
+        width //= 2
+    return Walk(width, start, elements)
+
+
+def vector_along(axis: Axis, loads: Sequence[Node], stores: Sequence[Store]) -> int:
     """How many elements along `axis` a thread takes together. It is 1 unless all that differs along
     the axis lies side by side in memory, at multiples of the vectors' size.
     """
-    accesses = _accesses_along(kernel, axis)
+    accesses = _accesses_along(axis, loads, stores)
     if not accesses:
         return 1
     width = ACCESS_BYTES // max(a.size_bytes for a in accesses)
@@ -38,13 +70,15 @@ def vector_along(kernel: Kernel, axis: Axis) -> int:
     return min(width, 1 << (axis.extent.bit_length() - 1))
 
 
-def _accesses_along(kernel: Kernel, axis: Axis) -> list[_Access] | None:
+def _accesses_along(
+    axis: Axis, loads: Sequence[Node], stores: Sequence[Store]
+) -> list[_Access] | None:
     """The accesses that differ along `axis`; None if one of them reaches scattered or chosen
     elements.
     """
     found = []
-    for node in kernel.nodes():
-        if node.name == "load" and axis in node.axes:
+    for node in loads:
+        if axis in node.axes:
             load: Load = node.data
             masks = node.operands[: len(node.operands) - len(load.index.nodes)]
             group = 2 if load.is_part else 1
@@ -52,7 +86,7 @@ def _accesses_along(kernel: Kernel, axis: Axis) -> list[_Access] | None:
             if is_chosen or load.index.coefficient(axis) != group:
                 return None
             found.append(_Access(load.index, group * STORAGE_BITS[load.storage] // 8, group))
-    for spec in kernel.stores:
+    for spec in stores:
         if axis in spec.index.axes:
             parts = len(spec.nodes)
             is_chosen = spec.where is not None and varies(spec.where, axis)
@@ -67,10 +101,21 @@ def _accesses_along(kernel: Kernel, axis: Axis) -> list[_Access] | None:
 
 def _is_aligned(access: _Access, axis: Axis, width: int) -> bool:
     """Whether vectors of this access begin at multiples of their size."""
-    index, step = access.position, access.group * width
-    others = [c for a, c in index.terms if a is not axis and not a.merged and a.extent != 1]
+    index = access.position
+    rest = index - Index(index.builder, ((axis, index.coefficient(axis)),))
     first = index.constant // access.group * access.group  # of the pair that the element is in
-    return not any(c % step for c in (first, *others, *(c for _, c in index.values)))
+    return is_multiple(rest - index.constant + first, access.group * width)
+
+
+def _size(index: Index) -> int:
+    """How many elements an index reaches."""
+    return math.prod(a.extent for a in index.axes if not a.merged)
+
+
+def is_multiple(index: Index, number: int) -> bool:
+    """Whether an index is always a multiple of a number."""
+    factors = [c for a, c in index.terms if not a.merged and a.extent != 1]
+    return not any(c % number for c in (index.constant, *factors, *(c for _, c in index.values)))
 
 
 def take_vector(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from jitml.codegen.fold import LANES, size_bytes
 from jitml.codegen.kernel import Axis, Kernel, Reduce
@@ -20,9 +21,9 @@ from jitml.codegen.nvptx.block import (
     shared_memory,
     thread_number,
 )
-from jitml.codegen.nvptx.vectors import take_vector, vector_along
+from jitml.codegen.nvptx.vectors import Walk, walk_along
 from jitml.codegen.row_buffer import loads_to_keep, nodes_to_keep
-from jitml.scalar.value import Value, convert
+from jitml.scalar.value import Value, convert, select
 
 WARP = 32
 _ALIGNMENT = 128  # of shared memory: that of the widest vector
@@ -55,6 +56,17 @@ def is_by_warp(spec: Reduce) -> bool:
     return axis is not None and axis.extent > LANES // 2 and spec.runs_along_lanes
 
 
+class Row(NamedTuple):
+    """The elements of an axis, as the threads count them: from a sector's begin on, so that the
+    first is number `begin`, and `end` is behind the last. If it `is_whole`, no vector is cut.
+    """
+
+    axis: Axis
+    begin: Value
+    end: Value
+    is_whole: bool
+
+
 class Warp:
     """The threads that take a unit together, at a place of the nest."""
 
@@ -76,31 +88,73 @@ class Warp:
     @contextmanager
     def along(self, axis: Axis) -> Iterator[int]:
         """Inside, loops over `axis` are in vectors of so many elements."""
-        nest = self.nest
+        nest, width = self.nest, self._walk(axis).width
         before = nest.vector, nest.width
-        width = vector_along(nest.kernel, axis) if self.is_aligned else 1
         nest.vector, nest.width = (axis, width) if width > 1 else (None, 1)
         try:
             yield width
         finally:
             nest.vector, nest.width = before
 
+    def _walk(self, axis: Axis) -> Walk:
+        return walk_along(self.nest.kernel, axis) if self.is_aligned else Walk(1)
+
+    def row(self, axis: Axis, extent: Value, is_whole: bool) -> Row:
+        """The elements of `axis` below `extent`; `is_whole`: these are whole vectors."""
+        walk = self._walk(axis)
+        if walk.start is None:
+            return Row(axis, self.nest.frame.number(0), extent, is_whole)
+        self.nest.prepare(walk.start.nodes)
+        begin = self.nest.index_parts(walk.start)[0] & (walk.elements - 1)
+        return Row(axis, begin, extent + begin, False)
+
     def loop(self, axis: Axis, body: Callable[[], None]) -> None:
         """A loop over all of `axis`, whose steps the threads share."""
         nest, extent = self.nest, self.nest.frame.size(axis.extent)
-
-        def one(index: Value, _: list[Value]) -> Sequence[Value]:
-            with nest.at(axis, index, None):
-                body()
-            return []
-
-        def vector(index: Value, _: list[Value]) -> Sequence[Value]:
-            take_vector(nest, index, extent, axis.extent % nest.width == 0, body)
-            return []
-
         with nest.scope(), self.along(axis) as width:
-            step = vector if width > 1 else one
-            self.emit.loop(self.lane * width, extent, WARP * width, [], step)
+            row = self.row(axis, extent, axis.extent % width == 0)
+
+            def turn(base: Value, _: list[Value]) -> Sequence[Value]:
+                self.take(row, base, body)
+                return []
+
+            self.emit.loop(nest.frame.number(0), row.end, WARP * width, [], turn)
+
+    def take(self, row: Row, base: Value, body: Callable[[], None]) -> None:
+        """Run `body` for the elements of a turn that begins with number `base`: each thread takes
+        a vector, and what is left of those that are cut at the ends, some take one by one.
+        """
+        nest, width = self.nest, self.nest.width
+        at = base + self.lane * width
+
+        def vector() -> None:
+            with nest.at(row.axis, at - row.begin, width):
+                body()
+
+        fits = at + width <= row.end
+        self.emit.if_(fits if row.is_whole else fits & (at >= row.begin), vector)
+        if row.is_whole or width == 1:
+            return
+        number, is_there = self._cut(row)
+        is_now = (number >= base) & (number < base + WARP * width)
+
+        def one() -> None:
+            with nest.at(row.axis, number - row.begin, 1):
+                body()
+
+        self.emit.if_(is_there & is_now, one)
+
+    def _cut(self, row: Row) -> tuple[Value, Value]:
+        """The number of the element of the first vector, or of the last, that is this thread's if
+        the vector is cut; whether there is one. Vectors are no longer than half a warp.
+        """
+        width, lane = self.nest.width, self.lane
+        first, last = row.begin & -width, row.end & -width
+        is_cut = (first < row.begin) | (first + width > row.end)
+        is_first = lane < width
+        number = select(is_first, first, last) + (lane & (width - 1))
+        is_there = select(is_first, is_cut, (last != first) & (lane < 2 * width))
+        return number, is_there & (number >= row.begin) & (number < row.end)
 
     # ---- rows in shared memory -----------------------------------------------------------------
 
@@ -117,10 +171,12 @@ class Warp:
         rows = shared_memory(self.emit, "rows")
         dear = list(nodes_to_keep(nest.kernel, nest.nodes, axes))
         for axis, node in [*loads_to_keep(nest.kernel, nest.nodes, axes), *dear]:
-            size = _room(axis.extent * size_bytes(node.type))
+            walk = self._walk(axis)
+            size = _room((axis.extent + walk.elements - 1) * size_bytes(node.type))
             if node.number not in places and self._row_bytes + size <= most:
-                begin = nest.frame.number(self._row_bytes)
-                places[node.number] = (axis, self.emit.address(rows, begin, "u8"))
+                begin = self.emit.address(rows, nest.frame.number(self._row_bytes), "u8")
+                row = self.row(axis, nest.frame.size(axis.extent), False)
+                places[node.number] = (axis, self.emit.address(begin, row.begin, node.type))
                 self._row_bytes += size
         nest.keep_in(places)
 

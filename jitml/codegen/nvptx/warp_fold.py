@@ -8,6 +8,9 @@ Where memory allows, a thread reads as many elements side by side as its widest 
 are those of the two lanes that it holds. Of more, a turn of the warp is several turns of the tree:
 the threads compute what they have read, and hand it through shared memory to those whose lanes it
 belongs to. Elsewhere a thread reads one by one, and holds lanes 32 apart.
+
+Where a row begins within a sector, turns begin with the sector: threads then hold other lanes than
+they would, by so many, and in the end hand them to those whose they are.
 """
 
 from __future__ import annotations
@@ -15,14 +18,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from jitml.codegen.fold import LANES, Fold, State, stored
-from jitml.codegen.kernel import Axis, Index, Node
+from jitml.codegen.kernel import Axis, Node
 from jitml.codegen.llvm import Body, Emitter, llvm_type
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
 from jitml.codegen.nvptx.block import barrier
-from jitml.codegen.nvptx.vectors import take_vector
-from jitml.codegen.nvptx.warp import WARP, Warp, is_by_warp
-from jitml.scalar.value import BITS, Value, bitcast, convert
+from jitml.codegen.nvptx.vectors import is_multiple
+from jitml.codegen.nvptx.warp import WARP, Row, Warp, is_by_warp
+from jitml.scalar.value import BITS, Value, bitcast, convert, select
 
 
 def write_in(warp: Warp) -> Callable[[Nest, Node], object]:
@@ -50,12 +53,8 @@ class _WarpFold(Fold):
         self.nest.prepare(self.elements)
         extent = self.extent(axis)
         with self.warp.along(axis) as width:
-            if width > 1:
-                low, high = self._in_vectors(axis, extent)
-                total = self.combine(self._join(low), self._join(high))
-            else:
-                low, high = self._in_ones(axis, extent)
-                total = self._join(self.combine(low, high))
+            fold = self._in_vectors if width > 1 else self._in_ones
+            total = fold(axis, extent)
         self.nest.loop_done(axis)
         return [shuffle(self.emit, "idx", v, 0) for v in total]
 
@@ -68,46 +67,74 @@ class _WarpFold(Fold):
 
     # ---- lanes 32 apart, elements one by one ---------------------------------------------------
 
-    def _in_ones(self, axis: Axis, extent: Value) -> tuple[State, State]:
-        """The state of a thread's two lanes in the end."""
-        lane, parts = self.warp.lane, len(self.types)
-        whole = extent - (extent & (LANES - 1))
+    def _in_ones(self, axis: Axis, extent: Value) -> State:
+        """The state of all lanes."""
+        lane, row = self.warp.lane, self.warp.row(axis, extent, True)
+        whole = row.end - (row.end & (LANES - 1))
+        step = self._step if row.begin.number == 0 else self._step_if_there
 
         def both(base: Value, state: State) -> State:
-            low = self._step(axis, base + lane, state[:parts])
-            return low + self._step(axis, base + lane + WARP, state[parts:])
+            groups = _split(state, len(self.types))
+            return [
+                x
+                for k, group in enumerate(groups)
+                for x in step(row, base + lane + k * WARP, group)
+            ]
 
         state = self.identity(1) * 2
         with self.nest.scope():
             state = self.emit.loop(self.nest.frame.number(0), whole, LANES, state, both)
-        low = self._last(axis, whole + lane, extent, state[:parts])
-        return low, self._last(axis, whole + lane + WARP, extent, state[parts:])
+        groups = [
+            self._step_if_there(row, whole + lane + k * WARP, group)
+            for k, group in enumerate(_split(state, len(self.types)))
+        ]
+        return self._join_halves(row, *groups)
 
-    def _step(self, axis: Axis, index: Value, state: State) -> State:
-        with self.nest.at(axis, index, 1):
+    def _step(self, row: Row, number: Value, state: State) -> State:
+        with self.nest.at(row.axis, number - row.begin, 1):
             return self.combine(state, self.element())
 
-    def _last(self, axis: Axis, index: Value, extent: Value, state: State) -> State:
+    def _step_if_there(self, row: Row, number: Value, state: State) -> State:
         """One more element, if there is one."""
         with self.nest.scope():
             return self.emit.rarely(
-                index < extent, lambda *now: self._step(axis, index, list(now)), tuple(state), state
+                _is_inside(row, number),
+                lambda *now: self._step(row, number, list(now)),
+                tuple(state),
+                state,
             )
+
+    def _join_halves(self, row: Row, low: State, high: State) -> State:
+        """The state of all lanes, from those of lanes 32 apart: where a row begins later, lanes
+        are that many threads further on, or in the other half.
+        """
+        if row.begin.number == 0:
+            return self._join(self.combine(low, high))
+        lane, pairs = self.warp.lane, list(zip(low, high, strict=True))
+        is_low = lane >= row.begin
+        low = [select(is_low, a, b) for a, b in pairs]
+        high = [select(is_low, b, a) for a, b in pairs]
+        there = convert((lane + row.begin) & (WARP - 1), "u32")
+        return self._join([shuffle(self.emit, "idx", x, there) for x in self.combine(low, high)])
 
     # ---- lanes side by side, elements in vectors -----------------------------------------------
 
-    def _in_vectors(self, axis: Axis, extent: Value) -> tuple[State, State]:
+    def _in_vectors(self, axis: Axis, extent: Value) -> State:
         """The same, where threads read vectors."""
         width, limit, parts = self.nest.width, self.spec.limit, len(self.types)
-        is_whole = axis.extent % width == 0 and (limit is None or _is_multiple(limit, width))
-        if is_whole and width == 2:
+        is_whole = axis.extent % width == 0 and (limit is None or is_multiple(limit, width))
+        row = self.warp.row(axis, extent, is_whole)
+        if row.is_whole and width == 2:
             step = self._step_in_pairs(axis, extent)
         else:
-            step = self._step_in_turns(axis, extent, is_whole)
+            step = self._step_in_turns(row)
         with self.nest.scope():
             zero, start = self.frame.number(0), self.identity(1) * 2
-            state = self.emit.loop(zero, extent, WARP * width, start, step)
-        return state[:parts], state[parts:]
+            state = self.emit.loop(zero, row.end, WARP * width, start, step)
+        low, high = state[:parts], state[parts:]
+        if row.is_whole:
+            return self.combine(self._join(low), self._join(high))
+        return self._join_halves(row, low, high)
 
     def _step_in_pairs(self, axis: Axis, extent: Value) -> Body:
         """Each thread reads what belongs to its own lanes."""
@@ -123,12 +150,13 @@ class _WarpFold(Fold):
 
         return step
 
-    def _step_in_turns(self, axis: Axis, extent: Value, is_whole: bool) -> Body:
+    def _step_in_turns(self, row: Row) -> Body:
         """The threads compute the elements of a turn, then each takes those of its lanes. Turns
         use one half of the memory and the other, so that one barrier is enough.
         """
         emit, width, lane = self.emit, self.nest.width, self.warp.lane
-        turn, count = WARP * width, 2 if is_whole else 1  # that are there together, or neither is
+        turn, count = WARP * width, 2 if row.is_whole else 1  # that are there together, or not
+        begin, apart = (lane * 2, 1) if row.is_whole else (lane, WARP)
         memory = self.warp.turns(self.spec)
         barrier(emit)  # what was here before has been read
 
@@ -142,7 +170,7 @@ class _WarpFold(Fold):
 
         def compute(base: Value) -> None:
             values = self._splat(self.element(), self.nest.lanes)
-            there = cells(base, self.nest.position[axis] - base)
+            there = cells(base, self.nest.position[row.axis] + row.begin - base)
             for (cell, storage), value in zip(there, values, strict=True):
                 emit.store(cell, value, storage)
 
@@ -151,15 +179,14 @@ class _WarpFold(Fold):
                 found = [emit.load(cell, x, count) for cell, x in cells(base, element)]
                 return self._combine_lanes(now, found)
 
-            return emit.rarely(base + element < extent, combined, tuple(state), state)
+            return emit.rarely(_is_inside(row, base + element), combined, tuple(state), state)
 
         def step(base: Value, state: list[Value]) -> Sequence[Value]:
-            at, groups = base + lane * width, _split(state, count * len(self.types))
-            take_vector(self.nest, at, extent, is_whole, lambda: compute(base))
+            groups = _split(state, count * len(self.types))
+            self.warp.take(row, base, lambda: compute(base))
             barrier(emit)
             for first in range(0, turn, LANES):
-                begin = lane * 2 + first
-                groups = [take(base, begin + k, x) for k, x in enumerate(groups)]
+                groups = [take(base, begin + (first + k * apart), x) for k, x in enumerate(groups)]
             return [x for group in groups for x in group]
 
         return step
@@ -172,18 +199,18 @@ class _WarpFold(Fold):
         return after
 
 
+def _is_inside(row: Row, number: Value) -> Value:
+    """Whether there is an element with this number."""
+    inside = number < row.end
+    return inside if row.begin.number == 0 else inside & (number >= row.begin)
+
+
 def _split(values: Sequence[Value], count: int) -> list[State]:
     """The values, so many at a time."""
     return [list(values[k : k + count]) for k in range(0, len(values), count)]
 
 
-def _is_multiple(index: Index, number: int) -> bool:
-    """Whether an index is always a multiple of a number."""
-    factors = (index.constant, *(c for _, c in (*index.terms, *index.values)))
-    return not any(c % number for c in factors)
-
-
-def shuffle(emit: Emitter, mode: str, value: Value, by: int) -> Value:
+def shuffle(emit: Emitter, mode: str, value: Value, by: int | Value) -> Value:
     """The value of another thread: of the one `by` further on, or of number `by`."""
     bits = BITS[value.type]
     if bits < 32:
@@ -198,5 +225,6 @@ def shuffle(emit: Emitter, mode: str, value: Value, by: int) -> Value:
     function = f"@llvm.nvvm.shfl.sync.{mode}.i32"
     emit.declarations.add(f"declare i32 {function}(i32, i32, i32, i32) convergent")
     word = bitcast(value, "u32")
-    text = f"call i32 {function}(i32 -1, {llvm_type('u32')} {word.ref}, i32 {by}, i32 31)"
+    there = by.ref if isinstance(by, Value) else by
+    text = f"call i32 {function}(i32 -1, {llvm_type('u32')} {word.ref}, i32 {there}, i32 31)"
     return bitcast(emit.effect(text, "u32"), value.type)
