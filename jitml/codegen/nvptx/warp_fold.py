@@ -183,7 +183,7 @@ def _is_multiple(index: Index, number: int) -> bool:
     return not any(c % number for c in factors)
 
 
-def shuffle(emit: Emitter, mode: str, value: Value, by: int) -> Value:
+def shuffle(emit: Emitter, mode: str, value: Value, by: int | Value) -> Value:
     """The value of another thread: of the one `by` further on, or of number `by`."""
     bits = BITS[value.type]
     if bits < 32:
@@ -198,5 +198,6 @@ def shuffle(emit: Emitter, mode: str, value: Value, by: int) -> Value:
     function = f"@llvm.nvvm.shfl.sync.{mode}.i32"
     emit.declarations.add(f"declare i32 {function}(i32, i32, i32, i32) convergent")
     word = bitcast(value, "u32")
-    text = f"call i32 {function}(i32 -1, {llvm_type('u32')} {word.ref}, i32 {by}, i32 31)"
+    other = by.ref if isinstance(by, Value) else by
+    text = f"call i32 {function}(i32 -1, {llvm_type('u32')} {word.ref}, i32 {other}, i32 31)"
     return bitcast(emit.effect(text, "u32"), value.type)
