@@ -231,8 +231,8 @@ class ElementBuilder:
             separated = rest.separated(extent)
             if separated is None:
                 return Flat(linear, source)
-            rest, index = separated
-            split.append(index)
+            rest, along = separated
+            split.append(along)
         return split[::-1]
 
     def _split_flat(self, index: Flat, var: Var) -> list[Index]:

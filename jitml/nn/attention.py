@@ -16,9 +16,9 @@ import jitml.numpy as jnp
 from jitml.differentiation import stop_gradient
 from jitml.ir import dtypes
 from jitml.ir.errors import ArgumentError, DTypeError, ShapeError
-from jitml.nn.tiles import Attended, Tiling, attention
+from jitml.nn.tiles import Attended, attention
 from jitml.numpy.operands import fail
-from jitml.ops.attention import HIDDEN, Operands
+from jitml.ops.attention import HIDDEN, Operands, Tiling
 from jitml.trace.core import type_of
 from jitml.typing import ArrayLike
 

@@ -20,19 +20,9 @@ import jitml.numpy as jnp
 from jitml import lax
 from jitml.custom_derivatives import custom_jvp
 from jitml.differentiation import jvp
-from jitml.ops.attention import HIDDEN, Attention, Operands
+from jitml.ops.attention import HIDDEN, Attention, Operands, Tiling
 from jitml.ops.control import build, spread
 from jitml.trace.core import bind, type_of
-
-
-class Tiling(NamedTuple):
-    """How queries and keys are cut, and which queries see which keys by their positions alone."""
-
-    queries: int  # in a tile
-    keys: int  # in a tile
-    last_key: int  # keys from here on fill up the last tile
-    left: int | None  # how many keys before its own position a query sees; None: all
-    right: int | None  # and how many behind
 
 
 class Attended(NamedTuple):
@@ -177,7 +167,7 @@ def _attended(tiling: Tiling, given: Operands) -> Attended:
         [type_of(x) for x in inputs],
         "attention",
     )
-    return Attended(*bind(Attention(body, *tiling, flags), *inputs))
+    return Attended(*bind(Attention(body, tiling, flags), *inputs))
 
 
 def _forward(tiling: Tiling, given: Operands) -> Attended:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jitml.ir.op import Traced
+from jitml.ir.text import PARAMETER_CLASSES
 from jitml.ir.types import ArrayType
 from jitml.ops.control import at_front, build, spread
 from jitml.ops.custom import Call, Transform, Values, push_graph
@@ -24,6 +25,19 @@ from jitml_runtime.record import frozen, replace
 # The logit of a key that a query may not attend to: finite, so that a query that may attend to
 # none attends to all alike.
 HIDDEN = -0.7 * float(np.finfo(np.float32).max)
+
+
+class Tiling(NamedTuple):
+    """How queries and keys are cut, and which queries see which keys by their positions alone."""
+
+    queries: int  # in a tile
+    keys: int  # in a tile
+    last_key: int  # keys from here on fill up the last tile
+    left: int | None  # how many keys before its own position a query sees; None: all
+    right: int | None  # and how many behind
+
+
+PARAMETER_CLASSES["Tiling"] = Tiling
 
 
 class Operands(NamedTuple):
@@ -54,19 +68,14 @@ _BATCH_AXES = Operands(1, 1, 1, None, 0, 0, 0, 0)
 
 @frozen
 class Attention(Call):
-    """Call `body`. Tiles have so many `queries` and `keys`, of which those from `last_key` on fill
-    up the last tile; a query sees `left` keys before its place, and `right` behind (None: all).
+    """Call `body`, which goes through tiles as `tiling` says.
 
     The inputs are those of `Operands` that `given` tells, the outputs f[tile, batch, head, group *
     query, feature] and, for each row, its greatest logit and the sum of exponentials below that.
     """
 
     name = "attention"
-    queries: int
-    keys: int
-    last_key: int
-    left: int | None
-    right: int | None
+    tiling: Tiling
     given: tuple[bool, ...]
 
     def jvp(  # type: ignore[override]

@@ -13,7 +13,7 @@ from jitml.ir.graph import Eqn, Graph
 from jitml.ir.nested import map_nested, nested_graphs
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
-from jitml.ops.attention import Attention, by_name
+from jitml.ops.attention import Attention, Tiling, by_name
 from jitml_runtime.record import frozen, replace
 
 MOST_KEYS = 256  # of a tile
@@ -25,11 +25,7 @@ class GridAttention(Op):
     """`Attention` that has a kernel; the parameters are the same."""
 
     name = "grid_attention"
-    queries: int
-    keys: int
-    last_key: int
-    left: int | None
-    right: int | None
+    tiling: Tiling
     given: tuple[bool, ...]
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
@@ -48,7 +44,7 @@ def keep_attention(graph: Graph) -> Graph:
 def _kept(eqn: Eqn) -> Op:
     op = eqn.op
     if isinstance(op, Attention) and _suits(op, [a.type for a in eqn.inputs]):
-        return GridAttention(op.queries, op.keys, op.last_key, op.left, op.right, op.given)
+        return GridAttention(op.tiling, op.given)
     return map_nested(op, keep_attention) if any(nested_graphs(op)) else op
 
 
@@ -61,6 +57,6 @@ def _suits(op: Attention, types: Sequence[ArrayType]) -> bool:
     if given.bias is not None:
         is_single &= short_name(given.bias.dtype) in ("f32", "f16", "bf16")
     # Products with a vector are not chains.
-    has_matrices = min(rows, features, op.keys) > 1 and given.pairs.size > 0
-    fits = op.keys <= MOST_KEYS and features <= _MOST_FEATURES
+    has_matrices = min(rows, features, op.tiling.keys) > 1 and given.pairs.size > 0
+    fits = op.tiling.keys <= MOST_KEYS and features <= _MOST_FEATURES
     return is_single and has_matrices and fits

@@ -1,7 +1,8 @@
 """Attention in one launch: a block takes some rows of queries through all tiles of keys they meet.
 
-In shared memory are the block's queries and the logits of one tile, which become exponentials; no
-array over all queries and all keys is made. The steps and their orders are those of the body of
+A lane has the logits of its warp's rows and of its own keys in registers, where they become
+exponentials; no array over all queries and all keys is made, and each tile of keys and values is
+read once for all rows of the block. The steps and their orders are those of the body of
 `Attention`: a logit is one chain over the features, the folds of a row are the tree that all
 backends share, a tile's part of the result is one chain over its keys. So the bits are the CPU's.
 
@@ -14,16 +15,18 @@ import math
 from collections.abc import Callable, Sequence
 
 from jitml.codegen.emit import KernelText
-from jitml.codegen.nvptx.attention import MOST_KEYS, GridAttention
+from jitml.codegen.nvptx.asynchronous import await_copies, close_copies
+from jitml.codegen.nvptx.attention import GridAttention
 from jitml.codegen.nvptx.attention_limits import Limits
-from jitml.codegen.nvptx.block import (
-    MOST_SMALL,
-    barrier,
-    declare_shared,
-    divide,
-    shared_memory,
-    thread_number,
+from jitml.codegen.nvptx.attention_panels import (
+    DEPTH,
+    WARP_ROWS,
+    WIDTH,
+    Block,
+    Panels,
+    Rows,
 )
+from jitml.codegen.nvptx.block import MOST_SMALL, barrier, divide
 from jitml.codegen.nvptx.warp import WARP
 from jitml.codegen.nvptx.warp_fold import shuffle
 from jitml.codegen.special import Function
@@ -31,14 +34,11 @@ from jitml.codegen.target import Target
 from jitml.ir.graph import Eqn
 from jitml.ops.attention import HIDDEN, by_name
 from jitml.scalar.exponential import exp
-from jitml.scalar.value import Value, convert, count_leading_zeros, fma, maximum, minimum, select
+from jitml.scalar.value import Value, convert, count_leading_zeros, maximum, minimum, select
 
-THREADS = 128
-ROWS = 16  # of queries that a block takes
-_PITCH = MOST_KEYS + 4  # of logits; threads that read rows side by side find them in other banks
-_WIDTH = 4  # numbers in 16 bytes
+MOST_ROWS = 64  # of queries that a block takes
+_LEAST_WARPS = 4  # fewer would bring panels slowly
 _TREE = 64  # lanes of a fold
-_WARPS = THREADS // WARP
 
 
 def attention_kernel(eqn: Eqn, target: Target) -> KernelText:
@@ -46,79 +46,80 @@ def attention_kernel(eqn: Eqn, target: Target) -> KernelText:
     return _Attention(eqn).text(target)
 
 
+def _warps(rows: int) -> int:
+    """How many warps share a tile: enough for all rows, within limits; a power of two."""
+    wanted = -(-min(MOST_ROWS, rows) // WARP_ROWS)
+    return max(_LEAST_WARPS, 1 << (wanted - 1).bit_length())
+
+
 class _Attention:
     """Writes what a block does for some rows."""
 
     def __init__(self, eqn: Eqn) -> None:
         assert isinstance(eqn.op, GridAttention)
-        self.op = op = eqn.op
+        op, tiling = eqn.op, eqn.op.tiling
         types = by_name([a.type for a in eqn.inputs], op.given)
         tiles, batch, heads, rows, features = types.q.shape
-        self.features_count = features
-        # Arrays are rows of features: where these fill vectors, slices of arrays are aligned too.
-        self.width = _WIDTH if features % _WIDTH == 0 else 1
-        self.shares = -(-op.keys // THREADS)  # keys that a thread has
-        sizes = (batch, heads, rows, features, types.pairs.shape[0], op.queries, op.keys)
+        self.block = Block(features, _warps(rows), -(-tiling.keys // WARP))
+        sizes = (batch, heads, rows, features, types.pairs.shape[0], tiling.queries, tiling.keys)
         self.f = f = Function(len(eqn.inputs) + 3, sizes)
-        self.emit = emit = f.emit
-        emit.aligns_vectors = True
+        self.emit = f.emit
+        self.emit.aligns_vectors = True
         self.batch, self.heads, self.rows, self.features = f.size[:4]
         self.pairs, self.queries, self.keys = f.size[4:]
-        self.last_key = f.argument(op.last_key)
+        self.last_key = f.argument(tiling.last_key)
         self.buffers = by_name(f.pointers[: len(eqn.inputs)], op.given)
         self.out, self.top, self.total = f.pointers[len(eqn.inputs) :]
-        self.limits = Limits(f, types, self.buffers, op.left, op.right)
-        self.units = tiles * batch * heads * -(-rows // ROWS)
+        self.limits = Limits(f, types, self.buffers, tiling.left, tiling.right)
+        self.units = tiles * batch * heads * -(-rows // self.block.rows)
         self.is_small = tiles * batch * heads * rows < MOST_SMALL
-        self.thread = convert(thread_number(emit), "i64")
-        self.q, self.logits, self.shrinks = (
-            shared_memory(emit, name) for name in ("queries", "logits", "shrinks")
-        )
+        self.panels = Panels(f, self.block, self.features)
+        self.lane = convert(self.panels.lane, "i64")
+        self.warp_row = convert(self.panels.warp, "i64") * WARP_ROWS
 
     def text(self, target: Target) -> KernelText:
         f = self.f
         self._unit(f.begin)
-        shared = "".join(
-            declare_shared(name, 4 * size)
-            for name, size in (
-                ("queries", ROWS * self.features_count),
-                ("logits", ROWS * _PITCH),
-                ("shrinks", ROWS),
-            )
-        )
-        return KernelText(shared + f.text(target), f.sizes, self.units, THREADS, 0)
+        text = self.panels.shared_memory() + f.text(target)
+        return KernelText(text, f.sizes, self.units, self.block.threads, 0)
 
     def _unit(self, number: Value) -> None:
         """The rows of one unit: those of tile, batch and head, the rows fastest."""
-        emit = self.emit
-        above, part = divide(number, (self.rows + (ROWS - 1)) / ROWS, self.is_small)
+        count = (self.rows + (self.block.rows - 1)) / self.block.rows
+        above, part = divide(number, count, self.is_small)
         outer, self.head = divide(above, self.heads, self.is_small)
         self.tile, self.sample = divide(outer, self.batch, self.is_small)
-        self.first = part * ROWS
+        self.first = part * self.block.rows
         self.row_base = above * self.rows
-        self._bring_queries()
-        barrier(emit)
-        zero, hidden = (emit.constant("f32", x) for x in (0, HIDDEN))
-        own = ROWS // _WARPS
-        sums = self._rows_of_thread * self.width
-        start = [*[hidden] * own, *[zero] * own, *[zero] * sums]
-
-        def tile(pair: Value, state: list[Value]) -> Sequence[Value]:
-            j = convert(self._pair(pair, 1), "i64")
-            self._find_logits(j)
-            self._limit_logits(j)
-            barrier(emit)
-            tops, totals = self._exponentials(state[:own], state[own : 2 * own])
-            barrier(emit)
-            after = self._add_values(j, state[2 * own :])
-            barrier(emit)
-            return [*tops, *totals, *after]
-
+        own = minimum(self.first + self.warp_row + self.lane, self.rows - 1)
+        pair = divide(own, self.queries, self.is_small)
+        self.group_and_query = [convert(x, "u32") for x in pair]
         first, end = (self._first_pair(self.tile + k) for k in (0, 1))
-        state = emit.loop(first, end, 1, start, tile)
-        self._write_rows(state[:own], state[own : 2 * own])
-        barrier(emit)
-        self._write(state[2 * own :])
+        zero, hidden = (self.emit.constant("f32", x) for x in (0, HIDDEN))
+        start = [hidden, zero, *[zero] * (self.block.lane_rows * WIDTH)]
+        top, total, *sums = self.emit.loop(first, end, 1, start, self._tile)
+        self._write_rows(top, total)
+        self._write(total, sums)
+
+    def _tile(self, pair: Value, state: list[Value]) -> Sequence[Value]:
+        """The greatest logit and the sum of exponentials of the row that this lane counts for, and
+        this thread's part of the result, with one tile of keys more.
+        """
+        before, total, *sums = state
+        j = convert(self._pair(pair, 1), "i64")
+        stage, logits = self._logits(j)
+        self.panels.ask_for_values(stage, self._values(j, self.f.number(0)))
+        close_copies(self.emit)
+        top, weights, grown = self._exponentials(before, self._limited(j, logits))
+        shrink = exp(before - top)
+        own = [shuffle(self.emit, "idx", shrink, row) for row in self._own_rows()]
+        found = [
+            old * own[place // WIDTH] + new
+            for place, (old, new) in enumerate(
+                zip(sums, self._attended(j, stage, weights), strict=True)
+            )
+        ]
+        return [top, total * shrink + grown, *found]
 
     # ---- where things are ------------------------------------------------------------------------
 
@@ -141,109 +142,102 @@ class _Attention:
         steps = self.f.number(64) - count_leading_zeros(self.pairs)
         return self.emit.loop(self.f.number(0), steps, 1, [self.f.number(0), self.pairs], halve)[0]
 
-    def _load(self, pointer: Value, at: Value, width: int = 1) -> Value:
-        return self.emit.load(self.emit.address(pointer, at, "f32"), "f32", width)
-
-    def _store(self, pointer: Value, at: Value, value: Value) -> None:
-        self.emit.store(self.emit.address(pointer, at, "f32"), value, "f32")
-
     def _tile_base(self, j: Value) -> Value:
         """Where a tile of keys or of values begins."""
         return ((j * self.batch + self.sample) * self.heads + self.head) * self.keys * self.features
 
+    def _values(self, j: Value, key: Value) -> Rows:
+        """The values of a tile from a key on."""
+        origin = self._tile_base(j) + key * self.features
+        return self._rows(self.buffers.v, origin, self.keys - key)
+
+    def _rows(self, pointer: Value, origin: Value, count: Value) -> Rows:
+        return Rows(self.emit.address(pointer, origin, "f32"), convert(count, "u32"))
+
+    def _own_rows(self) -> list[Value]:
+        """The rows of the result of which this thread has a part, in its warp."""
+        return [self.panels.first_row + n for n in range(self.block.lane_rows)]
+
     # ---- logits ----------------------------------------------------------------------------------
 
-    def _bring_queries(self) -> None:
-        """The block's rows of queries; zeros behind the last."""
-        base = self.row_base * self.features
-        end = self.rows * self.features
-        zero = self.emit.constant("f32", 0, self.width)
+    def _logits(self, j: Value) -> tuple[Value, list[Value]]:
+        """The stage that is free then, and the products of this warp's rows with this lane's keys,
+        key by key for each row.
+        """
+        emit, panels = self.emit, self.panels
+        origin = (self.row_base + self.first) * self.features
+        count = minimum(self.rows - self.first, self.block.rows)
+        queries = self._rows(self.buffers.q, origin, count)
+        keys = self._rows(self.buffers.k, self._tile_base(j), self.keys)
+        barrier(emit)  # others may still read what the last tile left
+        stage, zero = emit.constant("u32", 0), emit.constant("f32", 0)
+        panels.ask_for_features(stage, self.f.number(0), queries, keys)
 
-        def bring(at: Value) -> None:
-            place = self.first * self.features + at
-            is_there = place < end
-            value = self._load(self.buffers.q, base + select(is_there, place, 0), self.width)
-            self._store(self.q, at, select(is_there, value, zero))
+        def panel(feature: Value, state: list[Value]) -> Sequence[Value]:
+            stage, *sums = state
+            await_copies(emit, 0)
+            barrier(emit)
+            following = feature + DEPTH
+            emit.if_(
+                following < self.features,
+                lambda: panels.ask_for_features(stage ^ 1, following, queries, keys),
+            )
+            count = minimum(self.features - feature, DEPTH)
+            return [stage ^ 1, *panels.add_products(stage, count, sums)]
 
-        self.f.each(self.thread * self.width, self.features * ROWS, bring, THREADS * self.width)
+        start = [stage, *[zero] * (WARP_ROWS * self.block.shares)]
+        stage, *found = emit.loop(self.f.number(0), self.features, DEPTH, start, panel)
+        return stage, found
 
-    def _own_keys(self) -> list[Value]:
-        """The keys of this thread; they may lie behind the last of the tile."""
-        return [self.thread + share * THREADS for share in range(self.shares)]
+    def _limited(self, j: Value, logits: Sequence[Value]) -> list[list[Value]]:
+        """For each row the logits with the bias, where the query may see the key."""
+        first, shares = j * self.keys, self.block.shares
+        # What fills up the last tile counts for nothing, nor does what follows a tile.
+        count = minimum(self.keys, self.last_key - first)
+        rows = range(WARP_ROWS) if self.limits.are_any else ()
+        places = [(self.sample, self.head, *self._query(row)) for row in rows]
+        found: list[list[Value]] = [[] for _ in range(WARP_ROWS)]
+        for n in range(shares):
+            is_there = convert(self.panels.lane, "i32") < convert(count, "i32") - n * WARP
+            key = first + minimum(self.lane + n * WARP, count - 1)
+            own = logits[n::shares]
+            if places:
+                own = [self.limits.apply(x, (*p, key)) for x, p in zip(own, places, strict=True)]
+            for row, x in zip(found, own, strict=True):
+                row.append(select(is_there, x, -math.inf))
+        return found
 
-    def _inside(self, key: Value) -> Value:
-        return minimum(key, self.keys - 1)
-
-    def _find_logits(self, j: Value) -> None:
-        """Products of all rows with this thread's keys."""
-        emit, base = self.emit, self._tile_base(j)
-        begins = [base + self._inside(key) * self.features for key in self._own_keys()]
-        zero = emit.constant("f32", 0)
-
-        def step(at: Value, sums: list[Value]) -> Sequence[Value]:
-            keys = [self._load(self.buffers.k, begin + at, self.width) for begin in begins]
-            found = list(sums)
-            for row in range(ROWS):
-                query = self._load(self.q, self.features * row + at, self.width)
-                for share, key in enumerate(keys):
-                    place = row * self.shares + share
-                    for n in range(self.width):
-                        pair = emit.extract(query, n), emit.extract(key, n)
-                        found[place] = fma(*pair, found[place])
-            return found
-
-        start = [zero] * (ROWS * self.shares)
-        sums = iter(emit.loop(self.f.number(0), self.features, self.width, start, step))
-        for row in range(ROWS):
-            for key in self._own_keys():
-                self._store(self.logits, key + row * _PITCH, next(sums))
-
-    def _limit_logits(self, j: Value) -> None:
-        """The bias, and what queries may not see, for this thread's keys."""
-
-        def limit(row: Value) -> None:
-            number = minimum(self.first + row, self.rows - 1)
-            group, query = divide(number, self.queries, self.is_small)
-            query = query + self.tile * self.queries
-            for own in self._own_keys():
-                key = self._inside(own) + j * self.keys
-                at = row * _PITCH + own
-                place = (self.sample, self.head, group, query, key)
-                x = self.limits.apply(self._load(self.logits, at), place)
-                # What fills up the last tile counts for nothing, nor does what follows a tile.
-                is_there = (own < self.keys) & (key < self.last_key)
-                self._store(self.logits, at, select(is_there, x, -math.inf))
-
-        self.f.each(self.f.number(0), self.f.number(ROWS), limit)
+    def _query(self, row: int) -> list[Value]:
+        """The group and query of one of the warp's rows. The lane that counts for it tells the
+        others: what each computed would stay in registers all the time.
+        """
+        group, query = (
+            convert(shuffle(self.emit, "idx", x, row), "i64") for x in self.group_and_query
+        )
+        return [group, query + self.tile * self.queries]
 
     # ---- exponentials ----------------------------------------------------------------------------
 
-    def _warp_rows(self) -> list[Value]:
-        """The rows of this thread's warp."""
-        warp = self.thread / WARP
-        return [warp + k * _WARPS for k in range(ROWS // _WARPS)]
-
     def _exponentials(
-        self, tops: Sequence[Value], totals: Sequence[Value]
-    ) -> tuple[list[Value], list[Value]]:
-        """Turn the logits into exponentials; the greatest ones and sums with those of this tile."""
-        found = [
-            self._row(row, before, total)
-            for row, before, total in zip(self._warp_rows(), tops, totals, strict=True)
-        ]
-        return [top for top, _ in found], [total for _, total in found]
+        self, before: Value, logits: Sequence[Sequence[Value]]
+    ) -> tuple[Value, list[list[Value]], Value]:
+        """The greatest logit of this lane's row, with one tile more; the exponentials of all rows;
+        their sum in this lane's row.
+        """
+        top = maximum(before, self._by_lane([self._fold(x, -math.inf, maximum) for x in logits]))
+        weights = []
+        for number, row in enumerate(logits):
+            own = shuffle(self.emit, "idx", top, number)
+            weights.append([exp(x - own) for x in row])
+        grown = self._by_lane([self._fold(x, 0, lambda a, b: a + b) for x in weights])
+        return top, weights, grown
 
-    def _row(self, row: Value, before: Value, total: Value) -> tuple[Value, Value]:
-        lane = self.thread % WARP
-        places = [row * _PITCH + lane + n * WARP for n in range(self.shares * THREADS // WARP)]
-        logits = [self._load(self.logits, at) for at in places]
-        top = maximum(before, self._fold(logits, -math.inf, maximum))
-        shrink = exp(before - top)
-        grown = [exp(x - top) for x in logits]
-        for at, x in zip(places, grown, strict=True):
-            self._store(self.logits, at, x)
-        self._store_if(lane == 0, self.shrinks, row, shrink)
-        return top, total * shrink + self._fold(grown, 0, lambda a, b: a + b)
+    def _by_lane(self, rows: Sequence[Value]) -> Value:
+        """Of what belongs to rows, what belongs to that with this lane's number."""
+        found = rows[0]
+        for number, x in enumerate(rows[1:], 1):
+            found = select(self.panels.lane == number, x, found)
+        return found
 
     def _fold(
         self, values: Sequence[Value], start: float, combine: Callable[[Value, Value], Value]
@@ -262,76 +256,60 @@ class _Attention:
 
     # ---- the result ------------------------------------------------------------------------------
 
-    @property
-    def _across(self) -> int:
-        """Threads that have a row of the result: a power of two."""
-        count: int = -(-self.features_count // self.width)
-        return 1 << (count - 1).bit_length()
+    def _attended(self, j: Value, stage: Value, weights: Sequence[Sequence[Value]]) -> list[Value]:
+        """This thread's part of the result of one tile, whose first values are on their way."""
+        emit, panels, shares = self.emit, self.panels, self.block.shares
+        flat = [x for n in range(shares) for x in (row[n] for row in weights)]
 
-    @property
-    def _rows_of_thread(self) -> int:
-        return max(1, ROWS * self._across // THREADS)
+        def panel(key: Value, state: list[Value]) -> Sequence[Value]:
+            stage, *rest = state
+            own, sums = rest[: len(flat)], rest[len(flat) :]
+            barrier(emit)  # the last panel and its exponentials have been read
+            panels.keep_weights(own[:WARP_ROWS])
+            following = key + WARP
+            emit.if_(
+                following < self.keys,
+                lambda: panels.ask_for_values(stage ^ 1, self._values(j, following)),
+            )
+            close_copies(emit)
+            await_copies(emit, 1)
+            barrier(emit)
+            count = minimum(self.keys - key, WARP)
+            after = panels.add_values(stage, count, sums)
+            return [stage ^ 1, *own[WARP_ROWS:], *own[:WARP_ROWS], *after]
 
-    def _own_place(self) -> tuple[list[Value], Value, Value]:
-        """This thread's rows and first feature of the result, and whether it has any."""
-        row = self.thread / self._across * self._rows_of_thread
-        feature = self.thread % self._across * self.width
-        is_used = (row < ROWS) & (feature < self.features)
-        row, feature = select(is_used, row, 0), select(is_used, feature, 0)
-        return [row + n for n in range(self._rows_of_thread)], feature, is_used
-
-    def _add_values(self, j: Value, sums: Sequence[Value]) -> list[Value]:
-        """The sums with those of one tile more."""
-        emit, (rows, feature, _) = self.emit, self._own_place()
-        begin = self._tile_base(j) + feature
         zero = emit.constant("f32", 0)
+        start = [stage, *flat, *[zero] * (self.block.lane_rows * WIDTH)]
+        return emit.loop(self.f.number(0), self.keys, WARP, start, panel)[1 + len(flat) :]
 
-        def steps(count: int) -> Callable[[Value, list[Value]], Sequence[Value]]:
-            def step(key: Value, state: list[Value]) -> Sequence[Value]:
-                found = list(state)
-                values = [
-                    self._load(self.buffers.v, begin + (key + n) * self.features, self.width)
-                    for n in range(count)
-                ]
-                weights = [self._load(self.logits, row * _PITCH + key, count) for row in rows]
-                for number, weight in enumerate(weights):
-                    for n, value in enumerate(values):
-                        factor = emit.extract(weight, n)
-                        for lane in range(self.width):
-                            place = number * self.width + lane
-                            found[place] = fma(factor, emit.extract(value, lane), found[place])
-                return found
+    def _write_rows(self, top: Value, total: Value) -> None:
+        """What belongs to the row that this lane counts for."""
+        place = self.first + self.warp_row + self.lane
+        is_there = (self.lane < WARP_ROWS) & (place < self.rows)
 
-            return step
+        def write() -> None:
+            self._store(self.top, self.row_base + place, top)
+            self._store(self.total, self.row_base + place, total)
 
-        whole = self.keys - self.keys % _WIDTH
-        state = [zero] * len(sums)
-        state = emit.loop(self.f.number(0), whole, _WIDTH, state, steps(_WIDTH))
-        state = emit.loop(whole, self.keys, 1, state, steps(1))
-        shrinks = [self._load(self.shrinks, row) for row in rows]
-        return [
-            old * shrinks[place // self.width] + new
-            for place, (old, new) in enumerate(zip(sums, state, strict=True))
-        ]
+        self.emit.if_(is_there, write)
 
-    def _write_rows(self, tops: Sequence[Value], totals: Sequence[Value]) -> None:
-        """What belongs to rows; the sums also for those who divide by them."""
-        for row, top, total in zip(self._warp_rows(), tops, totals, strict=True):
-            place = self.first + row
-            is_there = (self.thread % WARP == 0) & (place < self.rows)
-            at = self.row_base + place
-            self._store_if(is_there, self.top, at, top)
-            self._store_if(is_there, self.total, at, total)
-            self._store_if(is_there, self.shrinks, row, total)
+    def _write(self, total: Value, sums: Sequence[Value]) -> None:
+        """This thread's part of the result."""
+        feature = convert(self.panels.first_feature, "i64")
+        is_used = self.panels.lane / self.block.across * self.block.lane_rows < WARP_ROWS
+        for number, row in enumerate(self._own_rows()):
+            whole = shuffle(self.emit, "idx", total, row)
+            own = [x / whole for x in sums[number * WIDTH :][:WIDTH]]
+            place = self.first + self.warp_row + convert(row, "i64")
+            is_there = is_used & (place < self.rows)
+            at = (self.row_base + place) * self.features + feature
+            for first in range(0, WIDTH, self.panels.width):
+                part = self._vector(own[first:][: self.panels.width])
+                is_inside = is_there & (feature + first < self.features)
+                self._store_if(is_inside, self.out, at + first, part)
 
-    def _write(self, sums: Sequence[Value]) -> None:
-        rows, feature, is_used = self._own_place()
-        for number, row in enumerate(rows):
-            total = self._load(self.shrinks, row)
-            own = [x / total for x in sums[number * self.width :][: self.width]]
-            at = (self.row_base + self.first + row) * self.features + feature
-            is_there = is_used & (self.first + row < self.rows)
-            self._store_if(is_there, self.out, at, self._vector(own))
+    def _store(self, pointer: Value, at: Value, value: Value) -> None:
+        self.emit.store(self.emit.address(pointer, at, "f32"), value, "f32")
 
     def _store_if(self, condition: Value, pointer: Value, at: Value, value: Value) -> None:
         self.emit.if_(condition, lambda: self._store(pointer, at, value))

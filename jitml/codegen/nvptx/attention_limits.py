@@ -44,6 +44,11 @@ class Limits:
             if lengths is not None:
                 self.rules.append(partial(self._is_inside, lengths, axis))
 
+    @property
+    def are_any(self) -> bool:
+        """Whether a logit may change."""
+        return self.bias is not None or bool(self.rules)
+
     def apply(self, logit: Value, place: Place) -> Value:
         """The logit at a place."""
         if self.bias is not None:

@@ -22,6 +22,12 @@ from typing import NamedTuple
 from jitml.codegen.emit import KernelText
 from jitml.codegen.gemm import GemmShape
 from jitml.codegen.gemm_types import GemmTypes
+from jitml.codegen.nvptx.asynchronous import (
+    RUN_BYTES,
+    await_copies,
+    close_copies,
+    copy_later,
+)
 from jitml.codegen.nvptx.block import (
     MOST_SMALL,
     barrier,
@@ -40,7 +46,6 @@ from jitml.scalar.value import Value, convert, maximum, minimum, select
 SIDE = 128
 THREADS = 256
 STAGES = 3
-_RUN_BYTES = 16
 _ROW_BYTES = 64  # of k, in a panel
 _PANEL_BYTES = SIDE * _ROW_BYTES
 _ROWS, _COLUMNS = 64, 32  # of a warp
@@ -108,7 +113,7 @@ class _Units:
         self.types = types
         self.unit = _UNITS[types.operand]
         self.size = self.unit.size_bytes
-        self.run = _RUN_BYTES // self.size  # elements
+        self.run = RUN_BYTES // self.size  # elements
         self.depth = _ROW_BYTES // self.size  # of a panel
         self.f = Function(2 + epilogue.buffers, (shape.m, shape.n, shape.k))
         self.emit = self.f.emit
@@ -154,7 +159,7 @@ class _Units:
         def fetch(k: Value, stage: Value) -> None:
             for fetcher in fetchers:
                 fetcher(k, stage)
-            self._do("cp.async.commit.group")
+            close_copies(self.emit)
 
         barrier(self.emit)  # others may still read what the last square left
         for stage in range(STAGES - 1):
@@ -162,7 +167,7 @@ class _Units:
 
         def panel(k: Value, state: list[Value]) -> Sequence[Value]:
             stage, *sums = state
-            self._do("cp.async.wait.group", f"i32 {STAGES - 2}")
+            await_copies(self.emit, STAGES - 2)
             barrier(self.emit)
             free = select(stage == 0, STAGES - 1, stage - 1)
             fetch(k + (STAGES - 1) * self.depth, free)
@@ -174,13 +179,8 @@ class _Units:
         _, *sums = self.emit.loop(
             f.number(0), self.k, self.depth, [start, *([zero] * count)], panel
         )
-        self._do("cp.async.wait.group", "i32 0")
+        await_copies(self.emit, 0)
         self._write(batch, row, column, sums)
-
-    def _do(self, name: str, argument: str = "") -> None:
-        function = f"@llvm.nvvm.{name}"
-        self.emit.declarations.add(f"declare void {function}({argument.split(' ')[0]})")
-        self.emit.line(f"call void {function}({argument})")
 
     # ---- panels ----------------------------------------------------------------------------------
 
@@ -192,7 +192,7 @@ class _Units:
         def fetch(k: Value, stage: Value) -> None:
             begin = stage * (2 * _PANEL_BYTES) + panel.begin
             if panel.by_runs:
-                for turn in range(_PANEL_BYTES // (_RUN_BYTES * THREADS)):
+                for turn in range(_PANEL_BYTES // (RUN_BYTES * THREADS)):
                     way(panel, start, (first, k), begin, self.thread + turn * THREADS)
                 return
             # Elements come one after the other, so few registers are needed.
@@ -229,22 +229,8 @@ class _Units:
         axes = (operand.free, operand.depth) if panel.turned else (operand.depth, operand.free)
         place = start + along * axes[0][0][1] + across * axes[1][0][1]
         source = self.emit.address(operand.pointer, select(left > 0, place, 0), f"u{self.size * 8}")
-        self._copy(self._run_at(panel, begin, row, run), source, _RUN_BYTES, left * self.size)
-
-    def _copy(self, target: Value, source: Value, size: int, wanted: Value) -> None:
-        """cp.async of so many bytes, of which the first are wanted and the others zero."""
-        emit = self.emit
-        kind = "cg" if size == _RUN_BYTES else "ca"
-        function = f"@llvm.nvvm.cp.async.{kind}.shared.global.{size}.s"
-        emit.declarations.add(f"declare void {function}(ptr addrspace(3), ptr addrspace(1), i32)")
-        there, here = (
-            emit.pure(f"addrspacecast ptr {p.ref} to ptr addrspace({space})", "ptr").ref
-            for p, space in ((target, 3), (source, 1))
-        )
-        count = convert(wanted, "u32").ref
-        emit.line(
-            f"call void {function}(ptr addrspace(3) {there}, ptr addrspace(1) {here}, i32 {count})"
-        )
+        target = self._run_at(panel, begin, row, run)
+        copy_later(self.emit, target, source, RUN_BYTES, left * self.size)
 
     def _fetch_element(
         self,
@@ -267,7 +253,7 @@ class _Units:
         run = self._run_at(panel, begin, row, along / self.run)
         target = emit.address(run, convert(along % self.run, "i64"), storage)
         if self.size == 4:
-            self._copy(target, source, 4, select(is_there, self.f.number(4), 0))
+            copy_later(emit, target, source, 4, select(is_there, self.f.number(4), 0))
         else:
             emit.store(target, select(is_there, emit.load(source, storage), 0), storage)
 
@@ -290,7 +276,7 @@ class _Units:
         """The address of 16 bytes of a panel."""
         swapped = run ^ (row & 7 if panel.turned else row / 2 & 3)
         pitch = SIDE * self.size if panel.turned else _ROW_BYTES
-        place = begin + row * pitch + swapped * _RUN_BYTES
+        place = begin + row * pitch + swapped * RUN_BYTES
         return self.emit.address(self.stages, convert(place, "i64"), "u8")
 
     # ---- products --------------------------------------------------------------------------------
