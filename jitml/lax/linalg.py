@@ -374,10 +374,10 @@ def qdwh(
     (Nakatsukasa, Bai and Gygi, 2010); how many steps it took, whether it has converged.
 
     >>> import jitml.numpy as jnp
-    >>> u, h, steps, converged = qdwh(jnp.array([[0.0, 2.0], [2.0, 0.0]]))
+    >>> u, h, steps, converged = qdwh(jnp.array([[-1.0, -2.0], [2.0, 1.0]]))
     >>> print(jnp.round(h), converged)
-    [[2. 0.]
-     [0. 2.]] True
+    [[2. 1.]
+     [1. 2.]] True
     """
     a = matrices("qdwh", x)
     if a.ndim != 2 or a.shape[0] < a.shape[1]:

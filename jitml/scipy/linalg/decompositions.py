@@ -314,10 +314,10 @@ def polar(
     """Unitary U and positive semi-definite P of a = U P, or for side "left" a = P U.
 
     >>> import jitml.numpy as jnp
-    >>> u, p = polar(jnp.array([[0.0, 2.0], [2.0, 0.0]]))
+    >>> u, p = polar(jnp.array([[-1.0, -2.0], [2.0, 1.0]]))
     >>> print(jnp.round(p))
-    [[2. 0.]
-     [0. 2.]]
+    [[2. 1.]
+     [1. 2.]]
     """
     if side not in ("left", "right"):
         fail(ArgumentError, f"polar: side={side!r}: it is 'left' or 'right'")
