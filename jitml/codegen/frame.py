@@ -59,6 +59,7 @@ class Frame:
         self._size_slots: dict[int, Value] = {}
         self._prefix: list[str] = []
         self._globals: set[str] = set()
+        self.is_streaming = False  # whether stores are to be waited for at the end
 
     def number(self, n: int) -> Value:
         """A number that is part of the text."""
@@ -106,6 +107,9 @@ class Frame:
 
     def finish(self, has_checks: bool) -> str:
         """End the body and return the text of the module."""
+        if self.is_streaming:
+            self.emit.declarations.add("declare void @llvm.x86.sse.sfence()")
+            self.emit.line("call void @llvm.x86.sse.sfence()")
         if has_checks:
             self.emit.line("%site = load i64, ptr %fault")
             self.emit.line(f"%failed = icmp ne i64 %site, {2**63 - 1}")

@@ -28,6 +28,7 @@ from jitml.scalar.value import (
     select,
 )
 
+LINE_BYTES = 64  # what caches fetch and write together
 STORAGE_BITS = {**BITS, "bool": 8, "f16": 16, "bf16": 16}
 # What a storage type is computed in; types not listed compute as themselves.
 COMPUTE = {"bool": "i1", "f16": "f32", "bf16": "f32"}
@@ -439,11 +440,12 @@ class Emitter:
         self.line(f"call void @llvm.prefetch.p0(ptr {pointer.ref}, {how})")
 
     def store(self, pointer: Value, value: Value, storage: str, streaming: bool = False) -> None:
-        """Store consecutive elements, rounded to `storage`; a streaming store needs a full-vector
-        alignment."""
+        """Store consecutive elements, rounded to `storage`; a streaming store needs whole cache
+        lines.
+        """
         raw = self.narrow(value, storage)
-        is_whole = streaming or self.aligns_vectors
-        align = STORAGE_BITS[storage] // 8 * (value.lanes if is_whole else 1)
+        align = STORAGE_BITS[storage] // 8 * (value.lanes if self.aligns_vectors else 1)
+        align = LINE_BYTES if streaming else align
         tail = ", !nontemporal !0" if streaming else ""
         vector = llvm_type(raw.type, raw.lanes)
         self.line(f"store {vector} {raw.ref}, ptr {pointer.ref}, align {align}{tail}")
@@ -584,15 +586,19 @@ class Emitter:
         vector = llvm_type(name.type, name.lanes)
         return f"  {name.ref} = phi {vector} [{a.ref}, %{from_a}], [{b.ref}, %{from_b}]"
 
-    def if_(self, condition: Value, then: Callable[[], None]) -> None:
-        """Run `then` where the scalar `condition` holds."""
+    def if_(
+        self, condition: Value, then: Callable[[], None], other: Callable[[], None] | None = None
+    ) -> None:
+        """Run `then` where the scalar `condition` holds, else the `other`."""
         self._count += 1
-        yes, out = f"then{self._count}", f"end{self._count}"
-        self.line(f"br i1 {condition.ref}, label %{yes}, label %{out}")
-        self.label(yes)
-        with self.scope():
-            then()
-        self.line(f"br label %{out}")
+        yes, no, out = (f"{name}{self._count}" for name in ("then", "else", "end"))
+        self.line(f"br i1 {condition.ref}, label %{yes}, label %{no if other else out}")
+        for name, branch in ((yes, then), (no, other)):
+            if branch is not None:
+                self.label(name)
+                with self.scope():
+                    branch()
+                self.line(f"br label %{out}")
         self.label(out)
 
 

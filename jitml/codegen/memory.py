@@ -5,16 +5,18 @@ Comes in: a `Load` or `Store`, at a place of the nest. Goes out: the text of the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from jitml.codegen.kernel import Load, Node, Store
-from jitml.codegen.llvm import STORAGE_BITS, llvm_type, suffix
+from jitml.codegen.llvm import LINE_BYTES, STORAGE_BITS, llvm_type, suffix
 from jitml.codegen.masked import masked_load, raw_type
 from jitml.codegen.nest import Nest
 from jitml.codegen.updates import update
 from jitml.scalar.value import Value
 
+STREAMED_BYTES = 1 << 24  # of an array: half of a large cache, which has better use for it
 MOST_COLUMNS = 8  # of short rows that are read or written as a whole; loads for one vector
 
 
@@ -157,7 +159,7 @@ def store_all(nest: Nest, specs: Sequence[Store]) -> None:
         spec = left[0]
         stride = 0 if nest.vector is None else spec.index.coefficient(nest.vector)
         row = left[:stride] if 1 < stride <= MOST_COLUMNS and nest.lanes > 1 else [spec]
-        if len(row) == stride and _is_row(row):
+        if 1 < stride == len(row) and _is_row(row):
             _store_row(nest, row)
         else:
             row = [spec]
@@ -184,7 +186,7 @@ def _store_row(nest: Nest, specs: Sequence[Store]) -> None:
     scalar, _, _ = nest.index_parts(specs[0].index)
     columns = [emit.splat(nest.value(s.nodes[0]), lanes) for s in specs]
     address = emit.address(nest.frame.pointers[specs[0].operand], scalar, storage)
-    emit.store(address, _interleave_all(nest, columns), storage)
+    _store_neighbours(nest, specs[0], address, _interleave_all(nest, columns))
 
 
 def _interleave_all(nest: Nest, columns: Sequence[Value]) -> Value:
@@ -211,16 +213,36 @@ def store(nest: Nest, spec: Store) -> None:
     if lanes > 1 and stride != 1:
         _scatter(nest, place, spec.storage, values)
     elif len(values) == 2:
-        _store_pairs(nest, place, spec.storage, values)
+        _store_pairs(nest, place, spec, values)
     else:
         address = nest.emit.address(place.pointer, scalar, spec.storage)
-        nest.emit.store(address, values[0], spec.storage)
+        _store_neighbours(nest, spec, address, values[0])
 
 
-def _store_pairs(nest: Nest, place: _Place, storage: str, values: list[Value]) -> None:
+def _store_neighbours(nest: Nest, spec: Store, address: Value, value: Value) -> None:
+    """Write a vector. Whole cache lines of a large array are not read before, and go past the
+    caches.
+    """
+    emit, size = nest.emit, STORAGE_BITS[spec.storage] // 8
+    steps = math.prod(a.extent for a in spec.index.axes if not a.merged)
+    total = size * steps * (value.lanes // nest.lanes)
+    if value.lanes * size % LINE_BYTES or total < STREAMED_BYTES or not nest.target.is_x86:
+        emit.store(address, value, spec.storage)
+        return
+    nest.frame.is_streaming = True
+    place = emit.pure(f"ptrtoint ptr {address.ref} to i64", "i64")
+    raw = emit.narrow(value, spec.storage)
+    emit.if_(
+        (place & (LINE_BYTES - 1)) == 0,
+        lambda: emit.store(address, raw, raw.type, streaming=True),
+        lambda: emit.store(address, raw, raw.type),
+    )
+
+
+def _store_pairs(nest: Nest, place: _Place, spec: Store, values: list[Value]) -> None:
     """Complex numbers: real and imaginary parts side by side."""
-    address = nest.emit.address(place.pointer, place.scalar * 2, storage)
-    nest.emit.store(address, _interleave(nest, *values), storage)
+    address = nest.emit.address(place.pointer, place.scalar * 2, spec.storage)
+    _store_neighbours(nest, spec, address, _interleave(nest, *values))
 
 
 def _interleave(nest: Nest, a: Value, b: Value) -> Value:

@@ -13,7 +13,7 @@ from typing import Any
 
 from jitml.codegen.frame import Frame
 from jitml.codegen.kernel import Axis, Index, Kernel, Node
-from jitml.codegen.llvm import STORAGE_BITS
+from jitml.codegen.llvm import LINE_BYTES, STORAGE_BITS
 from jitml.codegen.row_buffer import nodes_to_keep
 from jitml.codegen.sharing import shared_calls
 from jitml.codegen.target import Target
@@ -21,7 +21,6 @@ from jitml.codegen.vectorize import choose_vector_axis, choose_width
 from jitml.scalar.value import BITS, Value
 
 ROW_BUFFER_BYTES = 1 << 18
-_LINE_BYTES = 64  # that a cache fetches together
 
 
 class Nest:
@@ -126,7 +125,7 @@ class Nest:
     def fetch_ahead(self, index: Value) -> None:
         """Ask for the vectors at `index` of the rows to be read later."""
         for first, storage in self.ahead:
-            in_line = max(1, _LINE_BYTES * 8 // STORAGE_BITS[storage])
+            in_line = max(1, LINE_BYTES * 8 // STORAGE_BITS[storage])
             for k in range(0, self.lanes, in_line):
                 self.emit.prefetch(self.emit.address(first, index + k, storage), 1)
 

@@ -20,6 +20,7 @@ from jitml.ops.cumulative import Cumulative
 from jitml.scalar.complex import Complex
 from jitml.scalar.value import Value
 
+TOGETHER = 4  # rows: each waits for its own last sum only
 CHUNK_COST = 1 << 16  # scalar instructions that one chunk of parallel work should have at least
 
 
@@ -145,36 +146,50 @@ def cumulative_kernel(eqn: Eqn, target: Target) -> KernelText:
     lanes = 1 if element.is_complex else target.lanes(max(4, STORAGE_BITS[element.storage] // 8))
     lanes = 1 if inner < lanes else lanes
 
-    def line(base: Value, lanes: int) -> None:
-        """One line along the axis (one for each lane), starting at element `base`."""
+    def line(bases: Sequence[Value], lanes: int) -> None:
+        """Lines along the axis (one for each lane) side by side, from the elements `bases` on."""
 
-        def at(step: Value) -> Value:
+        def at(base: Value, step: Value) -> Value:
             position = f.size[0] - 1 - step if op.reverse else step
             return base + position * f.size[1]
 
         def advance(step: Value, running: list[Value]) -> Sequence[Value]:
-            x = element.load(f.emit, f.pointers[0], at(step), lanes)
-            total = op.lower_combine(element.group(running), x)
-            element.store(f.emit, f.pointers[1], at(step), total)
-            return element.scalars(total)
+            after: list[Value] = []
+            for k, base in enumerate(bases):
+                x = element.load(f.emit, f.pointers[0], at(base, step), lanes)
+                before = element.group(running[k * element.parts : (k + 1) * element.parts])
+                total = op.lower_combine(before, x)
+                element.store(f.emit, f.pointers[1], at(base, step), total)
+                after += element.scalars(total)
+            return after
 
-        first = element.load(f.emit, f.pointers[0], at(f.number(0)), lanes)
-        element.store(f.emit, f.pointers[1], at(f.number(0)), first)
-        f.emit.loop(f.number(1), f.size[0], 1, element.scalars(first), advance)
+        start: list[Value] = []
+        for base in bases:
+            first = element.load(f.emit, f.pointers[0], at(base, f.number(0)), lanes)
+            element.store(f.emit, f.pointers[1], at(base, f.number(0)), first)
+            start += element.scalars(first)
+        f.emit.loop(f.number(1), f.size[0], 1, start, advance)
 
-    def lines(base: Value, lower: Value, upper: Value) -> None:
+    def lines(bases: Sequence[Value], lower: Value, upper: Value) -> None:
         whole = upper - ((upper - lower) & (lanes - 1)) if lanes > 1 else lower
         if lanes > 1:
-            f.each(lower, whole, lambda i: line(base + i, lanes), lanes)
-        f.each(whole, upper, lambda i: line(base + i, 1))
+            f.each(lower, whole, lambda i: line([b + i for b in bases], lanes), lanes)
+        f.each(whole, upper, lambda i: line([b + i for b in bases], 1))
 
     row = f.size[0] * f.size[1]
+
+    def rows(first: Value, together: int) -> None:
+        lines([(first + k) * row for k in range(together)], f.number(0), f.size[1])
+
     if over_inner:
-        f.each(f.number(0), f.size[2], lambda o: lines(o * row, f.begin, f.end))
+        f.each(f.number(0), f.size[2], lambda o: lines([o * row], f.begin, f.end))
     else:
-        f.each(f.begin, f.end, lambda o: lines(o * row, f.number(0), f.size[1]))
-    units = inner if over_inner else outer
-    return KernelText(f.text(target), f.sizes, units, chunk_grain(units, type_.size * 8), 0)
+        whole = f.end - ((f.end - f.begin) & (TOGETHER - 1))
+        f.each(f.begin, whole, lambda o: rows(o, TOGETHER), TOGETHER)
+        f.each(whole, f.end, lambda o: rows(o, 1))
+    units, cost = inner if over_inner else outer, type_.size * 8
+    grain = chunk_grain(units, cost)
+    return KernelText(f.text(target), f.sizes, units, grain, 0, instructions=cost)
 
 
 def chunk_grain(units: int, cost: int) -> int:

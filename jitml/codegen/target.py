@@ -24,9 +24,14 @@ class Target(NamedTuple):
         return max(1, self.vector_bytes // itemsize)
 
     @property
+    def is_x86(self) -> bool:
+        """Whether it is an x86-64."""
+        return self.triple.startswith("x86_64")
+
+    @property
     def has_avx512(self) -> bool:
         """Whether vectors are those of x86-64's AVX-512."""
-        return self.vector_bytes == 64 and self.triple.startswith("x86_64")
+        return self.vector_bytes == 64 and self.is_x86
 
 
 @functools.cache
