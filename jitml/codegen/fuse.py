@@ -16,6 +16,7 @@ from jitml.codegen.build import Built, build_kernel, build_scatter, strided_view
 from jitml.codegen.element import NeedsBuffer
 from jitml.codegen.expand import Combine, Partial
 from jitml.codegen.product import operand_layout
+from jitml.codegen.siblings import join_siblings
 from jitml.ir.graph import Atom, Eqn, Graph, Var
 from jitml.ops.contraction import DotGeneral
 from jitml.ops.kinds import Elementwise, Movement, Reduction
@@ -135,6 +136,8 @@ class _Fuser:
         while ordered is None:
             self._build_all()
             ordered = self._in_order()
+        if not self.separately:
+            ordered = join_siblings(ordered, self._kernel_of)
         outputs = frozenset(a for a in self.graph.outputs if isinstance(a, Var))
         return Fused(ordered, self.definitions, self.buffers, outputs)
 
@@ -298,7 +301,7 @@ class _Fuser:
         if not any(var.type.size for var in group.roots) and not has_effect(group):
             return
         if eqn is None:
-            group.built = build_kernel(self.definitions, self.buffers, group.roots)
+            group.built = self._kernel_of(group.roots)
             group.reads = group.built.reads
         elif isinstance(eqn.op, Scatter):
             # The operand is copied to the output first; updates and indices are computed in the
@@ -312,6 +315,9 @@ class _Fuser:
             if isinstance(eqn.op, DotGeneral):
                 self._check_evenness(eqn, group.views)
             group.reads = tuple(base for base, _ in group.views.values())
+
+    def _kernel_of(self, roots: list[Var]) -> Built:
+        return build_kernel(self.definitions, self.buffers, roots)
 
     def _check_evenness(self, eqn: Eqn, views: dict[Var, View]) -> None:
         """An operand that cannot be read as batched matrices is copied to a buffer first; and so is
