@@ -17,6 +17,7 @@ from jitml.codegen.build import Built, build_scatter, strided_view
 from jitml.codegen.element import NeedsBuffer
 from jitml.codegen.expand import Combine, Partial
 from jitml.codegen.product import operand_layout
+from jitml.codegen.siblings import join_siblings
 from jitml.ir.graph import Atom, Eqn, Graph, Var
 from jitml.ops.contraction import DotGeneral
 from jitml.ops.kinds import Elementwise, Movement, Reduction
@@ -145,6 +146,8 @@ class _Fuser:
         while ordered is None:
             self._build_all()
             ordered = self._in_order()
+        if not self.separately:
+            ordered = join_siblings(ordered, self.builds.build)
         outputs = frozenset(a for a in self.graph.outputs if isinstance(a, Var))
         return Fused(ordered, self.definitions, self.buffers, outputs, self.for_threads)
 

@@ -47,6 +47,7 @@ def reverse(x: Any) -> Any:
 
 
 X = jnp.arange(SIZE, dtype=jnp.float32)
+LONG = jnp.arange(4 * SIZE, dtype=jnp.float32)
 SQUARE = jnp.ones((64, 64))
 
 TAKEN = {
@@ -56,7 +57,8 @@ TAKEN = {
     "update in a loop": (loop, (X,), ((0, 0),)),
     "an earlier read": (lambda x: jnp.sort(x[::-1]) + 1, (X,), ((0, 0),)),
     "not used": (lambda x, y: y[::-1] * 2, (X, X), ((0, 0),)),
-    "swapped": (lambda x, y: (y + 1, x * 2), (X, X), ((0, 1), (1, 0))),
+    "swapped": (lambda x, y: (y + 1, x * 2), (LONG, LONG), ((0, 1), (1, 0))),
+    "one kernel": (lambda x, y: (y + 1, x * 2), (X, X), ((0, 0), (1, 1))),
 }
 
 REFUSED = {
