@@ -95,30 +95,29 @@ class ElementBuilder:
 
     def compute(self, var: Var, index: Sequence[Index]) -> Any:
         """The element of `var` by its equation. Chains of elementwise equations do not recurse."""
-        stack: list[tuple[Var, Sequence[Index]]] = [(var, index)]
+        wanted = self._key(var, index)
+        _, whole, mask = wanted
+        memo, scalar = self.memo, self._key(var, ())[1]
+        stack = [(var, index, whole)]
         while stack:
-            at, where = stack[-1]
-            if self._key(at, where) in self.memo:
+            at, where, place = stack[-1]
+            if (at, place, mask) in memo:
                 stack.pop()
                 continue
             eqn = self.definitions[at]
             missing = []
             if isinstance(eqn.op, Elementwise):
-                operands = [(x, where if x.type.shape else ()) for x in eqn.inputs]
-                missing = [
-                    (x, i)
-                    for x, i in operands
-                    if isinstance(x, Var)
-                    and x.type.size
-                    and self._is_computed(x)
-                    and self._key(x, i) not in self.memo
-                ]
+                for x in eqn.inputs:
+                    if isinstance(x, Var) and x.type.size and self._is_computed(x):
+                        needed = (x, where, place) if x.type.shape else (x, (), scalar)
+                        if (x, needed[2], mask) not in memo:
+                            missing.append(needed)
             if missing:
                 stack.extend(missing)
             else:
                 stack.pop()
                 self._compute_here(at, where)
-        return self.memo[self._key(var, index)][1]
+        return memo[wanted][1]
 
     def _is_computed(self, var: Var) -> bool:
         return var in self.definitions and (var not in self.buffers or var in self.roots)
