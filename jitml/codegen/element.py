@@ -38,6 +38,9 @@ MOST_READS = 24  # index maps behind each other: they recurse
 MOST_REPEATED = 64  # instructions that may be repeated at further indices
 
 
+_NO_INDEX = (False,)  # what the index of a 0-d variable is known as
+
+
 class NeedsBuffer(Exception):
     """`var` must have a buffer of its own: it is not to be computed inside this kernel."""
 
@@ -99,35 +102,35 @@ class ElementBuilder:
         """The element of `var` by its equation. Chains of elementwise equations and reshapes do not
         recurse.
         """
-        stack: list[tuple[Var, Sequence[Index]]] = [(var, index)]
+        wanted = self._key(var, index)
+        memo, (_, whole, mask) = self.memo, wanted
+        stack = [(var, index, whole)]
         while stack:
-            at, where = stack[-1]
-            if self._key(at, where) in self.memo:
+            at, where, place = stack[-1]
+            if (at, place, mask) in memo:
                 stack.pop()
                 continue
-            eqn = self.definitions[at]
-            missing = [
-                (x, i)
-                for x, i in self._beside(eqn, where)
-                if isinstance(x, Var)
-                and x.type.size
-                and self._is_computed(x)
-                and self._key(x, i) not in self.memo
-            ]
+            beside = self._beside(self.definitions[at], where, place)
+            missing = [x for x in beside if (x[0], x[2], mask) not in memo]
             if missing:
                 stack.extend(missing)
             else:
                 stack.pop()
                 self._compute_here(at, where)
-        return self.memo[self._key(var, index)][1]
+        return memo[wanted][1]
 
-    def _beside(self, eqn: Eqn, index: Sequence[Index]) -> list[tuple[Atom, Sequence[Index]]]:
-        """The elements that an elementwise equation or a reshape is made of."""
+    def _beside(self, eqn: Eqn, index: Sequence[Index], place: Any) -> list[tuple[Var, Any, Any]]:
+        """The computed elements that one of an elementwise equation or a reshape, whose index is
+        known as `place`, is made of: variables, indices, what these are known as.
+        """
+        if not isinstance(eqn.op, (Elementwise, Reshape)):
+            return []
+        inside = [x for x in eqn.inputs if isinstance(x, Var) and x.type.size]
+        inside = [x for x in inside if self._is_computed(x)]
         if isinstance(eqn.op, Elementwise):
-            return [(x, index if x.type.shape else ()) for x in eqn.inputs]
-        if isinstance(eqn.op, Reshape):
-            return [(eqn.inputs[0], self._behind_reshape(eqn, index))]
-        return []
+            return [(x, index, place) if x.type.shape else (x, (), _NO_INDEX) for x in inside]
+        before = self._behind_reshape(eqn, index)
+        return [(x, before, self._key(x, before)[1]) for x in inside]
 
     def _is_computed(self, var: Var) -> bool:
         return var in self.definitions and (var not in self.buffers or var in self.roots)

@@ -68,8 +68,16 @@ def state_dtypes(reduction: Reduction, dtype: DType) -> tuple[DType, ...]:
 
 def expand(graph: Graph) -> Graph:
     """The graph with every op that has no kernel stated in ops that have."""
-    while any(_rule(eqn) is not None for eqn in graph.eqns):
-        graph = rewritten(graph, _rule)
+    plain: set[Eqn] = set()
+
+    def rule(eqn: Eqn) -> Callable[..., Sequence[Any]] | None:
+        found = None if eqn in plain else _rule(eqn)
+        if found is None:
+            plain.add(eqn)
+        return found
+
+    while any(rule(eqn) is not None for eqn in graph.eqns):
+        graph = rewritten(graph, rule)
     return graph
 
 

@@ -71,7 +71,7 @@ class Index:
     time).
     """
 
-    __slots__ = ("builder", "constant", "key", "terms", "values")
+    __slots__ = ("_key", "builder", "constant", "terms", "values")
 
     def __init__(
         self,
@@ -84,11 +84,18 @@ class Index:
         self.terms = terms
         self.constant = constant
         self.values = values
-        self.key = (
-            tuple((axis.number, c) for axis, c in terms),
-            constant,
-            tuple((node.number, c) for node, c in values),
-        )
+        self._key: tuple[Any, ...] | None = None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells it from others of the same kernel: terms, constant, values."""
+        if self._key is None:
+            self._key = (
+                tuple([(axis.number, c) for axis, c in self.terms]),
+                self.constant,
+                tuple([(node.number, c) for node, c in self.values]),
+            )
+        return self._key
 
     def coefficient(self, axis: Axis) -> int:
         return next((c for a, c in self.terms if a is axis), 0)
@@ -328,10 +335,10 @@ class KernelBuilder:
         It depends on `axes` and on those of its operands, less the ones that it has `bound` (a
         reduction's).
         """
-        identity = (name, type_, tuple(x.number for x in operands), key)
+        identity = (name, type_, tuple([x.number for x in operands]), key)
         found = self._nodes.get(identity)
         if found is None:
-            axes = axes.union(*(x.axes for x in operands)) - bound
+            axes = _axes_together(operands, axes, bound)
             found = Node(name, type_, operands, data, axes, len(self._nodes))
             self._nodes[identity] = found
             if isinstance(data, Index):
@@ -360,7 +367,7 @@ class KernelBuilder:
         simple = decided(name, operands)
         if simple is not None:
             return simple
-        node = self.node(name, type_, tuple(x.ref for x in operands))
+        node = self.node(name, type_, tuple([x.ref for x in operands]))
         return Value(self, type_, 1, node)
 
     def lookup(self, table: Sequence[float], index: Value, type_: str) -> Value:
@@ -411,6 +418,16 @@ class KernelBuilder:
             Value(self, value.type, 1, self.node("state", value.type, (node,), k, k))
             for k, value in enumerate(state)
         ]
+
+
+def _axes_together(
+    operands: tuple[Node, ...], own: frozenset[Axis], bound: frozenset[Axis]
+) -> frozenset[Axis]:
+    """The axes of the operands and `own` ones, less those that are `bound`."""
+    first = operands[0].axes if operands else own
+    if not own and not bound and all(x.axes is first for x in operands):
+        return first  # most often
+    return own.union(*(x.axes for x in operands)) - bound
 
 
 def decided(name: str, operands: tuple[Value, ...]) -> Value | None:

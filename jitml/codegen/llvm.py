@@ -8,6 +8,7 @@ no array and no graph.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import struct
@@ -34,6 +35,7 @@ STORAGE_BITS = {**BITS, "bool": 8, "f16": 16, "bf16": 16}
 COMPUTE = {"bool": "i1", "f16": "f32", "bf16": "f32"}
 _INTEGER = {"add": "add", "sub": "sub", "mul": "mul", "and": "and", "or": "or", "xor": "xor"}
 _FLOAT = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
+_PLAIN = frozenset([*_INTEGER, *_FLOAT, "rem", "shl", "shr"])
 _INTRINSICS = {
     "fma": "fma", "sqrt": "sqrt", "floor": "floor", "ceil": "ceil", "trunc": "trunc",
     "round_even": "roundeven", "copysign": "copysign", "population_count": "ctpop",
@@ -47,6 +49,7 @@ Body = Callable[[Value, list[Value]], Sequence[Value]]
 Function = Callable[..., "Value | Sequence[Value]"]
 
 
+@functools.cache
 def llvm_type(type_: str, lanes: int = 1) -> str:
     """LLVM's spelling of a scalar type, or of a vector of it."""
     if type_ in ("f32", "f64"):
@@ -162,7 +165,9 @@ class Emitter:
         source = operands[0].type
         vector = llvm_type(source, lanes)
         refs = [x.ref for x in operands]
-        if name == "select":
+        if name in _PLAIN:
+            text = f"{_arithmetic(name, source)} {vector} {refs[0]}, {refs[1]}"
+        elif name == "select":
             choice = llvm_type(type_, lanes)
             text = (
                 f"select {llvm_type('i1', lanes)} {refs[0]}, {choice} {refs[1]}, {choice} {refs[2]}"
@@ -179,10 +184,8 @@ class Emitter:
             return self._count_leading_zeros(operands[0])
         elif name == "neg":
             text = f"fneg {vector} {refs[0]}" if source in FLOATS else self._negative(operands[0])
-        elif name in ("eq", "ne", "lt", "le", "gt", "ge"):
-            text = f"{_comparison(name, source)} {vector} {refs[0]}, {refs[1]}"
         else:
-            text = f"{_arithmetic(name, source)} {vector} {refs[0]}, {refs[1]}"
+            text = f"{_comparison(name, source)} {vector} {refs[0]}, {refs[1]}"
         return self.pure(text, type_, lanes)
 
     def _fold(self, name: str, type_: str, lanes: int, operands: tuple[Value, ...]) -> Value | None:

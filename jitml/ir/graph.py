@@ -63,6 +63,20 @@ class Eqn:
     outputs: tuple[Var, ...]
     source: Source = NOWHERE
 
+    # By hand: so many are made that it counts.
+    def __init__(
+        self,
+        op: Op,
+        inputs: tuple[Atom, ...],
+        outputs: tuple[Var, ...],
+        source: Source = NOWHERE,
+    ) -> None:
+        fields = self.__dict__
+        fields["op"] = op
+        fields["inputs"] = inputs
+        fields["outputs"] = outputs
+        fields["source"] = source
+
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 

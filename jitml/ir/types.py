@@ -17,6 +17,13 @@ class ArrayType:
     shape: tuple[int, ...]
     weak: bool = False
 
+    # By hand, as for equations: so many are made that it counts.
+    def __init__(self, dtype: DType, shape: tuple[int, ...], weak: bool = False) -> None:
+        fields = self.__dict__
+        fields["dtype"] = dtype
+        fields["shape"] = shape
+        fields["weak"] = weak
+
     @property
     def ndim(self) -> int:
         return len(self.shape)

@@ -10,6 +10,7 @@ What the code generator needs of an op is its kind's `lower`:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -38,11 +39,7 @@ class Elementwise(Op):
     """
 
     def infer(self, *types: ArrayType) -> tuple[ArrayType, ...]:
-        shape = common_shape(self.name, types)
-        self.check_dtypes(types)
-        weak = all(t.weak for t in types)
-        dtypes = self.output_dtypes(*(t.dtype for t in types))
-        return tuple(ArrayType(d, shape, weak and d != BOOL) for d in dtypes)
+        return _inferred(self, types)
 
     def check_dtypes(self, types: Sequence[ArrayType]) -> None:
         """Raise DTypeError unless the op takes inputs of these dtypes."""
@@ -60,6 +57,16 @@ class Elementwise(Op):
         aligned = align_batch(inputs, axes)
         outputs = bind(self, *aligned)
         return outputs, [0] * len(outputs)
+
+
+@functools.lru_cache(1 << 12)
+def _inferred(op: Elementwise, types: tuple[ArrayType, ...]) -> tuple[ArrayType, ...]:
+    """What `op` gives for these types: remembered, for programs ask the same over and over."""
+    shape = common_shape(op.name, types)
+    op.check_dtypes(types)
+    weak = all(t.weak for t in types)
+    dtypes = op.output_dtypes(*(t.dtype for t in types))
+    return tuple(ArrayType(d, shape, weak and d != BOOL) for d in dtypes)
 
 
 def common_shape(name: str, types: Sequence[ArrayType]) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from jitml.codegen.target import Target, host
@@ -92,7 +92,8 @@ def load_kernels(wanted: Sequence[Wanted]) -> tuple[Loaded, ...]:
     """The code of kernels, each at the best level that is at hand. MissingKernel is raised if one
     without text must be compiled.
     """
-    jobs = [_best_job(kernel) for kernel in wanted]
+    first_level = functools.cache(_first_level)  # asks the system once, if at all
+    jobs = [_best_job(kernel, first_level) for kernel in wanted]
     new = [job for job in dict.fromkeys(jobs) if job.text is not None and not _is_at_hand(job)]
     if len(new) > 1:
         from jitml.pipeline.compiling import load_beside
@@ -115,7 +116,14 @@ def upgrade(kernel: Wanted) -> Code | None:
     return _LOADED(job).code
 
 
-def _best_job(kernel: Wanted) -> Job:
+def _first_level() -> int:
+    """The level at which kernels that want `TIERED` are compiled at first."""
+    from jitml.pipeline.workers import worker_count
+
+    return FAST if worker_count() else TIERED
+
+
+def _best_job(kernel: Wanted, first_level: Callable[[], int]) -> Job:
     if kernel.level != TIERED:
         return Job(kernel.key, kernel.level, kernel.text)
     for level in (FULL, TIERED, FAST):
@@ -124,9 +132,7 @@ def _best_job(kernel: Wanted) -> Job:
             return job
     if kernel.text is None:
         raise MissingKernel
-    from jitml.pipeline.workers import worker_count
-
-    return Job(kernel.key, FAST if worker_count() else TIERED, kernel.text)
+    return Job(kernel.key, first_level(), kernel.text)
 
 
 def _is_at_hand(job: Job) -> bool:

@@ -169,6 +169,19 @@ class Value:
         raise TypeError("a scalar Value has no truth value while a kernel is built; use select")
 
 
+def _pair(x: Operand, y: Operand) -> tuple[Value, Value]:
+    """Bring two operands to one type and one number of lanes."""
+    if not isinstance(x, Value):
+        assert isinstance(y, Value), y
+        return y.like(x), y
+    if not isinstance(y, Value):
+        return x, x.like(y)
+    assert x.type == y.type, (x.type, y.type)
+    if x.lanes < y.lanes:
+        return x.builder.splat(x, y.lanes), y
+    return x, y if y.lanes == x.lanes else y.builder.splat(y, x.lanes)
+
+
 def _together(*operands: Operand) -> tuple[Value, ...]:
     """Bring operands to one type and one number of lanes."""
     first = next(x for x in operands if isinstance(x, Value))
@@ -187,13 +200,13 @@ def unary(name: str, x: Value) -> Value:
 
 
 def binary(name: str, x: Operand, y: Operand) -> Value:
-    a, b = _together(x, y)
+    a, b = _pair(x, y)
     return a.builder.instruction(name, a.type, a.lanes, (a, b))
 
 
 def compare(name: str, x: Operand, y: Operand) -> Value:
     """Ordered comparison, but `ne` is true where either side is NaN (as in Python)."""
-    a, b = _together(x, y)
+    a, b = _pair(x, y)
     return a.builder.instruction(name, "i1", a.lanes, (a, b))
 
 
@@ -209,7 +222,7 @@ def routine(function: RoutineT) -> RoutineT:
 
 def select(condition: Value, x: Operand, y: Operand) -> Value:
     """`x` where `condition` (i1) holds, else `y`, lane by lane."""
-    a, b = _together(x, y)
+    a, b = _pair(x, y)
     lanes = max(condition.lanes, a.lanes)
     condition, a, b = (
         v if v.lanes == lanes else v.builder.splat(v, lanes) for v in (condition, a, b)

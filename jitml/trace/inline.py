@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from jitml.ir.graph import Eqn, Graph, Var
-from jitml.trace.core import Tracer, bind, trace_graph, using_source
+from jitml.ir.graph import Atom, Eqn, Graph, Var
+from jitml.trace.core import Trace, Tracer, bind, using_source
 
 Rewrite: TypeAlias = Callable[..., Sequence[Any]]
 
@@ -39,24 +39,29 @@ def replay(eqn: Eqn, inputs: Sequence[Any]) -> list[Any]:
 
 def rewritten(graph: Graph, rule: Callable[[Eqn], Rewrite | None]) -> Graph:
     """The graph with the equations that `rule` has something for stated by that: a function of
-    their inputs.
+    their inputs. The others stay as they are.
     """
-
-    def replayed(*inputs: Any) -> Sequence[Any]:
-        values: dict[Any, Any] = dict(zip(graph.inputs, inputs, strict=True))
+    trace = Trace(graph.name)
+    trace.inputs = list(graph.inputs)
+    stated: dict[Atom, Atom] = {}  # by the outputs of the equations that are replaced
+    with trace.recording():
         for eqn in graph.eqns:
-            operands = [values.get(a, a) for a in eqn.inputs]
+            inputs = tuple([stated.get(a, a) for a in eqn.inputs])
             rewrite = rule(eqn)
             if rewrite is None:
-                outputs: Sequence[Any] = replay(eqn, operands)
-            else:
-                with using_source(eqn.source):
-                    outputs = rewrite(*operands)
-            values.update(zip(eqn.outputs, outputs, strict=True))
-        return [values.get(a, a) for a in graph.outputs]
+                is_same = inputs == eqn.inputs
+                kept = eqn if is_same else Eqn(eqn.op, inputs, eqn.outputs, eqn.source)
+                trace.eqns.append(kept)
+                continue
+            with using_source(eqn.source):
+                outputs = rewrite(*[_handle(trace, a) for a in inputs])
+            stated.update(zip(eqn.outputs, map(trace.lift, outputs), strict=True))
+        return trace.finish([_handle(trace, stated.get(a, a)) for a in graph.outputs]).graph
 
-    names = [v.name for v in graph.inputs]
-    return trace_graph(replayed, graph.input_types, graph.name, names).graph
+
+def _handle(trace: Trace, atom: Atom) -> Any:
+    """An atom of a graph under construction, to compute with."""
+    return Tracer(trace, atom) if isinstance(atom, Var) else atom
 
 
 def name_value(x: Any, name: str) -> None:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 
-from jitml.ir.dtypes import DType, is_supported
+from jitml.ir.dtypes import (
+    BOOL,
+    COMPLEX64,
+    COMPLEX128,
+    FLOAT32,
+    FLOAT64,
+    INT32,
+    INT64,
+    DType,
+    is_supported,
+)
 from jitml.ir.errors import ArgumentError, IntegerOverflowError
 from jitml.ir.graph import Literal, Number
 from jitml.ir.source import user_source
@@ -53,9 +65,17 @@ def convert_number(value: Number, dtype: DType) -> Number:
                 source=user_source(),
             )
         return int(value)
+    if dtype == FLOAT32 and isinstance(value, float) and abs(value) < _LARGE:
+        return float(_FLOAT32.unpack(_FLOAT32.pack(value))[0])  # much faster than an array
     with np.errstate(all="ignore"):
         number = np.asarray(value).astype(dtype)
     return number.astype(np.float32).item() if not hasattr(number.item(), "real") else number.item()
+
+
+_LARGE = 1e38  # below it no float overflows
+_FLOAT32 = struct.Struct("<f")
+_NARROW = {bool: BOOL, int: INT32, float: FLOAT32, complex: COMPLEX64}
+_WIDE = {bool: BOOL, int: INT64, float: FLOAT64, complex: COMPLEX128}
 
 
 class _DefaultDTypes:
@@ -66,12 +86,8 @@ class _DefaultDTypes:
         return calling.is_wide
 
     def of(self, kind: type) -> DType:
-        bits = "64" if calling.is_wide else "32"
-        if kind is bool:
-            return np.dtype(np.bool_)
-        if kind is complex:
-            return np.dtype("complex128" if calling.is_wide else "complex64")
-        return np.dtype(("int" if kind is int else "float") + bits)
+        found = _WIDE if calling.is_wide else _NARROW
+        return found.get(kind) or found[float]
 
 
 DEFAULT_DTYPES = _DefaultDTypes()
