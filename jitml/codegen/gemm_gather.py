@@ -89,7 +89,8 @@ def gather_functions(types: GemmTypes) -> list[Function]:
     functions = [_find_places(), _gather_table(), _gather_rows(), _gather_each(types)]
     modes = {EACH: "gather_each"}
     if types.masks_operand:
-        functions += [_gather_along_depth(types), _gather_piece(types), _gather_along_lanes(types)]
+        functions += [_gather_along_depth(types), _gather_along_lanes(types)]
+        functions += [_gather_whole(types), _gather_piece(types)]
         modes |= {ALONG_DEPTH: "gather_along_depth", ALONG_LANES: "gather_along_lanes"}
     f = Function("gather", _GATHER, cold=True)
     wanted = f.load_integer(f.parameters[3], _MODE)
@@ -228,7 +229,9 @@ def _gather_along_depth(types: GemmTypes) -> Function:
 
 
 def _gather_along_lanes(types: GemmTypes) -> Function:
-    """Each k reads runs of lanes: a vector of a panel's row is put together of pieces of them."""
+    """Each k reads runs of lanes: a panel's row is in one of them, or each of its vectors is put
+    together of pieces.
+    """
     f = Function("gather_along_lanes", _GATHER, cold=True)
     to, to_row, at, record, table, first, lanes, _, depth = f.parameters
     run = f.load_integer(record, _LANE_RUN)
@@ -251,7 +254,34 @@ def _gather_along_lanes(types: GemmTypes) -> Function:
         f.loop(lower / run, (upper - 1) / run + 1, 1, [], piece)
         return []
 
-    f.loop(f.integer(0), lanes, width, [], vector)
+    inside, columns = first % run, types.tile.columns
+    is_whole = (lanes == columns) & (inside + columns <= run)
+
+    def whole() -> None:
+        f.call("find_places", (place, *axes, first / run, f.integer(1)))
+        source = f.offset(at, f.load(place, "i64") + inside * size)
+        f.call("gather_whole", (to, to_row, source, table, depth))
+
+    f.if_(is_whole, whole)
+    f.loop(f.integer(0), select(is_whole, 0, lanes), width, [], vector)
+    return f
+
+
+def _gather_whole(types: GemmTypes) -> Function:
+    """The rows of a panel of B, each of which lies in one run."""
+    f = Function("gather_whole", ("ptr", "i64", "ptr", "ptr", "i64"))
+    to, to_row, source, table, depth = f.parameters
+    tile = types.tile
+
+    def step(k: Value, state: list[Value]) -> list[Value]:
+        place = f.offset(source, f.load(f.opaque(f.offset(table, k * 8)), "i64"))
+        for v in range(tile.vectors):
+            part = f.integer(v * tile.vector_bytes)
+            value = f.load(f.offset(place, part), types.compute, tile.lanes)
+            f.store(f.offset(state[0], part), value, types.compute)
+        return [f.offset(state[0], to_row)]
+
+    f.loop(f.integer(0), depth, 1, [to], step)
     return f
 
 

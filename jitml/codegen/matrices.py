@@ -11,10 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitml.codegen.eigen import eigh_kernel
+from jitml.codegen.elimination import Elimination, LaneElimination
 from jitml.codegen.emit import KernelText
+from jitml.codegen.lanes import MANY, LaneMatrix, lanes_of
 from jitml.codegen.matrix import Matrix
 from jitml.codegen.special import Function, chunk_grain
 from jitml.codegen.target import Target
+from jitml.ir.dtypes import INT32, is_complex
 from jitml.ir.graph import Eqn
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
@@ -33,6 +36,39 @@ def matrix_kernel(eqn: Eqn, target: Target) -> KernelText:
 
 def _units(type_: ArrayType) -> int:
     return math.prod(type_.shape[:-2])
+
+
+def _fills_lanes(type_: ArrayType, target: Target) -> bool:
+    """Whether there are matrices for each lane of vectors, and such vectors."""
+    return _units(type_) >= MANY and lanes_of(type_, target) > 1
+
+
+def _lanes_kernel(
+    eqn: Eqn, target: Target, cost: float, work: Callable[..., Sequence[LaneMatrix]]
+) -> KernelText:
+    """The kernel that reads matrices into lanes, and writes what `work(f, *matrices)` gives."""
+    types = [a.type for a in eqn.inputs]
+    count, lanes = _units(types[0]), lanes_of(types[0], target)
+    f = Function(len(types) + len(eqn.outputs), (count,))
+    inputs: list[LaneMatrix] = []
+    for type_ in types:
+        offset = sum(x.size_bytes for x in inputs)
+        inputs.append(LaneMatrix(f, type_, target, lanes, offset))
+    outputs: list[LaneMatrix] = []
+
+    def group(number: Value) -> None:
+        first = number * lanes
+        for x, pointer in zip(inputs, f.pointers, strict=False):
+            x.read(pointer, first, f.size[0])
+        outputs.extend(work(f, *inputs))
+        for x, pointer in zip(outputs, f.pointers[len(types) :], strict=True):
+            x.write(pointer, first, f.size[0])
+
+    f.each(f.begin, f.end, group)
+    units = -(-count // lanes)
+    grain = chunk_grain(units, int(units * (cost + sum(lanes * x.numbers for x in inputs))))
+    scratch = sum(x.size_bytes for x in {*inputs, *outputs})
+    return KernelText(f.text(target), f.sizes, units, grain, scratch)
 
 
 def _finished(f: Function, units: int, cost: float, target: Target) -> KernelText:
@@ -54,14 +90,26 @@ def _cholesky_kernel(eqn: Eqn, target: Target) -> KernelText:
     """Column by column; where a diagonal element is not positive all is NaN."""
     type_ = eqn.inputs[0].type
     n = type_.shape[-1]
+    cost = n**3 / 3 + 20 * n
+    if _fills_lanes(type_, target):
+
+        def group(f: Function, x: LaneMatrix) -> list[LaneMatrix]:
+            _factor(f, x, x)
+            return [x]
+
+        return _lanes_kernel(eqn, target, cost, group)
     f = Function(2, ())
-    f.each(f.begin, f.end, lambda unit: _factor(f, type_, unit, target))
-    return _finished(f, _units(type_), n**3 / 3 + 20 * n, target)
+
+    def unit(number: Value) -> None:
+        _factor(f, *(Matrix(f, pointer, type_, number, target) for pointer in f.pointers))
+
+    f.each(f.begin, f.end, unit)
+    return _finished(f, _units(type_), cost, target)
 
 
-def _factor(f: Function, type_: ArrayType, unit: Value, target: Target) -> None:
-    a, factor = (Matrix(f, pointer, type_, unit, target) for pointer in f.pointers)
-    zero, size = f.number(0), f.number(type_.shape[-1])
+def _factor(f: Function, a: Matrix, factor: Matrix) -> None:
+    """The factor of `a`, which it may take the place of."""
+    zero, size = f.number(0), f.number(a.rows)
 
     def column(j: Value, state: list[Value]) -> Sequence[Value]:
         def product(i: Value) -> Callable[[Value], Any]:
@@ -83,12 +131,15 @@ def _factor(f: Function, type_: ArrayType, unit: Value, target: Target) -> None:
         f.each(j + 1, size, below)
         return [bad]
 
-    (bad,) = f.emit.loop(zero, size, 1, [zero], column)
+    (bad,) = f.emit.loop(zero, size, 1, [f.emit.splat(zero, a.width)], column)
 
-    def spoil() -> None:
-        f.each(zero, size, lambda i: f.each(zero, i + 1, lambda j: factor.store(i, j, a.nothing())))
+    def spoil(i: Value, j: Value) -> None:
+        factor.store(i, j, a.choose(bad != 0, a.nothing(), factor.load(i, j)))
 
-    f.emit.if_(bad != 0, spoil)
+    def spoil_all() -> None:
+        f.each(zero, size, lambda i: f.each(zero, i + 1, lambda j: spoil(i, j)))
+
+    f.emit.if_(f.emit.any_lane(bad != 0), spoil_all)
 
 
 # ---- triangular systems --------------------------------------------------------------------------
@@ -98,32 +149,38 @@ def _triangular_kernel(eqn: Eqn, target: Target) -> KernelText:
     """Substitution, from the end of the triangle where one unknown stands alone."""
     op, (a_type, b_type) = eqn.op, (a.type for a in eqn.inputs)
     assert isinstance(op, TriangularSolve)
-    f = Function(3, ())
-    f.each(
-        f.begin, f.end, lambda unit: _Substitution(f, op, (a_type, b_type), unit, target).write()
-    )
     n, count = a_type.shape[-1], b_type.shape[-1 if op.left_side else -2]
-    return _finished(f, _units(a_type), n * n * count + 10 * n * count, target)
+    cost = n * n * count + 10 * n * count
+    # Whole vectors of columns are as good, and need not be read into lanes.
+    has_vectors = (
+        op.left_side and count >= lanes_of(b_type, target) and not is_complex(b_type.dtype)
+    )
+    if _fills_lanes(a_type, target) and not has_vectors:
+
+        def group(f: Function, a: LaneMatrix, b: LaneMatrix) -> list[LaneMatrix]:
+            _Substitution(f, op, a, b, b).write()
+            return [b]
+
+        return _lanes_kernel(eqn, target, cost, group)
+    f = Function(3, ())
+
+    def unit(number: Value) -> None:
+        places = zip(f.pointers, (a_type, b_type, b_type), strict=True)
+        _Substitution(f, op, *(Matrix(f, at, t, number, target) for at, t in places)).write()
+
+    f.each(f.begin, f.end, unit)
+    return _finished(f, _units(a_type), cost, target)
 
 
 class _Substitution:
-    """One system: X of op(A) X = B, or of op(A)ᵀ Xᵀ = Bᵀ where A stands on the right."""
+    """One system: X of op(A) X = B, or of op(A)ᵀ Xᵀ = Bᵀ where A stands on the right. X may take
+    the place of B.
+    """
 
-    def __init__(
-        self,
-        f: Function,
-        op: TriangularSolve,
-        types: tuple[ArrayType, ArrayType],
-        unit: Value,
-        target: Target,
-    ) -> None:
+    def __init__(self, f: Function, op: TriangularSolve, a: Matrix, b: Matrix, x: Matrix) -> None:
         self.f, self.op = f, op
-        a, b = types
-        self.a, self.b, self.x = (
-            Matrix(f, pointer, type_, unit, target)
-            for pointer, type_ in zip(f.pointers, (a, b, b), strict=True)
-        )
-        self.size = f.number(a.shape[-1])
+        self.a, self.b, self.x = a, b, x
+        self.size = f.number(a.columns)
         self.is_flipped = op.transpose_a == op.left_side
         # From the first unknown on where op(A) (or its transpose) is lower triangular.
         self.is_forward = op.lower != self.is_flipped
@@ -169,79 +226,21 @@ def _lu_kernel(eqn: Eqn, target: Target) -> KernelText:
     """Gaussian elimination, the largest element of each column exchanged to the diagonal."""
     type_ = eqn.inputs[0].type
     m, n = type_.shape[-2:]
+    cost = m * n * min(m, n) + 20 * n
+    if _fills_lanes(type_, target):
+
+        def group(f: Function, x: LaneMatrix) -> list[LaneMatrix]:
+            sizes = ArrayType(INT32, (1, min(m, n))), ArrayType(INT32, (1, m))
+            pivots = LaneMatrix(f, sizes[0], target, x.width, x.size_bytes)
+            offset = x.size_bytes + pivots.size_bytes
+            order = LaneMatrix(f, sizes[1], target, x.width, offset)
+            LaneElimination(f, x, pivots, order).write()
+            return [x, pivots, order]
+
+        return _lanes_kernel(eqn, target, cost, group)
     f = Function(4, ())
-    f.each(f.begin, f.end, lambda unit: _Elimination(f, type_, unit, target).write())
-    return _finished(f, _units(type_), m * n * min(m, n) + 20 * n, target)
-
-
-class _Elimination:
-    """One matrix."""
-
-    def __init__(self, f: Function, type_: ArrayType, unit: Value, target: Target) -> None:
-        source, factors, pivots, order = f.pointers
-        m, n = type_.shape[-2:]
-        self.f, self.steps = f, f.number(min(m, n))
-        self.rows, self.zero = f.number(m), f.number(0)
-        self.a = Matrix(f, source, type_, unit, target)
-        self.x = Matrix(f, factors, type_, unit, target)
-        self.pivots = f.emit.address(pivots, unit * min(m, n), "i32")
-        self.order = f.emit.address(order, unit * m, "i32")
-
-    def write(self) -> None:
-        f = self.f
-        self.a.copy_to(self.x)
-        f.each(self.zero, self.rows, lambda i: self._put(self.order, i, convert(i, "i32")))
-        f.each(self.zero, self.steps, self._step)
-
-    def _put(self, pointer: Value, place: Value, value: Value) -> None:
-        self.f.emit.store(self.f.emit.address(pointer, place, "i32"), value, "i32")
-
-    def _step(self, k: Value) -> None:
-        f, x = self.f, self.x
-        pivot = self._pivot(k)
-        self._put(self.pivots, k, convert(pivot, "i32"))
-        x.across(self.zero, lambda j, lanes: self._exchange(k, pivot, j, lanes))
-        places = [f.emit.address(self.order, row, "i32") for row in (k, pivot)]
-        first, second = (f.emit.load(place, "i32") for place in places)
-        f.emit.store(places[0], second, "i32")
-        f.emit.store(places[1], first, "i32")
-        diagonal = x.load(k, k)
-        f.each(k + 1, self.rows, lambda i: self._eliminate(k, i, diagonal))
-
-    def _eliminate(self, k: Value, i: Value, diagonal: Any) -> None:
-        """Subtract from row `i` the multiple of row `k` that clears its column `k`, where the
-        factor is put.
-        """
-        x, first = self.x, self.x.load(i, k)
-        factor = x.choose(diagonal != x.number(0.0), first / diagonal, first)
-
-        def update(j: Value, lanes: int) -> None:
-            place, old = j + self.f.emit.lane_numbers(lanes), x.load(i, j, lanes)
-            new = x.choose(place > k, old - factor * x.load(k, j, lanes), old)
-            x.store(i, j, x.choose(place == k, factor, new))
-
-        x.across(k, update)
-
-    def _pivot(self, k: Value) -> Value:
-        """The first of the largest elements of a column, from the diagonal down."""
-        x = self.x
-
-        def size(i: Value) -> Value:
-            value = x.load(i, k)
-            return abs(value.re) + abs(value.im) if isinstance(value, Complex) else abs(value)
-
-        def compare(i: Value, state: list[Value]) -> Sequence[Value]:
-            best, place = state
-            found = size(i)
-            is_larger = found > best
-            return [select(is_larger, found, best), select(is_larger, i, place)]
-
-        return self.f.emit.loop(k + 1, self.rows, 1, [size(k), k], compare)[1]
-
-    def _exchange(self, first: Value, second: Value, j: Value, lanes: int) -> None:
-        a, b = self.x.load(first, j, lanes), self.x.load(second, j, lanes)
-        self.x.store(first, j, b)
-        self.x.store(second, j, a)
+    f.each(f.begin, f.end, lambda unit: Elimination(f, type_, unit, target).write())
+    return _finished(f, _units(type_), cost, target)
 
 
 # ---- permutations --------------------------------------------------------------------------------

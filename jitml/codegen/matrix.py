@@ -18,7 +18,11 @@ from jitml.scalar.value import Value, select
 
 
 class Matrix:
-    """Loads and stores elements of one matrix of a batch, whose sizes are known."""
+    """Loads and stores elements of one matrix of a batch, whose sizes are known; or of `width`
+    matrices at once.
+    """
+
+    width = 1
 
     def __init__(
         self, f: Function, pointer: Value, type_: ArrayType, unit: Value, target: Target
