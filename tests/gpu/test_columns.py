@@ -11,6 +11,8 @@ import pytest
 
 import jitml
 import jitml.numpy as jnp
+from jitml import lax
+from jitml.codegen.nvptx.assembler import find_assembler
 from jitml.transforms.inline_calls import inline_calls
 from tests.gpu.agreement import agree
 
@@ -67,3 +69,15 @@ def test_the_first_failed_check_of_a_column_is_told(emulated: Any) -> None:
     for k in (7, 30):
         divisors[k] = 1
     agree(jitml.make_graph(lambda x, y: (x // y).sum(0))(x, divisors), [x, divisors])
+
+
+@pytest.mark.parametrize("name", ["lgamma", "tanh", "digamma"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_dear_elements_are_not_spilled(name: str, dtype: str) -> None:
+    if find_assembler() is None:
+        pytest.skip("there is no ptxas")
+    function = getattr(lax, name)
+    shape = jitml.ShapeDtypeStruct((300, 512), dtype)
+    for target in ("sm_80", "sm_120"):
+        (kernel,) = jitml.aot(lambda x: function(x).sum(0), shape, target=target).kernels
+        assert kernel.resources and kernel.resources.spilled_bytes == 0

@@ -51,9 +51,22 @@ def programs() -> dict[str, tuple[Any, list[Any]]]:
     for name in ("bias and activation", "sums in float32"):
         followed = FOLLOWED[name]
         found[f"matrix units, then {name}"] = followed.function, samples_of_followed(followed, True)
-    return found
+    return {**found, **{name: (function, [x]) for name, (function, x) in MORE.items()}}
 
 
+# Kernels whose forms differ with sizes and dtypes.
+MORE: dict[str, tuple[Any, Any]] = {
+    "column sums by blocks": (lambda x: x.sum(0), np.zeros((300, 512), np.float32)),
+    "column sums of bytes": (lambda x: x.sum(0), np.zeros((300, 512), np.int8)),
+    "column positions": (lambda x: x.argmax(0), np.zeros((300, 512), np.float32)),
+    "column variances": (lambda x: x.var(0), np.zeros((300, 512), np.float32)),
+    "transpose of bytes": (lambda x: x.T + x.T, np.zeros((300, 512), np.int8)),
+    "transpose of double": (lambda x: x.T + 1, np.zeros((300, 512))),
+    "odd row sums of bytes": (lambda x: x.sum(1), np.zeros((300, 511), np.int8)),
+    "odd row positions": (lambda x: x.argmax(1), np.zeros((300, 511), np.float32)),
+    "odd logsumexp": (lambda x: jitml.nn.logsumexp(x, axis=1), np.zeros((300, 511), np.float32)),
+    "cumulative sum of odd bytes": (lambda x: jnp.cumsum(x, 1), np.zeros((300, 511), np.int8)),
+}
 PROGRAMS = programs()
 
 

@@ -74,6 +74,8 @@ ROWS = {
     "sum of columns of double": Row(lambda x: x.sum(0), ((70, 64),), 1.0, 16, "float64"),
     "sum of columns of a batch": Row(lambda x: x.sum(1), ((3, 70, 64),), 1.0, 16),
     "sum of long columns": Row(lambda x: x.sum(0), ((9000, 16),), 1.01, 16),
+    "sum of columns of odd rows": Row(lambda x: x.sum(0), ((300, 131),), 1.3),
+    "cumulative sums of columns of odd rows": Row(lambda x: jnp.cumsum(x, 0), ((70, 257),), 1.3),
     "positions in columns": Row(lambda x: x.argmax(0), ((300, 128),), 1.0, 16),
     "sum of all": Row(lambda x: x.sum(), ((64, 300),), 1.05, 16),
     "sum of all with a rest": Row(lambda x: x.sum(), ((19201,),), 1.05, 16),

@@ -33,6 +33,8 @@ _MOST_WARPS = 16
 _LEAST_ROWS = 4  # of a warp
 _LEAST_COLUMNS = 16
 _MOST_WORDS = 64  # of a thread's accumulators, of 4 bytes
+_MOST_COST = 256  # instructions for a vector; more values at a time would not be in registers
+_DEAR_COST = 64  # instructions for an element; threads of fewer warps have more registers
 _ALIGNMENT = 128  # of shared memory: that of the widest vector
 
 
@@ -46,7 +48,7 @@ class Columns(NamedTuple):
 
 def is_long_fold(node: Node) -> bool:
     """Whether the accumulators of a reduction need more than a thread's registers."""
-    return node.name == "reduce" and not is_short(node.data, sum(n.cost for n in node.operands))
+    return node.name == "reduce" and not is_short(node.data, _cost(node))
 
 
 def find_columns(kernel: Kernel, is_aligned: bool) -> Columns | None:
@@ -61,16 +63,31 @@ def find_columns(kernel: Kernel, is_aligned: bool) -> Columns | None:
     axis = _column_axis(kernel, nodes)
     if axis is None or axis in fixed:
         return None
-    rows = min(n.data.axis.extent for n in folds)
-    warps = min(_MOST_WARPS, 1 << max(0, (rows // _LEAST_ROWS).bit_length() - 1))
-    width = 1
-    if is_aligned and not any(n.name in ("repeat", "rarely") for n in nodes):
-        width = vector_along(
-            axis, [n for n in nodes if n.name == "load"], _side_by_side(kernel, axis)
-        )
-    while axis.extent % width or not all(_has_room(n, width, warps) for n in folds):
+    warps = _warps(folds)
+    width = _width(kernel, nodes, axis) if is_aligned else 1
+    while width and not (axis.extent % width == 0 and _has_room(folds, width, warps)):
         width //= 2
     return Columns(axis, width, warps) if width else None
+
+
+def _cost(fold: Node) -> int:
+    """The instructions for an element of a reduction."""
+    return sum(n.cost for n in fold.operands)
+
+
+def _warps(folds: Sequence[Node]) -> int:
+    """How many warps share the rows."""
+    rows: int = min(n.data.axis.extent for n in folds)
+    most = _MOST_WARPS if max(map(_cost, folds)) <= _DEAR_COST else _MOST_WARPS // 2
+    return min(most, 1 << max(0, (rows // _LEAST_ROWS).bit_length() - 1))
+
+
+def _width(kernel: Kernel, nodes: Sequence[Node], axis: Axis) -> int:
+    """How many columns memory allows a thread to take."""
+    if any(n.name in ("repeat", "rarely") for n in nodes):
+        return 1
+    loads = [n for n in nodes if n.name == "load"]
+    return vector_along(axis, loads, _side_by_side(kernel, axis))
 
 
 def _side_by_side(kernel: Kernel, axis: Axis) -> list[Store]:
@@ -88,11 +105,16 @@ def _column_axis(kernel: Kernel, nodes: Sequence[Node]) -> Axis | None:
     return axis if axis is not None and along[axis] else None
 
 
-def _has_room(fold: Node, width: int, warps: int) -> bool:
-    """Whether the accumulators of a thread are in registers, and those of a block in memory."""
-    element = width * sum(size_bytes(t) for t in fold.data.types)
-    own = _lanes(fold.data.axis) // warps
-    return own * element <= 4 * _MOST_WORDS and element * warps * WARP <= MOST_SHARED_BYTES
+def _has_room(folds: Sequence[Node], width: int, warps: int) -> bool:
+    """Whether a thread's accumulators and values are in registers, those of a block in memory."""
+    for fold in folds:
+        element = width * sum(size_bytes(t) for t in fold.data.types)
+        own = _lanes(fold.data.axis) // warps
+        is_small = own * element <= 4 * _MOST_WORDS
+        is_small &= element * warps * WARP <= MOST_SHARED_BYTES
+        if not is_small or (width > 1 and width * _cost(fold) > _MOST_COST):
+            return False
+    return True
 
 
 def _lanes(axis: Axis) -> int:
@@ -182,7 +204,8 @@ class _ColumnFold(Fold):
                 found += self._row(axis, base + place, flat[k * parts : (k + 1) * parts])
             return found
 
-        is_short = count * self.cost <= UNROLLED_COST  # else rows of each lane have a loop
+        # Else the rows of each lane have a loop.
+        is_short = count * self.lanes * self.cost <= UNROLLED_COST
         if is_short and axis.extent >= lanes:
             whole = extent - (extent & (lanes - 1))
             with self.nest.scope():

@@ -107,28 +107,17 @@ class _Tiles:
 
     def _group(self, first: Value) -> None:
         """The lines from the first of a group on."""
-        zero, one = self.f.number(0), self.thread < self.rows
-        begin = self._begin(first + self.thread)
-        end = select(one & (first + self.thread < self.lines), begin + self.extent, zero)
+        zero, line = self.f.number(0), first + self.thread
+        begin = self._begin(line)
+        is_runner = (self.thread < self.rows) & (line < self.lines)
+        end = select(is_runner, begin + self.extent, zero)
 
         def tile(base: Value, running: list[Value]) -> Sequence[Value]:
             if self.has_cut:
                 barrier(self.emit)  # others have taken back what was here
             self._copy(first, base, self._bring)
             barrier(self.emit)
-
-            def advance(number: Value, before: list[Value]) -> Sequence[Value]:
-                cells = self._cells(self.thread, number - base)
-                x = self.element.group([self.emit.load(c, self.kept) for c in cells])
-                total = self.element.scalars(self.op.lower_combine(self.element.group(before), x))
-                pairs = zip(self.element.scalars(x), total, strict=True)
-                parts = [select(number == begin, own, sum_) for own, sum_ in pairs]
-                for cell, part in zip(cells, parts, strict=True):
-                    self.emit.store(cell, part, self.kept)
-                return parts
-
-            lower, upper = maximum(base, begin), minimum(base + self.columns, end)
-            after = self.emit.loop(lower, upper, 1, running, advance)
+            after = self._run(base, begin, end, running)
             barrier(self.emit)
             self._copy(first, base, self._take_back)
             return after
@@ -136,6 +125,22 @@ class _Tiles:
         start = [self.emit.constant(self.element.compute, 0)] * self.element.parts
         most = self.extent + (self.sector - 1 if self.begins_anywhere else 0)
         self.emit.loop(zero, most, self.columns, start, tile)
+
+    def _run(self, base: Value, begin: Value, end: Value, running: list[Value]) -> list[Value]:
+        """The fold of this thread's line after the elements of a tile, which are replaced."""
+
+        def advance(number: Value, before: list[Value]) -> Sequence[Value]:
+            cells = self._cells(self.thread, number - base)
+            x = self.element.group([self.emit.load(c, self.kept) for c in cells])
+            total = self.element.scalars(self.op.lower_combine(self.element.group(before), x))
+            pairs = zip(self.element.scalars(x), total, strict=True)
+            parts = [select(number == begin, own, sum_) for own, sum_ in pairs]
+            for cell, part in zip(cells, parts, strict=True):
+                self.emit.store(cell, part, self.kept)
+            return parts
+
+        lower, upper = maximum(base, begin), minimum(base + self.columns, end)
+        return self.emit.loop(lower, upper, 1, running, advance)
 
     def _begin(self, line: Value) -> Value:
         """The number of the first element of a line."""
