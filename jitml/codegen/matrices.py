@@ -10,14 +10,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitml.codegen.eigen import eigh_kernel
+from jitml.codegen.eigen import SLOTS, USUAL_SWEEPS, Eigenvalues
 from jitml.codegen.elimination import Elimination, LaneElimination
 from jitml.codegen.emit import KernelText
 from jitml.codegen.lanes import MANY, LaneMatrix, lanes_of
 from jitml.codegen.matrix import Matrix
 from jitml.codegen.special import Function, chunk_grain
 from jitml.codegen.target import Target
-from jitml.ir.dtypes import INT32, is_complex
+from jitml.ir.dtypes import INT32, is_complex, real_dtype
 from jitml.ir.graph import Eqn
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
@@ -46,7 +46,9 @@ def _fills_lanes(type_: ArrayType, target: Target) -> bool:
 def _lanes_kernel(
     eqn: Eqn, target: Target, cost: float, work: Callable[..., Sequence[LaneMatrix]]
 ) -> KernelText:
-    """The kernel that reads matrices into lanes, and writes what `work(f, *matrices)` gives."""
+    """The kernel that reads matrices into lanes, and writes what `work(f, *matrices)` gives: the
+    results, and behind them what else lies in the scratch memory.
+    """
     types = [a.type for a in eqn.inputs]
     count, lanes = _units(types[0]), lanes_of(types[0], target)
     f = Function(len(types) + len(eqn.outputs), (count,))
@@ -61,7 +63,7 @@ def _lanes_kernel(
         for x, pointer in zip(inputs, f.pointers, strict=False):
             x.read(pointer, first, f.size[0])
         outputs.extend(work(f, *inputs))
-        for x, pointer in zip(outputs, f.pointers[len(types) :], strict=True):
+        for x, pointer in zip(outputs, f.pointers[len(types) :], strict=False):
             x.write(pointer, first, f.size[0])
 
     f.each(f.begin, f.end, group)
@@ -243,6 +245,27 @@ def _lu_kernel(eqn: Eqn, target: Target) -> KernelText:
     return _finished(f, _units(type_), cost, target)
 
 
+# ---- eigenvalues ---------------------------------------------------------------------------------
+
+
+def _eigh_kernel(eqn: Eqn, target: Target) -> KernelText:
+    """Rotations, one matrix to a lane; there are many."""
+    op, type_ = eqn.op, eqn.inputs[0].type
+    assert isinstance(op, Eigh)
+    n, real = type_.shape[-1], real_dtype(type_.dtype)
+
+    def group(f: Function, a: LaneMatrix) -> list[LaneMatrix]:
+        made = [a]
+        for beside in (type_, ArrayType(real, (1, n)), ArrayType(real, (1, SLOTS))):
+            offset = sum(x.size_bytes for x in made)
+            made.append(LaneMatrix(f, beside, target, a.width, offset))
+        Eigenvalues(f, *made).write(op.lower)
+        return made[1:]
+
+    cost = USUAL_SWEEPS * n**3 * 12 * (4 if is_complex(type_.dtype) else 1)
+    return _lanes_kernel(eqn, target, cost, group)
+
+
 # ---- permutations --------------------------------------------------------------------------------
 
 
@@ -276,7 +299,7 @@ def _permutation_kernel(eqn: Eqn, target: Target) -> KernelText:
 
 _KERNELS: dict[type[Op], Callable[[Eqn, Target], KernelText]] = {
     Cholesky: _cholesky_kernel,
-    Eigh: eigh_kernel,
+    Eigh: _eigh_kernel,
     Lu: _lu_kernel,
     PivotsToPermutation: _permutation_kernel,
     TriangularSolve: _triangular_kernel,
