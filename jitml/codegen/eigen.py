@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from jitml.codegen.lanes import LaneMatrix
+from jitml.codegen.matrix import conjugate
 from jitml.codegen.special import Function
 from jitml.scalar.complex import Complex
 from jitml.scalar.value import Value, bitcast, copysign, maximum, select, sqrt
@@ -129,7 +130,7 @@ class Eigenvalues:
 
         def off(i: Value, j: Value) -> None:
             row, column = (j, i) if lower else (i, j)
-            self.a.store(column, row, _conjugate(self.a.load(row, column)))
+            self.a.store(column, row, conjugate(self.a.load(row, column)))
             self.vectors.store(i, j, nothing)
             self.vectors.store(j, i, nothing)
 
@@ -181,15 +182,15 @@ class Eigenvalues:
                 matrix.store(k, p, x)
                 matrix.store(k, q, y)
                 if matrix is a:
-                    a.store(p, k, _conjugate(x))
-                    a.store(q, k, _conjugate(y))
+                    a.store(p, k, conjugate(x))
+                    a.store(q, k, conjugate(y))
 
         self.f.each(self.zero, self.n, turn)
         a.store(p, p, self._real(first - rotation.moved))
         a.store(q, q, self._real(second + rotation.moved))
         rest = a.choose(active, self._real(self._number(0.0)), corner)
         a.store(p, q, rest)
-        a.store(q, p, _conjugate(rest))
+        a.store(q, p, conjugate(rest))
 
     def _rotation(self, gap: Value, corner: Any, active: Value) -> _Rotation:
         """The smaller of the rotations that clear `corner` between elements `gap` apart."""
@@ -215,7 +216,7 @@ class Eigenvalues:
             return self.element.group([part * rotation.cosine for part in parts])
 
         turn = rotation.turn
-        return scaled(x) - _conjugate(turn) * y, turn * x + scaled(y)
+        return scaled(x) - conjugate(turn) * y, turn * x + scaled(y)
 
     def _order(self, i: Value, j: Value) -> None:
         """Exchange eigenvalues, and their vectors, where the later is smaller."""
@@ -230,7 +231,3 @@ class Eigenvalues:
             self.vectors.store(k, j, self.vectors.choose(swaps, x, y))
 
         self.f.each(self.zero, self.n, exchange)
-
-
-def _conjugate(x: Any) -> Any:
-    return Complex(x.re, -x.im) if isinstance(x, Complex) else x

@@ -1,4 +1,5 @@
-"""Kernels of small matrices, written straight in the scalar language: one matrix is a unit.
+"""Kernels of small matrices, written straight in the scalar language: a unit is one matrix, or a
+group with one in each lane of vectors.
 
 Comes in: an equation whose operands are contiguous arrays. Goes out: the text of its kernel and how
 it is called. Sums run in order, so bits depend on sizes alone.
@@ -14,7 +15,7 @@ from jitml.codegen.eigen import SLOTS, USUAL_SWEEPS, Eigenvalues
 from jitml.codegen.elimination import Elimination, LaneElimination
 from jitml.codegen.emit import KernelText
 from jitml.codegen.lanes import MANY, LaneMatrix, lanes_of
-from jitml.codegen.matrix import Matrix
+from jitml.codegen.matrix import Matrix, conjugate
 from jitml.codegen.special import Function, chunk_grain
 from jitml.codegen.target import Target
 from jitml.ir.dtypes import INT32, is_complex, real_dtype
@@ -77,10 +78,6 @@ def _finished(f: Function, units: int, cost: float, target: Target) -> KernelTex
     return KernelText(f.text(target), (), units, chunk_grain(units, int(units * cost)), 0)
 
 
-def _conjugate(x: Any) -> Any:
-    return Complex(x.re, -x.im) if isinstance(x, Complex) else x
-
-
 def _real(x: Any) -> Value:
     return x.re if isinstance(x, Complex) else x
 
@@ -115,7 +112,7 @@ def _factor(f: Function, a: Matrix, factor: Matrix) -> None:
 
     def column(j: Value, state: list[Value]) -> Sequence[Value]:
         def product(i: Value) -> Callable[[Value], Any]:
-            return lambda k: factor.load(i, k) * _conjugate(factor.load(j, k))
+            return lambda k: factor.load(i, k) * conjugate(factor.load(j, k))
 
         pivot = _real(a.total(j, a.load(j, j), product(j)))
         root = sqrt(pivot)
@@ -193,7 +190,7 @@ class _Substitution:
 
     def _coefficient(self, i: Value, k: Value) -> Any:
         value = self.a.load(k, i) if self.is_flipped else self.a.load(i, k)
-        return _conjugate(value) if self.op.conjugate_a else value
+        return conjugate(value) if self.op.conjugate_a else value
 
     def _turned(self, step: Value) -> Value:
         return step if self.is_forward else self.size - 1 - step
