@@ -1,9 +1,9 @@
 """Eigenvalues of many small Hermitian matrices: each lane of a vector has a matrix of its own.
 
-Comes in: an `eigh` equation whose operand is contiguous. Goes out: the text of its kernel, whose
-unit is a group of matrices. Sweeps of rotations clear one element off the diagonal after the other
-(Golub and Van Loan, Matrix Computations, 8.5: the cyclic Jacobi method) until nothing is left. What
-a lane computes does not depend on the others: one that is done is no longer rotated.
+Comes in: matrices in lanes. Goes out: the eigenvectors, and the eigenvalues in order. Sweeps of
+rotations clear one element off the diagonal after the other (Golub and Van Loan, Matrix
+Computations, 8.5: the cyclic Jacobi method) until nothing is left. What a lane computes does not
+depend on the others: one that is done is no longer rotated.
 """
 
 from __future__ import annotations
@@ -11,40 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from jitml.codegen.emit import KernelText
-from jitml.codegen.special import Element, Function, chunk_grain
-from jitml.codegen.target import Target
-from jitml.ir.graph import Eqn
-from jitml.ir.types import ArrayType
-from jitml.ops.linalg.eigen import Eigh
+from jitml.codegen.lanes import LaneMatrix
+from jitml.codegen.matrix import conjugate
+from jitml.codegen.special import Function
 from jitml.scalar.complex import Complex
-from jitml.scalar.value import BITS, Value, bitcast, copysign, maximum, minimum, select, sqrt
+from jitml.scalar.value import Value, bitcast, copysign, maximum, select, sqrt
 
-_SWEEPS = 30  # at most; some six do
-_USUAL_SWEEPS = 6
+USUAL_SWEEPS = 6
+_SWEEPS = 30  # at most
 _EXPONENT = {"f32": 0x7F800000, "f64": 0x7FF0000000000000}
 # Of the norm of a matrix, what may be left off its diagonal: a quarter of the precision.
 _LEFT = {"f32": 2.0**-25, "f64": 2.0**-54}
-
-
-def eigh_kernel(eqn: Eqn, target: Target) -> KernelText:
-    """The kernel of an `eigh`; matrices are repeated where they do not fill the last group."""
-    op, type_ = eqn.op, eqn.inputs[0].type
-    assert isinstance(op, Eigh)
-    n, count = type_.shape[-1], type_.size // type_.shape[-1] ** 2
-    element = Element(type_)
-    lanes = target.lanes(BITS[element.compute] // 8)
-    f = Function(3, (n, count))
-    f.each(f.begin, f.end, lambda group: _Group(f, op, type_, group, lanes).write())
-    groups = -(-count // lanes)
-    cost = _USUAL_SWEEPS * n**3 * 12 * element.parts**2 + 2 * n * n * lanes
-    numbers = 2 * n * n * element.parts + _SLOTS
-    scratch = numbers * lanes * BITS[element.compute] // 8
-    return KernelText(f.text(target), f.sizes, groups, chunk_grain(groups, groups * cost), scratch)
-
-
-# Vectors in the scratch memory in front of the matrices.
-_OFF, _NORM, _SCALE, _CHECK, _SLOTS = range(5)
+# What is kept beside the matrices.
+OFF, NORM, SCALE, CHECK, SLOTS = range(5)
 
 
 class _Rotation(NamedTuple):
@@ -55,222 +34,163 @@ class _Rotation(NamedTuple):
     moved: Value  # from one diagonal element to the other
 
 
-class _Group:
-    """As many matrices as a vector has lanes, element by element: A first, then the vectors."""
+class Eigenvalues:
+    """A group of matrices `a`, of which one triangle counts; `vectors` and `values` are filled, and
+    `kept` is a row of `SLOTS` real numbers to work with.
+    """
 
-    def __init__(self, f: Function, op: Eigh, type_: ArrayType, group: Value, lanes: int) -> None:
-        self.f, self.emit, self.op, self.lanes = f, f.emit, op, lanes
-        self.element = Element(type_)
-        self.real = self.element.compute
-        self.zero = f.number(0)
-        self.n, self.count = f.size
-        self.first = group * lanes
+    def __init__(
+        self,
+        f: Function,
+        a: LaneMatrix,
+        vectors: LaneMatrix,
+        values: LaneMatrix,
+        kept: LaneMatrix,
+    ) -> None:
+        self.f, self.emit = f, f.emit
+        self.a, self.vectors, self.values, self.kept = a, vectors, values, kept
+        self.element, self.real = a.element, a.element.compute
+        self.zero, self.n = f.number(0), f.number(a.rows)
 
-    def write(self) -> None:
-        self._read()
+    def write(self, lower: bool) -> None:
+        self._mirror(lower)
         self._scale()
-        self._store_slot(_OFF, self._sum_of_squares(lambda i: i + 1))
+        self._keep(OFF, self._sum_of_squares(lambda i: i + 1))
 
         def sweep(_: Value) -> None:
-            active = self._slot(_OFF) > self._slot(_NORM)
+            active = self._kept(OFF) > self._kept(NORM)
             self.emit.if_(self.emit.any_lane(active), lambda: self._sweep(active))
 
         self.f.each(self.zero, self.f.number(_SWEEPS), sweep)
         self._pairs(self._order)
-        self._write_results()
+        self._finish()
 
-    # ---- memory ------------------------------------------------------------------------------
+    # ---- elements ----------------------------------------------------------------------------
 
     def _number(self, x: float) -> Value:
-        return self.emit.constant(self.real, x, self.lanes)
+        return self.emit.constant(self.real, x, self.a.width)
 
-    def _place(self, matrix: int, i: Value, j: Value, part: int) -> Value:
-        """Where the vector of an element of A (0) or of the eigenvectors (1) lies."""
-        plane = self.n * self.n * (matrix * self.element.parts + part)
-        number = (plane + i * self.n + j + _SLOTS) * self.lanes
-        return self.emit.address(self.f.scratch, number, self.real)
+    def _real(self, value: Value) -> Any:
+        """A real number as an element."""
+        return self.element.group([value, self._number(0.0)][: self.element.parts])
 
-    def _load(self, matrix: int, i: Value, j: Value) -> Any:
-        parts = range(self.element.parts)
-        places = [self._place(matrix, i, j, part) for part in parts]
-        return self.element.group([self.emit.load(x, self.real, self.lanes) for x in places])
+    def _diagonal(self, i: Value) -> Value:
+        return self.element.scalars(self.a.load(i, i))[0]
 
-    def _store(self, matrix: int, i: Value, j: Value, value: Any) -> None:
-        for part, x in enumerate(self.element.scalars(value)):
-            self.emit.store(self._place(matrix, i, j, part), x, self.real)
+    def _kept(self, slot: int) -> Value:
+        value: Value = self.kept.load(self.zero, self.f.number(slot))
+        return value
 
-    def _real_part(self, i: Value) -> Value:
-        """The element of A at (i, i)."""
-        return self.emit.load(self._place(0, i, i, 0), self.real, self.lanes)
+    def _keep(self, slot: int, value: Value) -> None:
+        self.kept.store(self.zero, self.f.number(slot), value)
 
-    def _store_diagonal(self, i: Value, value: Value) -> None:
-        zero = self._number(0.0)
-        self._store(0, i, i, self.element.group([value, zero][: self.element.parts]))
+    def _each(self, x: LaneMatrix, change: Callable[[Value], Value]) -> None:
+        """`change` all numbers of matrices."""
+        f = self.f
 
-    def _slot_place(self, slot: int) -> Value:
-        return self.emit.address(self.f.scratch, self.f.number(slot * self.lanes), self.real)
+        def element(i: Value, j: Value) -> None:
+            x.store(i, j, x.element.group([change(v) for v in x.element.scalars(x.load(i, j))]))
 
-    def _slot(self, slot: int) -> Value:
-        return self.emit.load(self._slot_place(slot), self.real, self.lanes)
-
-    def _store_slot(self, slot: int, value: Value) -> None:
-        self.emit.store(self._slot_place(slot), value, self.real)
-
-    # ---- loops -------------------------------------------------------------------------------
+        columns = f.number(x.columns)
+        f.each(
+            self.zero,
+            f.number(x.rows),
+            lambda i: f.each(self.zero, columns, lambda j: element(i, j)),
+        )
 
     def _pairs(self, body: Callable[[Value, Value], None]) -> None:
         """For all p < q."""
         f = self.f
         f.each(self.zero, self.n, lambda p: f.each(p + 1, self.n, lambda q: body(p, q)))
 
-    def _each_matrix(self, body: Callable[[Value, Value], None]) -> None:
-        """`body(lane, number)` for the matrix of each lane."""
-
-        def lane(k: Value) -> None:
-            body(k, minimum(self.first + k, self.count - 1))
-
-        self.f.each(self.zero, self.f.number(self.lanes), lane)
-
     def _fold(
-        self, start: Callable[[Value], Value], first: Value, step: Callable[[Value, Any], Value]
+        self, start: Callable[[Value], Value], step: Callable[[Value, Value], Value]
     ) -> Value:
-        """`step(state, element)` over the elements of A from column `start(i)` of row i on."""
+        """`step(state, number)`, from 0, over the numbers of A from column `start(i)` of row i."""
 
         def row(i: Value, state: list[Value]) -> Sequence[Value]:
             def column(j: Value, state: list[Value]) -> Sequence[Value]:
-                return [step(state[0], self._load(0, i, j))]
+                (total,) = state
+                for x in self.element.scalars(self.a.load(i, j)):
+                    total = step(total, x)
+                return [total]
 
             return self.emit.loop(start(i), self.n, 1, state, column)
 
-        return self.emit.loop(self.zero, self.n, 1, [first], row)[0]
+        return self.emit.loop(self.zero, self.n, 1, [self._number(0.0)], row)[0]
 
     def _sum_of_squares(self, start: Callable[[Value], Value]) -> Value:
-        def add(total: Value, x: Any) -> Value:
-            for part in self.element.scalars(x):
-                total = total + part * part
-            return total
+        return self._fold(start, lambda total, x: total + x * x)
 
-        return self._fold(start, self._number(0.0), add)
+    # ---- before and after --------------------------------------------------------------------
 
-    # ---- in and out --------------------------------------------------------------------------
+    def _mirror(self, lower: bool) -> None:
+        """The triangle that counts in place of the other; the vectors are those of the identity."""
+        one, nothing = self._real(self._number(1.0)), self._real(self._number(0.0))
 
-    def _read(self) -> None:
-        """The triangle that counts, mirrored; the vectors are those of the identity."""
-        emit, n, parts = self.emit, self.n, self.element.parts
+        def off(i: Value, j: Value) -> None:
+            row, column = (j, i) if lower else (i, j)
+            self.a.store(column, row, conjugate(self.a.load(row, column)))
+            self.vectors.store(i, j, nothing)
+            self.vectors.store(j, i, nothing)
 
-        def matrix(lane: Value, number: Value) -> None:
-            def element(i: Value, j: Value) -> None:
-                row, column = (j, i) if self.op.lower else (i, j)
-                place = (number * n + row) * n + column
-                x = self.element.load(emit, self.f.pointers[0], place)
-                for to, value in (((row, column), x), ((column, row), _conjugate(x))):
-                    for part, scalar in enumerate(self.element.scalars(value)):
-                        at = emit.address(self._place(0, *to, part), lane, self.real)
-                        emit.store(at, scalar, self.real)
+        def on(i: Value) -> None:
+            self.a.store(i, i, self._real(self._diagonal(i)))
+            self.vectors.store(i, i, one)
 
-            self.f.each(self.zero, n, lambda i: self.f.each(i, n, lambda j: element(i, j)))
-
-        self._each_matrix(matrix)
-        zero, one = self._number(0.0), self._number(1.0)
-
-        def row(i: Value) -> None:
-            nothing = self.element.group([zero] * parts)
-            self.f.each(self.zero, n, lambda j: self._store(1, i, j, nothing))
-            self._store(1, i, i, self.element.group([one, zero][:parts]))
-            self._store_diagonal(i, self._real_part(i))
-
-        self.f.each(self.zero, n, row)
+        self._pairs(off)
+        self.f.each(self.zero, self.n, on)
 
     def _scale(self) -> None:
         """Divide by a power of two, so that squares are in range; find what is not finite."""
-
-        def larger(most: Value, x: Any) -> Value:
-            for part in self.element.scalars(x):
-                most = maximum(most, abs(part))
-            return most
-
-        def check(total: Value, x: Any) -> Value:
-            for part in self.element.scalars(x):
-                total = total + part * 0.0
-            return total
-
-        most = self._fold(lambda _: self.zero, self._number(0.0), larger)
+        most = self._fold(lambda _: self.zero, lambda most, x: maximum(most, abs(x)))
         bits = bitcast(most, "u" + self.real[1:])
         power = bitcast(bits & _EXPONENT[self.real], self.real)
         power = select(power == 0.0, self._number(1.0), power)
-        self._store_slot(_SCALE, power)
-        self._store_slot(_CHECK, self._fold(lambda _: self.zero, self._number(0.0), check))
-
-        def divide(i: Value, j: Value) -> None:
-            parts = [x / power for x in self.element.scalars(self._load(0, i, j))]
-            self._store(0, i, j, self.element.group(parts))
-
-        f = self.f
-        f.each(self.zero, self.n, lambda i: f.each(self.zero, self.n, lambda j: divide(i, j)))
+        self._keep(SCALE, power)
+        self._keep(CHECK, self._fold(lambda _: self.zero, lambda total, x: total + x * 0.0))
+        self._each(self.a, lambda x: x / power)
         square = self._sum_of_squares(lambda _: self.zero)
-        self._store_slot(_NORM, square * _LEFT[self.real] ** 2)
+        self._keep(NORM, square * _LEFT[self.real] ** 2)
 
-    def _write_results(self) -> None:
-        """The vectors and the diagonal of each matrix; NaN if anything was not finite."""
-        f, emit, n = self.f, self.emit, self.n
+    def _finish(self) -> None:
+        """The diagonal as values; NaN if anything was not finite."""
+        scale, check = self._kept(SCALE), self._kept(CHECK)
 
         def finish(i: Value) -> None:
-            self._store_diagonal(i, self._real_part(i) * self._slot(_SCALE) + self._slot(_CHECK))
-            f.each(self.zero, n, lambda j: checked(i, j))
+            self.values.store(self.zero, i, self._diagonal(i) * scale + check)
 
-        def checked(i: Value, j: Value) -> None:
-            parts = [x + self._slot(_CHECK) for x in self.element.scalars(self._load(1, i, j))]
-            self._store(1, i, j, self.element.group(parts))
-
-        def scalar(lane: Value, matrix: int, i: Value, j: Value, part: int) -> Value:
-            return emit.load(
-                emit.address(self._place(matrix, i, j, part), lane, self.real), self.real
-            )
-
-        def matrix(lane: Value, number: Value) -> None:
-            def row(i: Value) -> None:
-                at = emit.address(f.pointers[2], number * n + i, self.real)
-                emit.store(at, scalar(lane, 0, i, i, 0), self.real)
-                f.each(self.zero, n, lambda j: element(i, j))
-
-            def element(i: Value, j: Value) -> None:
-                parts = [scalar(lane, 1, i, j, part) for part in range(self.element.parts)]
-                place = (number * n + i) * n + j
-                self.element.store(emit, f.pointers[1], place, self.element.group(parts))
-
-            f.each(self.zero, n, row)
-
-        f.each(self.zero, n, finish)
-        self._each_matrix(matrix)
+        self.f.each(self.zero, self.n, finish)
+        self._each(self.vectors, lambda x: x + check)
 
     # ---- rotations ---------------------------------------------------------------------------
 
     def _sweep(self, active: Value) -> None:
         """Rotate all pairs of columns in the lanes that are `active`."""
         self._pairs(lambda p, q: self._rotate(p, q, active))
-        self._store_slot(_OFF, self._sum_of_squares(lambda i: i + 1))
+        self._keep(OFF, self._sum_of_squares(lambda i: i + 1))
 
     def _rotate(self, p: Value, q: Value, active: Value) -> None:
         """Make the element of A at (p, q) zero."""
-        first, second = self._real_part(p), self._real_part(q)
-        rotation = self._rotation(second - first, self._load(0, p, q), active)
+        a, first, second = self.a, self._diagonal(p), self._diagonal(q)
+        corner = a.load(p, q)
+        rotation = self._rotation(second - first, corner, active)
 
         def turn(k: Value) -> None:
-            for matrix in (0, 1):
-                x, y = self._turned(rotation, self._load(matrix, k, p), self._load(matrix, k, q))
-                self._store(matrix, k, p, x)
-                self._store(matrix, k, q, y)
-                if matrix == 0:
-                    self._store(0, p, k, _conjugate(x))
-                    self._store(0, q, k, _conjugate(y))
+            for matrix in (a, self.vectors):
+                x, y = self._turned(rotation, matrix.load(k, p), matrix.load(k, q))
+                matrix.store(k, p, x)
+                matrix.store(k, q, y)
+                if matrix is a:
+                    a.store(p, k, conjugate(x))
+                    a.store(q, k, conjugate(y))
 
-        corner = self._load(0, p, q)
         self.f.each(self.zero, self.n, turn)
-        self._store_diagonal(p, first - rotation.moved)
-        self._store_diagonal(q, second + rotation.moved)
-        zeros = [select(active, x.like(0.0), x) for x in self.element.scalars(corner)]
-        self._store(0, p, q, self.element.group(zeros))
-        self._store(0, q, p, _conjugate(self.element.group(zeros)))
+        a.store(p, p, self._real(first - rotation.moved))
+        a.store(q, q, self._real(second + rotation.moved))
+        rest = a.choose(active, self._real(self._number(0.0)), corner)
+        a.store(p, q, rest)
+        a.store(q, p, conjugate(rest))
 
     def _rotation(self, gap: Value, corner: Any, active: Value) -> _Rotation:
         """The smaller of the rotations that clear `corner` between elements `gap` apart."""
@@ -296,23 +216,18 @@ class _Group:
             return self.element.group([part * rotation.cosine for part in parts])
 
         turn = rotation.turn
-        return scaled(x) - _conjugate(turn) * y, turn * x + scaled(y)
+        return scaled(x) - conjugate(turn) * y, turn * x + scaled(y)
 
     def _order(self, i: Value, j: Value) -> None:
         """Exchange eigenvalues, and their vectors, where the later is smaller."""
-        a, b = self._real_part(i), self._real_part(j)
+        a, b = self._diagonal(i), self._diagonal(j)
         swaps = b < a
-        self._store_diagonal(i, select(swaps, b, a))
-        self._store_diagonal(j, select(swaps, a, b))
+        self.a.store(i, i, self._real(select(swaps, b, a)))
+        self.a.store(j, j, self._real(select(swaps, a, b)))
 
         def exchange(k: Value) -> None:
-            pairs = [self.element.scalars(self._load(1, k, column)) for column in (i, j)]
-            for to, (x, y) in ((i, pairs), (j, pairs[::-1])):
-                chosen = [select(swaps, b, a) for a, b in zip(x, y, strict=True)]
-                self._store(1, k, to, self.element.group(chosen))
+            x, y = self.vectors.load(k, i), self.vectors.load(k, j)
+            self.vectors.store(k, i, self.vectors.choose(swaps, y, x))
+            self.vectors.store(k, j, self.vectors.choose(swaps, x, y))
 
         self.f.each(self.zero, self.n, exchange)
-
-
-def _conjugate(x: Any) -> Any:
-    return Complex(x.re, -x.im) if isinstance(x, Complex) else x

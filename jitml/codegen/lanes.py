@@ -17,6 +17,7 @@ from jitml.ir.types import ArrayType
 from jitml.scalar.value import BITS, Value, minimum
 
 MANY = 16  # matrices from which on lanes are filled
+_APART = 4  # vectors between two matrices
 
 
 def lanes_of(type_: ArrayType, target: Target) -> int:
@@ -39,8 +40,10 @@ class LaneMatrix(Matrix):
 
     @property
     def size_bytes(self) -> int:
-        """Of the vectors."""
-        return self.numbers * self.width * BITS[self.element.compute] // 8
+        """Of the vectors, and some more: elements of the next matrix that lay a multiple of 4096
+        bytes behind those of this one would wait for them.
+        """
+        return (self.numbers + _APART) * self.width * BITS[self.element.compute] // 8
 
     def load(self, row: Value, column: Value, lanes: int = 1) -> Any:
         emit, storage = self.f.emit, self.element.storage
@@ -121,5 +124,6 @@ class LaneMatrix(Matrix):
             for lane in range(self.width):
                 single(number, lane, place(lane, number))
 
-        f.each(f.number(0), f.number(whole), several, PIECE)
+        if whole:
+            f.each(f.number(0), f.number(whole), several, PIECE)
         f.each(f.number(whole), f.number(self.numbers), one)

@@ -1,4 +1,5 @@
-"""Kernels of small matrices, written straight in the scalar language: one matrix is a unit.
+"""Kernels of small matrices, written straight in the scalar language: a unit is one matrix, or a
+group with one in each lane of vectors.
 
 Comes in: an equation whose operands are contiguous arrays. Goes out: the text of its kernel and how
 it is called. Sums run in order, so bits depend on sizes alone.
@@ -10,14 +11,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jitml.codegen.eigen import eigh_kernel
+from jitml.codegen.eigen import SLOTS, USUAL_SWEEPS, Eigenvalues
 from jitml.codegen.elimination import Elimination, LaneElimination
 from jitml.codegen.emit import KernelText
 from jitml.codegen.lanes import MANY, LaneMatrix, lanes_of
-from jitml.codegen.matrix import Matrix
+from jitml.codegen.matrix import Matrix, conjugate
 from jitml.codegen.special import Function, chunk_grain
 from jitml.codegen.target import Target
-from jitml.ir.dtypes import INT32, is_complex
+from jitml.ir.dtypes import INT32, is_complex, real_dtype
 from jitml.ir.graph import Eqn
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
@@ -46,7 +47,9 @@ def _fills_lanes(type_: ArrayType, target: Target) -> bool:
 def _lanes_kernel(
     eqn: Eqn, target: Target, cost: float, work: Callable[..., Sequence[LaneMatrix]]
 ) -> KernelText:
-    """The kernel that reads matrices into lanes, and writes what `work(f, *matrices)` gives."""
+    """The kernel that reads matrices into lanes, and writes what `work(f, *matrices)` gives: the
+    results, and behind them what else lies in the scratch memory.
+    """
     types = [a.type for a in eqn.inputs]
     count, lanes = _units(types[0]), lanes_of(types[0], target)
     f = Function(len(types) + len(eqn.outputs), (count,))
@@ -61,7 +64,7 @@ def _lanes_kernel(
         for x, pointer in zip(inputs, f.pointers, strict=False):
             x.read(pointer, first, f.size[0])
         outputs.extend(work(f, *inputs))
-        for x, pointer in zip(outputs, f.pointers[len(types) :], strict=True):
+        for x, pointer in zip(outputs, f.pointers[len(types) :], strict=False):
             x.write(pointer, first, f.size[0])
 
     f.each(f.begin, f.end, group)
@@ -73,10 +76,6 @@ def _lanes_kernel(
 
 def _finished(f: Function, units: int, cost: float, target: Target) -> KernelText:
     return KernelText(f.text(target), (), units, chunk_grain(units, int(units * cost)), 0)
-
-
-def _conjugate(x: Any) -> Any:
-    return Complex(x.re, -x.im) if isinstance(x, Complex) else x
 
 
 def _real(x: Any) -> Value:
@@ -113,7 +112,7 @@ def _factor(f: Function, a: Matrix, factor: Matrix) -> None:
 
     def column(j: Value, state: list[Value]) -> Sequence[Value]:
         def product(i: Value) -> Callable[[Value], Any]:
-            return lambda k: factor.load(i, k) * _conjugate(factor.load(j, k))
+            return lambda k: factor.load(i, k) * conjugate(factor.load(j, k))
 
         pivot = _real(a.total(j, a.load(j, j), product(j)))
         root = sqrt(pivot)
@@ -191,7 +190,7 @@ class _Substitution:
 
     def _coefficient(self, i: Value, k: Value) -> Any:
         value = self.a.load(k, i) if self.is_flipped else self.a.load(i, k)
-        return _conjugate(value) if self.op.conjugate_a else value
+        return conjugate(value) if self.op.conjugate_a else value
 
     def _turned(self, step: Value) -> Value:
         return step if self.is_forward else self.size - 1 - step
@@ -243,6 +242,27 @@ def _lu_kernel(eqn: Eqn, target: Target) -> KernelText:
     return _finished(f, _units(type_), cost, target)
 
 
+# ---- eigenvalues ---------------------------------------------------------------------------------
+
+
+def _eigh_kernel(eqn: Eqn, target: Target) -> KernelText:
+    """Rotations, one matrix to a lane; there are many."""
+    op, type_ = eqn.op, eqn.inputs[0].type
+    assert isinstance(op, Eigh)
+    n, real = type_.shape[-1], real_dtype(type_.dtype)
+
+    def group(f: Function, a: LaneMatrix) -> list[LaneMatrix]:
+        made = [a]
+        for beside in (type_, ArrayType(real, (1, n)), ArrayType(real, (1, SLOTS))):
+            offset = sum(x.size_bytes for x in made)
+            made.append(LaneMatrix(f, beside, target, a.width, offset))
+        Eigenvalues(f, *made).write(op.lower)
+        return made[1:]
+
+    cost = USUAL_SWEEPS * n**3 * 12 * (4 if is_complex(type_.dtype) else 1)
+    return _lanes_kernel(eqn, target, cost, group)
+
+
 # ---- permutations --------------------------------------------------------------------------------
 
 
@@ -276,7 +296,7 @@ def _permutation_kernel(eqn: Eqn, target: Target) -> KernelText:
 
 _KERNELS: dict[type[Op], Callable[[Eqn, Target], KernelText]] = {
     Cholesky: _cholesky_kernel,
-    Eigh: eigh_kernel,
+    Eigh: _eigh_kernel,
     Lu: _lu_kernel,
     PivotsToPermutation: _permutation_kernel,
     TriangularSolve: _triangular_kernel,

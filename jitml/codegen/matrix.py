@@ -14,6 +14,7 @@ from jitml.codegen.fold import pieces
 from jitml.codegen.special import Element, Function
 from jitml.codegen.target import Target
 from jitml.ir.types import ArrayType
+from jitml.scalar.complex import Complex
 from jitml.scalar.value import Value, select
 
 
@@ -87,3 +88,8 @@ class Matrix:
             self.across(zero, lambda j, lanes: other.store(i, j, self.load(i, j, lanes)))
 
         f.each(zero, f.number(self.rows), row)
+
+
+def conjugate(x: Any) -> Any:
+    """The complex conjugate; of reals, `x` itself."""
+    return Complex(x.re, -x.im) if isinstance(x, Complex) else x

@@ -7,11 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from oracle import to_array
 
 import jitml
 import jitml.numpy as jnp
+from jitml.codegen.emit import KernelText
+from jitml.codegen.matrices import matrix_kernel
+from jitml.codegen.target import Target
+from jitml.ir.graph import Eqn
 from jitml.ops.linalg.lu import Lu
 from jitml.ops.linalg.matrices import SMALL
+from jitml.pipeline.compile import Compiled, lower_graph
 
 RANDOM = np.random.default_rng(5)
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
@@ -43,9 +49,10 @@ def test_bits_do_not_depend_on_the_batch_or_on_threads(name: str, dtype: str) ->
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (6, 4), (7, 19), (20, 17), (SMALL, SMALL)])
-def test_rows_are_eliminated_in_order(shape: tuple[int, int], dtype: str) -> None:
+@pytest.mark.parametrize("count", [3, 19])
+def test_rows_are_eliminated_in_order(count: int, shape: tuple[int, int], dtype: str) -> None:
     """Each element is what it is without vectors: rounded products, subtracted in order."""
-    x = RANDOM.normal(size=(3, *shape))
+    x = RANDOM.normal(size=(count, *shape))
     if dtype.startswith("c"):
         x = x + 1j * RANDOM.normal(size=x.shape)
     x[1, :, 0] = 0
@@ -63,19 +70,52 @@ def test_rows_are_eliminated_in_order(shape: tuple[int, int], dtype: str) -> Non
 @pytest.mark.parametrize("dtype", ["float32", "complex128"])
 @pytest.mark.parametrize("columns", [1, 2, 7, 16, 19, SMALL])
 @pytest.mark.parametrize("left", [True, False])
-def test_columns_are_solved_side_by_side(left: bool, columns: int, dtype: str) -> None:
-    (a,) = matrices(dtype, 1, 6)
-    b = RANDOM.normal(size=(6, columns)).astype(dtype)
-    b = b if left else b.T
+@pytest.mark.parametrize("count", [1, 18])
+def test_columns_are_solved_side_by_side(count: int, left: bool, columns: int, dtype: str) -> None:
+    a = matrices(dtype, count, 6)
+    b = RANDOM.normal(size=(count, 6, columns)).astype(dtype)
+    b = b if left else b.swapaxes(-1, -2)
     for lower in (True, False):
         part = np.tril(a) if lower else np.triu(a)
         for transpose in (False, True):
             x = jitml.lax.linalg.triangular_solve(
                 a, b, left_side=left, lower=lower, transpose_a=transpose
             )
-            applied = part.T if transpose else part
+            applied = part.swapaxes(-1, -2) if transpose else part
             back = applied @ np.asarray(x) if left else np.asarray(x) @ applied
             np.testing.assert_allclose(back, b, atol=2e-4 if dtype == "float32" else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+def test_what_has_no_factor_is_nan_in_its_lane(dtype: str) -> None:
+    a = matrices(dtype, 37, 5)
+    a[[3, 36], 2, 2] = -1
+    factors = np.asarray(jitml.jit(jnp.linalg.cholesky)(a))
+    alone = np.stack([np.asarray(jnp.linalg.cholesky(x)) for x in a])
+    np.testing.assert_array_equal(factors, alone)
+    np.testing.assert_array_equal(np.isnan(factors[[3, 36]]), [np.tri(5, dtype=bool)] * 2)
+    assert np.isfinite(np.delete(factors, [3, 36], 0)).all()
+
+
+@pytest.mark.parametrize("vector_bytes", [1, 16, 32])
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+def test_vectors_of_any_width_give_the_same_bits(
+    dtype: str, vector_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also lanes that are too few for pieces, and none, as a thread of a GPU has."""
+    a = matrices(dtype, 21, 5)
+    functions = [*FUNCTIONS.values(), jnp.linalg.eigh]
+    expected = [run(function, a, 1) for function in functions]
+
+    def narrow(eqn: Eqn, target: Target) -> KernelText:
+        return matrix_kernel(eqn, target._replace(vector_bytes=vector_bytes))
+
+    monkeypatch.setattr("jitml.codegen.plan.matrix_kernel", narrow)
+    for function, wanted in zip(functions, expected, strict=True):
+        graph = jitml.make_graph(function)(a)
+        found = Compiled(graph, lower_graph(graph)).run([to_array(a)])
+        for x, y in zip(wanted, found, strict=True):
+            np.testing.assert_array_equal(x, np.asarray(y))
 
 
 def run(function: Callable[[Any], Any], x: Any, threads: int) -> list[Any]:
