@@ -74,3 +74,10 @@ def test_a_fold_by_each_thread_beside_one_by_warps(emulated: Any) -> None:
 
     x = sample(34, "float32") + 1j
     agree(inline_calls(jitml.make_graph(phase_and_size)(jnp.asarray(x))), [x])
+
+
+@pytest.mark.parametrize("length", [12289, 12290, 13001])
+def test_the_last_of_the_blocks_of_a_long_odd_row_is_shorter(length: int, emulated: Any) -> None:
+    x = sample(length, "float32")
+    agree(inline_calls(jitml.make_graph(lambda x: x.sum(1))(jnp.asarray(x))), [x])
+    agree(inline_calls(jitml.make_graph(lambda x: x.argmax(1))(jnp.asarray(x))), [x])

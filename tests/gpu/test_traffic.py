@@ -117,7 +117,7 @@ ROWS = {
     "logsumexp": Row(lambda x: jitml.nn.logsumexp(x, axis=1), ((8, 1024),), 1.05, 16),
     "logsumexp in a loop": Row(
         lambda x: jitml.lax.fori_loop(
-            0, 2, lambda _, v: jitml.nn.logsumexp(x, axis=1) + v, x[:, 0]
+            0, 2, lambda _, v: jitml.nn.logsumexp(x * v[:, None], axis=1), x[:, 0]
         ),
         ((8, 1024),), 2.1, 16,
     ),
