@@ -2,8 +2,8 @@
 
 Comes in: a graph whose ops all have kernels. Goes out: `Group`s in an order in which they can run.
 A variable either has a buffer (it is an output, a special kernel reads it, or computing it once is
-cheaper) or is computed inside the kernels that need it. No pattern is known by name: deleting any
-rule here leaves results as they are, only slower.
+cheaper) or is computed inside the kernels that need it, a scatter's among them. No pattern is known
+by name: deleting any rule here leaves results as they are, only slower.
 """
 
 from __future__ import annotations

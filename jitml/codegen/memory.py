@@ -61,7 +61,18 @@ def load(nest: Nest, node: Node) -> Value:
     is_close = abs(stride) <= min(MOST_COLUMNS, nest.lanes // 2)
     if vector is None and mask is None and (is_close or stride == -1):
         return _load_apart(nest, place, spec.storage)
-    return _gather(nest, place, spec.storage, mask)
+    return _gather(nest, _with_short_offsets(nest, spec, place), spec.storage, mask)
+
+
+def _with_short_offsets(nest: Nest, spec: Load, place: _Place) -> _Place:
+    """The place with offsets of 32 bits, of which one instruction takes twice as many, if they come
+    from such numbers.
+    """
+    nodes = spec.index.nodes
+    is_plain = place.stride == 0 and len(nodes) == 1 and spec.index.values[0][1] == 1
+    if not is_plain or nodes[0].name != "convert" or nodes[0].operands[0].type != "i32":
+        return place
+    return place._replace(vector=nest.value(nodes[0].operands[0]))
 
 
 def _load_one(nest: Nest, place: _Place, storage: str, mask: Value | None) -> Value:
@@ -135,7 +146,7 @@ def _gather(nest: Nest, place: _Place, storage: str, mask: Value | None) -> Valu
     raw = raw_type(storage)
     addresses = emit.pure(
         f"getelementptr i{STORAGE_BITS[storage]}, ptr {base.ref}, "
-        f"{llvm_type('i64', lanes)} {offsets.ref}",
+        f"{llvm_type(offsets.type, lanes)} {offsets.ref}",
         "ptr",
         lanes,
     )

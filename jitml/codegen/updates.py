@@ -64,7 +64,7 @@ def _update_lanes(nest: Nest, spec: Store, where: Value) -> None:
 
     def all_lanes() -> None:
         _know_inside(nest, spec)
-        reads = [_reader(nest, node) for node in spec.nodes]
+        reads = [_reader(nest, spec, node) for node in spec.nodes]
         for lane in range(lanes):
             _combine(nest, spec, emit.extract(index, lane), [read(lane) for read in reads])
 
@@ -77,10 +77,12 @@ def _update_lanes(nest: Nest, spec: Store, where: Value) -> None:
             emit.if_(condition, write)
 
 
-def _reader(nest: Nest, node: Node) -> Callable[[int], Value]:
-    """What gives the value of a node in a lane: what is only read, is read lane by lane."""
+def _reader(nest: Nest, spec: Store, node: Node) -> Callable[[int], Value]:
+    """What gives the value of a node in a lane: what is only read, and always then, is read lane by
+    lane.
+    """
     emit, frame = nest.emit, nest.frame
-    if node.name == "load":
+    if node.name == "load" and _is_read_if_inside(spec, node):
         scalar, stride, vector = nest.index_parts(node.data.index)
         if vector is None:
             pointer, storage = frame.pointers[node.data.operand], node.data.storage
@@ -93,6 +95,11 @@ def _reader(nest: Nest, node: Node) -> Callable[[int], Value]:
     nest.prepare([node])
     value = nest.value(node)
     return lambda lane: emit.extract(value, lane)
+
+
+def _is_read_if_inside(spec: Store, load: Node) -> bool:
+    masks = load.operands[: len(load.operands) - len(load.data.index.nodes)]
+    return all(mask is spec.where for mask in masks)
 
 
 def _update_some(nest: Nest, spec: Store, index: Value, where: Value) -> None:

@@ -162,3 +162,13 @@ def test_slices_that_overlap_follow_each_other() -> None:
     np.testing.assert_array_equal(jitml.jit(put)(x, starts, new), expected)
     (meaning,) = Scatter("set", ScatterDimensionNumbers(*numbers)).value(x, starts, new)
     np.testing.assert_array_equal(meaning, expected)
+
+
+@pytest.mark.parametrize("mode", [None, "drop"])
+def test_numbers_that_are_not_all_read(mode: str | None) -> None:
+    """What lies around the array is padding: nothing is read there."""
+    x, y = np.zeros(9, np.float32), np.arange(1, 301, dtype=np.float32)
+    where = np.random.default_rng(2).integers(0, 9, 320)
+    add = jitml.jit(lambda x, i, y: x.at[i].add(jitml.numpy.pad(y[5:295], (20, 10)), mode=mode))
+    expected = _one_by_one("add", x, where, np.pad(y[5:295], (20, 10)))
+    np.testing.assert_array_equal(add(x, where, y), expected)
