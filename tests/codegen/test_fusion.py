@@ -244,7 +244,12 @@ def of_rows(x: Any) -> Any:
     return reshape(r.reduce_sum(e.mul(logsumexp(x), 0.5), (0,)), (1,))
 
 
-SEVERAL = (moments, two_normalisations, one_after_the_other)
+def of_two_shapes(x: Any) -> Any:
+    total = r.reduce_sum(x, (1,))
+    return e.mul(total, 0.5), slice_(e.exp(total), (1,), type_of(total).shape), e.exp(total)
+
+
+SEVERAL = (moments, two_normalisations, one_after_the_other, of_two_shapes)
 FUSED = (*NORMS, *SEVERAL, chain, through_maps, of_rows)
 
 
