@@ -133,6 +133,7 @@ class _Fuser:
         self.builds = Builds(self.definitions, self.buffers, for_threads)
         self.homes: dict[Var, set[int]] = {}  # variable -> numbers of the groups that compute it
         self.groups: list[Group] = []
+        self.united: dict[int, int] = {}  # groups that another, of this number, has taken in
         self.cost: dict[Var, int] = {}
         self.users: dict[Var, list[Eqn]] = {}
         self.group_of: dict[Var, Group] = {}
@@ -188,6 +189,8 @@ class _Fuser:
                     self.effects.append(self.groups[-1])
                 continue
             live = [v for v in eqn.outputs if v in outputs or v in self.users]
+            if isinstance(eqn.op, Reduction):
+                self._unite(eqn)
             if not self.kept.isdisjoint(live):
                 self._add_group(Group(live))
             elif any(self._needs_buffer(v, eqn, v in outputs) for v in live):
@@ -195,11 +198,35 @@ class _Fuser:
             else:
                 for var in live:
                     self.homes[var] = self._homes_of_users(var)
+        self.groups = [g for n, g in enumerate(self.groups) if n not in self.united]
+
+    def _unite(self, eqn: Eqn) -> None:
+        """Make one group of those that need a reduction: what it reads is then read once. They loop
+        over the same elements; if one waits for another, they will be split.
+        """
+        (var,) = eqn.outputs
+        numbers = sorted(self._homes_of_users(var))
+        groups = [self.groups[number] for number in numbers]
+        shapes = {root.type.shape for group in groups for root in group.roots[:1]}
+        if self.separately or len(shapes) != 1 or any(g.special for g in groups):
+            return
+        for number in numbers[1:]:
+            self.united[number] = numbers[0]
+            groups[0].roots += self.groups[number].roots
+            for root in self.groups[number].roots:
+                self.group_of[root] = groups[0]
+
+    def _home(self, number: int) -> int:
+        """The group that a group has become."""
+        while number in self.united:
+            number = self.united[number]
+        return number
 
     def _homes_of_users(self, var: Var) -> set[int]:
         """The groups that need `var`."""
         users = [u for u in self.users.get(var, ()) if not is_special(u) or _takes_in(u, var)]
-        return {home for user in users for out in user.outputs for home in self.homes.get(out, ())}
+        homes = (n for user in users for out in user.outputs for n in self.homes.get(out, ()))
+        return {self._home(number) for number in homes}
 
     def _needs_buffer(self, var: Var, eqn: Eqn, is_output: bool) -> bool:
         if is_output or self.separately or isinstance(eqn.op, Partial):
@@ -256,7 +283,7 @@ class _Fuser:
             return False
         # Special kernels, and views that only they read, are at home elsewhere.
         is_alone = all(
-            self.homes.get(out, {number}) == {number}
+            {self._home(n) for n in self.homes.get(out, {number})} == {number}
             for user in self.users[var]
             for out in user.outputs
         )

@@ -5,7 +5,6 @@ Comes in: a `Load` or `Store`, at a place of the nest. Goes out: the text of the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from jitml.codegen.nest import Nest
 from jitml.codegen.updates import update
 from jitml.scalar.value import Value
 
-STREAMED_BYTES = 1 << 24  # of an array: half of a large cache, which has better use for it
+STREAMED_BYTES = 1 << 25  # that a kernel reads and writes: more than a large cache has room for
 MOST_COLUMNS = 8  # of short rows that are read or written as a whole; loads for one vector
 
 
@@ -231,13 +230,13 @@ def store(nest: Nest, spec: Store) -> None:
 
 
 def _store_neighbours(nest: Nest, spec: Store, address: Value, value: Value) -> None:
-    """Write a vector. Whole cache lines of a large array are not read before, and go past the
-    caches.
+    """Write a vector. Where caches have no room for what the kernel touches, whole cache lines of
+    large arrays go past them, and are not read before.
     """
-    emit, size = nest.emit, STORAGE_BITS[spec.storage] // 8
-    steps = math.prod(a.extent for a in spec.index.axes if not a.merged)
-    total = size * steps * (value.lanes // nest.lanes)
-    if value.lanes * size % LINE_BYTES or total < STREAMED_BYTES or not nest.target.is_x86:
+    emit, sizes = nest.emit, nest.operand_bytes
+    is_large = sum(sizes) >= STREAMED_BYTES and sizes[spec.operand] * 4 >= STREAMED_BYTES
+    line = LINE_BYTES * 8 // STORAGE_BITS[spec.storage]
+    if value.lanes % line or not is_large or not nest.target.is_x86:
         emit.store(address, value, spec.storage)
         return
     nest.frame.is_streaming = True

@@ -7,6 +7,7 @@ a node becomes is `node`'s.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -40,6 +41,7 @@ class Nest:
         self.kernel = kernel
         self.target = target
         self.nodes = kernel.nodes()
+        self.operand_bytes = operand_bytes(kernel, self.nodes)
         self.frame = frame
         self.emit = frame.emit
         self.vector = choose_vector_axis(kernel, self.nodes)
@@ -272,3 +274,15 @@ class Nest:
             scaled = self.plus(self.emit.constant("i64", 0, self.lanes), lanes, stride)
             scalar = scaled + scalar
         return scalar if vector is None else vector + scalar
+
+
+def operand_bytes(kernel: Kernel, nodes: Sequence[Node]) -> list[int]:
+    """How much of each operand a kernel reads or writes, at most."""
+    sizes = [0] * len(kernel.operands)
+    accesses = [(x.data, 2 if x.data.is_part else 1) for x in nodes if x.name == "load"]
+    accesses += [(x, len(x.nodes)) for x in kernel.stores]
+    for access, parts in accesses:
+        elements = parts * math.prod(a.extent for a in access.index.axes if not a.merged)
+        size = elements * STORAGE_BITS[access.storage] // 8
+        sizes[access.operand] = max(sizes[access.operand], size)
+    return sizes

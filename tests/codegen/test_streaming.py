@@ -56,14 +56,21 @@ def test_the_same_bits(name: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 @needs_x86
-def test_small_arrays_stay_in_the_caches() -> None:
+def test_what_fits_stays_in_the_caches() -> None:
     large = np.ones((4096, 1024), np.float32)
-    assert large.nbytes == memory.STREAMED_BYTES
-    for x, is_streamed in ((large, True), (large[:-1], False)):
-        text = text_of(lambda x: x + 1, x)
+    assert 2 * large.nbytes == memory.STREAMED_BYTES
+    row = large[0]
+    for function, x, is_streamed in (
+        (lambda x: x + 1, large, True),
+        (lambda x: x + 1, large[:-1], False),
+        (lambda x: jnp.broadcast_to(x, large.shape) * 2, row, False),  # nothing else is there
+        (lambda x: x.sum(0), np.ones((4096, 2048), np.float32), False),  # a small result
+        (lambda x: x * 1j, large[:2048], False),
+        (lambda x: x * 1j, large[: 4096 // 3 * 2 + 2], True),  # pairs are twice as large
+    ):
+        text = text_of(function, x)
         assert ("!nontemporal" in text) is is_streamed
         assert text.count("call void @llvm.x86.sse.sfence()") == is_streamed
-    assert "!nontemporal" not in text_of(lambda x: x.sum(1), large)
 
 
 def test_other_machines_have_no_such_stores(monkeypatch: pytest.MonkeyPatch) -> None:
