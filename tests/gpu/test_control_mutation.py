@@ -25,7 +25,7 @@ X = np.linspace(-1, 1, 16, dtype=np.float32).reshape(4, 4)
 ROWS = np.arange(80, dtype=np.float32).reshape(5, 4, 4) / 40
 WIDE = np.arange(3 * 1200, dtype=np.float32).reshape(3, 1200)
 WELL = np.array([0, 2, 3, 1, 1], np.int32)
-FAILING = np.array([0, -4, 1, 7, 2], np.int32)  # the later check, then the one before it
+FAILING = np.array([0, 4, 1, -4, 2], np.int32)  # the later check, then the one before it
 
 
 def nested(x: Any, rows: Any, places: Any) -> Any:
@@ -38,7 +38,7 @@ def nested(x: Any, rows: Any, places: Any) -> Any:
         row, k = given
         carry, found = lax.scan(inner, carry + x[k], row)
         last, more = lax.scan(inner, carry, row[1:], reverse=True)
-        return last, (found, more, jnp.sort(x[:3][k - 1]))
+        return last, (found, more, jnp.sort(x[k - 1]))
 
     return lax.scan(outer, x[0], (rows, places))
 
