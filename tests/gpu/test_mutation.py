@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 import jitml
 import jitml.numpy as jnp
+from jitml import nn
 from jitml.codegen.nvptx.target import compile_ptx, gpu_target
 from jitml.codegen.plan import Program
 from jitml.device import launches
@@ -29,7 +31,9 @@ from jitml.device.executable import DeviceExecutable, run_on_host
 from jitml.device.launches import Code
 from jitml.emulation.libcuda import EmulatedCuda
 from jitml.emulation.mutation import Mutant, mutants
+from jitml.nn import attention
 from jitml.pipeline.lowering import lower
+from jitml.trace.core import trace_graph, type_of
 from jitml.transforms.inline_calls import inline_calls
 from jitml_runtime import KernelFault
 from tests.gpu.agreement import same_bits
@@ -48,10 +52,18 @@ class Family(NamedTuple):
     shapes: tuple[tuple[tuple[int, ...], ...], ...]
     floats: int = 2
     dtype: str = "float32"
+    marker: str = ""  # what the kernels have in them that are tried
 
 
 def units(x: Any, y: Any) -> Any:
     return jnp.matmul(x, y, precision="high")
+
+
+def attended(q: Any, k: Any, v: Any, bias: Any) -> Any:
+    """Attention by tiles of few keys, with logits of which several count."""
+    scaled = (q / 25, k / 50, v, bias / 25)
+    with patch.object(attention, "_TILE", 40):
+        return nn.dot_product_attention(*scaled, is_causal=True, return_residual=True)
 
 
 FAMILIES = {
@@ -98,21 +110,24 @@ FAMILIES = {
     "tiles": Family(
         lambda x, y: x @ y,
         (((65, 19), (19, 67)), ((2, 66, 17), (2, 17, 65)), ((67, 18), (18, 66)),
-         ((36, 17), (17, 69))),
+         ((36, 17), (17, 69)), ((2, 82, 18), (2, 18, 91)), ((2, 98, 9), (2, 9, 50))),
     ),
     "tiles of large squares": Family(
-        lambda x, y: x @ y.T, (((130, 17), (97, 17)), ((97, 9), (129, 9)), ((129, 9), (99, 9)))
+        lambda x, y: x @ jnp.swapaxes(y, -1, -2),
+        (((130, 17), (97, 17)), ((2, 97, 9), (2, 129, 9)), ((2, 129, 9), (2, 99, 9)),
+         ((168, 9), (198, 9)), ((2, 198, 17), (2, 168, 17))),
     ),
     "tiles with an epilogue": Family(
         lambda x, y, r: jnp.maximum(x @ y + r, -30),
         (((68, 19), (19, 68), (68, 68)), ((36, 17), (17, 72), (36, 72)),
-         ((2, 66, 17), (2, 17, 68), (2, 66, 68)), ((67, 18), (18, 76), (67, 76))),
+         ((2, 66, 17), (2, 17, 68), (2, 66, 68)), ((67, 18), (18, 76), (67, 76)),
+         ((2, 82, 18), (2, 18, 92), (2, 82, 92)), ((2, 98, 9), (2, 9, 52), (2, 98, 52))),
         3,
     ),
     "matrix units": Family(
         units,
         (((131, 100), (100, 72)), ((2, 64, 36), (2, 36, 130)), ((83, 33), (33, 74)),
-         ((99, 33), (33, 82)), ((115, 33), (33, 90))),
+         ((99, 33), (33, 82)), ((2, 115, 33), (2, 33, 90)), ((2, 83, 33), (2, 33, 150))),
     ),
     "cumulative sum of columns": Family(
         lambda x: jnp.cumsum(x, 0), (((40, 9),), ((3, 33),), ((1, 70),), ((2, 35),))
@@ -136,6 +151,22 @@ FAMILIES = {
         lambda x, i: x[i] * 2, (((20, 40), (100,)), ((20, 3), (17,)), ((20, 5), (7,))), 1
     ),
 }  # fmt: skip
+FAMILIES |= {
+    "attention": Family(
+        attended,
+        (((2, 9, 2, 12), (2, 39, 2, 12), (2, 39, 2, 12), (2, 2, 9, 39)),
+         ((1, 14, 1, 16), (1, 80, 1, 16), (1, 80, 1, 16), (1, 1, 14, 80)),
+         ((3, 13, 1, 12), (3, 35, 1, 12), (3, 35, 1, 12), (3, 1, 13, 35))),
+        4,
+        marker="weights",
+    ),
+    "matrix units with an epilogue": Family(
+        lambda x, y, r: jnp.maximum(units(x, y) + r, -30),
+        (((131, 100), (100, 72), (131, 72)), ((83, 33), (33, 72), (83, 72)),
+         ((99, 33), (33, 84), (99, 84)), ((70, 64), (64, 132), (70, 132))),
+        3,
+    ),
+}  # fmt: skip
 TARGET = gpu_target("sm_90")
 
 
@@ -144,6 +175,11 @@ class Run(NamedTuple):
 
     program: Program
     arrays: list[Any]
+
+    @property
+    def ptx(self) -> list[str]:
+        """Its kernels as they are."""
+        return [compile_ptx(code.text, TARGET) for code in self.program.kernels]
 
     def outputs(self, ptx: list[str]) -> list[Any]:
         """What the program gives with these kernels, or which check fails; other errors are
@@ -197,14 +233,19 @@ def make_special(array: Any) -> None:
     rows[7::9] = np.sort(np.abs(rows[7::9]), axis=-1)
 
 
+def run_of(function: Callable[..., Any], arrays: Sequence[Any]) -> Run:
+    types = [type_of(jnp.asarray(x)) for x in arrays]
+    traced = trace_graph(lambda *x: jitml.tree.leaves(function(*x)), types, "f")
+    graph = inline_calls(traced.graph)
+    return Run(lower(graph, TARGET), [*arrays, *map(np.asarray, traced.captures)])
+
+
 def runs_of(family: Family) -> list[Run]:
-    found = []
-    for shapes in family.shapes:
-        for special in (False, True):
-            arrays = samples_of(family, shapes, special)
-            graph = inline_calls(jitml.make_graph(family.function)(*map(jnp.asarray, arrays)))
-            found.append(Run(lower(graph, TARGET), arrays))
-    return found
+    return [
+        run_of(family.function, samples_of(family, shapes, special))
+        for shapes in family.shapes
+        for special in (False, True)
+    ]
 
 
 def is_seen(run: Run, ptx: list[str], expected: list[Any]) -> bool:
@@ -238,17 +279,24 @@ def chosen_mutants(kernel: str) -> list[Mutant]:
     return found[:: max(1, len(found) // MOST_MUTANTS)]
 
 
+def take_few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let threads take several units."""
+    monkeypatch.setattr(Driver, "most_threads", 64)
+    monkeypatch.setattr(launches, "BLOCK_THREADS", 32)
+
+
 @pytest.mark.sampled
 @pytest.mark.parametrize("name", FAMILIES)
 def test_mistakes_are_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Few threads, so that they take several units.
-    monkeypatch.setattr(Driver, "most_threads", 64)
-    monkeypatch.setattr(launches, "BLOCK_THREADS", 32)
-    runs = runs_of(FAMILIES[name])
-    texts = [[compile_ptx(code.text, TARGET) for code in run.program.kernels] for run in runs]
+    take_few_threads(monkeypatch)
+    family = FAMILIES[name]
+    runs = runs_of(family)
+    texts = [run.ptx for run in runs]
     expected = [run.outputs(ptx) for run, ptx in zip(runs, texts, strict=True)]
     tried, left = 0, []
     for kernel in main_kernels(texts):
+        if family.marker not in kernel:
+            continue
         for mutant in chosen_mutants(kernel):
             tried += 1
             for run, ptx, right in zip(runs, texts, expected, strict=True):
@@ -257,9 +305,15 @@ def test_mistakes_are_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
                     if is_seen(run, changed, right):
                         break
             else:
-                left.append(f"{mutant.before} -> {mutant.after}".replace("\t", ""))
+                left.append(mutant)
+    check_score(name, tried, left)
+
+
+def check_score(name: str, tried: int, left: Sequence[Mutant]) -> None:
+    """Fail if too many mistakes are left that are not explained."""
     known = explanations(name)
-    unknown = [change for change in left if not any(p.fullmatch(change) for p in known)]
+    changes = [f"{mutant.before} -> {mutant.after}".replace("\t", "") for mutant in left]
+    unknown = [change for change in changes if not any(p.fullmatch(change) for p in known)]
     print(f"\n{name}: {tried} mutants, {len(left)} left, {len(unknown)} of them not explained")
     print("  ", *unknown, sep="\n  ")
     # By chance, some of a few may be of those that are left of many.

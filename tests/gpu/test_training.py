@@ -16,6 +16,7 @@ import jitml.numpy as jnp
 from jitml import demo, nn, random
 from jitml.emulation.libcuda import EmulatedCuda
 from jitml.pipeline.compile import Compiled
+from jitml.trace.core import trace_graph, type_of
 from jitml.transforms.inline_calls import inline_calls
 
 pytestmark = pytest.mark.skipif(os.environ.get("JITML_GPU") != "all", reason="takes a minute")
@@ -29,9 +30,16 @@ def steps_on_both(step: Any, state: Any, batches: Any, cuda: EmulatedCuda) -> No
     """Some steps on the device, each a graph launch; the CPU takes the same ones."""
     here = there = state
     for count, batch in enumerate(batches, 1):
-        graph = inline_calls(jitml.make_graph(step)(there, *batch))
         flat = [jnp.asarray(x) for x in jitml.tree.leaves((there, *batch))]
         structure = jitml.tree.structure(there)
+        whole = jitml.tree.structure((there, *batch))
+        traced = trace_graph(
+            lambda *x, whole=whole: jitml.tree.leaves(step(*jitml.tree.unflatten(whole, x))),
+            [type_of(x) for x in flat],
+            "step",
+        )
+        graph = inline_calls(traced.graph)
+        flat += traced.captures
         if count == 1:
             on_device, on_host = Compiled(graph), Compiled(graph, on_host=True)
         found, expected = on_device.run(flat), on_host.run(flat)
@@ -58,7 +66,17 @@ def test_the_digits_network_trains_with_the_losses_of_the_cpu(emulated: Emulated
     steps_on_both(step, state, batches, emulated)
 
 
-def test_a_step_of_a_transformer_is_one_graph_launch(emulated: EmulatedCuda) -> None:
+def by_products(q: Any, k: Any, v: Any) -> Any:
+    return nn.softmax(q @ k.transpose(0, 2, 1) / 4.0) @ v
+
+
+def by_the_kernel(q: Any, k: Any, v: Any) -> Any:
+    heads = (x.reshape(*x.shape[:2], 2, -1) for x in (q, k, v))
+    return nn.dot_product_attention(*heads, is_causal=True).reshape(q.shape)
+
+
+@pytest.mark.parametrize("attend", [by_products, by_the_kernel])
+def test_a_step_of_a_transformer_is_one_graph_launch(attend: Any, measured: EmulatedCuda) -> None:
     width, layers = 16, 2
     draw = np.random.default_rng(0)
 
@@ -78,8 +96,7 @@ def test_a_step_of_a_transformer_is_one_graph_launch(emulated: EmulatedCuda) -> 
     def loss(parameters: Any, x: Any, y: Any) -> Any:
         for p in parameters:
             q, k, v = jnp.split(norm(x) @ p["qkv"], 3, axis=-1)
-            scores = nn.softmax(q @ k.transpose(0, 2, 1) / 4.0)
-            x = x + scores @ v @ p["out"]
+            x = x + attend(q, k, v) @ p["out"]
             x = x + nn.gelu(norm(x) @ p["up"]) @ p["down"]
         return ((x - y) ** 2).mean()
 
@@ -88,5 +105,8 @@ def test_a_step_of_a_transformer_is_one_graph_launch(emulated: EmulatedCuda) -> 
         return jitml.tree.map(lambda p, g: p - 0.1 * g, parameters, gradient), value
 
     batches = [(matrix(2, 8, width), matrix(2, 8, width)) for _ in range(2)]
-    emulated.calls.clear()
-    steps_on_both(step, parameters, batches, emulated)
+    measured.calls.clear()
+    steps_on_both(step, parameters, batches, measured)
+    kernels = [launch for launch in measured.launches if "weights" in launch.text]
+    assert len(kernels) == (layers * len(batches) if attend is by_the_kernel else 0)
+    assert len(measured.launches) <= 110 * len(batches)

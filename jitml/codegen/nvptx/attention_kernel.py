@@ -26,7 +26,7 @@ from jitml.codegen.nvptx.attention_panels import (
     Panels,
     Rows,
 )
-from jitml.codegen.nvptx.block import MOST_SMALL, barrier, divide
+from jitml.codegen.nvptx.block import MOST_SMALL, barrier, divide, parts_of
 from jitml.codegen.nvptx.warp import WARP
 from jitml.codegen.nvptx.warp_fold import shuffle
 from jitml.codegen.special import Function
@@ -85,7 +85,7 @@ class _Attention:
 
     def _unit(self, number: Value) -> None:
         """The rows of one unit: those of tile, batch and head, the rows fastest."""
-        count = (self.rows + (self.block.rows - 1)) / self.block.rows
+        count = parts_of(self.rows, self.block.rows)
         above, part = divide(number, count, self.is_small)
         outer, self.head = divide(above, self.heads, self.is_small)
         self.tile, self.sample = divide(outer, self.batch, self.is_small)

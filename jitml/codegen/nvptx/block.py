@@ -44,3 +44,8 @@ def divide(number: Value, divisor: Value, is_small: bool) -> tuple[Value, Value]
     low, size = convert(number, "u32"), convert(divisor, "u32")
     quotient = low / size
     return convert(quotient, "i64"), convert(low - quotient * size, "i64")
+
+
+def parts_of(extent: Value, size: int) -> Value:
+    """How many parts of `size`, a power of two, hold so much; shifted, as nothing is negative."""
+    return (extent + (size - 1)) >> (size.bit_length() - 1)

@@ -33,6 +33,7 @@ from jitml.codegen.nvptx.block import (
     barrier,
     declare_shared,
     divide,
+    parts_of,
     shared_memory,
     thread_number,
 )
@@ -147,7 +148,7 @@ class _Units:
     def _square(self, number: Value) -> None:
         """The square with this number, counted along rows."""
         f = self.f
-        down, right = ((x + (SIDE - 1)) / SIDE for x in (self.m, self.n))
+        down, right = (parts_of(x, SIDE) for x in (self.m, self.n))
         is_small = self.extent < MOST_SMALL
         batch, rest = divide(number, down * right, is_small)
         row, column = (x * SIDE for x in divide(rest, right, is_small))

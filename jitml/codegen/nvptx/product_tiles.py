@@ -23,6 +23,7 @@ from jitml.codegen.nvptx.block import (
     barrier,
     declare_shared,
     divide,
+    parts_of,
     shared_memory,
     thread_number,
 )
@@ -124,7 +125,7 @@ class _Tiles:
     def _square(self, number: Value) -> None:
         """The square with this number, counted along rows."""
         f, emit = self.f, self.f.emit
-        down, right = ((x + (self.side - 1)) / self.side for x in (self.m, self.n))
+        down, right = (parts_of(x, self.side) for x in (self.m, self.n))
         is_small = self.units < MOST_SMALL
         batch, rest = divide(number, down * right, is_small)
         row, column = (x * self.side for x in divide(rest, right, is_small))

@@ -21,6 +21,7 @@ from jitml.codegen.nvptx.block import (
     barrier,
     declare_shared,
     divide,
+    parts_of,
     shared_memory,
     thread_number,
 )
@@ -211,7 +212,7 @@ class _Tile:
 
     def _tile(self, number: Value) -> None:
         f, lines, count = self.f, self.lines, len(self.lines.words)
-        tiles = (self.extent + (self.side - 1)) / self.side
+        tiles = parts_of(self.extent, self.side)
         line, tile = divide(number, tiles, lines.is_small)
         first = tile * self.side
         size = minimum(self.extent - first, f.number(self.side))
