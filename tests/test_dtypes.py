@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import jitml
 import jitml.numpy as jnp
 from jitml import dlpack, dtypes, errors
+from jitml.trace.numbers import convert_number
 
 
 def test_bits_and_kinds_of_elements() -> None:
@@ -51,3 +53,14 @@ def test_dtypes_in_every_form(dtype: Any) -> None:
     assert jitml.ShapeDtypeStruct((2, 3), dtype).dtype == np.float32
     assert dtypes.itemsize_bits(dtype) == 32
     assert dlpack.is_supported_dtype(dtype)
+
+
+@pytest.mark.parametrize(
+    "number", [0.1, -0.0, 1e-46, -1.4e-45, 16777217.0, 9.9e37, 3.4e38, 3.41e38, -1e300, math.inf]
+)
+def test_numbers_are_rounded_as_arrays_are(number: float) -> None:
+    with np.errstate(all="ignore"):
+        wanted = float(np.asarray(number).astype(np.float32))
+    found = convert_number(number, np.dtype(np.float32))
+    assert (found, math.copysign(1, found)) == (wanted, math.copysign(1, wanted))
+    assert type(found) is float

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitml.ir.graph import Graph
 from jitml.ir.op import Op
-from jitml_runtime.record import replace
+from jitml_runtime.record import field_names, replace
 
 
 def is_nested(parameter: object) -> bool:
@@ -16,13 +16,19 @@ def is_nested(parameter: object) -> bool:
     return isinstance(first, Graph)
 
 
-def nested_graphs(op: Op) -> Iterator[Graph]:
+def nested_graphs(op: Op) -> Sequence[Graph]:
     """The graphs among an op's parameters, in order."""
-    for parameter in op.parameters().values():
+    names = field_names(op)
+    if not names:  # as of most ops
+        return ()
+    found: list[Graph] = []
+    for name in names:
+        parameter = getattr(op, name)
         if isinstance(parameter, Graph):
-            yield parameter
+            found.append(parameter)
         elif is_nested(parameter):
-            yield from parameter
+            found.extend(parameter)
+    return found
 
 
 def has_effect_inside(op: Op) -> bool:

@@ -79,7 +79,7 @@ def _is_same_op(a: Op, b: Op) -> bool:
 def _holds_graphs(op: Op) -> bool:
     found = _HOLD_GRAPHS.get(type(op))
     if found is None:
-        found = _HOLD_GRAPHS[type(op)] = next(nested_graphs(op), None) is not None
+        found = _HOLD_GRAPHS[type(op)] = bool(nested_graphs(op))
     return found
 
 

@@ -61,8 +61,11 @@ class _SimplifyingTrace(Trace):
 
     def replacement(self, op: Op, atoms: Sequence[Atom], source: Source) -> Atom | None:
         """What `op(atoms)` can be replaced by, or None."""
+        rules = self.rules.get(op.name)
+        if rules is None:
+            return None
         seen = clues(atoms, self.definitions)
-        rules = [rule for rule in self.rules.get(op.name, ()) if rule.clues <= seen]
+        rules = [rule for rule in rules if rule.clues <= seen]
         if not rules:
             return None
         handles = [a if isinstance(a, Literal) else Tracer(self, a) for a in atoms]
