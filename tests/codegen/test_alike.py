@@ -10,6 +10,7 @@ import pytest
 
 import jitml
 import jitml.numpy as jnp
+from jitml.codegen import fuse as fusion
 from jitml.codegen.alike import Builds
 from jitml.codegen.fuse import fuse
 from jitml.codegen.kernel import Kernel
@@ -18,6 +19,13 @@ from jitml.transforms.runner import run_passes
 
 X = np.random.default_rng(0).standard_normal((6, 70)).astype(np.float32)
 Y = np.random.default_rng(1).standard_normal((6, 70)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small kernels that could be one stay two."""
+    monkeypatch.setattr(fusion, "join_siblings", lambda groups, _: list(groups))
+    jitml.clear_caches()
 
 
 def kernels(function: Callable[..., Any], *arguments: Any) -> list[Kernel]:
