@@ -11,13 +11,14 @@ import numpy as np
 from jitml.codegen.llvm import Emitter
 from jitml.codegen.target import compile_object, host
 from jitml.scalar.value import Value
+from jitml_runtime import Code, load_object
 
 Function = Callable[..., "Value | Sequence[Value]"]
 _DTYPES: dict[str, type[Any]] = {
     "f32": np.float32, "f64": np.float64, "i8": np.int8, "i16": np.int16, "i32": np.int32,
     "i64": np.int64, "u8": np.uint8, "u16": np.uint16, "u32": np.uint32, "u64": np.uint64,
 }  # fmt: skip
-_engines: list[Any] = []
+_loaded: list[Code] = []  # kept, as kernels know only addresses
 
 
 class Kernel:
@@ -85,18 +86,12 @@ class Kernel:
 
 def build(kernels: Sequence[Kernel], level: int = 2) -> None:
     """Compile kernels together, as one module, at a codegen level."""
-    import llvmlite.binding as llvm
-
     texts, declarations = [], set[str]()
     for k, kernel in enumerate(kernels):
         text, needed = kernel.body(f"k{k}")
         texts.append(text)
         declarations |= needed
-    code = compile_object("\n".join([*sorted(declarations), *texts]), host(), level)
-    machine = llvm.Target.from_default_triple().create_target_machine()
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    _engines.append(engine)
+    code = load_object(compile_object("\n".join([*sorted(declarations), *texts]), host(), level))
+    _loaded.append(code)
     for k, kernel in enumerate(kernels):
-        kernel.address = engine.get_function_address(f"k{k}")
+        kernel.address = code.address(f"k{k}")
