@@ -42,11 +42,11 @@ _NO_INDEX = (False,)  # what the index of a 0-d variable is known as
 
 
 class NeedsBuffer(Exception):
-    """`var` must have a buffer of its own: it is not to be computed inside this kernel."""
+    """Variables must have buffers of their own: they are not to be computed inside this kernel."""
 
-    def __init__(self, var: Var) -> None:
-        super().__init__(var)
-        self.var = var
+    def __init__(self, *variables: Var) -> None:
+        super().__init__(*variables)
+        self.variables = variables
 
 
 class Flat(list[Index]):

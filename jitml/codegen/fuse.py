@@ -8,8 +8,9 @@ by name: deleting any rule here leaves results as they are, only slower.
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jitml.codegen.alike import Builds
@@ -129,6 +130,7 @@ class _Fuser:
         self.kept = _kept(graph, overwritten)
         self.separately = separately
         self.definitions = {var: eqn for eqn in graph.eqns for var in eqn.outputs}
+        self.place = {var: number for number, var in enumerate(self.definitions)}
         self.buffers: set[Var] = set(graph.inputs)
         self.builds = Builds(self.definitions, self.buffers, for_threads)
         self.homes: dict[Var, set[int]] = {}  # variable -> numbers of the groups that compute it
@@ -310,7 +312,9 @@ class _Fuser:
                     self._build(group)
                 position += 1
             except NeedsBuffer as need:
-                position = min(position, self._compute_apart(group, need.var))
+                for var in need.variables:
+                    if var not in self.buffers or var in group.roots:
+                        position = min(position, self._compute_apart(group, var))
 
     def _compute_apart(self, group: Group, var: Var) -> int:
         """Give `var` a group of its own; the number of the first group that is to be built anew."""
@@ -321,17 +325,54 @@ class _Fuser:
             group.roots[:] = [v for v in group.roots if v not in together]
             self._add_group(Group(together))
         else:
-            beside = [v for v in self.definitions[var].outputs if v not in self.buffers]
-            live = [v for v in beside if v is var or v in self.users]
-            assert live, (var, group.roots)
-            self._add_group(Group(live))
+            self._give_own_group(var)
+        dear = set(filter(self._is_dear, self._give_shared_groups(var)))
         first = len(self.groups)
-        if self._is_dear(var):
-            for number, other in enumerate(self.groups):
-                if other.built is not None and var in other.built.computed:
-                    other.built = None
-                    first = min(first, number)
+        for number, other in enumerate(self.groups):
+            if other.built is not None and not dear.isdisjoint(other.built.computed):
+                other.built = None
+                first = min(first, number)
         return first
+
+    def _give_own_group(self, var: Var) -> None:
+        beside = [v for v in self.definitions[var].outputs if v not in self.buffers]
+        live = [v for v in beside if v is var or v in self.users]
+        assert live, var
+        self._add_group(Group(live))
+
+    def _give_shared_groups(self, var: Var) -> list[Var]:
+        """Groups for what is dear, and computed both for `var`, which has one of its own, and for
+        others: each of them would compute it, and all below it, again.
+        """
+        apart = [var]
+        for root in apart:
+            apart += self._shared_below(root)
+        return apart
+
+    def _shared_below(self, root: Var) -> list[Var]:
+        """The first such variables below `root`, with groups; users come before what they use."""
+        shared: list[Var] = []
+        computed: set[Var] = set()
+        waiting, seen = [(-self.place[root], root)], {root}
+        while waiting:
+            _, at = heapq.heappop(waiting)
+            is_shared = at is not root and any(map(computed.isdisjoint, self._users_outputs(at)))
+            if is_shared and at not in self.buffers and self._is_stored_if_shared(at):
+                self._give_own_group(at)
+                shared.append(at)
+                continue
+            computed.add(at)
+            for atom in self.definitions[at].inputs:
+                if isinstance(atom, Var) and atom not in seen and atom not in self.buffers:
+                    seen.add(atom)
+                    heapq.heappush(waiting, (-self.place[atom], atom))
+        return shared
+
+    def _users_outputs(self, var: Var) -> Iterator[tuple[Var, ...]]:
+        return (user.outputs for user in self.users[var])
+
+    def _is_stored_if_shared(self, var: Var) -> bool:
+        return not isinstance(self.definitions[var].op, Movement) and self._is_dear(var)
 
     def _build(self, group: Group) -> None:
         eqn = group.special
