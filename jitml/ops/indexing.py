@@ -127,6 +127,8 @@ def clamped_index(read: Any, value: Value, limit: int) -> Any:
     """The integer `value` moved into 0 … limit, as an index."""
     if limit == 0:
         return 0
+    if value.number is not None:
+        return min(max(int(value.number), 0), limit)
     low = scalar.maximum(value, 0) if value.type in scalar.SIGNED else value
     return read.index(scalar.minimum(low, index_limit(value, limit)))
 
