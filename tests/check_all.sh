@@ -91,7 +91,7 @@ sanitized() { # the C core under AddressSanitizer and UndefinedBehaviorSanitizer
     -pthread -o "$folder/jitml_runtime/_core.so" &&
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
       ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:quarantine_size_mb=1 PYTHONPATH="$folder" PYTHONMALLOC=malloc \
-      "$python" -m pytest -n auto -k "not gdb and not may_fail and not cheap" tests/runtime tests/test_array_methods.py \
+      "$python" -m pytest -n auto -k "not gdb and not may_fail and not cheap and not guarded" tests/runtime tests/test_array_methods.py \
       tests/test_concurrency.py tests/test_eager.py tests/test_guards.py tests/test_jit.py tests/test_stages.py
 }
 

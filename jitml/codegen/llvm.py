@@ -252,12 +252,24 @@ class Emitter:
             if before == after:
                 return Value(self, type_, x.lanes, x.ref, None)
         elif x.type in FLOATS and type_ in FLOATS:
-            name = "fpext" if type_ == "f64" else "fptrunc"
+            if type_ == "f32":
+                return self._rounded_once(x)
+            name = "fpext"
         elif type_ in FLOATS:
             name = "sitofp" if x.type in SIGNED else "uitofp"
         else:
             return self._saturate(x, type_)
         return self.pure(f"{name} {before} {x.ref} to {after}", type_, x.lanes)
+
+    def _rounded_once(self, x: Value) -> Value:
+        """f64 as f32. What follows does not see where it comes from: LLVM would take a sign, say,
+        from the f64, which it can only narrow to f16 by a function that is not there.
+        """
+        before, after = llvm_type(x.type, x.lanes), llvm_type("f32", x.lanes)
+        result = self.pure(f"fptrunc {before} {x.ref} to {after}", "f32", x.lanes)
+        if self.aligns_vectors:  # for GPUs, which can
+            return result
+        return self.intrinsic("arithmetic.fence", "f32", x.lanes, [result.ref])
 
     def _saturate(self, x: Value, type_: str) -> Value:
         """Towards zero; what is out of range becomes the nearest number, NaN zero."""
