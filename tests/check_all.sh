@@ -81,14 +81,19 @@ wheel() { # a wheel runs where no compiler is; one made without a compiler runs 
     [ "$(wc -l <"$folder/warnings")" = 1 ] && grep "C core cannot be used" "$folder/warnings"
 }
 
-sanitized() { # the C core under AddressSanitizer and UndefinedBehaviorSanitizer
+with_core() { # with_core FLAG… : a folder that holds the runtime with a core built so
   local folder
   folder=$(mktemp -d)
   cp -r runtime/jitml_runtime "$folder/jitml_runtime"
   rm -f "$folder"/jitml_runtime/*.so
-  gcc -std=gnu11 -O1 -g -shared -fPIC -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+  gcc -std=gnu11 -O1 -shared -fPIC "$@" \
     $("$python" -c 'import sysconfig; print("-I" + sysconfig.get_path("include"))') runtime/core/*.c \
-    -pthread -o "$folder/jitml_runtime/_core.so" &&
+    -pthread -o "$folder/jitml_runtime/_core.so" && echo "$folder"
+}
+
+sanitized() { # the C core under AddressSanitizer and UndefinedBehaviorSanitizer
+  local folder
+  folder=$(with_core -g -fsanitize=address,undefined -fno-sanitize-recover=undefined) &&
     LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libubsan.so)" \
       ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:quarantine_size_mb=1 PYTHONPATH="$folder" PYTHONMALLOC=malloc \
       "$python" -m pytest -n auto -k "not gdb and not may_fail and not cheap and not guarded" tests/runtime tests/test_array_methods.py \
@@ -97,12 +102,7 @@ sanitized() { # the C core under AddressSanitizer and UndefinedBehaviorSanitizer
 
 guarded() { # kernels with a core whose blocks end where memory that nobody may touch begins
   local folder
-  folder=$(mktemp -d)
-  cp -r runtime/jitml_runtime "$folder/jitml_runtime"
-  rm -f "$folder"/jitml_runtime/*.so
-  gcc -std=gnu11 -O1 -shared -fPIC -DJITML_GUARD_BLOCKS \
-    $("$python" -c 'import sysconfig; print("-I" + sysconfig.get_path("include"))') runtime/core/*.c \
-    -pthread -o "$folder/jitml_runtime/_core.so" &&
+  folder=$(with_core -DJITML_GUARD_BLOCKS) &&
     PYTHONPATH="$folder" JITML_RUNTIME=native "$python" -X faulthandler -m pytest -n auto \
       tests/codegen tests/fuzz tests/lax tests/ops tests/test_backend.py tests/test_ops.py
 }

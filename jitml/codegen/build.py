@@ -304,23 +304,20 @@ class _GroupBuilder(ElementBuilder):
         outer, inner = product(live), product(a for a in kernel.inner if not a.merged)
         is_serial = inner > 1 and outer < 8 and outer * inner > SMALL_WORK
         is_serial |= outer * inner > SMALL_WORK and _runs_across(kernel)
-        for var, node in self.reductions:
-            if {*self.writes} <= {*self.definitions[var].outputs}:
-                continue
+        inside = [
+            (var, node)
+            for var, node in self.reductions
+            if not {*self.writes} <= {*self.definitions[var].outputs}
+        ]
+        for var, node in inside:
             axes = {a for a in node.axes if not a.merged and a.extent != 1}
             work = outer * inner * product(node.data.live_axes)
             is_hoisted = not axes and work <= SMALL_WORK and var not in self.writes
-            if is_serial:
-                raise NeedsBuffer(self._apart(var, node))
-            if not (axes == live or is_hoisted):
-                alike = [(v, n) for v, n in self.reductions if self._runs_alike(n, node)]
+            if is_serial or not (axes == live or is_hoisted):
+                alike = [(v, n) for v, n in inside if _runs_alike(n, node)]
                 raise NeedsBuffer(*dict.fromkeys(self._apart(v, n) for v, n in alike))
             if work > SMALL_WORK and self._runs_against_others(kernel, node):
                 raise NeedsBuffer(var)
-
-    def _runs_alike(self, one: Node, other: Node) -> bool:
-        """Whether two reductions run over the same axes, once for each unit of the same ones."""
-        return one.axes == other.axes and one.data.axes == other.data.axes
 
     def _apart(self, var: Var, node: Node) -> Var:
         """What to compute apart for a reduction that cannot run here: what a reduction above it
@@ -359,6 +356,11 @@ class _GroupBuilder(ElementBuilder):
                 worst, most = var, cost
         if worst is not None:
             raise NeedsBuffer(worst)
+
+
+def _runs_alike(one: Node, other: Node) -> bool:
+    """Whether two reductions run over the same axes, once for each unit of the same ones."""
+    return one.axes == other.axes and one.data.axes == other.data.axes
 
 
 def _loads(roots: Iterable[Node]) -> list[Index]:

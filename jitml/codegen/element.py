@@ -36,8 +36,6 @@ from jitml.scalar.value import Value, bitcast, convert
 MOST_NODES = 1500  # in one kernel: the time to compile it stays bounded
 MOST_READS = 24  # index maps behind each other: they recurse
 MOST_REPEATED = 64  # instructions that may be repeated at further indices
-
-
 _NO_INDEX = (False,)  # what the index of a 0-d variable is known as
 
 

@@ -23,7 +23,7 @@ from jitml.codegen.sharing import instructions
 from jitml.codegen.target import Target
 from jitml.codegen.tiles import TILES, Tiling, choose_tiling, write_tiles
 from jitml.codegen.vectorize import UNITS_STEP
-from jitml.scalar.value import Value, select
+from jitml.scalar.value import Value, maximum, minimum
 
 MOST_IN_REST = 400  # instructions for the elements of a row that fill no whole vector
 CHUNK_COST = 1 << 16  # instructions that one chunk of parallel work should have at least
@@ -229,10 +229,10 @@ class Loops:
         """The part of [lower, upper) that lies in a segment of `axis`."""
         first, end = self.nest.frame.size(segment.first), self.nest.frame.size(segment.end)
         if segment.first:
-            lower = select(lower < first, first, lower)
+            lower = maximum(lower, first)
         if segment.end < axis.extent:
-            upper = select(upper < end, upper, end)
-        return lower, upper if segment.count == axis.extent else select(upper < lower, lower, upper)
+            upper = minimum(upper, end)
+        return lower, upper if segment.count == axis.extent else maximum(upper, lower)
 
     def _is_even(self, segment: Segment) -> bool:
         """Whether chunks of a segment are always whole vectors."""

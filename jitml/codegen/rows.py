@@ -20,7 +20,7 @@ from jitml.codegen.kernel import Axis, Load, Node, post_order
 from jitml.codegen.llvm import STORAGE_BITS
 from jitml.codegen.nest import Nest
 from jitml.codegen.row_buffer import nodes_to_keep
-from jitml.scalar.value import BITS, Value, select
+from jitml.scalar.value import BITS, Value, minimum
 
 _MOST_ROWS = 4
 _LONG_ROW = 1 << 12  # bytes: a page
@@ -118,7 +118,7 @@ def write_rows(
 
     def block(first: Value, _: list[Value]) -> Sequence[Value]:
         last = end - 1
-        places = [place(_lesser(first + k, last)) for k in range(rows.together)]
+        places = [place(minimum(first + k, last)) for k in range(rows.together)]
         for k, state in enumerate(reduction.along_rows(places)):
             for slot, value, type_ in zip(slots(number(k)), state, reduction.types, strict=True):
                 emit.store(slot, value, stored(type_))
@@ -128,7 +128,7 @@ def write_rows(
                 emit.load(slot, stored(t), 1)
                 for slot, t in zip(slots(k), reduction.types, strict=True)
             ]
-            following = place(_lesser(first + k + rows.together, last))
+            following = place(minimum(first + k + rows.together, last))
             with nest.placed({**following, axis: number(0)}):
                 nest.ahead = [beginning(load) for load in rows.fetched]
             with nest.placed(place(first + k)):
@@ -138,12 +138,8 @@ def write_rows(
             return []
 
         with nest.scope():
-            emit.loop(number(0), _lesser(end - first, number(rows.together)), 1, [], row)
+            emit.loop(number(0), minimum(end - first, number(rows.together)), 1, [], row)
         return []
 
     with nest.scope():
         emit.loop(begin, end, rows.together, [], block)
-
-
-def _lesser(a: Value, b: Value) -> Value:
-    return select(a < b, a, b)
