@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--chart", type=Path)
     parser.add_argument("--against", metavar="REVISION", help="compare with jitml as it was there")
+    parser.add_argument("--torch-compile", action="store_true", help="as one more peer")
     parser.add_argument("--bits", action="store_true", help="compare those of 1 to 8 threads only")
     given = parser.parse_args()
     groups.load()
@@ -59,7 +60,7 @@ def main() -> None:
             print(told, flush=True)
         return
     with old_revision(given.against) as path:
-        peers = installed_peers(path)
+        peers = installed_peers(path, given.torch_compile)
         try:
             rows = []
             for workload in workloads:

@@ -51,13 +51,13 @@ class Peer:
         self._process.wait()
 
 
-def installed_peers(old: Path | None) -> list[Peer]:
+def installed_peers(old: Path | None, compiles_torch: bool) -> list[Peer]:
     """jitml, an old revision of it, and the libraries that are installed."""
     peers = [Peer("jitml")]
     if old is not None:
         peers.append(Peer("jitml", "before", old))
-    names = ("jax", "torch", "numba", "numpy")
-    return peers + [Peer(name) for name in names if importlib.util.find_spec(name)]
+    names = ["jax", "torch", *(["torch.compile"] if compiles_torch else []), "numba", "numpy"]
+    return peers + [Peer(n) for n in names if importlib.util.find_spec(n.partition(".")[0])]
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """Times as ratios: a line for each workload, geometric means for the groups, a chart.
 
-In: the rounds of each library. Out: text, data, a picture.
+In: the rounds of each library. Out: text, data, a picture. The best round of each library counts;
+whether one is slower than JAX by more than JAX's rounds differ is told by medians.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ class Row:
         self.group = group
         self.name = name
         self.best: dict[str, dict[str, float]] = {}
+        self.rounds: dict[str, list[dict[str, float]]] = {}
         self.errors: dict[str, str] = {}
 
     def add(self, peer: str, answer: dict[str, Any]) -> None:
@@ -28,6 +31,7 @@ class Row:
             self.errors[peer] = answer["error"]
             self.best.pop(peer, None)
             return
+        self.rounds.setdefault(peer, []).append(answer)
         best = self.best.setdefault(peer, dict(answer))
         for clock, seconds in answer.items():
             best[clock] = min(best[clock], seconds)
@@ -43,18 +47,36 @@ class Row:
         found = [self.ratio(p, clock) for p in self.best if p not in ("jitml", "before")]
         return min((r for r in found if r is not None), default=None)
 
+    def share_of_peak(self) -> tuple[float, str] | None:
+        """How much of what the machine can do is done, by wall time, and what bounds it."""
+        own = self.best.get("jitml", {})
+        bounds = [
+            (own[kind] / own["wall"], kind) for kind in ("memory", "arithmetic") if kind in own
+        ]
+        return max(bounds, default=None)
+
+    def is_behind_jax(self, clock: str) -> bool:
+        """Whether jitml's median round is slower than three quarters of JAX's."""
+        own, jax = ([r[clock] for r in self.rounds.get(name, [])] for name in ("jitml", "jax"))
+        if not own or len(jax) < 2:
+            return False
+        return statistics.median(own) > statistics.quantiles(jax, n=4, method="inclusive")[2]
+
     def as_data(self) -> dict[str, Any]:
         """What is kept of it."""
         return {
-            "group": self.group, "name": self.name, "seconds": self.best, "errors": self.errors
+            "group": self.group, "name": self.name, "seconds": self.best, "rounds": self.rounds,
+            "errors": self.errors,
         }  # fmt: skip
 
 
 def line(row: Row, peers: Sequence[str], clock: str) -> str:
-    """jitml's time, and the ratios."""
+    """jitml's time, how much of the machine's speed that is, and the ratios."""
     own = row.best.get("jitml")
     time = "error" if own is None else _time(own[clock])
-    cells = [f"{row.group:<12}{row.name:<38}{time:>10}"]
+    share = row.share_of_peak()
+    of_peak = "" if share is None else f"{share[0]:.0%} of {share[1]}"
+    cells = [f"{row.group:<12}{row.name:<38}{time:>10}  {of_peak:<18}"]
     for peer in peers:
         if peer != "jitml":
             ratio = row.ratio(peer, clock)
@@ -79,16 +101,20 @@ def geometric_mean(ratios: Iterable[float | None]) -> float:
 
 def summary(rows: Sequence[Row], clock: str) -> str:
     """Geometric means by group, and the workloads that do worst."""
-    lines = ["", f"{'group':<14}{'count':>6}{'vs jax':>10}{'vs best':>10}{'faster':>9}"]
+    lines = [
+        "",
+        f"{'group':<14}{'count':>6}{'vs jax':>10}{'vs best':>10}{'faster':>9}{'of peak':>9}",
+    ]
     groups = list(dict.fromkeys(row.group for row in rows))
     for group in [*groups, "all"]:
         of_group = [row for row in rows if group in (row.group, "all")]
         best = [r for r in (row.against_best(clock) for row in of_group) if r is not None]
         share = sum(r > 1 for r in best) / len(best) if best else math.nan
+        peak = geometric_mean(s[0] for row in of_group if (s := row.share_of_peak()) is not None)
         against_jax = geometric_mean(row.ratio("jax", clock) for row in of_group)
         lines.append(
             f"{group:<14}{len(of_group):>6}{against_jax:>10.2f}"
-            f"{geometric_mean(best):>10.2f}{share:>9.0%}"
+            f"{geometric_mean(best):>10.2f}{share:>9.0%}{peak:>9.0%}"
         )
     for title, ratio in (
         ("JAX", lambda row: row.ratio("jax", clock)),
@@ -97,6 +123,9 @@ def summary(rows: Sequence[Row], clock: str) -> str:
         known = [(r, row.name) for row in rows if (r := ratio(row)) is not None]
         lines += ["", f"the worst against {title}:"]
         lines += [f"  {r:6.2f}  {name}" for r, name in sorted(known)[:WORST]]
+    behind = [row.name for row in rows if row.is_behind_jax(clock)]
+    lines += ["", f"slower than JAX by more than its own rounds differ (medians): {len(behind)}"]
+    lines += [f"  {name}" for name in behind]
     if any("before" in row.best for row in rows):
         before = [(r, row.name) for row in rows if (r := row.ratio("before", clock)) is not None]
         lines += ["", f"against the old revision: {geometric_mean(r for r, _ in before):.2f}"]

@@ -1,7 +1,8 @@
 """One library in a process of its own: prepares workloads, and times calls of them when asked.
 
 In: lines of JSON, {"workload": …, "seconds": …}. Out: for each a line, with CPU and wall seconds of
-one call, or why there is none. The first answer for a workload has the time of its first call.
+one call, or why there is none. The first answer for a workload has the time of its first call;
+jitml's say what this machine would need at least for the bytes, and for the operations.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ def prepared(peer: str, workload: Workload) -> Call:
     arrays = workload.arrays(np.random.default_rng(0))
     if peer in ("jitml", "jax"):
         return _traced(Library(peer), workload, arrays)
-    function = workload.others[peer]
-    if peer == "torch":
+    function = workload.others[peer.partition(".")[0]]
+    if peer.startswith("torch"):
         import torch
 
         tensors = _mapped(torch.from_numpy, arrays)
+        function = torch.compile(function) if peer == "torch.compile" else function
         return lambda: function(*tensors)
     return lambda: function(*arrays)
 
@@ -65,11 +67,33 @@ def _mapped(function: Callable[[Any], Any], tree: Any) -> Any:
     return function(tree)
 
 
-class Timed:
-    """A workload that has been called once."""
+def least_seconds(workload: Workload) -> dict[str, float]:
+    """For reading arguments and writing results once at the measured speed of memory, or of the
+    cache that holds them; and for all operations at that of multiply-adds.
+    """
+    import jitml
+    from jitml.reports.peak import machine_peak
 
-    def __init__(self, call: Call) -> None:
+    if workload.is_call:
+        return {}
+    arrays = workload.arrays(np.random.default_rng(0))
+    is_wide = any(np.asarray(x).dtype == np.float64 for x in _leaves(arrays))
+    library = Library("jitml")
+    traced = jitml.jit(lambda *xs: workload.function(library, *xs)).lower(*arrays)
+    cost, peak = traced.cost_analysis(), machine_peak()
+    size = cost["bytes accessed"]
+    return {
+        "memory": size / peak.bytes_within(size),
+        "arithmetic": cost["flops"] / (peak.flops_f64 if is_wide else peak.flops_f32),
+    }
+
+
+class Timed:
+    """A workload that has been called once; what is `known` of it is in each answer."""
+
+    def __init__(self, call: Call, known: dict[str, float]) -> None:
         self.call = call
+        self.known = known
         begin = time.perf_counter()
         call()
         self.first_s = time.perf_counter() - begin
@@ -85,7 +109,7 @@ class Timed:
             self.call()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         self.once_s = wall / count
-        return {"cpu": cpu / count, "wall": wall / count, "first": self.first_s}
+        return {"cpu": cpu / count, "wall": wall / count, "first": self.first_s, **self.known}
 
 
 def main(peer: str) -> None:
@@ -99,7 +123,8 @@ def main(peer: str) -> None:
             with contextlib.redirect_stdout(sys.stderr):
                 if ready is None or ready[0] != name:
                     ready = None
-                    ready = name, Timed(prepared(peer, WORKLOADS[name]))
+                    call, is_own = prepared(peer, WORKLOADS[name]), peer == "jitml"
+                    ready = name, Timed(call, least_seconds(WORKLOADS[name]) if is_own else {})
                 answer: dict[str, Any] = ready[1].measure(request["seconds"])
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}

@@ -85,7 +85,12 @@ class Workload:
     @property
     def peers(self) -> list[str]:
         """The libraries that can do it."""
-        return ["jitml", "jax", *self.others]
+        return [
+            "jitml",
+            "jax",
+            *self.others,
+            *["torch.compile" for n in self.others if n == "torch"],
+        ]
 
 
 WORKLOADS: dict[str, Workload] = {}
