@@ -17,11 +17,19 @@ import pytest
 from jitml.codegen.gemm import (
     Epilogue,
     GemmKernels,
-    GemmShape,
     GemmStep,
     Temp,
     gemm_kernels,
     gemm_steps,
+)
+from jitml.codegen.gemm_blocks import Blocks, GemmShape
+from jitml.codegen.gemm_driver import (
+    A_DIRECT,
+    A_PACKED,
+    B_DIRECT,
+    B_IN_UNIT,
+    B_PACKED,
+    GemmSizes,
 )
 from jitml.codegen.target import Target, compile_object, host
 from jitml_runtime.code import load_object
@@ -421,6 +429,46 @@ def test_blocking_follows_from_the_shape() -> None:
     (step,) = gemm_steps(batched, kernels)
     assert step.function == "gemm"
     assert step.extent == 64
+
+
+def planned(m: int, n: int, k: int, **changes: int) -> Blocks:
+    shape = GemmShape(1, m, n, k, 0, k, 1, 0, n, 1, 0, n)._replace(**changes)
+    return Blocks(shape, module("f32", "f32", "f32", 64)[0].types, has_epilogue=False)
+
+
+def test_operands_on_few_pages_are_read_where_they_are() -> None:
+    near = planned(300, 512, 300)
+    assert (near.a_mode, near.b_mode) == (A_DIRECT, B_DIRECT)
+    assert planned(300, 513, 300).b_mode == B_PACKED  # many blocks of rows share it
+    assert planned(100, 513, 300).b_mode == B_IN_UNIT  # few do
+    assert planned(32, 513, 300).b_mode == B_DIRECT  # few rows need it
+    assert planned(300, 512, 300, b_row=513).b_mode == B_PACKED
+    assert planned(300, 512, 1024).a_mode == A_DIRECT
+    assert planned(300, 512, 1025).a_mode == A_PACKED
+    assert planned(300, 512, 300, a_row=1, a_column=1025).a_mode == A_PACKED
+
+
+@pytest.mark.parametrize("extents", [(512, 512, 512), (1000, 1000, 1000), (128, 512, 2000)])
+def test_units_have_even_shares(extents: tuple[int, int, int]) -> None:
+    """As many units as threads want, with nearly equal numbers of tiles."""
+    m, n, k = extents
+    kernels, _ = module("f32", "f32", "f32", 64)
+    step = gemm_steps(GemmShape(1, m, n, k, 0, k, 1, 0, n, 1, 0, n), kernels)[-1]
+    sizes = GemmSizes(*step.sizes)
+    assert step.extent == sizes.row_blocks * sizes.column_blocks
+    assert step.extent % 4 == 0
+    assert (sizes.block_rows - sizes.tile_rows) * sizes.row_blocks < m + sizes.tile_rows
+
+
+@pytest.mark.parametrize("layout", ["nn", "nt"])
+def test_b_that_many_units_share(layout: str) -> None:
+    """It is packed beforehand, by several units."""
+    a, b = operand(1, 290, 300, "f32", layout[0], 1), operand(1, 300, 1100, "f32", layout[1], 2)
+    kernels, _ = module("f32", "f32", "f32", 64)
+    packing, _ = gemm_steps(shape_of(a, b, np.empty((1, 290, 1100), np.float32)), kernels)
+    assert packing.function == "pack_b"
+    assert packing.extent > 4
+    check(a, b, ("f32", "f32", "f32"))
 
 
 def test_quick_compilation_gives_the_same_bits() -> None:
