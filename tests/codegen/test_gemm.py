@@ -31,6 +31,7 @@ from jitml.codegen.gemm_driver import (
     B_PACKED,
     GemmSizes,
 )
+from jitml.codegen.gemm_gather import Gather
 from jitml.codegen.target import Target, compile_object, host
 from jitml_runtime.code import load_object
 
@@ -431,7 +432,7 @@ def test_blocking_follows_from_the_shape() -> None:
     assert step.extent == 64
 
 
-def planned(m: int, n: int, k: int, **changes: int) -> Blocks:
+def planned(m: int, n: int, k: int, **changes: Any) -> Blocks:
     shape = GemmShape(1, m, n, k, 0, k, 1, 0, n, 1, 0, n)._replace(**changes)
     return Blocks(shape, module("f32", "f32", "f32", 64)[0].types, has_epilogue=False)
 
@@ -446,6 +447,21 @@ def test_operands_on_few_pages_are_read_where_they_are() -> None:
     assert planned(300, 512, 1024).a_mode == A_DIRECT
     assert planned(300, 512, 1025).a_mode == A_PACKED
     assert planned(300, 512, 300, a_row=1, a_column=1025).a_mode == A_PACKED
+
+
+def test_images_whose_panels_are_read_where_they_lie() -> None:
+    """Not for part of a tile, nor rows shorter than a panel, nor images that meet in caches."""
+    types = module("f32", "f32", "f32", 64)[0].types
+    rows, columns = 8 * types.tile.rows, types.tile.columns
+
+    def lane_run(m: int, run: int, image: int) -> int:
+        windows = Gather(((60, run + 2), (run, 1)), ((40, image), (3, run + 2), (3, 1)))
+        return planned(m, 60 * run, 360, b_gather=windows).lane_run
+
+    assert lane_run(rows, 64, 70 * 66) == (64 if types.masks_operand else 0)
+    assert lane_run(rows - 3, 64, 70 * 66) == 0
+    assert lane_run(rows, columns - 1, 70 * 66) == 0
+    assert lane_run(rows, 64, 4096) == 0
 
 
 @pytest.mark.parametrize("extents", [(512, 512, 512), (1000, 1000, 1000), (128, 512, 2000)])
