@@ -103,7 +103,13 @@ class Blocks:
             return True
         if self.lane_run or s.m < _PACK_ROWS or self.columns < _PACK_PANELS * self.tile.columns:
             return False
-        return max(abs(s.a_row), abs(s.a_column)) * types.operand_bytes > _A_STRIDE
+        stride = max(abs(s.a_row), abs(s.a_column)) * types.operand_bytes
+        return stride > _A_STRIDE or (stride == _A_STRIDE and self._has_many_rows())
+
+    def _has_many_rows(self) -> bool:
+        """Whether many blocks of rows share a B that is packed."""
+        is_far = abs(self.shape.b_row) * self.types.operand_bytes > _B_STRIDE
+        return is_far and self.shape.m > _PACKED_AGAIN * _BLOCK_ROWS[self.tile.itemsize]
 
     def _lane_run(self) -> int:
         """The lanes of a gathered B that lie side by side where whole tiles read them there."""

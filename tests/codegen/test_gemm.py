@@ -446,6 +446,8 @@ def test_operands_on_few_pages_are_read_where_they_are() -> None:
     assert planned(300, 512, 300, b_row=513).b_mode == B_PACKED
     assert planned(300, 512, 1024).a_mode == A_DIRECT
     assert planned(300, 512, 1025).a_mode == A_PACKED
+    assert planned(300, 513, 1024).a_mode == A_PACKED  # as well as B, which many rows share
+    assert planned(200, 513, 1024).a_mode == A_DIRECT
     assert planned(300, 512, 300, a_row=1, a_column=1025).a_mode == A_PACKED
 
 
