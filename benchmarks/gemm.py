@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from jitml.codegen.gemm import GemmShape, Temp, gemm_kernels, gemm_steps
+from jitml.codegen.gemm import Temp, gemm_kernels, gemm_steps
+from jitml.codegen.gemm_blocks import GemmShape
 from jitml.codegen.target import compile_object, host
 from jitml_runtime.code import Code, load_object
 

@@ -11,7 +11,7 @@ import math
 
 from jitml.codegen.emit import KernelText
 from jitml.codegen.fuse import Group
-from jitml.codegen.gemm import GemmShape
+from jitml.codegen.gemm_blocks import GemmShape
 from jitml.codegen.kernel import Index, Kernel, Load
 from jitml.codegen.vectorize import UNITS_STEP
 from jitml.ir.graph import Var

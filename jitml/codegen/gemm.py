@@ -28,16 +28,11 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
+from jitml.codegen.gemm_blocks import Blocks, GemmShape, divide_up, round_up
 from jitml.codegen.gemm_driver import (
     A_DIRECT,
-    A_GATHERED,
-    A_PACKED,
     A_ROWS,
-    B_DIRECT,
-    B_GATHERED,
-    B_IN_UNIT,
     B_PACKED,
-    C_DIRECT,
     C_HELD,
     NO_EPILOGUE,
     GemmSizes,
@@ -46,41 +41,24 @@ from jitml.codegen.gemm_driver import (
     pack_b,
 )
 from jitml.codegen.gemm_gather import (
-    Gather,
     gather_functions,
     gather_record,
     run_of_depth,
     table_entries,
 )
-from jitml.codegen.gemm_micro import tile_functions
+from jitml.codegen.gemm_micro import run_functions, tile_functions
 from jitml.codegen.gemm_pack import pack_functions
 from jitml.codegen.gemm_types import GemmTypes, resolve_types
 from jitml.codegen.target import Target
 
-# Blocking, measured by benchmarks/gemm.py: a block of A stays in the second-level cache, panels of
-# B come into it just in time; deep blocks read and write C less often.
-_BLOCK_DEPTH = 544
-_BLOCK_ROWS = {4: 140, 8: 98}  # by the size of a number
-_BLOCK_COLUMNS = 2048
-_HELD_COLUMNS = 512
-# Multiply-adds up to which a product is one unit, and which a chunk of units should have.
-_SPLIT_WORK = 1 << 20
+# Multiply-adds that a chunk of units should have.
 _CHUNK_WORK = 1 << 19
 _LINE = 64
-# From these extents on it pays to pack both operands.
-_PACK_ROWS = 64
-_PACK_PANELS = 6
-# Panels and rows of B that packing takes at once.
+# Panels and rows of B that packing takes at once, rows of a unit of it, and elements of a chunk.
 _PACK_GROUP = 16
 _PACK_BLOCK = 16
-# Gathered rows are read where they are by so few panels of B, in runs of at least so many k.
-_ROWS_PANELS, _ROWS_RUN = 2, 32
-# Blocks of rows that one packed panel of a gathered B serves.
-_GATHER_ROWS = 3
-# With few k, most time goes to writing a result of so many elements: whole rows of it, few at once.
-_FLAT_DEPTH, _FLAT_RESULT, _FLAT_ROWS = 128, 1 << 18, 28
-# Units wanted of a product that is split.
-_UNITS = 4
+_PACK_UNIT_ROWS = 64
+_PACK_WORK = 1 << 15
 
 
 class GemmKernels(NamedTuple):
@@ -91,28 +69,6 @@ class GemmKernels(NamedTuple):
 
     text: str
     types: GemmTypes
-
-
-class GemmShape(NamedTuple):
-    """Extents, and strides in elements (any sign; 0 repeats); rows of C are consecutive.
-
-    Where rows and k of an operand are several axes each, these are given in place of strides.
-    """
-
-    batch: int
-    m: int
-    n: int
-    k: int
-    a_batch: int
-    a_row: int
-    a_column: int
-    b_batch: int
-    b_row: int
-    b_column: int
-    c_batch: int
-    c_row: int
-    a_gather: Gather | None = None
-    b_gather: Gather | None = None
 
 
 class Temp(NamedTuple):
@@ -153,7 +109,9 @@ def gemm_kernels(
     """
     types = resolve_types(operand, accumulate, result, target)
     functions = [*tile_functions(types.tile), *pack_functions(types), pack_b(types)]
-    functions += [*(gather_functions(types) if gathers else ()), gemm(types, gathers)]
+    functions += gather_functions(types) if gathers else []
+    functions += run_functions(types.tile) if gathers and types.masks_operand else []
+    functions.append(gemm(types, gathers))
     declarations = sorted(set().union(*(f.declarations for f in functions)))
     zeros = types.tile.b_row
     bits = 8 * target.vector_bytes
@@ -175,78 +133,15 @@ def gemm_steps(
     return _Planner(shape, kernels.types, epilogue).steps()
 
 
-class _Planner:
-    """Chooses blocks and ways to reach the operands, for the real product."""
+class _Planner(Blocks):
+    """The steps of a product in blocks."""
 
     def __init__(self, shape: GemmShape, types: GemmTypes, epilogue: Epilogue | None) -> None:
-        self.shape, self.types, self.epilogue = shape, types, epilogue
-        self.tile = types.tile
-        self.columns, self.depth = shape.n * types.parts, shape.k * types.parts
-        self.c_mode = C_DIRECT if types.plain_result else C_HELD
-        depth_blocks = max(1, _divide_up(self.depth, _BLOCK_DEPTH))
-        self.block_depth = max(_round_up(_divide_up(self.depth, depth_blocks), 4), 4)
-        self.a_mode = A_PACKED if self._packs_a() else A_DIRECT
-        if shape.a_gather:
-            run = self._rows_run(shape.a_gather)
-            self.a_mode = A_ROWS if run else A_GATHERED
-            self.block_depth = run or self.block_depth
-        self._choose_blocks()
-        self.b_mode = self._choose_b()
-
-    def _packs_a(self) -> bool:
-        """Whether A cannot be read in place, or is read so often that packing it pays."""
-        s, types = self.shape, self.types
-        if not types.plain_operand or (types.pairs and s.a_column != 1):
-            return True
-        return s.m >= _PACK_ROWS and self.columns >= _PACK_PANELS * self.tile.columns
-
-    def _rows_run(self, gather: Gather) -> int:
-        """The K-blocks of gathered rows that are read where they are: parts of runs. 0: they are
-        packed."""
-        run = run_of_depth(gather, self.types)
-        parts = _divide_up(run, _BLOCK_DEPTH)
-        too_wide = self.columns > _ROWS_PANELS * self.tile.columns
-        if too_wide or run % parts or run // parts < _ROWS_RUN:
-            return 0
-        return run // parts
-
-    def _choose_blocks(self) -> None:
-        m, width = self.shape.m, self.tile.columns
-        height = self.tile.rows if self.a_mode < A_PACKED else self.tile.panel_rows
-        # What is gathered is gathered anew for each block of rows.
-        most_rows = _BLOCK_ROWS[self.tile.itemsize]
-        if self.shape.b_gather:
-            most_rows *= _GATHER_ROWS
-        elif self.depth <= _FLAT_DEPTH and self.shape.n * m > _FLAT_RESULT:
-            most_rows = _FLAT_ROWS
-        row_blocks = _divide_up(m, most_rows)
-        limit = _HELD_COLUMNS if self.c_mode == C_HELD else _BLOCK_COLUMNS
-        column_blocks = _divide_up(self.columns, limit)
-        if self.epilogue:  # it takes whole rows; what they need should stay in cache
-            row_blocks *= column_blocks
-            column_blocks = 1
-        if self.shape.batch == 1 and m * self.columns * self.depth > _SPLIT_WORK:
-            if self.epilogue or not self.shape.b_gather:
-                wanted = _divide_up(_UNITS, column_blocks)
-                row_blocks = max(row_blocks, min(wanted, m // (4 * height)), 1)
-            wanted = 1 if self.epilogue else _divide_up(_UNITS, row_blocks)
-            column_blocks = max(column_blocks, min(wanted, self.columns // (8 * width)), 1)
-        self.block_rows = _round_up(_divide_up(m, row_blocks), height)
-        self.block_columns = _round_up(_divide_up(self.columns, column_blocks), width)
-
-    def _choose_b(self) -> int:
-        """B is packed beforehand where several units share it."""
-        s, types = self.shape, self.types
-        if s.b_gather:
-            return B_GATHERED
-        in_place = types.plain_operand and not types.pairs and s.b_column == 1
-        if self.a_mode < A_PACKED and in_place:
-            return B_DIRECT
-        return B_PACKED if self.block_rows < s.m else B_IN_UNIT
+        super().__init__(shape, types, epilogue is not None)
+        self.epilogue = epilogue
 
     def _units(self) -> int:
-        row_blocks = _divide_up(self.shape.m, self.block_rows)
-        return self.shape.batch * row_blocks * _divide_up(self.columns, self.block_columns)
+        return self.shape.batch * self.row_blocks * self.column_blocks
 
     def steps(self) -> list[GemmStep]:
         b: str | Temp = "b"
@@ -264,7 +159,7 @@ class _Planner:
         return self.depth * self.tile.b_row
 
     def _packed_batch(self) -> int:
-        return _divide_up(self.columns, self.tile.columns) * self._panel_bytes()
+        return divide_up(self.columns, self.tile.columns) * self._panel_bytes()
 
     def _pack_step(self, packed: Temp) -> GemmStep:
         s, size = self.shape, self.types.operand_bytes
@@ -272,10 +167,13 @@ class _Planner:
         # Rows that are consecutive are read along, a few at a time; columns are read as a whole.
         along = s.b_column == 1
         group = width * (_PACK_GROUP if along else 1)
+        rows = _PACK_UNIT_ROWS if along else max(1, s.k)
         sizes = PackSizes(
-            groups=_divide_up(s.n, group),
+            groups=divide_up(s.n, group),
             group_columns=group,
-            block_rows=_PACK_BLOCK if along else max(1, s.k),
+            row_groups=max(1, divide_up(s.k, rows)),
+            group_rows=rows,
+            block_rows=_PACK_BLOCK if along else rows,
             columns=s.n,
             rows=s.k,
             b_batch=s.b_batch * size,
@@ -283,8 +181,8 @@ class _Planner:
             b_column=s.b_column * size,
             packed_batch=self._packed_batch(),
         )
-        extent = sizes.groups * self._packed_matrices()
-        grain = max(1, (1 << 16) // max(1, s.k * group))
+        extent = sizes.groups * sizes.row_groups * self._packed_matrices()
+        grain = max(1, _PACK_WORK // (rows * group))
         return GemmStep("pack_b", ("b", packed), tuple(sizes), extent, grain, 0)
 
     def _gemm_step(self, b: str | Temp) -> GemmStep:
@@ -297,13 +195,13 @@ class _Planner:
         held_columns = self.block_columns if self.c_mode == C_HELD else tile.columns
         c_bytes = held_columns * tile.itemsize * self.block_rows
         own = self.epilogue.sizes if self.epilogue else ()
-        scratch_b = _round_up(a_bytes, _LINE)
-        scratch_c = _round_up(scratch_b + b_bytes, _LINE)
-        a_table = _round_up(scratch_c + c_bytes, _LINE)
+        scratch_b = round_up(a_bytes, _LINE)
+        scratch_c = round_up(scratch_b + b_bytes, _LINE)
+        a_table = round_up(scratch_c + c_bytes, _LINE)
         b_table = a_table + (8 * table_entries(self.block_depth) if s.a_gather else 0)
         row_table = b_table + (8 * table_entries(self.block_depth) if s.b_gather else 0)
         table_end = row_table + (8 * self.block_rows if self.a_mode == A_ROWS else 0)
-        scratch_end = _round_up(table_end, _LINE)
+        scratch_end = round_up(table_end, _LINE)
         records = [gather_record(g, self.types) if g else () for g in (s.a_gather, s.b_gather)]
         a_record = 8 * (len(GemmSizes._fields) + len(own))
         packed = self.b_mode == B_PACKED
@@ -319,10 +217,12 @@ class _Planner:
             b_column=s.b_column * size,
             c_batch=s.c_batch * self.types.result_bytes,
             c_row=s.c_row * self.types.result_bytes,
-            row_blocks=_divide_up(s.m, self.block_rows),
-            column_blocks=_divide_up(self.columns, self.block_columns),
+            row_blocks=self.row_blocks,
+            column_blocks=self.column_blocks,
+            row_tiles=self.row_tiles,
+            column_panels=self.column_panels,
+            tile_rows=self.tile_rows,
             block_rows=self.block_rows,
-            block_columns=self.block_columns,
             block_depth=self.block_depth,
             a_mode=self.a_mode,
             b_mode=self.b_mode,
@@ -338,6 +238,7 @@ class _Planner:
             b_table=b_table,
             row_table=row_table,
             row_run=run_of_depth(s.a_gather, self.types) if s.a_gather else 1,
+            lane_run=self.lane_run,
             epilogue_sizes=8 * len(GemmSizes._fields) if self.epilogue else NO_EPILOGUE,
             epilogue_units=self.epilogue.units if self.epilogue else 0,
         )
@@ -362,11 +263,3 @@ class _Planner:
             return self.shape.a_gather.lanes[-1][1] * size, size, 0
         tiles = self.block_rows // self.tile.panel_rows
         return size, self.tile.a_row, tiles * self.tile.a_row * min(self.depth, self.block_depth)
-
-
-def _divide_up(a: int, b: int) -> int:
-    return -(-a // b)
-
-
-def _round_up(a: int, b: int) -> int:
-    return _divide_up(a, b) * b

@@ -42,10 +42,12 @@ class GemmSizes(NamedTuple):
     b_column: int
     c_batch: int
     c_row: int
-    row_blocks: int
+    row_blocks: int  # units share tiles of rows, and panels of columns, evenly
     column_blocks: int
-    block_rows: int
-    block_columns: int
+    row_tiles: int
+    column_panels: int
+    tile_rows: int
+    block_rows: int  # the most that a unit has
     block_depth: int
     a_mode: int
     b_mode: int
@@ -61,6 +63,7 @@ class GemmSizes(NamedTuple):
     b_table: int
     row_table: int  # where in the scratch memory the places of a unit's rows are
     row_run: int  # how many k of an operand of A_ROWS lie side by side
+    lane_run: int  # lanes of a gathered B that are read where they are side by side; or 0
     epilogue_sizes: int  # where in `sizes`, in bytes, those of the epilogue begin; or NO_EPILOGUE
     epilogue_units: int  # of the epilogue in a row of C
 
@@ -70,6 +73,8 @@ class PackSizes(NamedTuple):
 
     groups: int
     group_columns: int
+    row_groups: int
+    group_rows: int
     block_rows: int  # read of all panels of a group before the next rows are
     columns: int
     rows: int
@@ -80,7 +85,9 @@ class PackSizes(NamedTuple):
 
 
 def pack_b(types: GemmTypes) -> Function:
-    """Kernel over buffers (b, packed): panels of B, each of all rows and one tile's columns."""
+    """Kernel over buffers (b, packed): panels of B, each of all rows and one tile's columns. A unit
+    is a group of rows of a group of panels.
+    """
     f = Function("pack_b", ABI, "i32", cold=True)
     buffers, sizes, begin, end, fault = f.parameters
     s = _Sizes(f, sizes, PackSizes._fields)
@@ -90,13 +97,16 @@ def pack_b(types: GemmTypes) -> Function:
 
     def unit(index: Value, _: list[Value]) -> list[Value]:
         f.leave_if_stopped(fault)
-        batch, first = index / s["groups"], index % s["groups"] * s["group_columns"]
+        blocks = index / s["row_groups"]
+        batch, first = blocks / s["groups"], blocks % s["groups"] * s["group_columns"]
+        first_row = index % s["row_groups"] * s["group_rows"]
+        last_row = smaller(first_row + s["group_rows"], s["rows"])
         to_matrix = f.offset(packed, batch * s["packed_batch"])
         matrix = f.offset(b, batch * s["b_batch"])
         last = smaller(first + s["group_columns"], s["columns"])
 
         def block(row: Value, _: list[Value]) -> list[Value]:
-            rows = smaller(s["rows"] - row, s["block_rows"])
+            rows = smaller(last_row - row, s["block_rows"])
             to_block = f.offset(to_matrix, row * to_row)
             at_block = f.offset(matrix, row * s["b_row"])
 
@@ -111,7 +121,7 @@ def pack_b(types: GemmTypes) -> Function:
             f.loop(first, last, width, [], panel)
             return []
 
-        f.loop(f.integer(0), s["rows"], s["block_rows"], [], block)
+        f.loop(first_row, last_row, s["block_rows"], [], block)
         return []
 
     f.loop(begin, end, 1, [], unit)
@@ -157,6 +167,8 @@ class _Driver:
         self.table = f.effect(f"alloca [{self.tile.rows} x i64], align 8", "ptr")
         for row in range(self.tile.rows):
             f.store_integer(self.table, row, self.s["tile_a_row"] * row)
+        self.reads_runs = gathers and types.masks_operand
+        self.lane = f.effect("alloca i64, align 8", "ptr")
         self.has_epilogue = self.s["epilogue_sizes"] >= 0
         f.loop(begin, end, 1, [], self._unit)
         f.line(f"%status = load i32, ptr {self.status.ref}, align 4")
@@ -166,10 +178,17 @@ class _Driver:
         f, s = self.function, self.s
         blocks = index / s["column_blocks"]
         self.batch = blocks / s["row_blocks"]
-        self.row = blocks % s["row_blocks"] * s["block_rows"]
-        self.column = index % s["column_blocks"] * s["block_columns"]
-        self.rows = smaller(s["rows"] - self.row, s["block_rows"])
-        self.columns = smaller(s["columns"] - self.column, s["block_columns"])
+        row_share, column_share = blocks % s["row_blocks"], index % s["column_blocks"]
+        width = self.tile.columns
+        self.row, last_row = (
+            smaller(s["rows"], share * s["row_tiles"] / s["row_blocks"] * s["tile_rows"])
+            for share in (row_share, row_share + 1)
+        )
+        self.column, last_column = (
+            smaller(s["columns"], share * s["column_panels"] / s["column_blocks"] * width)
+            for share in (column_share, column_share + 1)
+        )
+        self.rows, self.columns = last_row - self.row, last_column - self.column
         self.a_matrix = f.offset(self.a, self.batch * s["a_batch"])
         self.a_unit = f.offset(self.a_matrix, self.row * s["a_row"])
         self.b_matrix = f.offset(self.b, self.batch * s["b_batch"])
@@ -266,7 +285,8 @@ class _Driver:
         is_partial = width % tile.lanes != 0  # what matters where there are no masks
         if tile.masks:
             is_partial = f.constant("i1", 0)
-        b, b_row = self._panel_of_b(j, width, is_partial)
+        in_runs = self._find_run(self.column + j, width)
+        b, b_row = self._panel_of_b(j, width, is_partial, in_runs)
         b_next = f.offset(b, select(s["b_mode"] == B_PACKED, s["depth"] * b_row, 0))
         result = f.offset(self.c_unit, self._elements(j) * self.types.result_bytes)
         hold_row = tile.b_row
@@ -280,7 +300,8 @@ class _Driver:
         zeros = Value(f, "ptr", 1, "@zeros")
         c_in = select(self.is_first, zeros, c_out)
         c_in_row = select(self.is_first, f.integer(0), c_out_row)
-        self._column((b, b_row, b_next), (c_in, c_in_row, c_out, c_out_row), width)
+        c = (c_in, c_in_row, c_out, c_out_row)
+        self._column((b, b_row, b_next), c, width, in_runs)
         if self.types.holds:
             element = f.integer(tile.itemsize * self.types.parts)
             store = (
@@ -290,7 +311,19 @@ class _Driver:
             f.if_(is_held & self.is_last, lambda: f.call("store_rows", store))
         return []
 
-    def _column(self, b: Sequence[Value], c: Sequence[Value], width: Value) -> None:
+    def _find_run(self, column: Value, width: Value) -> Value:
+        """Whether the panel from a column on is read where it lies, which `self.lane` then says."""
+        f, s, tile = self.function, self.s, self.tile
+        if not self.reads_runs:
+            return f.constant("i1", 0)
+        run = s["lane_run"]
+        inside = column % select(run > 0, run, 1)
+        found = (width == tile.columns) & (inside + tile.columns <= run)
+        record = f.offset(self.sizes, s["b_record"])
+        f.if_(found, lambda: f.call("find_lane", (self.lane, record, column)))
+        return found
+
+    def _column(self, b: Sequence[Value], c: Sequence[Value], width: Value, in_runs: Value) -> None:
         """Multiply the block of A with a panel of B."""
         f, s = self.function, self.s
         start, b_row, b_next = b
@@ -307,9 +340,14 @@ class _Driver:
         common = (self.a_block, start, self.depth, c_in, c_out, self.strides, table, self.rows)
         is_packed = s["a_mode"] >= A_PACKED
         f.if_(is_packed, lambda: f.call("column_packed", (*common, b_next)))
-        f.if_(~is_packed, lambda: f.call("column", common))
+        f.if_(~(is_packed | in_runs), lambda: f.call("column", common))
+        if self.reads_runs:
+            b_table = f.offset(self.scratch, s["b_table"])
+            f.if_(in_runs, lambda: f.call("column_runs", (*common, b_table)))
 
-    def _panel_of_b(self, j: Value, width: Value, is_partial: Value) -> tuple[Value, Value]:
+    def _panel_of_b(
+        self, j: Value, width: Value, is_partial: Value, in_runs: Value
+    ) -> tuple[Value, Value]:
         """Pointer and row stride of a panel of B; packs it if it must be and is not yet."""
         f, s, tile = self.function, self.s, self.tile
         panel_row = tile.b_row
@@ -327,12 +365,15 @@ class _Driver:
         )  # fmt: skip
         f.if_(pack_here, lambda: f.call("pack_panel", arguments))
         if self.gathers:
-            is_gathered = s["b_mode"] == B_GATHERED
+            is_gathered = (s["b_mode"] == B_GATHERED) & ~in_runs
             ends = (here, f.integer(panel_row), self.b_matrix)
             f.if_(is_gathered, lambda: self._gather("b", ends, (column, width)))
             pack_here = pack_here | is_gathered
         is_packed = s["b_mode"] == B_PACKED
         pointer = select(is_packed, packed, select(pack_here, here, in_place))
+        if self.reads_runs:
+            found = f.offset(self.b_matrix, f.load(self.lane, "i64"))
+            pointer = select(in_runs, found, pointer)
         row = select(is_packed | pack_here, f.integer(panel_row), s["b_row"])
         return pointer, row
 

@@ -24,6 +24,7 @@ EACH, ALONG_DEPTH, ALONG_LANES = 0, 1, 2
 # The elements of a record, before the pairs (extent, stride) of lanes and of k, innermost first.
 _MODE, _LANE_RUN, _DEPTH_RUN, _LANE_AXES, _DEPTH_AXES, _PAIRS = range(6)
 _LEAST_RUN = 3  # shorter runs are read element by element
+_WAYS, _CACHE_WAY = 8, 4096  # lines that a cache holds of those so many bytes apart
 # Destination, its row stride, the array, the record, the table of k, first lane, lanes, k, depth.
 _GATHER = ("ptr", "i64", "ptr", "ptr", "ptr", "i64", "i64", "i64", "i64")
 Axis = tuple[int, int]  # extent, and stride in elements
@@ -79,6 +80,19 @@ def run_of_depth(gather: Gather, types: GemmTypes) -> int:
     return run if mode == ALONG_DEPTH else 1
 
 
+def run_of_lanes(gather: Gather, types: GemmTypes) -> int:
+    """How many lanes lie side by side, where kernels may read them there for each k; else 0.
+
+    They may not where the rows for different k meet in few lines of a cache.
+    """
+    mode, run, *_ = gather_record(gather, types)
+    meet = any(
+        extent > _WAYS and stride * types.operand_bytes % _CACHE_WAY == 0
+        for extent, stride in gather.depth
+    )
+    return run if mode == ALONG_LANES and not meet else 0
+
+
 def table_entries(block_depth: int) -> int:
     """The most that `gather_table` writes for a K-block: runs may begin before and end after it."""
     return block_depth + 2
@@ -87,6 +101,7 @@ def table_entries(block_depth: int) -> int:
 def gather_functions(types: GemmTypes) -> list[Function]:
     """`gather` and `gather_table`, with what they call."""
     functions = [_find_places(), _gather_table(), _gather_rows(), _gather_each(types)]
+    functions.append(_find_lane(types))
     modes = {EACH: "gather_each"}
     if types.masks_operand:
         functions += [_gather_along_depth(types), _gather_along_lanes(types)]
@@ -157,6 +172,17 @@ def _gather_rows() -> Function:
     f = Function("gather_rows", ("ptr", "ptr", "i64", "i64"), cold=True)
     table, record, first, count = f.parameters
     f.call("find_places", (table, *_axes_of(f, record, False), first, count))
+    return f
+
+
+def _find_lane(types: GemmTypes) -> Function:
+    """The place of one lane."""
+    f = Function("find_lane", ("ptr", "ptr", "i64"), cold=True)
+    place, record, lane = f.parameters
+    run = f.load_integer(record, _LANE_RUN)
+    f.call("find_places", (place, *_axes_of(f, record, False), lane / run, f.integer(1)))
+    first = f.effect(f"load i64, ptr {place.ref}, align 8", "i64")
+    f.store(place, first + lane % run * types.operand_bytes, "i64")
     return f
 
 
@@ -258,8 +284,8 @@ def _gather_along_lanes(types: GemmTypes) -> Function:
     is_whole = (lanes == columns) & (inside + columns <= run)
 
     def whole() -> None:
-        f.call("find_places", (place, *axes, first / run, f.integer(1)))
-        source = f.offset(at, f.load(place, "i64") + inside * size)
+        f.call("find_lane", (place, record, first))
+        source = f.offset(at, f.load(place, "i64"))
         f.call("gather_whole", (to, to_row, source, table, depth))
 
     f.if_(is_whole, whole)

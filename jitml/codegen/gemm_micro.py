@@ -2,7 +2,8 @@
 
 In: pointers into A, B and C with byte strides. Out: LLVM functions: `micro<vectors>x<rows>`, tiles
 with operands of any strides; `panel`, the large tile over packed operands; `column` and
-`column_packed`, which run tiles down the rows of C. Reading and writing C go through separate
+`column_packed`, which run tiles down the rows of C; `runs` and `column_runs`, the same for panels
+of B that a table leads to. Reading and writing C go through separate
 pointers: the first K-block reads a row of zeros with stride 0. Nothing here knows where the
 operands come from.
 
@@ -23,7 +24,9 @@ from jitml.scalar.value import BITS, FLOATS, Value, fma, select
 # a, b, the number of k, c read and c written, and the strides: few enough to stay in registers.
 _PANEL = ("ptr", "ptr", "i64", "ptr", "ptr", "ptr")
 _MICRO = (*_PANEL, "ptr")  # … and where, from a, its rows are: a table of bytes
+_MICRO_RUNS = (*_MICRO, "ptr")  # … and where, from b, each k is
 COLUMN = (*_MICRO, "i64")  # … and rows
+COLUMN_RUNS = (*COLUMN, "ptr")  # … and where, from b, each k is
 # What the strides are, in an array: of a along rows and k, of b along k, of the rows of c; behind
 # them the number of columns, how many bytes of a to fetch ahead per k, and by how many bytes a and
 # the table move on with each row: one of them stays.
@@ -263,6 +266,55 @@ class _Panel(_Micro):
         return f.loop(f.integer(0), count, 1, [a, b, b_next, *sums], step)[3:]
 
 
+class _Runs(_Micro):
+    """The tile, where b is not at even distances: a table says where, from `b` on, each k is."""
+
+    def __init__(self, tile: Tile) -> None:
+        super().__init__(tile, tile.vectors, tile.rows)
+
+    def start(self) -> Function:
+        return Function("runs", _MICRO_RUNS)
+
+    def chains(self, sums: list[Value], c_out: Value, c_out_row: Value) -> list[Value]:
+        f = self.function
+        a, b, count = f.parameters[:3]
+        starts = [f.opaque(f.offset(a, place)) for place in self.table_places()]
+        below = f.offset(starts[0], self.strides["a_row"] * self.rows)
+
+        def step(_: Value, state: list[Value]) -> list[Value]:
+            along, ahead, place, *sums_now = state
+            f.prefetch(ahead, 1)
+            row_b = f.opaque(f.offset(b, f.load(place, "i64")))
+            after = self.add([f.offset(start, along) for start in starts], row_b, sums_now)
+            steps = [self.strides[name] for name in ("a_step", "a_ahead")]
+            moved = (along + steps[0], f.offset(ahead, steps[1]), f.offset(place, f.integer(8)))
+            return [*moved, *after]
+
+        state = [f.integer(0), below, f.parameters[7], *sums]
+        return f.loop(f.integer(0), count, 1, state, step)[3:]
+
+
+def run_functions(tile: Tile) -> list[Function]:
+    """What multiplies by panels of b that are read where they are."""
+    f = Function("column_runs", COLUMN_RUNS, cold=True)
+    a, b, count, c_in, c_out, strides, table, rows, b_table = f.parameters
+    known = load_strides(f, strides)
+
+    def body(_: Value, state: list[Value]) -> list[Value]:
+        a_now, in_now, out_now, table_now = state
+        f.call("runs", (a_now, b, count, in_now, out_now, strides, table_now, b_table))
+        return _moved(f, known, state, f.integer(tile.rows))
+
+    f.loop(f.integer(0), rows, tile.rows, [a, c_in, c_out, table], body)
+    return [_Runs(tile).function, f]
+
+
+def _moved(f: Function, known: dict[str, Value], state: list[Value], rows: Value) -> list[Value]:
+    """Places in a, c read, c written and the table, so many rows further down."""
+    names = ("a_move", "c_in_row", "c_out_row", "table_move")
+    return [f.offset(at, known[name] * rows) for at, name in zip(state, names, strict=True)]
+
+
 def _column(tile: Tile) -> Function:
     """Run tiles down `rows` rows."""
     f = Function("column", COLUMN, cold=True)
@@ -273,15 +325,11 @@ def _column(tile: Tile) -> Function:
     share = select(is_narrow, f.integer(tile.rows), tile.rows // 2)
     whole = select(known["columns"] == tile.columns, rows - rows % tile.rows, 0)
 
-    def moved(state: list[Value], rows: Value) -> list[Value]:
-        names = ("a_move", "c_in_row", "c_out_row", "table_move")
-        return [f.offset(at, known[name] * rows) for at, name in zip(state, names, strict=True)]
-
     def full(_: Value, state: list[Value]) -> list[Value]:
         a_now, in_now, out_now, table_now = state
         name = f"micro{tile.vectors}x{tile.rows}"
         f.call(name, (a_now, b, count, in_now, out_now, strides, table_now))
-        return moved(state, f.integer(tile.rows))
+        return _moved(f, known, state, f.integer(tile.rows))
 
     def rest(row: Value, state: list[Value]) -> list[Value]:
         a_now, in_now, out_now, table_now = state
@@ -289,7 +337,7 @@ def _column(tile: Tile) -> Function:
         arguments = (a_now, b, count, in_now, out_now, strides, table_now, height)
         f.if_(is_narrow, partial(f.call, narrow, arguments))
         f.if_(~is_narrow, partial(f.call, low, arguments))
-        return moved(state, share)
+        return _moved(f, known, state, share)
 
     state = f.loop(f.integer(0), whole, tile.rows, [a, c_in, c_out, table], full)
     f.loop(whole, rows, share, state, rest)

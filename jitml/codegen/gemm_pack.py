@@ -23,6 +23,7 @@ COPY = ("ptr", "i64", "ptr", "i64", "i64", "i64", "i64")
 TURN = ("ptr", "i64", "ptr", "ptr", "i64", "i64")
 # How far along each column a transposing copy fetches ahead.
 _AHEAD_BYTES = 512
+_AHEAD_ROWS = 16
 # Moves `lanes` consecutive numbers to a destination from a source.
 _Move = Callable[[Function, Value, Value, int], None]
 
@@ -135,7 +136,9 @@ def _copy_rows(
         to_now, at_now = f.offset(to, i * to_row), f.offset(at, i * at_row)
 
         def column(j: Value, _: list[Value]) -> list[Value]:
-            move(f, f.offset(to_now, j * sizes[0]), f.offset(at_now, j * sizes[1]), lanes)
+            target, source = f.offset(to_now, j * sizes[0]), f.offset(at_now, j * sizes[1])
+            f.prefetch(f.offset(source, at_row * _AHEAD_ROWS), 1)
+            move(f, target, source, lanes)
             return []
 
         f.loop(f.integer(0), full, lanes // parts, [], column)

@@ -17,10 +17,12 @@ from jitml.codegen.donation import choose_aliases, updated_operands
 from jitml.codegen.emit import KernelText, emit_kernel
 from jitml.codegen.epilogue import can_follow, units_per_row
 from jitml.codegen.fuse import Fused, Group, View, has_effect
-from jitml.codegen.gemm import Epilogue, GemmShape, Temp, gemm_kernels, gemm_steps
+from jitml.codegen.gemm import Epilogue, Temp, gemm_kernels, gemm_steps
+from jitml.codegen.gemm_blocks import GemmShape
 from jitml.codegen.kernel import Kernel, Site
 from jitml.codegen.library import library_kernel
 from jitml.codegen.matrices import matrix_kernel
+from jitml.codegen.pairing import paired
 from jitml.codegen.product import gemm_shape
 from jitml.codegen.scalar_loop import ScalarLoop
 from jitml.codegen.sorting import sort_kernel, top_k_kernel
@@ -283,6 +285,7 @@ class Planner:
 
     def add_groups(self) -> None:
         """The steps of the graph at hand. A product runs what follows it on its rows, if it can."""
+        self.fused.groups[:] = paired(self.fused.groups, self._may_follow)
         readers = Counter(var for group in self.fused.groups for var in {*group.reads})
         product: Group | None = None  # the last group, if its steps are still to be added
         for group in self.fused.groups:
@@ -295,10 +298,14 @@ class Planner:
         if product is not None:
             self.add_group(product)
 
+    def _may_follow(self, product: Group, after: Group) -> bool:
+        """Whether `product` may run `after` on what is finished of it."""
+        return self.joins and can_follow(product, after)
+
     def _add_joined(self, product: Group, after: Group, readers: Counter[Var]) -> bool:
         """One step for both groups, if that can be."""
         eqn, built = product.special, after.built
-        if not self.joins or eqn is None or built is None or not can_follow(product, after):
+        if eqn is None or built is None or not self._may_follow(product, after):
             return False
         code = self._text_of(built.kernel)
         units = units_per_row(self._product_shape(eqn, product.views), code)

@@ -11,7 +11,7 @@ import itertools
 import math
 from typing import NamedTuple
 
-from jitml.codegen.gemm import GemmShape
+from jitml.codegen.gemm_blocks import GemmShape
 from jitml.codegen.gemm_gather import Axis, Gather, merged_axes
 from jitml.ir.dtypes import is_complex
 from jitml.ir.graph import Eqn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,20 +14,22 @@ from jitml.ops.contraction import DotGeneral
 from jitml.ops.convolution import ConvGeneralDilated
 from jitml.ops.cost import operation_count
 from jitml.ops.kinds import Movement, Reduction
+from jitml.ops.layout import Transpose
 from jitml.ops.scan import Scan
 from jitml.ops.while_loop import While
 from jitml.transforms.dce import dce
 from jitml_runtime.record import replace
 
 _LEAST_WORK = 1 << 12  # operations that a loop is spared: fewer do not pay for a kernel more
+_LEAST_TURNED = 1 << 12  # elements of a constant that is transposed before a loop
 _STEPS = 64  # what a loop of unknown length is taken to make
 
 
 def hoist(graph: Graph) -> Graph:
     """Compute before a loop what its body computes of constants alone.
 
-    What only moves elements stays: it costs nothing where it is read. So does what could fail, and
-    what is larger than what it is computed from.
+    What only moves elements stays: it costs nothing where it is read, but for what products read
+    against its rows. So does what could fail, and what is larger than what it is computed from.
 
     Before: `scan %w, %c … { %e = exp %w; %d = dot_general %e, %c … }`
     After:  `%e = exp %w; scan %e, %c … { %d = dot_general %e, %c … }`
@@ -49,7 +52,7 @@ def hoist(graph: Graph) -> Graph:
 
 def _out_of_scan(eqn: Eqn, op: Scan) -> list[Eqn]:
     constants, carries, arrays = op.groups(eqn.inputs)
-    found = _hoisted(op.body, constants, op.length)
+    found = _out_of_step(op.body, constants, op.length)
     kind = replace(op, body=found.graph, constants=op.constants + len(found.values))
     inputs = (*constants, *found.values, *carries, *arrays)
     return [*found.eqns, replace(eqn, op=kind, inputs=inputs)]
@@ -58,7 +61,7 @@ def _out_of_scan(eqn: Eqn, op: Scan) -> list[Eqn]:
 def _out_of_while(eqn: Eqn, op: While) -> list[Eqn]:
     for_condition, for_body, carries = op.groups(eqn.inputs)
     asked = _hoisted(op.condition, for_condition, _STEPS)
-    body = _hoisted(op.body, for_body, _STEPS)
+    body = _out_of_step(op.body, for_body, _STEPS)
     kind = replace(
         op,
         condition=asked.graph,
@@ -76,6 +79,50 @@ class _Hoisted(NamedTuple):
     eqns: list[Eqn]
     values: list[Var]
     graph: Graph
+
+
+def _out_of_step(graph: Graph, constants: Sequence[Atom], steps: int) -> _Hoisted:
+    """What comes out of the body of a loop that makes so many `steps`."""
+    found = _hoisted(graph, constants, steps)
+    more = _turned(found.graph, [*constants, *found.values])
+    return _Hoisted([*found.eqns, *more.eqns], [*found.values, *more.values], more.graph)
+
+
+def _turned(graph: Graph, constants: Sequence[Atom]) -> _Hoisted:
+    """Constants that products read against their rows are transposed once, not in each step."""
+    outside: dict[Atom, Atom] = dict(zip(graph.inputs, constants, strict=False))
+    turned: dict[tuple[Atom, int], Eqn] = {}
+    inside: list[Var] = []
+    eqns: list[Eqn] = []
+    for eqn in graph.eqns:
+        if type(eqn.op) is not DotGeneral or not _reads_against_rows(eqn.op, eqn, outside):
+            eqns.append(eqn)
+            continue
+        x, y = eqn.inputs
+        (_, _, x_axes), (_, y_axes, y_free) = eqn.op.canonical(x.type, y.type)
+        summed = len(y_axes)
+        if (y, summed) not in turned:
+            moved = Transpose((*y_axes, *y_free))
+            (type_,) = moved.infer(y.type)
+            turned[y, summed] = Eqn(moved, (outside[y],), (Var(type_),), eqn.source)
+            inside.append(Var(type_))
+        straight = inside[[*turned].index((y, summed))]
+        kind = replace(eqn.op, dimension_numbers=((x_axes, tuple(range(summed))), ((), ())))
+        eqns.append(replace(eqn, op=kind, inputs=(x, straight)))
+    count, before = len(constants), [*turned.values()]
+    inputs = (*graph.inputs[:count], *inside, *graph.inputs[count:])
+    inner = Graph(graph.name, inputs, tuple(eqns), graph.outputs)
+    return _Hoisted(before, [v for eqn in before for v in eqn.outputs], inner)
+
+
+def _reads_against_rows(op: DotGeneral, eqn: Eqn, constants: Mapping[Atom, Atom]) -> bool:
+    """Whether a product of some size sums over the last axes of a constant, its second operand."""
+    x, y = (atom.type for atom in eqn.inputs)
+    (_, x_free, _), (y_batch, y_axes, _) = op.canonical(x, y)
+    is_last = y_axes == tuple(range(y.ndim - len(y_axes), y.ndim))
+    rows = math.prod(x.shape[axis] for axis in x_free)
+    is_large = rows > 1 and y.size >= _LEAST_TURNED
+    return eqn.inputs[1] in constants and is_last and not y_batch and is_large
 
 
 def _hoisted(graph: Graph, constants: Sequence[Atom], steps: int) -> _Hoisted:

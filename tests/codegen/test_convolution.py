@@ -176,6 +176,27 @@ def test_windows_read_in_place_give_the_bits_of_packed_ones(
     assert few.tobytes() == np.ascontiguousarray(wide[..., :features]).tobytes()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+@pytest.mark.parametrize("channels, features, width", [(3, 16, 40), (70, 24, 36), (9, 200, 65)])
+def test_panels_read_where_they_lie(channels: int, features: int, width: int, dtype: str) -> None:
+    """Of each row of an image, some lie side by side: others are gathered. All whole tiles."""
+    rng = np.random.default_rng(0)
+    x = numbers(rng, (2, channels, 6, width + 2), dtype)
+    w = numbers(rng, (features, channels, 3, 3), dtype)
+    dims = conv_dimension_numbers(4, ("NCHW", "OIHW", "NCHW"))
+    op = ConvGeneralDilated((1, 1), ((0, 0), (0, 0)), (1, 1), (1, 1), dims)
+    result = np.asarray(jitml.jit(lambda x, w: bind1(op, x, w))(x, w))
+    np.testing.assert_array_equal(result, op.value(x, w)[0])
+
+
+def test_panels_read_where_they_lie_give_the_bits_of_gathered_ones() -> None:
+    """Of a number of features that fills no tile, panels are gathered."""
+    x, w = normal(2, 40, 6, 66), normal(24, 40, 3, 3)
+    f = jitml.jit(convolution("NCHW"))
+    whole, part = np.asarray(f(x, w)), np.asarray(f(x, w[:21]))
+    assert np.ascontiguousarray(whole[:, :21]).tobytes() == part.tobytes()
+
+
 @pytest.mark.parametrize("features", [12, 100])
 def test_bits_of_weight_gradients_do_not_depend_on_other_features(features: int) -> None:
     x, w = normal(2, 9, 10, 24), normal(3, 3, 24, features)

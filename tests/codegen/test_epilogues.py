@@ -42,6 +42,16 @@ def in_a_loop(x: Any, w: Any) -> Any:
     return jitml.lax.scan(body, x, None, length=3)
 
 
+def sum_of_products(x: Any, w: Any) -> Any:
+    """What follows the first product in the program is the second one."""
+
+    def body(total: Any, x: Any) -> Any:
+        product, other = x.T @ x, x @ w
+        return total + product, other.sum()
+
+    return jitml.lax.scan(body, jnp.zeros((128, 128), "float32"), x)
+
+
 Case = tuple[Callable[..., Any], tuple[np.ndarray, ...]]
 HALF, WIDE = (np.dtype(t) for t in ("float16", "float64"))
 JOINED: dict[str, Case] = {
@@ -67,6 +77,7 @@ JOINED: dict[str, Case] = {
         lambda x, w, b: convolution(x, w, b, "NCHW"),
         (normal(3, 8, 12, 11), normal(70, 8, 3, 3), normal(70)),
     ),
+    "sum in a loop": (sum_of_products, (normal(5, 20, 128), normal(128, 70))),
     "in a loop": (in_a_loop, (normal(100, 64), normal(64, 64))),
 }
 

@@ -17,12 +17,21 @@ import pytest
 from jitml.codegen.gemm import (
     Epilogue,
     GemmKernels,
-    GemmShape,
     GemmStep,
     Temp,
     gemm_kernels,
     gemm_steps,
 )
+from jitml.codegen.gemm_blocks import Blocks, GemmShape
+from jitml.codegen.gemm_driver import (
+    A_DIRECT,
+    A_PACKED,
+    B_DIRECT,
+    B_IN_UNIT,
+    B_PACKED,
+    GemmSizes,
+)
+from jitml.codegen.gemm_gather import Gather
 from jitml.codegen.target import Target, compile_object, host
 from jitml_runtime.code import load_object
 
@@ -421,6 +430,63 @@ def test_blocking_follows_from_the_shape() -> None:
     (step,) = gemm_steps(batched, kernels)
     assert step.function == "gemm"
     assert step.extent == 64
+
+
+def planned(m: int, n: int, k: int, **changes: Any) -> Blocks:
+    shape = GemmShape(1, m, n, k, 0, k, 1, 0, n, 1, 0, n)._replace(**changes)
+    return Blocks(shape, module("f32", "f32", "f32", 64)[0].types, has_epilogue=False)
+
+
+def test_operands_on_few_pages_are_read_where_they_are() -> None:
+    near = planned(300, 512, 300)
+    assert (near.a_mode, near.b_mode) == (A_DIRECT, B_DIRECT)
+    assert planned(300, 513, 300).b_mode == B_PACKED  # many blocks of rows share it
+    assert planned(100, 513, 300).b_mode == B_IN_UNIT  # few do
+    assert planned(32, 513, 300).b_mode == B_DIRECT  # few rows need it
+    assert planned(300, 512, 300, b_row=513).b_mode == B_PACKED
+    assert planned(300, 512, 1024).a_mode == A_DIRECT
+    assert planned(300, 512, 1025).a_mode == A_PACKED
+    assert planned(300, 513, 1024).a_mode == A_PACKED  # as well as B, which many rows share
+    assert planned(200, 513, 1024).a_mode == A_DIRECT
+    assert planned(300, 512, 300, a_row=1, a_column=1025).a_mode == A_PACKED
+
+
+def test_images_whose_panels_are_read_where_they_lie() -> None:
+    """Not for part of a tile, nor rows shorter than a panel, nor images that meet in caches."""
+    types = module("f32", "f32", "f32", 64)[0].types
+    rows, columns = 8 * types.tile.rows, types.tile.columns
+
+    def lane_run(m: int, run: int, image: int) -> int:
+        windows = Gather(((60, run + 2), (run, 1)), ((40, image), (3, run + 2), (3, 1)))
+        return planned(m, 60 * run, 360, b_gather=windows).lane_run
+
+    assert lane_run(rows, 64, 70 * 66) == (64 if types.masks_operand else 0)
+    assert lane_run(rows - 3, 64, 70 * 66) == 0
+    assert lane_run(rows, columns - 1, 70 * 66) == 0
+    assert lane_run(rows, 64, 4096) == 0
+
+
+@pytest.mark.parametrize("extents", [(512, 512, 512), (600, 600, 600), (128, 512, 2000)])
+def test_units_have_even_shares(extents: tuple[int, int, int]) -> None:
+    """As many units as threads want, with nearly equal numbers of tiles."""
+    m, n, k = extents
+    kernels, _ = module("f32", "f32", "f32", 64)
+    step = gemm_steps(GemmShape(1, m, n, k, 0, k, 1, 0, n, 1, 0, n), kernels)[-1]
+    sizes = GemmSizes(*step.sizes)
+    assert step.extent == sizes.row_blocks * sizes.column_blocks
+    assert step.extent % 4 == 0
+    assert (sizes.block_rows - sizes.tile_rows) * sizes.row_blocks < m + sizes.tile_rows
+
+
+@pytest.mark.parametrize("layout", ["nn", "nt"])
+def test_b_that_many_units_share(layout: str) -> None:
+    """It is packed beforehand, by several units."""
+    a, b = operand(1, 290, 300, "f32", layout[0], 1), operand(1, 300, 1100, "f32", layout[1], 2)
+    kernels, _ = module("f32", "f32", "f32", 64)
+    packing, _ = gemm_steps(shape_of(a, b, np.empty((1, 290, 1100), np.float32)), kernels)
+    assert packing.function == "pack_b"
+    assert packing.extent > 4
+    check(a, b, ("f32", "f32", "f32"))
 
 
 def test_quick_compilation_gives_the_same_bits() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import jitml
 import jitml.numpy as jnp
-from jitml.codegen.gemm import GemmShape
+from jitml.codegen.gemm_blocks import GemmShape
 from jitml.codegen.nvptx.library import Operand, library_product
 from jitml.device import errors
 from jitml.device.device import Device

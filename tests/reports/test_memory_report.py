@@ -133,6 +133,6 @@ def test_all_of_it_is_data_text_and_html() -> None:
     data = json.loads(json.dumps(predicted.as_dict()))
     assert data["peak"] == predicted.peak and len(data["largest"]) == 5
     text, page = str(predicted), predicted._repr_html_()
-    for wanted in ("hidden", "f32[5,200,200]", "test_memory_report.py", "MB at most"):
+    for wanted in ("carry", "f32[5,200,200]", "test_memory_report.py", "MB at most"):
         assert wanted in text and wanted in page
     assert "<svg" in page and len(page) < 200_000 and "<script" not in page

@@ -17,7 +17,7 @@ from jitml.codegen.element import part_type, storage_type
 from jitml.codegen.epilogue import kernel_after
 from jitml.codegen.frame import Frame
 from jitml.codegen.fuse import Group
-from jitml.codegen.gemm import GemmShape
+from jitml.codegen.gemm_blocks import GemmShape
 from jitml.codegen.gemm_types import GemmTypes
 from jitml.codegen.kernel import Axis, Index, Kernel, KernelBuilder, Load, Node, Store
 from jitml.codegen.llvm import COMPUTE

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from jitml.codegen.gemm import GemmShape
+from jitml.codegen.gemm_blocks import GemmShape
 from jitml.ir.errors import ArgumentError
 from jitml.ops.library import LibraryCall
 from jitml_runtime import HostCall, Instruction

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from jitml.codegen.emit import KernelText
-from jitml.codegen.gemm import GemmShape
+from jitml.codegen.gemm_blocks import GemmShape
 from jitml.codegen.gemm_types import GemmTypes
 from jitml.codegen.nvptx.asynchronous import (
     RUN_BYTES,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from jitml.codegen.gemm import GemmShape
+from jitml.codegen.gemm_blocks import GemmShape
 from jitml.codegen.gemm_types import GemmTypes
 from jitml.codegen.special import Function
 from jitml.scalar.value import FLOATS, Value, convert, fma

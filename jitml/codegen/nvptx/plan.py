@@ -25,7 +25,6 @@ from jitml.codegen.nvptx.epilogue import Epilogue, joined_epilogue, plain_epilog
 from jitml.codegen.nvptx.grid import GridInstruction, on_grid
 from jitml.codegen.nvptx.kernels import emit_threads
 from jitml.codegen.nvptx.library import LibraryStep, Product, ProductStep, library_product
-from jitml.codegen.nvptx.pairing import paired
 from jitml.codegen.nvptx.product import product_kernel
 from jitml.codegen.nvptx.sort import INPUT, OUTPUT, is_long, sort_launches
 from jitml.codegen.nvptx.target import ACCESS_BYTES
@@ -71,9 +70,8 @@ class _DevicePlanner(Planner):
     _is_aligned = True
     _updated: tuple[int, ...] = ()  # the shape of what a scatter updates
 
-    def add_groups(self) -> None:
-        self.fused.groups[:] = paired(self.fused.groups)
-        super().add_groups()
+    def _may_follow(self, product: Group, after: Group) -> bool:
+        return joined_epilogue(product, after, is_stored=False) is not None
 
     def _add_steps_of(self, group: Group) -> None:
         eqn = group.special

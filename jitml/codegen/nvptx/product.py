@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jitml.codegen.emit import KernelText
-from jitml.codegen.gemm import GemmShape
+from jitml.codegen.gemm_blocks import GemmShape
 from jitml.codegen.gemm_types import GemmTypes, resolve_types
 from jitml.codegen.nvptx.block import MOST_SMALL, divide
 from jitml.codegen.nvptx.epilogue import Epilogue, EpilogueWriter

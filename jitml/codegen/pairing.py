@@ -7,16 +7,15 @@ second needs, and, so that it may take over their memory, behind all that reads 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jitml.codegen.fuse import Group
-from jitml.codegen.nvptx.epilogue import joined_epilogue
 from jitml.ir.graph import Var
 from jitml.ops.contraction import DotGeneral
 
 
-def paired(groups: Sequence[Group]) -> list[Group]:
-    """The groups with each product that can have an epilogue right before that."""
+def paired(groups: Sequence[Group], can_follow: Callable[[Group, Group], object]) -> list[Group]:
+    """The groups with each product right before what `can_follow` it as its epilogue."""
     makers = {var: group for group in groups for var in group.roots}
     first_reader: dict[Var, Group] = {}
     for group in groups:
@@ -25,7 +24,7 @@ def paired(groups: Sequence[Group]) -> list[Group]:
     ordered, pairs = list(groups), dict[Group, Group]()
     for after in groups:
         sources = [makers[v] for v in after.reads if v in makers and first_reader[v] is after]
-        products = [p for p in sources if joined_epilogue(p, after, is_stored=False)]
+        products = [p for p in sources if can_follow(p, after)]
         if products:
             _bring_together(ordered, max(products, key=ordered.index), after, pairs)
     return ordered
