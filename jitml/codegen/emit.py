@@ -12,19 +12,20 @@ from dataclasses import dataclass
 
 from jitml.codegen.fold import pieces
 from jitml.codegen.frame import Frame
-from jitml.codegen.kernel import Axis, Kernel, Store
+from jitml.codegen.kernel import Axis, Index, Kernel, Store
 from jitml.codegen.memory import store_all
 from jitml.codegen.nest import Nest
 from jitml.codegen.node import write_node
 from jitml.codegen.panels import Panels, choose_panels, write_panels
 from jitml.codegen.rows import choose_rows, write_rows
-from jitml.codegen.segments import Segment, segments
+from jitml.codegen.segments import Segment, segments, usual_segment
 from jitml.codegen.sharing import instructions
 from jitml.codegen.target import Target
 from jitml.codegen.tiles import TILES, Tiling, choose_tiling, write_tiles
 from jitml.codegen.vectorize import UNITS_STEP
 from jitml.scalar.value import Value, maximum, minimum
 
+LONG_ROW = 16  # vectors; in so long a row it pays to begin with a part of one
 MOST_IN_REST = 400  # instructions for the elements of a row that fill no whole vector
 CHUNK_COST = 1 << 16  # instructions that one chunk of parallel work should have at least
 _ACCESS = 4  # instructions in whose time a load or store is done, most often from beyond L1
@@ -97,6 +98,22 @@ def _grain(kernel: Kernel, extent: int, cost_per_unit: float, step: int) -> int:
     return (grain + step - 1) // step * step
 
 
+def _size(nest: Nest) -> int:
+    """How many instructions the text of a nest has if each node is written once."""
+    return sum(map(instructions, nest.nodes))
+
+
+def _ahead(index: Index, axis: Axis, first: int, width: int) -> int | None:
+    """How many positions from the `first` on it is to one where an index is a multiple of `width`,
+    if it is the same number at all positions of the other axes.
+    """
+    others = [c for a, c in index.terms if a is not axis]
+    is_plain = index.coefficient(axis) == 1 and not index.values
+    if not is_plain or any(c % width for c in others):
+        return None
+    return -(index.constant + first) % width
+
+
 class Loops:
     """The loops around a kernel's nodes."""
 
@@ -104,6 +121,7 @@ class Loops:
         self.nest = nest
         self.kernel = nest.kernel
         self.roots = [n for s in nest.kernel.stores for n in s.early]
+        self.is_rare = False  # what is written now: little time, so short text
 
     def write_units(self) -> tuple[list[Axis], int]:
         """Write the loop over units [begin, end): the axes that it runs over, the step of
@@ -132,11 +150,10 @@ class Loops:
             self.locate(others, number)
             if vector is None:
                 self.unit()
-                return []
-            nest.prepare(self.roots)
-            if panels is None:
-                self._whole_axis(vector, self.unit)
+            elif panels is None:
+                self._usually(others, lambda: self._row(vector))
             else:
+                nest.prepare(self.roots)
                 self._columns(vector, panels, nest.frame.number(0), nest.frame.size(vector.extent))
             return []
 
@@ -148,6 +165,40 @@ class Loops:
         with nest.scope():
             nest.emit.loop(begin, end, 1, [], unit)
         return others, 1
+
+    def _row(self, vector: Axis) -> None:
+        """Everything for one position of the axes around the vector axis."""
+        self.nest.prepare(self.roots)
+        self._whole_axis(vector, self.unit)
+
+    def _usually(self, axes: Sequence[Axis], body: Callable[[], None]) -> None:
+        """Run `body`, written once more for where the comparisons with the positions along `axes`
+        are what they are in most places.
+        """
+        nest = self.nest
+        found = [(axis, usual_segment(axis, nest.nodes)) for axis in axes]
+        usual = [(axis, segment) for axis, segment in found if segment is not None]
+        if not usual:
+            body()
+            return
+        known = {n: holds for _, segment in usual for n, holds in segment.known.items()}
+        constants = {n: nest.emit.constant("i1", holds) for n, holds in known.items()}
+        inside = nest.emit.constant("i1", True)
+        for axis, segment in usual:
+            position, first = nest.position[axis], nest.frame.size(segment.first)
+            inside = inside & (position >= first) & (position < nest.frame.size(segment.end))
+
+        def where_usual() -> None:
+            with nest.placed({}, constants):
+                body()
+
+        def elsewhere() -> None:
+            self.is_rare = True
+            with nest.scope():
+                body()
+            self.is_rare = False
+
+        nest.emit.if_(inside, where_usual, elsewhere)
 
     def _write_tiles(
         self, tiling: Tiling, others: Sequence[Axis], begin: Value, end: Value
@@ -257,7 +308,22 @@ class Loops:
             self.nest.loop(axis, size(0), size(axis.extent), None, body)
             return
         for segment in self._segments(axis):
-            self._whole_segment(axis, size(segment.first), size(segment.end), segment.count, body)
+            lower, ahead = size(segment.first), self._ahead(axis, segment)
+            for first, lanes in pieces(ahead, self.nest.width):
+                with self.nest.at(axis, lower + first, lanes):
+                    body()
+            count = segment.count - ahead
+            self._whole_segment(axis, lower + ahead, size(segment.end), count, body)
+
+    def _ahead(self, axis: Axis, segment: Segment) -> int:
+        """How many elements of a long segment come before those whose vectors are aligned where
+        they are stored, if they are so in all rows: cache lines are not to be split.
+        """
+        width = self.nest.width
+        aheads = {_ahead(s.index, axis, segment.first, width) for s in self.kernel.stores}
+        ahead = (aheads.pop() or 0) if len(aheads) == 1 else 0
+        text = len(list(pieces(ahead, width))) * _size(self.nest)
+        return ahead if segment.count >= LONG_ROW * width and text <= MOST_IN_REST else 0
 
     def _whole_segment(
         self, axis: Axis, lower: Value, upper: Value, count: int, body: Callable[[], None]
@@ -265,7 +331,7 @@ class Loops:
         """Run `body` over the `count` positions [lower, upper) of the vector axis."""
         width = self.nest.width
         rest = list(pieces(count % width, width))
-        if len(rest) * sum(map(instructions, self.nest.nodes)) > MOST_IN_REST:
+        if len(rest) * _size(self.nest) > MOST_IN_REST:
             self._vector_loop(axis, lower, upper, False, body)
             return
         whole = upper - ((upper - lower) & (width - 1))
@@ -277,7 +343,9 @@ class Loops:
 
     def _segments(self, axis: Axis) -> Iterator[Segment]:
         """The segments of the vector axis, in each of which its comparisons are known."""
-        for segment in segments(axis, self.nest.nodes, self.nest.width):
+        whole = [Segment(0, axis.extent)]
+        nodes, width = self.nest.nodes, self.nest.width
+        for segment in whole if self.is_rare else segments(axis, nodes, width):
             known = {n: self.nest.emit.constant("i1", holds) for n, holds in segment.known.items()}
             with self.nest.placed({}, known):
                 yield segment
@@ -304,7 +372,7 @@ class Loops:
         """Whether the body has loops, and not too many instructions to be written again for each
         width.
         """
-        count = sum(map(instructions, self.nest.nodes)) * width.bit_length()
+        count = _size(self.nest) * width.bit_length()
         return count <= MOST_IN_REST and any(n.name == "reduce" for n in self.nest.nodes)
 
     def _narrower(self, axis: Axis, lower: Value, upper: Value, body: Callable[[], None]) -> None:

@@ -281,7 +281,7 @@ def _gather_along_lanes(types: GemmTypes) -> Function:
         return []
 
     inside, columns = first % run, types.tile.columns
-    is_whole = (lanes == columns) & (inside + columns <= run)
+    is_whole = inside + columns <= run
 
     def whole() -> None:
         f.call("find_lane", (place, record, first))

@@ -386,7 +386,8 @@ class Emitter:
         self.label(f"rare{number}")
         with self.scope():
             values = rare(*operands)
-            values = [select(condition, x, y) for x, y in zip(values, usual, strict=True)]
+            if condition.lanes > 1:
+                values = [select(condition, x, y) for x, y in zip(values, usual, strict=True)]
         latch = self.block
         self.line(f"br label %usual{number}")
         self.label(f"usual{number}")

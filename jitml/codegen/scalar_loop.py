@@ -22,6 +22,7 @@ from jitml.codegen.emit import KernelText
 from jitml.codegen.frame import Frame
 from jitml.codegen.in_place import update_chain
 from jitml.codegen.kernel import Node, Site
+from jitml.codegen.latest import Latest
 from jitml.codegen.llvm import Emitter, llvm_type
 from jitml.codegen.masked import masked_load, masked_store
 from jitml.codegen.memory import store
@@ -190,6 +191,7 @@ class _Loop:
         self.frame = Frame(target, 0)
         self.emit = self.frame.emit
         self.state: list[Any] = []
+        self.latest: dict[str, Latest] = {}  # by the addresses of arrays
         self.fixed: dict[Var, Any] = {}  # inputs of nested graphs that are values already
         self.lanes = 1
         self.active: Value | None = None  # which lanes are to run, where not all are
@@ -211,6 +213,14 @@ class _Loop:
             self.places = [self.pointer(v) if v.type.shape else None for v in self.results]
         pairs = zip(carried, self.places, strict=True)
         return {var: place for var, place in pairs if place is not None}
+
+    def remember_updates(self, part: _Part, carried: Sequence[Var]) -> None:
+        """Keep what each step writes into an array, for reads of the next one."""
+        for var, place in self.arrays(carried).items():
+            specs = [s for b, v in part.updates if v is var for s in b.kernel.stores]
+            is_read = any(var in built.reads for built in part.kernels)
+            if is_read and all(len(s.nodes) == 1 for s in specs):
+                self.latest[place.ref] = Latest(self.emit, specs[0])
 
     def initial_state(self) -> list[Any]:
         """The values that the carries which are scalars start from."""
@@ -239,6 +249,7 @@ class _Loop:
         stacked = self.eqn.outputs[op.carries :]
         targets = [self.pointer(v) for v in stacked]
         length = self.frame.size(op.length)
+        self.remember_updates(part, carried)
 
         def step() -> list[Any]:
             last = self.frame.size(op.length - 1)
@@ -265,16 +276,17 @@ class _Loop:
         body_inputs = op.body.inputs[: op.body_constants]
         for_condition = self.constants(asked, asked_inputs, condition_constants)
         for_body = self.constants(body, body_inputs, body_constants)
+        carried = op.body.inputs[op.body_constants :]
+        self.remember_updates(body, carried)
 
         def goes_on() -> Value:
-            carried = op.condition.inputs[op.condition_constants :]
-            pointers = {**for_condition, **self.arrays(carried)}
-            (holds,) = self._values(asked, pointers, carried)
+            tested = op.condition.inputs[op.condition_constants :]
+            pointers = {**for_condition, **self.arrays(tested)}
+            (holds,) = self._values(asked, pointers, tested)
             assert isinstance(holds, Value)
             return holds if self.active is None else self.active & holds
 
         def step() -> list[Any]:
-            carried = op.body.inputs[op.body_constants :]
             values = self._values(body, {**for_body, **self.arrays(carried)}, carried)
             return [x for x in values if x is not None]
 
@@ -310,21 +322,21 @@ class _Loop:
         emit, lanes = self.emit, self.lanes
         stop = self._stop_flag()
         elements = [Element(v.type) for v in self.outputs]
-        scalars = [x for e, v in zip(elements, first, strict=True) for x in e.scalars(v)]
+        scalars = self._scalars(elements, first)
         scalars = [emit.splat(x, lanes) for x in scalars]
         before = emit.block
         emit.line("br label %steps")
         emit.label("steps")
         at = len(emit.lines)
         moving = [Value(emit, x.type, lanes, f"%state{k}") for k, x in enumerate(scalars)]
-        self.state = _grouped(elements, moving)
+        self._resume(elements, moving)
         with emit.scope():
             holds = goes_on()
             self._leave_if_failed()
             emit.line(f"br i1 {emit.any_lane(holds).ref}, label %body, label %after")
             emit.label("body")
             nexts = step()
-            after = [x for e, v in zip(elements, nexts, strict=True) for x in e.scalars(v)]
+            after = self._scalars(elements, nexts)
             if lanes > 1:
                 after = [select(holds, x, old) for x, old in zip(after, moving, strict=True)]
             self._leave_if_failed()
@@ -341,6 +353,18 @@ class _Loop:
         emit.label("after")
         for element, var, value in zip(elements, self.outputs, self.state, strict=True):
             self.store_result(element, self.pointer(var), value)
+
+    def _scalars(self, elements: Sequence[Element], values: Sequence[Any]) -> list[Value]:
+        """All that a step hands on: the carries' values, what has been written."""
+        carried = [x for e, v in zip(elements, values, strict=True) for x in e.scalars(v)]
+        return carried + [x for latest in self.latest.values() for x in latest.state]
+
+    def _resume(self, elements: Sequence[Element], scalars: Sequence[Value]) -> None:
+        """Begin a step with what the one before has handed on."""
+        remaining = iter(scalars)
+        self.state = [e.group([next(remaining) for _ in range(e.parts)]) for e in elements]
+        for latest in self.latest.values():
+            latest.state = [next(remaining) for _ in latest.state]
 
     def store_result(self, element: Element, pointer: Value, value: Any) -> None:
         """What a carry has become."""
@@ -388,7 +412,11 @@ class _Loop:
         values = [self._value(atom, computed, state, pointers) for atom in part.graph.outputs]
         for built, nest in updates:
             for spec in built.kernel.stores:
-                store(nest, spec)
+                latest = self.latest.get(nest.frame.pointers[spec.operand].ref)
+                if latest is None:
+                    store(nest, spec)
+                else:
+                    latest.update(nest, spec)
         return values
 
     def _value(
@@ -426,6 +454,8 @@ class _Loop:
         def write(nest: Nest, node: Node) -> Any:
             if node.name == "load" and built.reads[node.data.operand] in state:
                 return _carried(nest, node, state[built.reads[node.data.operand]])
+            if node.name == "load" and reads[node.data.operand].ref in self.latest:
+                return self.latest[reads[node.data.operand].ref].read(nest, node)
             if node.name == "check":
                 return self._check(nest, node, first_site)
             return write_node(nest, node)
@@ -530,11 +560,6 @@ def _carried(nest: Nest, node: Node, value: Any) -> Value:
     if len(node.operands) == len(node.data.index.nodes):
         return part
     return select(nest.value(node.operands[0]), part, part.like(0))
-
-
-def _grouped(elements: Sequence[Element], scalars: Sequence[Value]) -> list[Any]:
-    remaining = iter(scalars)
-    return [e.group([next(remaining) for _ in range(e.parts)]) for e in elements]
 
 
 def _slice(emit: Emitter, pointer: Value, type_: ArrayType, position: Value) -> Value:

@@ -17,6 +17,7 @@ from jitml.codegen.sharing import instructions
 from jitml.scalar.value import BITS, SIGNED
 
 MOST_IN_SEGMENTS = 800  # instructions, over all segments: the time to compile them stays bounded
+USUAL_SHARE = 0.75  # of the positions, from which on others are rare
 MOST_STEPS = 1.5  # times those of one loop
 _COMPARISONS: dict[str, Callable[[int, int], bool]] = {
     "lt": operator.lt,
@@ -47,23 +48,39 @@ def segments(axis: Axis, nodes: Sequence[Node], width: int) -> list[Segment]:
     """The segments of `axis`; one where nothing is decided by position, too much is, or so many
     elements would not fill a vector of `width` that masks are cheaper.
     """
-    whole = [Segment(0, axis.extent)]
+    found = _decided(axis, nodes)
+    if len(found) * sum(map(instructions, nodes)) > MOST_IN_SEGMENTS:
+        return [Segment(0, axis.extent)]
+    steps = sum(_steps(segment.count, width) for segment in found)
+    if steps > MOST_STEPS * _steps(axis.extent, width):
+        return [Segment(0, axis.extent)]
+    return found
+
+
+def usual_segment(axis: Axis, nodes: Sequence[Node]) -> Segment | None:
+    """The segment that most positions lie in, where there are others: it is worth a text of its
+    own.
+    """
+    found = _decided(axis, nodes)
+    longest = max(found, key=lambda segment: segment.count)
+    is_usual = USUAL_SHARE * axis.extent <= longest.count < axis.extent
+    return longest if is_usual and 2 * sum(map(instructions, nodes)) <= MOST_IN_SEGMENTS else None
+
+
+def _decided(axis: Axis, nodes: Sequence[Node]) -> list[Segment]:
+    """All segments, however many there are."""
     found = [(node, _difference(axis, node)) for node in nodes if node.name in _COMPARISONS]
     compared = [(node, *line) for node, line in found if line is not None]
     cuts = {0, axis.extent}
     for node, slope, start in compared:
         cuts.update(c for c in _turns(node.name, slope, start) if 0 < c < axis.extent)
-    if len(cuts) == 2 or (len(cuts) - 1) * sum(map(instructions, nodes)) > MOST_IN_SEGMENTS:
-        return whole
-    places = sorted(cuts)
-    steps = sum(_steps(end - first, width) for first, end in itertools.pairwise(places))
-    if steps > MOST_STEPS * _steps(axis.extent, width):
-        return whole
+    if len(cuts) == 2:
+        return [Segment(0, axis.extent)]
     return [
         Segment(
             first, end, {n.number: _COMPARISONS[n.name](a * first + b, 0) for n, a, b in compared}
         )
-        for first, end in itertools.pairwise(places)
+        for first, end in itertools.pairwise(sorted(cuts))
     ]
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from jitml.codegen.kernel import Node, Store
+from jitml.codegen.kernel import Index, Node, Store
 from jitml.codegen.llvm import STORAGE_BITS
 from jitml.codegen.nest import Nest
 from jitml.scalar.complex import Complex
-from jitml.scalar.value import Value
+from jitml.scalar.value import SIGNED, UNSIGNED, Value, convert
 
 
 def update(nest: Nest, spec: Store) -> None:
@@ -29,7 +29,7 @@ def update(nest: Nest, spec: Store) -> None:
     def write() -> None:
         _know_inside(nest, spec)
         nest.prepare(spec.nodes)
-        _combine(nest, spec, scalar, [emit.splat(nest.value(n), nest.lanes) for n in spec.nodes])
+        combine(nest, spec, scalar, [emit.splat(nest.value(n), nest.lanes) for n in spec.nodes])
 
     with nest.scope():
         emit.if_(where, write)
@@ -41,8 +41,10 @@ def _know_inside(nest: Nest, spec: Store) -> None:
         nest.remember(spec.where.number, nest.emit.constant("i1", True))
 
 
-def _combine(nest: Nest, spec: Store, index: Value, new: Sequence[Value]) -> None:
-    """Combine the element at `index`, or as many as `new` has lanes, with new values."""
+def combine(nest: Nest, spec: Store, index: Value, new: Sequence[Value]) -> Sequence[Value]:
+    """Combine the element at `index`, or as many as `new` has lanes, with new values; the parts of
+    what is there now.
+    """
     emit, scale = nest.emit, len(new)
     assert spec.combine is not None
     pointer = nest.frame.pointers[spec.operand]
@@ -55,34 +57,71 @@ def _combine(nest: Nest, spec: Store, index: Value, new: Sequence[Value]) -> Non
         results = [both.re, both.im]
     for place, value in zip(places, results, strict=True):
         emit.store(place, value, spec.storage)
+    return results
 
 
 def _update_lanes(nest: Nest, spec: Store, where: Value) -> None:
-    """An update for each lane, one after the other: without a branch where all land inside."""
+    """An update for each lane, one after the other: without a branch where all land inside and no
+    index counts from the end.
+    """
     emit, lanes = nest.emit, nest.lanes
     index = emit.splat(nest.index_value(spec.index), lanes)
+    given = [_as_given(node) for node in spec.index.nodes]
+    is_rare = ~emit.splat(where, lanes)
+    for counts_from_end, _ in given:
+        if counts_from_end is not None:
+            is_rare = is_rare | emit.splat(nest.value(counts_from_end), lanes)
 
     def all_lanes() -> None:
         _know_inside(nest, spec)
+        place = _index_reader(nest, spec, [_reader(nest, spec, node) for _, node in given])
         reads = [_reader(nest, spec, node) for node in spec.nodes]
         for lane in range(lanes):
-            _combine(nest, spec, emit.extract(index, lane), [read(lane) for read in reads])
+            combine(nest, spec, place(lane), [read(lane) for read in reads])
 
-    outside = emit.any_lane(~emit.splat(where, lanes))
+    some = emit.any_lane(is_rare)
     for condition, write in (
-        (~outside, all_lanes),
-        (outside, lambda: _update_some(nest, spec, index, where)),
+        (~some, all_lanes),
+        (some, lambda: _update_some(nest, spec, index, where)),
     ):
         with nest.scope():
             emit.if_(condition, write)
 
 
+def _as_given(node: Node) -> tuple[Node | None, Node]:
+    """An index before it was widened, and before the size was added if it counts from the end: the
+    condition for that, and the index, which lies in memory.
+    """
+    if node.name == "convert" and node.operands[0].type in SIGNED | UNSIGNED:
+        node = node.operands[0]
+    if node.name == "select" and node.operands[2].name == "load":
+        return node.operands[0], node.operands[2]
+    return None, node
+
+
+def _index_reader(
+    nest: Nest, spec: Store, reads: Sequence[Callable[[int], Value]]
+) -> Callable[[int], Value]:
+    """What gives the index of a lane; `reads` give the values that it is made of."""
+    fixed = Index(spec.index.builder, spec.index.terms, spec.index.constant)
+    scalar, stride, _ = nest.index_parts(fixed)
+
+    def place(lane: int) -> Value:
+        total = nest.plus(scalar, nest.frame.number(lane), stride)
+        for read, (_, factor) in zip(reads, spec.index.values, strict=True):
+            total = nest.plus(total, convert(read(lane), "i64"), factor)
+        return total
+
+    return place
+
+
 def _reader(nest: Nest, spec: Store, node: Node) -> Callable[[int], Value]:
     """What gives the value of a node in a lane: what is only read, and always then, is read lane by
-    lane.
+    lane, other vectors are put into memory first. That takes less than to get lanes out of them.
     """
     emit, frame = nest.emit, nest.frame
     if node.name == "load" and _is_read_if_inside(spec, node):
+        nest.prepare(node.data.index.nodes)
         scalar, stride, vector = nest.index_parts(node.data.index)
         if vector is None:
             pointer, storage = frame.pointers[node.data.operand], node.data.storage
@@ -93,8 +132,10 @@ def _reader(nest: Nest, spec: Store, node: Node) -> Callable[[int], Value]:
 
             return read
     nest.prepare([node])
-    value = nest.value(node)
-    return lambda lane: emit.extract(value, lane)
+    if nest.value(node).lanes == 1:
+        return lambda lane: nest.value(node)
+    kept = _kept(nest, nest.value(node))
+    return lambda lane: kept(frame.number(lane))
 
 
 def _is_read_if_inside(spec: Store, load: Node) -> bool:
@@ -110,7 +151,11 @@ def _update_some(nest: Nest, spec: Store, index: Value, where: Value) -> None:
 
     def step(lane: Value, _: list[Value]) -> Sequence[Value]:
         inside, *places = (read(lane) for read in reads)
-        nest.emit.if_(inside, lambda: _combine(nest, spec, places[0], places[1:]))
+
+        def write() -> None:
+            combine(nest, spec, places[0], places[1:])
+
+        nest.emit.if_(inside, write)
         return []
 
     nest.emit.loop(nest.frame.number(0), nest.frame.number(nest.lanes), 1, [], step)

@@ -84,7 +84,8 @@ def _both(a: Value, x: Value) -> Pair:
     is_uniform, is_low = _regions(a, x)
     lower = scale * _series(a, x, is_low & ~is_uniform)
     upper = scale * a * _fraction(a, x, ~is_low & ~is_uniform)
-    rest = select((a < 0.5) & (x < 1.1), _upper_of_small(a, x), 1.0 - lower)
+    is_small = (a < 0.5) & (x < 1.1)
+    rest = select(is_small, _upper_of_small(a, x, is_small & is_low), 1.0 - lower)
     lower, upper = select(is_low, lower, 1.0 - upper), select(is_low, rest, upper)
     uniform_lower, uniform_upper = _uniform(select(is_uniform, a, 200.0), x)
     return select(is_uniform, uniform_lower, lower), select(is_uniform, uniform_upper, upper)
@@ -121,9 +122,9 @@ def _next_term(k: Value, term: Value, total: Value, a: Value, x: Value) -> list[
     return [k, term, total + term]
 
 
-def _upper_of_small(a: Value, x: Value) -> Value:
+def _upper_of_small(a: Value, x: Value, asked: Value) -> Value:
     """Q(a, x) for small a and x, from 1 − P(a, x) = −expm1(…) − …"""
-    first = a.like(1.0)
+    first = select(asked, a.like(1.0), 0.0)
     total = repeat(_term_counts, _next_alternating, [a.like(0.0), first, a * 0.0], (a, x))[2]
     logarithm = a * log(x) - lgamma_of_next(select(a < 0.5, a, 0.5))
     return -fma(exp(logarithm), a * total, expm1(logarithm))

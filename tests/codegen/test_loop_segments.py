@@ -81,7 +81,12 @@ def test_results_are_numpys_with_segments_and_without(
         "maximum of a roll",
     )
     assert (texts[0] != texts[1]) == is_split or shape[-1] < 1000
-    assert not is_split or "masked.load" not in texts[0] or "less" in name
+    assert not is_split or "masked.load" not in _of_most_rows(texts[0]) or "less" in name
+
+
+def _of_most_rows(text: str) -> str:
+    """The part of a kernel's text, without declarations, that most rows run through."""
+    return text.partition("\nelse")[0].rpartition("\ndeclare")[2]
 
 
 def test_a_long_vector_in_chunks() -> None:
@@ -118,7 +123,8 @@ def test_blocks_at_known_places_are_written_without_masks() -> None:
         return x.at[1:-1, 1:-1].set(middle)
 
     graph = jitml.make_graph(relax)(x)
-    assert "masked.load" not in "".join(code.text for code in lower_graph(graph).kernels)
+    (code,) = lower_graph(graph).kernels
+    assert "masked.load" in code.text and "masked.load" not in _of_most_rows(code.text)
     wanted = x.copy()
     wanted[1:-1, 1:-1] = (x[:-2, 1:-1] + x[2:, 1:-1] + x[1:-1, :-2] + x[1:-1, 2:]) / 4
     assert np.array_equal(jitml.jit(relax)(x), wanted)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import jitml
-from jitml.codegen import vectorize
+from jitml.codegen import updates, vectorize
+from jitml.codegen.kernel import Axis, Index, KernelBuilder, Load, Store
 from jitml.ops.scatter import Scatter, ScatterDimensionNumbers
 
 _MEANING: dict[str, Callable[[Any, Any], Any]] = {
@@ -162,6 +163,44 @@ def test_slices_that_overlap_follow_each_other() -> None:
     np.testing.assert_array_equal(jitml.jit(put)(x, starts, new), expected)
     (meaning,) = Scatter("set", ScatterDimensionNumbers(*numbers)).value(x, starts, new)
     np.testing.assert_array_equal(meaning, expected)
+
+
+def test_a_number_that_lies_outside_is_not_read() -> None:
+    """Far outside there is no memory."""
+    where, y, far = np.zeros(100, np.int64), np.ones(9, np.float32), np.int64(1 << 45)
+    with pytest.raises(IndexError, match=f"index {far} .*size 9"):
+        jitml.jit(lambda i, y, j: jitml.numpy.zeros(7).at[i].add(y[j]))(where, y, far)
+
+
+def test_only_what_is_read_wherever_updates_land_is_read_lane_by_lane() -> None:
+    builder = KernelBuilder()
+    inside, other = (builder.node("load", "i1", data=k, key=k) for k in range(2))
+    index = Index(builder, ((Axis(9, 1), 1),))
+    data = Load(0, "f32", index, False)
+    store = Store(1, "f32", (), index, inside)
+    for masks, holds in (((), True), ((inside,), True), ((other,), False)):
+        load = builder.node("load", "f32", masks, data, len(masks) + holds)
+        assert updates._is_read_if_inside(store, load) == holds
+
+
+def test_one_number_for_all_updates() -> None:
+    where, y = np.array([2, 2, 0, 5] * 25), np.arange(9, dtype=np.float32)
+
+    def add(i: Any, y: Any, j: Any) -> Any:
+        return jitml.numpy.zeros(7).at[i].add(y.at[j].get(mode="promise_in_bounds"))
+
+    np.testing.assert_array_equal(jitml.jit(add)(where, y, 3), [75, 0, 150, 0, 0, 75, 0])
+
+
+@pytest.mark.parametrize("mode", [None, "drop"])
+def test_rows_that_are_not_all_read(mode: str | None) -> None:
+    """What lies around rows too short for loops of their own is masked: neighbours lie there."""
+    x, y = np.zeros(9, np.float32), np.arange(1, 1741, dtype=np.float32).reshape(60, 29)
+    where = np.random.default_rng(3).integers(-9, 9, (60, 40))
+    around = [(0, 0), (5, 6)]
+    add = jitml.jit(lambda x, i, y: x.at[i].add(jitml.numpy.pad(y, around), mode=mode))
+    expected = _one_by_one("add", x, where.ravel(), np.pad(y, around).ravel())
+    np.testing.assert_array_equal(add(x, where, y), expected)
 
 
 @pytest.mark.parametrize("mode", [None, "drop"])

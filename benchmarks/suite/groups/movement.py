@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.suite import numba_programs
 from benchmarks.suite.workload import workload
 
 SQUARE = (2048, 2048)
@@ -123,7 +124,12 @@ def embedding(lib: Any, x: Any, i: Any) -> Any:
     return x[i]
 
 
-@workload("movement", "scatter-add 1e6 into 1e4", arrays=_indices(1_000_000, 10_000, (1_000_000,)))
+@workload(
+    "movement",
+    "scatter-add 1e6 into 1e4",
+    arrays=_indices(1_000_000, 10_000, (1_000_000,)),
+    numba=numba_programs.scatter_add,
+)
 def scatter_add(lib: Any, x: Any, i: Any) -> Any:
     return lib.np.zeros(10_000, "float32").at[i].add(x)
 
@@ -132,6 +138,7 @@ def scatter_add(lib: Any, x: Any, i: Any) -> Any:
     "movement",
     "scatter rows, 8192 into 50000x64",
     arrays=_indices(8192, 50_000, (50_000, 64), (8192, 64)),
+    numba=numba_programs.scatter_rows,
 )
 def scatter_rows(lib: Any, x: Any, rows: Any, i: Any) -> Any:
     return x.at[i].add(rows)

@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.suite import numba_programs
 from benchmarks.suite.workload import workload
 
 
-@workload("loops", "scan of 1e5 scalar steps", (100_000,))
+@workload("loops", "scan of 1e5 scalar steps", (100_000,), numba=numba_programs.smoothing)
 def smoothing(lib: Any, x: Any) -> Any:
     return lib.lax.scan(lambda c, y: (c * 0.9 + y, c), np.float32(0), x)[1]
 
 
-@workload("loops", "Jacobi, 512² x 100", (512, 512))
+@workload("loops", "Jacobi, 512² x 100", (512, 512), numba=numba_programs.jacobi)
 def jacobi(lib: Any, grid: Any) -> Any:
     def sweep(_: Any, u: Any) -> Any:
         around = u[:-2, 1:-1] + u[2:, 1:-1] + u[1:-1, :-2] + u[1:-1, 2:]
@@ -30,6 +31,7 @@ def jacobi(lib: Any, grid: Any) -> Any:
     arrays=lambda r: np.meshgrid(
         np.linspace(-2, 1, 512, dtype=np.float32), np.linspace(-1, 1, 512, dtype=np.float32)
     ),
+    numba=numba_programs.mandelbrot,
 )
 def mandelbrot(lib: Any, x: Any, y: Any) -> Any:
     def step(_: Any, state: Any) -> Any:
@@ -42,7 +44,7 @@ def mandelbrot(lib: Any, x: Any, y: Any) -> Any:
     return lib.lax.fori_loop(0, 50, step, (zero, zero, zero.astype("int32")))[2]
 
 
-@workload("loops", "n-body, 512 bodies, 10 steps", (3, 512))
+@workload("loops", "n-body, 512 bodies, 10 steps", (3, 512), numba=numba_programs.bodies)
 def bodies(lib: Any, places: Any) -> Any:
     def move(_: Any, state: Any) -> Any:
         p, v = state
@@ -58,6 +60,7 @@ def bodies(lib: Any, places: Any) -> Any:
     "loops",
     "edit distance, 256x256",
     arrays=lambda r: tuple(r.integers(0, 4, 256, np.int32) for _ in range(2)),
+    numba=numba_programs.edit_distance,
 )
 def edit_distance(lib: Any, a: Any, b: Any) -> Any:
     def row(above: Any, letter: Any) -> Any:
@@ -72,7 +75,7 @@ def edit_distance(lib: Any, a: Any, b: Any) -> Any:
     return lib.lax.scan(row, lib.np.arange(257, dtype="int32"), a)[0][-1]
 
 
-@workload("loops", "x.at[i].set(…), 1e4 steps", (10_000,))
+@workload("loops", "x.at[i].set(…), 1e4 steps", (10_000,), numba=numba_programs.updates)
 def updates(lib: Any, table: Any) -> Any:
     return lib.lax.fori_loop(1, 10_000, lambda i, c: c.at[i].set(c[i - 1] * 0.5 + table[i]), table)
 
@@ -87,7 +90,10 @@ def power_iteration(lib: Any, a: Any, v: Any) -> Any:
 
 
 @workload(
-    "loops", "Newton in 1e5 lanes", arrays=lambda r: (r.random(100_000, np.float32) * 100 + 1,)
+    "loops",
+    "Newton in 1e5 lanes",
+    arrays=lambda r: (r.random(100_000, np.float32) * 100 + 1,),
+    numba=numba_programs.newton,
 )
 def newton(lib: Any, x: Any) -> Any:
     def root(a: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.suite import numba_programs
 from benchmarks.suite.workload import workload
 
 
@@ -167,6 +168,7 @@ def _sparse(random: np.random.Generator) -> Any:
     "science",
     "sparse matrix times vector by segment_sum, 2e5 of 1e4²",
     arrays=lambda r: (*_sparse(r), r.standard_normal(10_000, np.float32)),
+    numba=numba_programs.sparse_product,
 )
 def sparse_product(lib: Any, rows: Any, columns: Any, values: Any, x: Any) -> Any:
     return lib.ops.segment_sum(values * x[columns], rows, num_segments=10_000)
@@ -205,9 +207,12 @@ def viterbi(lib: Any, scores: Any, moves: Any) -> Any:
     return lib.lax.scan(step, scores[0], scores[1:])
 
 
-@workload("science", "knapsack, 100 items of 10000", arrays=lambda r: (
-    r.integers(1, 500, 100, np.int32), r.random(100, np.float32)
-))  # fmt: skip
+@workload(
+    "science",
+    "knapsack, 100 items of 10000",
+    arrays=lambda r: (r.integers(1, 500, 100, np.int32), r.random(100, np.float32)),
+    numba=numba_programs.knapsack,
+)
 def knapsack(lib: Any, weights: Any, values: Any) -> Any:
     jnp = lib.np
     places = jnp.arange(10_000)
