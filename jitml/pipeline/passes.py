@@ -13,6 +13,7 @@ from jitml.transforms.compact import compact
 from jitml.transforms.cse import cse
 from jitml.transforms.dce import dce
 from jitml.transforms.hoist import hoist
+from jitml.transforms.in_step import in_step
 from jitml.transforms.inline_calls import drop_barriers, inline_calls
 from jitml.transforms.loop_updates import loop_updates
 from jitml.transforms.merge_scans import merge_scans
@@ -80,6 +81,7 @@ PASSES: tuple[Pass, ...] = (
     cse,
     merge_scans,
     compact,
+    in_step,
     windows,
     hoist,
     loop_updates,
