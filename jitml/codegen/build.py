@@ -43,6 +43,7 @@ from jitml.ir.graph import Eqn, Var
 from jitml.ops.scatter import Scatter
 from jitml.scalar.value import Value
 
+STRIDED_COST = 16  # of a read that a vector makes lane by lane
 CHEAP = 8  # instructions; up to this many had better be repeated than stored and loaded
 MOST_UNROLLED = 8  # positions along short axes that are written apart
 SELDOM = 8  # what is read so many times less often does not decide
@@ -341,21 +342,32 @@ class _GroupBuilder(ElementBuilder):
 
     def _check_repeats(self, kernel: Kernel) -> None:
         """Dear values are not to be computed again and again over outer axes on which they do not
-        depend.
+        depend: the innermost one runs within the others, but around reductions.
         """
         live = kernel.live_outer()
-        around = set(live if kernel.inner else live[:-1])
+        loops = {*live, *kernel.inner}
         # The other outputs of an equation come with the one that is stored.
         stored = {var for root in self.writes for var in self.definitions[root].outputs}
         worst, most = None, MOST_REPEATED
         for (var, _, _), (_, value) in self.memo.items():
             node = (value if isinstance(value, Value) else value.re).ref
-            cost = node.cost * (product(around - node.axes) - 1)
-            is_dear = node.cost > CHEAP and node.axes and var not in stored
+            is_reduced = not loops.issuperset(a for a in node.axes if not a.merged)
+            around = set(live if kernel.inner or is_reduced else live[:-1])
+            own = STRIDED_COST if is_reduced and _jumps(node, live) else node.cost
+            cost = own * (product(around - node.axes) - 1)
+            is_dear = own > CHEAP and node.axes and var not in stored
             if is_dear and cost > most:
                 worst, most = var, cost
         if worst is not None:
             raise NeedsBuffer(worst)
+
+
+def _jumps(node: Node, loops: Sequence[Axis]) -> bool:
+    """Whether a node reads, along the axis that is reduced around it, by jumps."""
+    if node.name != "load":
+        return False
+    inside = [a for a in node.axes if not a.merged and a not in loops]
+    return bool(inside) and all(abs(node.data.index.coefficient(a)) > 1 for a in inside)
 
 
 def _runs_alike(one: Node, other: Node) -> bool:

@@ -189,6 +189,64 @@ def test_the_fold_of_a_long_row_is_ended_once() -> None:
     assert [step.label for step in instructions(program)] == ["partial", "combine", "div"]
 
 
+@pytest.mark.parametrize("is_transposed", [False, True])
+def test_what_every_sum_needs_is_computed_once(is_transposed: bool) -> None:
+    """The vector that a matrix is multiplied with: not computed for each row, or column, again;
+    nor read by jumps.
+    """
+
+    def product(x: Any, matrix: Any, activation: Any) -> Any:
+        axis = 0 if is_transposed else 1
+        repeated = broadcast_in_dim(activation(x), type_of(matrix).shape, (axis,))
+        return r.reduce_sum(e.mul(matrix, repeated), (axis,))
+
+    def labels(activation: Any, shape: tuple[int, ...], columns: int = COLUMNS) -> list[str]:
+        graph = graph_of(
+            lambda x, m: product(x, m, activation),
+            shape,
+            (COLUMNS, columns) if is_transposed else (columns, COLUMNS),
+        )
+        return [step.label for step in instructions(lower_graph(graph))]
+
+    def column(x: Any) -> Any:
+        return reshape(slice_(x, (0, 3), (COLUMNS, 4)), (COLUMNS,))
+
+    assert labels(e.exp, (COLUMNS,)) == ["exp", "reduce_sum"]
+    assert labels(column, (COLUMNS, 16)) == ["slice", "reduce_sum"]
+    assert labels(lambda x: e.mul(x, x), (COLUMNS,)) == ["reduce_sum"]
+    assert labels(column, (COLUMNS, 4), 2) == ["reduce_sum"]
+
+
+def test_what_an_output_is_made_of_does_not_count() -> None:
+    """It has a buffer: what is made of it costs what follows, and large arrays are not stored."""
+
+    def apart(x: Any) -> Any:
+        moved = e.add(e.mul(e.add(e.mul(e.add(e.mul(x, 2.0), x), 3.0), x), 4.0), x)
+        shape = (2000, 2000)
+        rows, columns = (broadcast_in_dim(moved, shape, (axis,)) for axis in (0, 1))
+        difference = e.sub(rows, columns)
+        nearest = r.reduce_min(e.mul(difference, difference), (1,))
+        return moved, nearest, r.reduce_max(difference, (0,))
+
+    program = lower_graph(graph_of(apart, (2000,)))
+    assert max(buffer.size_bytes for buffer in program.plan.buffers) <= 1 << 20
+
+
+def test_short_axes_are_no_vectors_where_much_is_computed() -> None:
+    """Forces on bodies in space: lanes across the three dimensions would leave most idle, and
+    compute each distance's power by itself.
+    """
+
+    def forces(x: Any, weights: Any) -> Any:
+        power = e.pow(e.add(weights, 0.5), -1.5)
+        return r.reduce_sum(e.mul(x, broadcast_in_dim(power, type_of(x).shape, (0, 1))), (1,))
+
+    program = lower_graph(graph_of(forces, (8, 900, 3), (8, 900)))
+    text = "".join(kernel.text for kernel in program.kernels)
+    widest = f"<{host().lanes(4)} x float>"
+    assert text.count(f"call {widest} @llvm.fma") > 10
+
+
 def test_what_is_cheap_is_not_stored_in_large_arrays() -> None:
     """The exponentials of long rows are computed for their sum, and again for the quotients."""
     labels = {}
