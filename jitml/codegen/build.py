@@ -45,7 +45,7 @@ from jitml.scalar.value import Value
 
 STRIDED_COST = 16  # of a read that a vector makes lane by lane
 CHEAP = 8  # instructions; up to this many had better be repeated than stored and loaded
-MOST_UNROLLED = 8  # positions along short axes that are written apart
+MOST_UNROLLED = 9  # positions along short axes that are written apart
 SELDOM = 8  # what is read so many times less often does not decide
 SMALL_WORK = 1 << 15  # elements; below it a kernel without parallel units is fine
 
