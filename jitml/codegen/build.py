@@ -349,11 +349,12 @@ class _GroupBuilder(ElementBuilder):
         # The other outputs of an equation come with the one that is stored.
         stored = {var for root in self.writes for var in self.definitions[root].outputs}
         worst, most = None, MOST_REPEATED
-        for (var, _, _), (_, value) in self.memo.items():
+        for (var, _, _), (index, value) in self.memo.items():
             node = (value if isinstance(value, Value) else value.re).ref
             is_reduced = not loops.issuperset(a for a in node.axes if not a.merged)
             around = set(live if kernel.inner or is_reduced else live[:-1])
-            own = STRIDED_COST if is_reduced and _jumps(node, live) else node.cost
+            inside = [a for a in node.axes if not a.merged and a not in loops]
+            own = STRIDED_COST if self._is_packed(var, index, node, inside) else node.cost
             cost = own * (product(around - node.axes) - 1)
             is_dear = own > CHEAP and node.axes and var not in stored
             if is_dear and cost > most:
@@ -361,13 +362,19 @@ class _GroupBuilder(ElementBuilder):
         if worst is not None:
             raise NeedsBuffer(worst)
 
-
-def _jumps(node: Node, loops: Sequence[Axis]) -> bool:
-    """Whether a node reads, along the axis that is reduced around it, by jumps."""
-    if node.name != "load":
-        return False
-    inside = [a for a in node.axes if not a.merged and a not in loops]
-    return bool(inside) and all(abs(node.data.index.coefficient(a)) > 1 for a in inside)
+    def _is_packed(
+        self, var: Var, index: Sequence[Index], node: Node, inside: Sequence[Axis]
+    ) -> bool:
+        """Whether a buffer for `var` would hold side by side, and once, what is read by jumps along
+        the axes `inside` of reductions.
+        """
+        if node.name != "load" or not inside or len(index) != var.type.ndim:
+            return False
+        if all(abs(node.data.index.coefficient(a)) <= 1 for a in inside):
+            return False
+        place = linear_index(self.kernel, index, var.type.shape)
+        beside = all(abs(place.coefficient(a)) == 1 for a in inside)
+        return beside and var.type.size == product(a for a in node.axes if not a.merged)
 
 
 def _runs_alike(one: Node, other: Node) -> bool:

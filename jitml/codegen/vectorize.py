@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from jitml.codegen.kernel import Axis, Kernel, Node, Store
+from jitml.codegen.routine import INSTRUCTION_COSTS
 from jitml.codegen.sharing import instructions
 from jitml.codegen.target import Target
 from jitml.scalar.value import BITS
@@ -66,7 +67,8 @@ def _works(nodes: Sequence[Node]) -> Mapping[frozenset[Axis], int]:
     for node in nodes:
         if node.name not in _NO_WORK:
             extents = (a.extent for a in node.axes if not a.merged)
-            works[node.axes] += instructions(node) * math.prod(extents)
+            own = instructions(node) if node.name == "call" else INSTRUCTION_COSTS.get(node.name, 1)
+            works[node.axes] += own * math.prod(extents)
     return works
 
 
@@ -101,7 +103,7 @@ def varies(node: Node, axis: Axis) -> bool:
 
 _STRIDE_SCORES = {0: 0.5, 1: 3.0, 2: 1.0}
 _NO_WORK = ("index", "size", "reduce", "load", "constant")
-_WORK_SCORE = 0.25  # of an instruction for each element
+_WORK_SCORE = 1.0  # of an instruction for each element
 
 
 def choose_width(
