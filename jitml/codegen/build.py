@@ -44,6 +44,7 @@ from jitml.ops.scatter import Scatter
 from jitml.scalar.value import Value
 
 STRIDED_COST = 16  # of a read that a vector makes lane by lane
+MOST_GATHERED = 4  # elements of an array for each that is needed
 CHEAP = 8  # instructions; up to this many had better be repeated than stored and loaded
 MOST_UNROLLED = 9  # positions along short axes that are written apart
 SELDOM = 8  # what is read so many times less often does not decide
@@ -353,7 +354,7 @@ class _GroupBuilder(ElementBuilder):
             node = (value if isinstance(value, Value) else value.re).ref
             is_reduced = not loops.issuperset(a for a in node.axes if not a.merged)
             around = set(live if kernel.inner or is_reduced else live[:-1])
-            inside = [a for a in node.axes if not a.merged and a not in loops]
+            inside = [a for a in node.axes if not a.merged and a not in loops] or live[-1:]
             own = STRIDED_COST if self._is_packed(var, index, node, inside) else node.cost
             cost = own * (product(around - node.axes) - 1)
             is_dear = own > CHEAP and node.axes and var not in stored
@@ -366,15 +367,17 @@ class _GroupBuilder(ElementBuilder):
         self, var: Var, index: Sequence[Index], node: Node, inside: Sequence[Axis]
     ) -> bool:
         """Whether a buffer for `var` would hold side by side, and once, what is read by jumps along
-        the axes `inside` of reductions.
+        the axes `inside`; or at least at known places what is read at others.
         """
         if node.name != "load" or not inside or len(index) != var.type.ndim:
             return False
-        if all(abs(node.data.index.coefficient(a)) <= 1 for a in inside):
+        own, elements = node.data.index, product(a for a in node.axes if not a.merged)
+        if any(not a.merged for x in own.nodes for a in x.axes):
+            return var.type.size <= MOST_GATHERED * elements
+        if all(abs(own.coefficient(a)) <= 1 for a in inside):
             return False
         place = linear_index(self.kernel, index, var.type.shape)
-        beside = all(abs(place.coefficient(a)) == 1 for a in inside)
-        return beside and var.type.size == product(a for a in node.axes if not a.merged)
+        return var.type.size == elements and all(abs(place.coefficient(a)) == 1 for a in inside)
 
 
 def _runs_alike(one: Node, other: Node) -> bool:
