@@ -122,7 +122,7 @@ SEPARATE: dict[str, Case] = {
     "reversed": (lambda x, w: (x @ w)[::-1] + 1, (normal(200, 30), normal(30, 64))),
     "rows of two, in vectors across rows": (
         lambda x, w, s: (x @ w) / s[:, None],
-        (normal(5000, 9), normal(9, 2), 1 + normal(5000) ** 2),
+        (normal(20000, 9), normal(9, 2), 1 + normal(20000) ** 2),
     ),
     "rows that fill no vector": (lambda x, w: relu(x @ w) * 2, (normal(160, 600), normal(600, 4))),
 }
