@@ -366,18 +366,19 @@ class _GroupBuilder(ElementBuilder):
     def _is_packed(
         self, var: Var, index: Sequence[Index], node: Node, inside: Sequence[Axis]
     ) -> bool:
-        """Whether a buffer for `var` would hold side by side, and once, what is read by jumps along
-        the axes `inside`; or at least at known places what is read at others.
+        """Whether a buffer for `var` would hold side by side what is read by jumps along the axes
+        `inside`; or at least at known places what is read at others.
         """
         if node.name != "load" or not inside or len(index) != var.type.ndim:
             return False
-        own, elements = node.data.index, product(a for a in node.axes if not a.merged)
+        own = node.data.index
         if any(not a.merged for x in own.nodes for a in x.axes):
+            elements = product(a for a in node.axes if not a.merged)
             return var.type.size <= MOST_GATHERED * elements
         if all(abs(own.coefficient(a)) <= 1 for a in inside):
             return False
         place = linear_index(self.kernel, index, var.type.shape)
-        return var.type.size == elements and all(abs(place.coefficient(a)) == 1 for a in inside)
+        return all(abs(place.coefficient(a)) == 1 for a in inside)
 
 
 def _runs_alike(one: Node, other: Node) -> bool:

@@ -327,6 +327,27 @@ def two_ends_in_numpy(x: Any) -> Any:
     return a, b, np.stack(ys), np.stack(zs)
 
 
+def shared(x: Any) -> Any:
+    """Two carries are made of the same new array, which is nothing else."""
+
+    def step(_: Any, state: Any) -> Any:
+        a, b = state
+        new = a.at[1:-1].set(a[1:-1] * 0.5 + b[1:-1])
+        return new.at[0].add(new[2]), new.at[3].add(new[4])
+
+    return lax.fori_loop(0, 3, step, (x[:200], x[:200] * 2))
+
+
+def shared_in_numpy(x: Any) -> Any:
+    a, b = x[:200], x[:200] * 2
+    for _ in range(3):
+        new = np.concatenate([a[:1], a[1:-1] * np.float32(0.5) + b[1:-1], a[-1:]])
+        a, b = new.copy(), new.copy()
+        a[0] += new[2]
+        b[3] += new[4]
+    return a, b
+
+
 def exchanged(x: Any) -> Any:
     """Each carry becomes the other one, updated."""
 
@@ -376,6 +397,7 @@ def branched_in_numpy(x: Any) -> Any:
     [
         (bordered, bordered_in_numpy),
         (two_ends, two_ends_in_numpy),
+        (shared, shared_in_numpy),
         (exchanged, exchanged_in_numpy),
         (branched, branched_in_numpy),
     ],
