@@ -48,6 +48,7 @@ class Library:
     @cached_property
     def scipy(self) -> Any:
         self._module("scipy.special")
+        self._module("scipy.signal")
         return self._module("scipy")
 
     @cached_property

@@ -43,8 +43,10 @@ from jitml.ir.graph import Eqn, Var
 from jitml.ops.scatter import Scatter
 from jitml.scalar.value import Value
 
+STRIDED_COST = 16  # of a read that a vector makes lane by lane
+MOST_GATHERED = 4  # elements of an array for each that is needed
 CHEAP = 8  # instructions; up to this many had better be repeated than stored and loaded
-MOST_UNROLLED = 8  # positions along short axes that are written apart
+MOST_UNROLLED = 9  # positions along short axes that are written apart
 SELDOM = 8  # what is read so many times less often does not decide
 SMALL_WORK = 1 << 15  # elements; below it a kernel without parallel units is fine
 
@@ -341,21 +343,42 @@ class _GroupBuilder(ElementBuilder):
 
     def _check_repeats(self, kernel: Kernel) -> None:
         """Dear values are not to be computed again and again over outer axes on which they do not
-        depend.
+        depend: the innermost one runs within the others, but around reductions.
         """
         live = kernel.live_outer()
-        around = set(live if kernel.inner else live[:-1])
+        loops = {*live, *kernel.inner}
         # The other outputs of an equation come with the one that is stored.
         stored = {var for root in self.writes for var in self.definitions[root].outputs}
         worst, most = None, MOST_REPEATED
-        for (var, _, _), (_, value) in self.memo.items():
+        for (var, _, _), (index, value) in self.memo.items():
             node = (value if isinstance(value, Value) else value.re).ref
-            cost = node.cost * (product(around - node.axes) - 1)
-            is_dear = node.cost > CHEAP and node.axes and var not in stored
+            is_reduced = not loops.issuperset(a for a in node.axes if not a.merged)
+            around = set(live if kernel.inner or is_reduced else live[:-1])
+            inside = [a for a in node.axes if not a.merged and a not in loops] or live[-1:]
+            own = STRIDED_COST if self._is_packed(var, index, node, inside) else node.cost
+            cost = own * (product(around - node.axes) - 1)
+            is_dear = own > CHEAP and node.axes and var not in stored
             if is_dear and cost > most:
                 worst, most = var, cost
         if worst is not None:
             raise NeedsBuffer(worst)
+
+    def _is_packed(
+        self, var: Var, index: Sequence[Index], node: Node, inside: Sequence[Axis]
+    ) -> bool:
+        """Whether a buffer for `var` would hold side by side what is read by jumps along the axes
+        `inside`; or at least at known places what is read at others.
+        """
+        if node.name != "load" or not inside or len(index) != var.type.ndim:
+            return False
+        own = node.data.index
+        if any(not a.merged for x in own.nodes for a in x.axes):
+            elements = product(a for a in node.axes if not a.merged)
+            return var.type.size <= MOST_GATHERED * elements
+        if all(abs(own.coefficient(a)) <= 1 for a in inside):
+            return False
+        place = linear_index(self.kernel, index, var.type.shape)
+        return all(abs(place.coefficient(a)) == 1 for a in inside)
 
 
 def _runs_alike(one: Node, other: Node) -> bool:

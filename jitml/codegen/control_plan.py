@@ -8,11 +8,11 @@ windows that move over the whole arrays: neither is copied.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from jitml.codegen.fuse import fuse
-from jitml.codegen.in_place import Update, update_chain
+from jitml.codegen.in_place import Update, last_updates, update_chain
 from jitml.codegen.scalar_loop import scalar_loop
 from jitml.ir.graph import Atom, Eqn, Graph, Var
 from jitml.ops.cond import Cond
@@ -65,12 +65,15 @@ def _add_block(
     its outputs are.
     """
     numbers = dict(zip(graph.inputs, inputs, strict=True))
-    updates = list(_updates(graph, numbers, targets))
+    updates, ends = _updates(graph, numbers, targets)
     overwritten = {update.before: update.eqn for update in updates}
     fused = fuse(graph, overwritten=overwritten, for_threads=planner.fused.for_threads)
     outer = planner.enter(fused, numbers, repeats)
     for update in reversed(updates):
-        planner.numbers[update.after] = planner.numbers[update.before]
+        place = planner.numbers.get(update.before)
+        if place is None:  # where the last of its updates is to be
+            place = planner.numbers[update.before] = ends[update.before]
+        planner.numbers[update.after] = place
     for atom, target in zip(graph.outputs, targets, strict=True):
         if isinstance(atom, Var) and atom not in planner.numbers and target is not None:
             planner.numbers[atom] = target
@@ -83,12 +86,27 @@ def _add_block(
     return places
 
 
-def _updates(graph: Graph, numbers: dict[Var, int], targets: Targets) -> Iterator[Update]:
-    """The updates in place of inputs whose buffers are to hold outputs; the last ones first."""
+def _updates(
+    graph: Graph, numbers: Mapping[Var, int], targets: Targets
+) -> tuple[list[Update], dict[Var, int]]:
+    """The updates in place: of inputs whose buffers are to hold outputs, and of what becomes an
+    output at last; the last ones first. Where the latter are to be.
+    """
+    updates: list[Update] = []
+    ends: dict[Var, int] = {}
     for atom, target in zip(graph.outputs, targets, strict=True):
-        for var, number in numbers.items():
-            if number == target:
-                yield from update_chain(graph, var, atom) or ()
+        same = [var for var, number in numbers.items() if number == target]
+        chains = [update_chain(graph, var, atom) for var in same]
+        found = [chain for chain in chains if chain]
+        if found:
+            updates += found[0]
+        elif target is not None and not same and graph.outputs.count(atom) == 1:
+            for update in last_updates(graph, atom):
+                if update.before in ends or update.before in graph.inputs:
+                    break  # it is to be elsewhere
+                updates.append(update)
+                ends[update.before] = target
+    return updates, ends
 
 
 class _LoopBuilder:

@@ -36,6 +36,8 @@ from jitml.scalar.value import Value, bitcast, convert
 MOST_NODES = 1500  # in one kernel: the time to compile it stays bounded
 MOST_READS = 24  # index maps behind each other: they recurse
 MOST_REPEATED = 64  # instructions that may be repeated at further indices
+MOST_OF_ROOT = 8  # the same for what is stored anyway
+LARGE_ROOT = 1 << 14  # elements; to store and load fewer takes longer than to repeat much
 _NO_INDEX = (False,)  # what the index of a 0-d variable is known as
 
 
@@ -71,6 +73,7 @@ class ElementBuilder:
         self.reads: list[Var] = []
         self.operands: dict[Var, int] = {}
         self.sites: list[Site] = []
+        self.within: list[Var] = []  # roots at whose elements we are
         self.mask: Value | None = None
         self.depth = 0
         self.memo: dict[Any, Any] = {}
@@ -141,21 +144,28 @@ class ElementBuilder:
         """Enter the element of `var` (and of what its equation computes beside it) in the memo."""
         eqn = self.definitions[var]
         _, where, mask = self._key(var, index)
+        if var in self.roots:
+            self.within.append(var)
         results = self._results(eqn, var, index)
         for output, result in zip(eqn.outputs, results, strict=True):
             self.memo[output, where, mask] = (tuple(index), result)
-        if var not in self.roots:
-            self._limit(var, results)
+        self._limit(var, results)
+        if var in self.roots:
+            self.within.pop()
 
     def _limit(self, var: Var, results: Sequence[Any]) -> None:
-        """Refuse kernels that are too large, and dear values that are computed over and over."""
-        if self.kernel.instruction_count > MOST_NODES:
-            raise NeedsBuffer(var)
+        """Refuse kernels that are too large, and dear values that are computed over and over. What
+        a root needs of another one, at further indices, is read from where that is stored.
+        """
         dearest = max(map(_first_node, results), key=lambda node: node.cost)
         costs = self.repeated.setdefault(var, {})
         costs[dearest.number if self.for_threads else len(costs)] = dearest.cost
-        if sum([*costs.values()][self.points :]) > self.most_repeated:
-            raise NeedsBuffer(var)
+        is_root = var in self.roots
+        most = MOST_OF_ROOT if is_root and var.type.size >= LARGE_ROOT else self.most_repeated
+        is_refused = sum([*costs.values()][self.points :]) > most
+        is_refused |= not is_root and self.kernel.instruction_count > MOST_NODES
+        if is_refused and (not is_root or len(self.roots) > 1):
+            raise NeedsBuffer(self.within[-1] if len(self.within) > 1 else var)
 
     def _results(self, eqn: Eqn, var: Var, index: Sequence[Index]) -> list[Any]:
         op = eqn.op

@@ -36,7 +36,8 @@ class KernelText:
     """LLVM text of a kernel (its function is named `kernel`) and how one call of it is made.
 
     `work_ns` is a rough estimate, for kernels whose time does not show in the bytes they touch.
-    `elements_per_unit` is for kernels that run through elements in order; 0 for others.
+    `elements_per_unit` is for kernels that run through elements in order; 0 for others. A call for
+    some of the units begins and ends, but for the last unit, with a multiple of `step`.
     `instructions` is about how many a call takes, where that is known.
     """
 
@@ -48,6 +49,7 @@ class KernelText:
     work_ns: int = 0
     elements_per_unit: int = 0
     instructions: int = 0
+    step: int = 1
 
 
 def emit_kernel(kernel: Kernel, target: Target) -> KernelText:
@@ -70,6 +72,7 @@ def emit_kernel(kernel: Kernel, target: Target) -> KernelText:
         frame.scratch_bytes,
         elements_per_unit=elements,
         instructions=int(extent * cost),
+        step=step,
     )
 
 

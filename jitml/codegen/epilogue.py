@@ -13,7 +13,6 @@ from jitml.codegen.emit import KernelText
 from jitml.codegen.fuse import Group
 from jitml.codegen.gemm_blocks import GemmShape
 from jitml.codegen.kernel import Index, Kernel, Load
-from jitml.codegen.vectorize import UNITS_STEP
 from jitml.ir.graph import Var
 from jitml.ops.contraction import DotGeneral
 
@@ -78,5 +77,4 @@ def units_per_row(shape: GemmShape, code: KernelText) -> int:
     if shape.n % code.elements_per_unit or code.extent * code.elements_per_unit != rows * shape.n:
         return 0
     units = shape.n // code.elements_per_unit
-    # Units that are single elements run in whole vectors.
-    return 0 if code.elements_per_unit == 1 and units % UNITS_STEP else units
+    return 0 if units % code.step else units

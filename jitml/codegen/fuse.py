@@ -157,13 +157,16 @@ class _Fuser:
     # ---- which variables get buffers -----------------------------------------------------------
 
     def _estimate_costs(self) -> None:
+        """What it costs to compute a variable again, from those that surely have buffers."""
+        outputs = set(self.graph.outputs)
         for eqn in self.graph.eqns:
             is_dear, is_modest = eqn.op.name in DEAR, eqn.op.name in _MODEST
             own = _MODEST_COST if is_modest else _DEAR_COST if is_dear else 1
             below = sum(self.cost.get(a, 0) for a in eqn.inputs if isinstance(a, Var))
             is_read = is_special(eqn) or isinstance(eqn.op, _REDUCTIONS)
             for var in eqn.outputs:
-                self.cost[var] = 0 if is_read else min(own + below, _MOST_COST)
+                is_free = is_read or var in outputs
+                self.cost[var] = 0 if is_free else min(own + below, _MOST_COST)
 
     def _is_dear(self, var: Var, least: int = 0) -> bool:
         """Whether to compute `var` again takes longer than to store and load it, or than `least`:

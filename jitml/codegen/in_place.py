@@ -32,15 +32,24 @@ def update_chain(graph: Graph, start: Var, end: Atom) -> list[Update] | None:
     """The updates that make the output `end` of the input `start`, the last one first; None if it
     cannot be done in place.
     """
+    if end is start:
+        return []
+    chain = last_updates(graph, end)
+    befores = [update.before for update in chain]
+    return chain[: befores.index(start) + 1] if start in befores else None
+
+
+def last_updates(graph: Graph, end: Atom) -> list[Update]:
+    """The updates through which the output `end` goes at last, the last one first: they may be made
+    in the memory that it is to have.
+    """
     definitions = {var: eqn for eqn in graph.eqns for var in eqn.outputs}
     chain: list[Update] = []
     at = end
-    while at is not start:
-        if not isinstance(at, Var) or at not in definitions:
-            return None
+    while isinstance(at, Var) and at in definitions:
         update = _update(graph, definitions[at], at)
         if update is None:
-            return None
+            break
         chain.append(update)
         at = update.before
     return chain

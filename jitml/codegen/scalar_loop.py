@@ -88,12 +88,14 @@ def scalar_loop(eqn: Eqn, target: Target) -> ScalarLoop | None:
 
 
 def _inner_loop(op: Scan) -> Eqn | None:
-    """The loop of unknown length that is all that the steps of a map do."""
+    """The loop of unknown length that is all that the steps of a map do: they give what it leaves,
+    or some of that.
+    """
     is_map = not op.carries and len(op.body.eqns) == 1
     eqn = op.body.eqns[0] if is_map else None
-    if eqn is None or not isinstance(eqn.op, While) or {*eqn.outputs} != {*op.body.outputs}:
+    if eqn is None or not isinstance(eqn.op, While) or not {*eqn.outputs} >= {*op.body.outputs}:
         return None
-    return eqn if len(eqn.outputs) == len(op.body.outputs) else None
+    return eqn if len({*op.body.outputs}) == len(op.body.outputs) else None
 
 
 def _map_of_loops(eqn: Eqn, op: Scan, inner: Eqn, target: Target) -> ScalarLoop | None:
@@ -352,7 +354,7 @@ class _Loop:
         self._leave()
         emit.label("after")
         for element, var, value in zip(elements, self.outputs, self.state, strict=True):
-            self.store_result(element, self.pointer(var), value)
+            self.store_result(element, var, value)
 
     def _scalars(self, elements: Sequence[Element], values: Sequence[Any]) -> list[Value]:
         """All that a step hands on: the carries' values, what has been written."""
@@ -366,9 +368,9 @@ class _Loop:
         for latest in self.latest.values():
             latest.state = [next(remaining) for _ in latest.state]
 
-    def store_result(self, element: Element, pointer: Value, value: Any) -> None:
+    def store_result(self, element: Element, var: Var, value: Any) -> None:
         """What a carry has become."""
-        element.store(self.emit, pointer, self.frame.number(0), value)
+        element.store(self.emit, self.pointer(var), self.frame.number(0), value)
 
     def _stop_flag(self) -> Value:
         place = self.emit.pure("getelementptr i64, ptr %fault, i64 3", "ptr")
@@ -543,11 +545,13 @@ class _Map(_Loop):
             return super().initial(atom)
         return masked_load(self.emit, self.pointer(atom), Element(atom.type).storage, self.active)
 
-    def store_result(self, element: Element, pointer: Value, value: Any) -> None:
+    def store_result(self, element: Element, var: Var, value: Any) -> None:
+        if var not in self.outer:  # nobody reads it
+            return
         if self.active is None:
-            super().store_result(element, pointer, value)
+            super().store_result(element, var, value)
         else:
-            masked_store(self.emit, pointer, value, element.storage, self.active)
+            masked_store(self.emit, self.pointer(var), value, element.storage, self.active)
 
 
 _NO_SITE = 2**63 - 1

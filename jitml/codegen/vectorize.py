@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from jitml.codegen.kernel import Axis, Kernel, Node, Store
+from jitml.codegen.routine import INSTRUCTION_COSTS
 from jitml.codegen.sharing import instructions
 from jitml.codegen.target import Target
 from jitml.scalar.value import BITS
@@ -46,6 +47,7 @@ def choose_vector_axis(kernel: Kernel, nodes: Sequence[Node]) -> Axis | None:
     accesses.extend(s.index for s in kernel.stores)
     counts = [math.prod(a.extent for a in index.axes if not a.merged) for index in accesses]
     most = max(counts, default=1)
+    works = _works(nodes)
 
     def contiguity(axis: Axis) -> float:
         """Accesses that happen seldom (a store behind a long reduction) count little."""
@@ -53,9 +55,26 @@ def choose_vector_axis(kernel: Kernel, nodes: Sequence[Node]) -> Axis | None:
         share = min(1.0, axis.extent / _SHORT)  # of the lanes
         scores = (_STRIDE_SCORES[s] * share if s in _STRIDE_SCORES else -4.0 for s in strides)
         score: float = sum(n / most * x for n, x in zip(counts, scores, strict=True))
+        score -= _WORK_SCORE / most * sum(work / _lanes(axis, axes) for axes, work in works.items())
         return score + (0.1 if axis.extent >= 64 else -2.0 if axis.extent < _SHORT else 0.0)
 
     return max((a for a in axes if a not in fixed), key=contiguity, default=None)
+
+
+def _works(nodes: Sequence[Node]) -> Mapping[frozenset[Axis], int]:
+    """By the axes along which they differ, how many instructions are for all elements."""
+    works: Counter[frozenset[Axis]] = Counter()
+    for node in nodes:
+        if node.name not in _NO_WORK:
+            extents = (a.extent for a in node.axes if not a.merged)
+            own = instructions(node) if node.name == "call" else INSTRUCTION_COSTS.get(node.name, 1)
+            works[node.axes] += own * math.prod(extents)
+    return works
+
+
+def _lanes(axis: Axis, axes: frozenset[Axis]) -> int:
+    """How many lanes, of a usual vector along `axis`, work on what differs along `axes`."""
+    return min(axis.extent, _SHORT) if axis in axes else 1
 
 
 def _lanes_in_order(outer: Sequence[Axis]) -> Axis | None:
@@ -83,6 +102,8 @@ def varies(node: Node, axis: Axis) -> bool:
 
 
 _STRIDE_SCORES = {0: 0.5, 1: 3.0, 2: 1.0}
+_NO_WORK = ("index", "size", "reduce", "load", "constant")
+_WORK_SCORE = 1.0  # of an instruction for each element
 
 
 def choose_width(

@@ -136,7 +136,7 @@ class While(Control):
         grown, made = fixpoint([a is not None for a in moving], attempt)
         if made is None:
             if any(map(transform.speaks_of_axis, (self.condition, self.body))):
-                return self._batch_in_step(size, inputs, axes, transform)
+                return self.batch_in_step(size, inputs, axes, transform)
             return self._batch_by_element(size, inputs, axes)
         asking, batched = made
         condition_constants, body_constants, carries = self.groups(
@@ -165,7 +165,7 @@ class While(Control):
         )
         return found, [0 if on else None for on in grown]
 
-    def _batch_in_step(
+    def batch_in_step(
         self, size: int, inputs: Values, axes: Sequence[int | None], transform: Transform
     ) -> tuple[Values, Sequence[int | None]]:
         """All elements together, as they talk to each other, until the last has ended; one that

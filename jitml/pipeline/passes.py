@@ -13,6 +13,7 @@ from jitml.transforms.compact import compact
 from jitml.transforms.cse import cse
 from jitml.transforms.dce import dce
 from jitml.transforms.hoist import hoist
+from jitml.transforms.in_step import in_step
 from jitml.transforms.inline_calls import drop_barriers, inline_calls
 from jitml.transforms.loop_updates import loop_updates
 from jitml.transforms.merge_scans import merge_scans
@@ -81,6 +82,7 @@ PASSES: tuple[Pass, ...] = (
     merge_scans,
     compact,
     windows,
+    in_step,
     hoist,
     loop_updates,
     expand,

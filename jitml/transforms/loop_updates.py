@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from jitml.ir.graph import Atom, Eqn, Graph
@@ -44,20 +45,37 @@ def _updated(graph: Graph) -> list[Eqn]:
     definitions: dict[Atom, Eqn] = {var: eqn for eqn in graph.eqns for var in eqn.outputs}
     inputs: set[Atom] = set(graph.inputs)
     found: list[Eqn] = []
-    for atom in graph.outputs:
-        chain = []
+    for end in graph.outputs:
+        atom, chain = end, []
         while atom in definitions:
             eqn = definitions[atom]
             if not isinstance(eqn.op, (DynamicUpdateSlice, Scatter)):
                 break
             chain.append(eqn)
-            atom = eqn.inputs[0]
             if not _is_small(graph, eqn):
-                chain = []
+                chain = [e for e in chain[:-1] if _reads_operand(definitions, e)]
                 break
-        if atom in inputs or (atom in definitions and isinstance(definitions[atom].op, Control)):
+            atom = eqn.inputs[0]
+        is_made = atom in definitions and isinstance(definitions[atom].op, _MAKERS)
+        if atom in inputs or is_made:
             found += [eqn for eqn in chain if isinstance(eqn.op, DynamicUpdateSlice)]
     return found
+
+
+_MAKERS = (Control, DynamicUpdateSlice)
+
+
+def _reads_operand(definitions: Mapping[Atom, Eqn], eqn: Eqn) -> bool:
+    """Whether what an update puts into an array is made of this array."""
+    waiting, seen = [eqn.inputs[1]], set()
+    while waiting:
+        atom = waiting.pop()
+        if atom is eqn.inputs[0]:
+            return True
+        if atom in definitions and atom not in seen:
+            seen.add(atom)
+            waiting += definitions[atom].inputs
+    return False
 
 
 _SHARE = 4  # a block is at most one of so many parts of the array

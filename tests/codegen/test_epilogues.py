@@ -131,6 +131,10 @@ def test_loops_of_joined_steps(threads: int) -> None:
 SEPARATE: dict[str, Case] = {
     "with its transpose": (lambda x: x @ x + (x @ x).T, (normal(128, 128),)),
     "reversed": (lambda x, w: (x @ w)[::-1] + 1, (normal(200, 30), normal(30, 64))),
+    "rows of two, in vectors across rows": (
+        lambda x, w, s: (x @ w) / s[:, None],
+        (normal(20000, 9), normal(9, 2), 1 + normal(20000) ** 2),
+    ),
     "rows that fill no vector": (lambda x, w: relu(x @ w) * 2, (normal(160, 600), normal(600, 4))),
 }
 

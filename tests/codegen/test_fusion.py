@@ -189,6 +189,104 @@ def test_the_fold_of_a_long_row_is_ended_once() -> None:
     assert [step.label for step in instructions(program)] == ["partial", "combine", "div"]
 
 
+@pytest.mark.parametrize("is_transposed", [False, True])
+def test_what_every_sum_needs_is_computed_once(is_transposed: bool) -> None:
+    """The vector that a matrix is multiplied with: not computed for each row, or column, again;
+    nor read by jumps.
+    """
+
+    def product(x: Any, matrix: Any, activation: Any) -> Any:
+        axis = 0 if is_transposed else 1
+        repeated = broadcast_in_dim(activation(x), type_of(matrix).shape, (axis,))
+        return r.reduce_sum(e.mul(matrix, repeated), (axis,))
+
+    def labels(activation: Any, shape: tuple[int, ...], columns: int = COLUMNS) -> list[str]:
+        graph = graph_of(
+            lambda x, m: product(x, m, activation),
+            shape,
+            (COLUMNS, columns) if is_transposed else (columns, COLUMNS),
+        )
+        return [step.label for step in instructions(lower_graph(graph))]
+
+    def column(x: Any) -> Any:
+        return reshape(slice_(x, (0, 3), (COLUMNS, 4)), (COLUMNS,))
+
+    assert labels(e.exp, (COLUMNS,)) == ["exp", "reduce_sum"]
+    assert labels(column, (COLUMNS, 16)) == ["slice", "reduce_sum"]
+    assert labels(lambda x: e.mul(x, x), (COLUMNS,)) == ["reduce_sum"]
+    assert labels(column, (COLUMNS, 4), 2) == ["reduce_sum"]
+
+
+def test_what_an_output_is_made_of_does_not_count() -> None:
+    """It has a buffer: what is made of it costs what follows, and large arrays are not stored."""
+
+    def apart(x: Any) -> Any:
+        moved = e.add(e.mul(e.add(e.mul(e.add(e.mul(x, 2.0), x), 3.0), x), 4.0), x)
+        shape = (2000, 2000)
+        rows, columns = (broadcast_in_dim(moved, shape, (axis,)) for axis in (0, 1))
+        difference = e.sub(rows, columns)
+        nearest = r.reduce_min(e.mul(difference, difference), (1,))
+        return moved, nearest, r.reduce_max(difference, (0,))
+
+    program = lower_graph(graph_of(apart, (2000,)))
+    assert max(buffer.size_bytes for buffer in program.plan.buffers) <= 1 << 20
+
+
+def test_short_axes_are_no_vectors_where_much_is_computed() -> None:
+    """Lengths of vectors in space: lanes across the three dimensions would leave most idle."""
+
+    def lengths(x: Any, times: Any) -> Any:
+        moved = e.tanh(e.mul(x, broadcast_in_dim(times, type_of(x).shape, (0,))))
+        return e.sqrt(r.reduce_sum(e.mul(moved, moved), (1,)))
+
+    (kernel,) = lower_graph(graph_of(lengths, (9000, 3), (9000,))).kernels
+    assert f"call <{host().lanes(4)} x float> @llvm.sqrt" in kernel.text
+
+
+def test_distances_are_not_stored() -> None:
+    """Coordinates are read by jumps for each pair, but a buffer would not bring them together."""
+
+    def pulls(x: Any, masses: Any) -> Any:
+        count = type_of(x).shape[0]
+        pairs = (count, count, 3)
+        apart = e.sub(broadcast_in_dim(x, pairs, (1, 2)), broadcast_in_dim(x, pairs, (0, 2)))
+        return r.reduce_sum(e.mul(apart, broadcast_in_dim(masses, pairs, (1,))), (1,))
+
+    assert len(instructions(lower_graph(graph_of(pulls, (400, 3), (400,))))) == 1
+
+
+def test_what_is_gathered_is_not_gathered_for_each_row() -> None:
+    """Boxes in an order, each beside each: their corners are read where they have been put."""
+
+    def widths(boxes: Any, order: Any) -> Any:
+        dimensions = GatherDimensionNumbers((1,), (0,), (0,))
+        chosen = gather(boxes, reshape(order, (200, 1)), dimensions, (1, 4), "inside")
+        left, right = (reshape(slice_(chosen, (0, k), (200, k + 1)), (200,)) for k in (0, 2))
+        first, second = (
+            [broadcast_in_dim(x, (200, 200), (axis,)) for x in (left, right)] for axis in (0, 1)
+        )
+        return e.sub(e.minimum(first[1], second[1]), e.maximum(first[0], second[0]))
+
+    types = [ArrayType(F32, (200, 4)), ArrayType(np.dtype(np.int32), (200,))]
+    assert instructions(lower_graph(record(widths, types)))[0].label == "gather"
+
+
+def test_an_output_that_others_need_at_its_neighbours_is_read() -> None:
+    """It is stored anyway: to compute it again at each of their places takes longer."""
+
+    def waves(h: Any, u: Any) -> Any:
+        def slope(x: Any) -> Any:
+            n, m = type_of(x).shape
+            wide = pad(x, 0.0, ((1, 1, 0), (0, 0, 0)))
+            return e.sub(slice_(wide, (2, 0), (n + 2, m)), slice_(wide, (0, 0), (n, m)))
+
+        u = e.add(u, slope(h))
+        return u, e.add(h, slope(u))
+
+    labels = {n: len(instructions(lower_graph(graph_of(waves, (n, n), (n, n))))) for n in (50, 500)}
+    assert labels == {50: 1, 500: 2}
+
+
 def test_what_is_cheap_is_not_stored_in_large_arrays() -> None:
     """The exponentials of long rows are computed for their sum, and again for the quotients."""
     labels = {}

@@ -281,3 +281,138 @@ def test_an_update_of_most_of_what_is_read_stays_in_one_kernel() -> None:
     steps = lower(jitml.make_graph(smoothed)(X), host()).plan.instructions
     inside = {n for k, s in enumerate(steps) if isinstance(s, Loop) for n in range(k + 1, s.end)}
     assert [steps[n].label for n in sorted(inside)] == ["dynamic_update_slice"]
+
+
+def bordered(x: Any) -> Any:
+    """Most of it is new at each step; then its ends are made of their neighbours."""
+
+    def step(_: Any, a: Any) -> Any:
+        a = a.at[1:-1].set((a[:-2] + a[2:]) * 0.5)
+        a = a.at[0].add(a[1])
+        return a.at[-1].set(a[-2] * a[0])
+
+    return lax.fori_loop(0, 4, step, x)
+
+
+def bordered_in_numpy(x: Any) -> Any:
+    for _ in range(4):
+        x = np.concatenate([x[:1], (x[:-2] + x[2:]) * np.float32(0.5), x[-1:]])
+        x[0] += x[1]
+        x[-1] = x[-2] * x[0]
+    return x
+
+
+def two_ends(x: Any) -> Any:
+    """Two carries and what is stacked are made of the same new array, which is stacked as well."""
+
+    def step(state: Any, k: Any) -> Any:
+        a, b = state
+        new = a.at[1:-1].set(a[1:-1] * 0.5 + b[1:-1])
+        first, second = new.at[k].add(new[2]), new.at[3].add(new[k])
+        return (first, second), (new.at[4].add(new[5]), new)
+
+    return lax.scan(step, (x, x * 2), jnp.arange(3))
+
+
+def two_ends_in_numpy(x: Any) -> Any:
+    a, b, ys, zs = x, x * 2, [], []
+    for k in range(3):
+        new = np.concatenate([a[:1], a[1:-1] * np.float32(0.5) + b[1:-1], a[-1:]])
+        a, b, y = new.copy(), new.copy(), new.copy()
+        a[k] += new[2]
+        b[3] += new[k]
+        y[4] += new[5]
+        ys.append(y)
+        zs.append(new)
+    return a, b, np.stack(ys), np.stack(zs)
+
+
+def shared(x: Any) -> Any:
+    """Two carries are made of the same new array, which is nothing else."""
+
+    def step(_: Any, state: Any) -> Any:
+        a, b = state
+        new = a.at[1:-1].set(a[1:-1] * 0.5 + b[1:-1])
+        return new.at[0].add(new[2]), new.at[3].add(new[4])
+
+    return lax.fori_loop(0, 3, step, (x[:200], x[:200] * 2))
+
+
+def shared_in_numpy(x: Any) -> Any:
+    a, b = x[:200], x[:200] * 2
+    for _ in range(3):
+        new = np.concatenate([a[:1], a[1:-1] * np.float32(0.5) + b[1:-1], a[-1:]])
+        a, b = new.copy(), new.copy()
+        a[0] += new[2]
+        b[3] += new[4]
+    return a, b
+
+
+def exchanged(x: Any) -> Any:
+    """Each carry becomes the other one, updated."""
+
+    def step(_: Any, state: Any) -> Any:
+        a, b = state
+        return b.at[0].add(b[1]), a.at[1].add(a[0])
+
+    return lax.fori_loop(0, 5, step, (x, x * 2))
+
+
+def exchanged_in_numpy(x: Any) -> Any:
+    a, b = x.copy(), x * 2
+    for _ in range(5):
+        a, b = b.copy(), a.copy()
+        a[0] += a[1]
+        b[1] += b[0]
+    return a, b
+
+
+def branched(x: Any) -> Any:
+    """A branch that makes its result and then updates it."""
+
+    def step(a: Any, k: Any) -> Any:
+        def more(a: Any) -> Any:
+            new = a.at[2:].set(a[2:] * 2)
+            return new.at[0].add(new[3])
+
+        return lax.cond(k % 2 == 0, more, lambda a: a.at[1].add(a[0]), a), a.sum()
+
+    return lax.scan(step, x, jnp.arange(4))
+
+
+def branched_in_numpy(x: Any) -> Any:
+    a, ys = x.copy(), []
+    for k in range(4):
+        ys.append(a.sum())
+        if k % 2:
+            a[1] += a[0]
+        else:
+            a[2:] *= 2
+            a[0] += a[3]
+    return a, np.array(ys)
+
+
+@pytest.mark.parametrize(
+    ("function", "wanted"),
+    [
+        (bordered, bordered_in_numpy),
+        (two_ends, two_ends_in_numpy),
+        (shared, shared_in_numpy),
+        (exchanged, exchanged_in_numpy),
+        (branched, branched_in_numpy),
+    ],
+)
+def test_what_is_updated_at_last(
+    function: Callable[[Any], Any], wanted: Callable[[Any], Any]
+) -> None:
+    found = jitml.tree.leaves(jitml.jit(function)(X))
+    expected = wanted(X)
+    for got, want in zip(found, expected if len(found) > 1 else [expected], strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+def test_small_updates_at_last_neither_copy_nor_compute_again() -> None:
+    assert copied_in_loops(bordered) == 0
+    steps = lower(jitml.make_graph(bordered)(X), host()).plan.instructions
+    labels = [step.label for step in steps if isinstance(step, Instruction)]
+    assert labels.count("scatter") == 2 and labels.count("dynamic_update_slice") == 1

@@ -189,6 +189,25 @@ def test_a_map_of_loops_is_one_kernel_with_the_bits_of_steps(
         np.testing.assert_array_equal(np.asarray(wanted[0]), COUNTS)
 
 
+@pytest.mark.parametrize("kept", [[0], [1], [2, 0], [3], [1, 2]])
+@pytest.mark.parametrize("length", [3, 300])
+def test_a_map_of_loops_of_which_some_results_are_used(kept: list[int], length: int) -> None:
+    """What nobody reads is no result, and the map is one kernel all the same."""
+
+    def some(n: Any, x: Any) -> Any:
+        results = (*powers(n, x, jnp.float32(0.75)), x)
+        return [results[k] for k in kept]
+
+    n, x = COUNTS[:length].astype(np.int32), np.linspace(-1, 1, length, dtype=np.float32)
+    graph = jitml.make_graph(jitml.vmap(some))(n, x)
+    steps = lower(graph, host()).plan.instructions
+    assert not any(isinstance(step, Loop) for step in steps)
+    alone = [some(a, b) for a, b in zip(n, x, strict=True)]
+    for number, found in enumerate(jitml.jit(jitml.vmap(some))(n, x)):
+        wanted = np.stack([np.asarray(results[number]) for results in alone])
+        assert np.asarray(found).tobytes() == wanted.tobytes()
+
+
 @pytest.mark.parametrize("length", [1, 2, 5, 31, 33])
 def test_a_short_map_of_loops_writes_its_elements_alone(length: int) -> None:
     n, x = COUNTS[:length], np.linspace(-1, 1, length, dtype=np.float32)

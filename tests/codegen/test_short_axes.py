@@ -82,8 +82,20 @@ def test_steps_of_short_vectors_are_one_kernel(monkeypatch: pytest.MonkeyPatch) 
     assert "masked" not in apart.kernels[0].text and "masked" in together.kernels[-1].text
 
 
+def test_nine_directions_are_moved_one_by_one() -> None:
+    """Those of a lattice in the plane: each is one kernel, which knows what it reads."""
+
+    def moved(f: Any) -> Any:
+        for q in range(9):
+            f = f.at[:, q].set(jnp.roll(f[:, q], q - 4))
+        return f
+
+    program = lower_graph(jitml.make_graph(moved)(np.ones((5000, 9), np.float32)))
+    assert len(program.plan.instructions) == 9
+
+
 def test_long_axes_are_not_unrolled() -> None:
-    x = np.ones((9, 50), np.float32)
+    x = np.ones((10, 50), np.float32)
     program = lower_graph(jitml.make_graph(lambda x: jnp.concatenate([x[1:], x[:1]]))(x))
     (kernel,) = program.kernels
     assert kernel.text.count("store") <= 9 < build.MOST_UNROLLED + 2
