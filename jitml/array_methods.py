@@ -45,7 +45,14 @@ from jitml.numpy.operands import as_dtype, is_number, settle
 from jitml.trace.core import Tracer
 from jitml.trace.forms import LONG, may_rewrite
 from jitml_runtime import Array as ConcreteArray
-from jitml_runtime import basic_index, calling, remote_of, set_operators
+from jitml_runtime import (
+    Shortcut,
+    basic_index,
+    basic_reshape,
+    basic_transpose,
+    remote_of,
+    set_operators,
+)
 
 _BINARY: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "add": ("add", arithmetic.add),
@@ -121,12 +128,6 @@ def _iterate(x: Any) -> Iterator[Any]:
             f"Python would go through {x.shape[0]} rows one by one", source=user_source()
         )
     return iter(joining.unstack(x))
-
-
-def _getitem(x: Any, index: Any) -> Any:
-    """`x[index]` of an array; one of numbers and slices is the runtime's matter."""
-    found = basic_index(x, index) if calling.recorder is None else None
-    return getitem(x, index) if found is None else found
 
 
 def _contains(x: Any, value: Any) -> bool:
@@ -394,7 +395,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
         name: _at_hand(name, function) for name, (_, function) in {**_BINARY, **_COMPARISON}.items()
     },
     **{name: function for name, (_, function) in _UNARY.items()},
-    "getitem": _getitem,
+    "getitem": Shortcut(basic_index, getitem),
     "contains": _contains,
     "iter": _iterate,
     "repr": printing.array_repr,
@@ -405,6 +406,9 @@ OPERATORS: dict[str, Callable[..., Any]] = {
 def _install_on_array() -> None:
     target: Any = ConcreteArray
     set_operators(OPERATORS)
+    target.reshape = Shortcut(basic_reshape, _reshape)
+    transpose = Shortcut(basic_transpose, manipulation.transpose)
+    target.T = property(transpose, doc=transpose.__doc__)
     target.__format__ = array_format
     target._repr_html_ = _show
     target._repr_pretty_ = _show_as_text

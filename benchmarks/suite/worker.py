@@ -45,7 +45,9 @@ def _traced(library: Library, workload: Workload, arrays: tuple[Any, ...]) -> Ca
     def function(*xs: Any) -> Any:
         return workload.function(library, *xs)
 
-    called = library.root.jit(function) if workload.jitted else function
+    called: Any = library.root.jit(function)
+    if not workload.jitted:  # through as many Python functions as the other libraries
+        called, inputs = workload.function, (library, *inputs)
     if workload.is_call:
         return lambda: called(*inputs)
     finish = library.root.block_until_ready

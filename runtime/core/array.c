@@ -94,25 +94,30 @@ int array_size(int dtype, int dimensions, const int64_t *shape, int64_t *size)
 
 /* Small objects that have ended, by size in steps of 64 bytes: the next ones take their place. */
 #define ROOM_STEP 64
-#define MOST_SPARE 64
+#define MOST_SPARE 256
 enum { ROOM_COUNT = 512 / ROOM_STEP, NO_ROOM = 255 };
 static Array *spare[ROOM_COUNT][MOST_SPARE];
 static int spare_counts[ROOM_COUNT];
 
-static Array *object_acquire(size_t bytes)
+static __attribute__((noinline)) Array *object_new(size_t bytes)
 {
     size_t room = (bytes - 1) / ROOM_STEP;
     bool is_small = room < ROOM_COUNT;
-    if (is_small && spare_counts[room]) {
-        Array *array = spare[room][--spare_counts[room]];
-        Py_SET_REFCNT((PyObject *)array, 1);
-        return array;
-    }
     Array *array = PyObject_Malloc(is_small ? (room + 1) * ROOM_STEP : bytes);
     if (!array)
         return (Array *)PyErr_NoMemory();
     PyObject_Init((PyObject *)array, ArrayType);
     array->room = is_small ? (uint8_t)room : NO_ROOM;
+    return array;
+}
+
+static inline Array *object_acquire(size_t bytes)
+{
+    size_t room = (bytes - 1) / ROOM_STEP;
+    if (room >= ROOM_COUNT || !spare_counts[room])
+        return object_new(bytes);
+    Array *array = spare[room][--spare_counts[room]];
+    Py_SET_REFCNT((PyObject *)array, 1);
     return array;
 }
 
@@ -129,25 +134,19 @@ static void object_release(Array *array)
     Py_DECREF(type);
 }
 
-static Array *array_header(int dtype, int dimensions, const int64_t *shape, bool weak,
-                           int64_t size, size_t inline_bytes)
+static inline __attribute__((always_inline)) Array *
+array_header(int dtype, int dimensions, const int64_t *shape, bool weak, int64_t size,
+             size_t inline_bytes)
 {
     size_t bytes = offsetof(Array, shape) + (size_t)dimensions * sizeof(int64_t) + inline_bytes;
     Array *array = object_acquire(bytes);
     if (!array)
         return NULL;
-    array->weak_references = NULL;
-    array->next_stored = NULL;
-    array->stored_link = NULL;
-    array->data = NULL;
-    array->storage = NULL;
-    array->remote = NULL;
+    memset(&array->weak_references, 0, offsetof(Array, size) - offsetof(Array, weak_references));
     array->size = size;
-    array->dimensions = dimensions;
+    uint32_t kind = kind_of(dtype, dimensions, weak);
+    memcpy(&array->dtype, &kind, sizeof kind); /* all at once, as it is read */
     array->pins = 0;
-    array->dtype = (uint8_t)dtype;
-    array->weak = weak;
-    array->deleted = false;
     for (int i = 0; i < dimensions; i++)
         array->shape[i] = shape[i];
     live_arrays++;
@@ -269,7 +268,8 @@ static void array_dealloc(Array *array)
     array_unlist(array);
     if (array->weak_references)
         PyObject_ClearWeakRefs((PyObject *)array);
-    storage_drop(array->storage);
+    if (array->storage)
+        storage_drop(array->storage);
     Py_XDECREF(array->remote);
     live_arrays--;
     object_release(array);

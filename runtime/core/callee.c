@@ -8,6 +8,7 @@
 #include <structmember.h>
 
 static PyTypeObject *CalleeType;
+static uint64_t callee_count;
 
 /* ---- one program ---- */
 
@@ -64,6 +65,7 @@ static PyObject *callee_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     Callee *self = (Callee *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
+    self->number = ++callee_count;
     self->executable = Py_NewRef(executable);
     self->fetch = fetch == Py_None ? NULL : Py_NewRef(fetch);
     self->explain = explain == Py_None ? NULL : Py_NewRef(explain);
@@ -132,7 +134,7 @@ static int give_away(const Callee *callee, const Record *record, PyObject *const
 static PyObject *run_on(Callee *callee, const Record *record, PyObject *const *arguments,
                         Py_ssize_t count, PyObject **results)
 {
-    if (execute(callee->executable, arguments, count, results, callee->explain) < 0) {
+    if (execute(callee->executable, arguments, count, 0, results, callee->explain) < 0) {
         explain_failure(callee->explain);
         return NULL;
     }
@@ -187,19 +189,22 @@ PyObject *run_first(const Record *record, const Signature *s)
     return NULL;
 }
 
-PyObject *callee_hidden_now(const Callee *callee)
+PyObject *callee_hidden_now(const Callee *callee, bool *is_quiet)
 {
+    *is_quiet = true;
     if (!callee->fetch)
         return Py_NewRef(callee->constants);
-    return is_guard(callee->fetch) ? guard_now(callee->fetch) : NULL;
+    return is_guard(callee->fetch) ? guard_now(callee->fetch, is_quiet) : NULL;
 }
 
-PyObject *callee_run(Callee *callee, PyObject **leaves, int leaf_count, PyObject *hidden)
+PyObject *callee_run(Callee *callee, PyObject **leaves, int leaf_count, int known,
+                     PyObject *hidden)
 {
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(hidden); i++)
         leaves[leaf_count++] = PyTuple_GET_ITEM(hidden, i);
-    if (execute(callee->executable, leaves, leaf_count, leaves + leaf_count, callee->explain) == 0)
-        return tree_build(&callee->tree, leaves + leaf_count);
+    PyObject **results = leaves + leaf_count;
+    if (execute(callee->executable, leaves, leaf_count, known, results, callee->explain) == 0)
+        return tree_build(&callee->tree, results);
     explain_failure(callee->explain);
     return NULL;
 }

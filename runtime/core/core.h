@@ -7,13 +7,16 @@
  * remote.c    Array whose elements lie elsewhere until somebody looks at them
  * operators.c number, comparison and subscript slots, filled from above
  * eager.c     functions of arrays at hand, through compiled programs
+ * shortcut.c  functions of which the runtime knows the simplest cases
  * indexing.c  x[...] of numbers and slices, as copies
+ * layout.c    x.reshape(...) and x.T
  * numbers.c   Python numbers as 0-d arrays, and back
  * calling.c   how calls go on this thread: traced, compiled, 32 or 64 bits wide
  * signature.c what calls are looked up by: structure and types of their arguments
  * match.c     whether a call has a known signature
  * tree.c      results put together
  * records.c   what is known for the signatures of a function's calls
+ * anchors.c   what tells in a few instructions that objects are still where they were
  * guards.c    Guard: whether what a program read from Python is still the same
  * callee.c    Callee: a program with the structure of its result
  * dispatch.c  Dispatcher: calls that find their compiled program
@@ -86,10 +89,10 @@ typedef struct Array {
     Storage *storage; /* NULL: the data is inside this object */
     PyObject *remote; /* what has the elements as well, or alone; or NULL */
     int64_t size;
-    int32_t dimensions;
-    int32_t pins; /* runs and exports that look at the data: it must stay while they do */
-    uint8_t dtype, room; /* `room`: which list the object goes to when it ends */
+    uint8_t dtype, dimensions; /* see array_kind */
     bool weak, deleted;
+    int32_t pins; /* runs and exports that look at the data: it must stay while they do */
+    uint8_t room; /* which list the object goes to when it ends */
     int64_t shape[]; /* then, if inline, the data */
 } Array;
 
@@ -110,6 +113,21 @@ static inline size_t array_bytes(const Array *array)
 {
     return (size_t)array->size * dtype_rows[array->dtype].item_bytes;
 }
+
+/* Dtype, number of dimensions and flags at once; little-endian. */
+static inline uint32_t kind_of(int dtype, int dimensions, bool weak)
+{
+    return (uint32_t)dtype | (uint32_t)dimensions << 8 | (uint32_t)weak << 16;
+}
+
+static inline uint32_t array_kind(const Array *array)
+{
+    uint32_t kind;
+    memcpy(&kind, &array->dtype, sizeof kind);
+    return kind;
+}
+
+#define KIND_DELETED ((uint32_t)1 << 24)
 
 static inline void array_pin(Array *array) { array->pins++; }
 void array_unpin(Array *array);
@@ -281,17 +299,23 @@ void tables_clear(Tables *tables);
 
 extern PyObject *kernel_fault; /* the exception */
 
-/* Runs on Arrays; `results` has room for the outputs, and gets new references. 0, or -1. */
-int run_tables(const Tables *tables, PyObject *const *given, Py_ssize_t count, PyObject **results);
-int check_arguments(const Tables *tables, PyObject *const *given, Py_ssize_t count);
+/* Runs on Arrays, the first `known` of which are at hand and of the types that the program takes.
+ * `results` has room for the outputs, and gets new references. 0, or -1. */
+int run_tables(const Tables *tables, PyObject *const *given, Py_ssize_t count, Py_ssize_t known,
+               PyObject **results);
+int check_arguments(const Tables *tables, PyObject *const *given, Py_ssize_t count,
+                    Py_ssize_t known);
 bool array_fits(const Spec *spec, const Array *array);
 int execute_setup(void);
 
 /* ---- executable.c ------------------------------------------------------------------------- */
 
-/* `explain` tells what a failed check means, to runs that end later; or it is NULL. */
-int execute(PyObject *executable, PyObject *const *given, Py_ssize_t count, PyObject **results,
-            PyObject *explain);
+/* As `run_tables`. `explain` tells what a failed check means to runs that end later; or it is
+ * NULL. */
+int execute(PyObject *executable, PyObject *const *given, Py_ssize_t count, Py_ssize_t known,
+            PyObject **results, PyObject *explain);
+/* Whether its first arguments may be Arrays of these types. */
+bool executable_takes(PyObject *executable, PyObject *const *given, Py_ssize_t count);
 bool is_executable(PyObject *object);
 int executable_outputs(PyObject *executable);
 bool executable_forwards(PyObject *executable, int output); /* an argument is passed on */
@@ -309,6 +333,7 @@ int record_setup(PyObject *module);
 
 PyObject *imported(const char *module_name, const char *name);
 PyObject *interned(const char *text);
+PyObject *bind_as_method(PyObject *self, PyObject *instance, PyObject *owner); /* for tp_descr_get */
 int clear_error(void); /* that a longer way will tell better; -1 if it is to stay */
 
 /* ---- settings.c --------------------------------------------------------------------------- */
@@ -327,8 +352,24 @@ void numbers_setup(void);
 
 /* ---- indexing.c --------------------------------------------------------------------------- */
 
-PyObject *basic_index(PyObject *module, PyObject *args);
+typedef struct {
+    int64_t count, stride; /* in bytes */
+} Axis;
+
+PyObject *basic_index(PyObject *module, PyObject *const *given, Py_ssize_t count);
 PyObject *basic_update(PyObject *module, PyObject *args);
+/* Copies a box of strided axes, which may be joined, to dense elements of the shape. */
+void copy_box_dense(char *to, const int64_t *shape, const char *from, Axis *axes, int dimensions,
+                    int item_bytes);
+
+/* ---- layout.c ----------------------------------------------------------------------------- */
+
+PyObject *basic_reshape(PyObject *module, PyObject *const *given, Py_ssize_t count);
+PyObject *basic_transpose(PyObject *module, PyObject *const *given, Py_ssize_t count);
+
+/* ---- shortcut.c --------------------------------------------------------------------------- */
+
+int shortcut_setup(PyObject *module);
 
 /* ---- calling.c ---------------------------------------------------------------------------- */
 
@@ -389,9 +430,10 @@ static inline uint64_t call_word(Py_ssize_t count)
 
 static inline uint64_t array_word(const Array *array)
 {
-    return WORD_ARRAY | (uint64_t)array->dtype << 8 | (uint64_t)array->weak << 16
-         | (uint64_t)array->dimensions << 24;
+    return WORD_ARRAY | (uint64_t)(array_kind(array) & ~KIND_DELETED) << 8;
 }
+
+static inline int word_dimensions(uint64_t word) { return (int)(word >> 16 & 0xff); }
 
 /* Which arguments are static, by position (negative: from the end) and by name. */
 typedef struct {
@@ -413,7 +455,8 @@ int signature_setup(void);
 
 bool is_matchable(const uint64_t *words, int count);
 bool match_call(const uint64_t *words, PyObject *const *objects, const int32_t *place,
-                PyObject *const *arguments, Py_ssize_t count, PyObject *names, PyObject **leaves);
+                PyObject *const *arguments, Py_ssize_t count, PyObject *names, PyObject **leaves,
+                bool *are_at_hand);
 
 /* ---- tree.c ------------------------------------------------------------------------------- */
 
@@ -423,7 +466,8 @@ typedef struct {
     TreeKind kind;
     int count;
     PyObject *data; /* keys of a dict, static data of another node */
-    PyObject *make; /* TREE_OTHER: make(data, list of children) */
+    PyObject *make; /* TREE_OTHER: make(data, list of children); TREE_DICT of many keys: a copy has
+                       them all; else NULL */
 } TreeNode;
 
 typedef struct {

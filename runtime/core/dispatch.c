@@ -38,27 +38,34 @@ static PyObject *call_miss(Dispatcher *self, PyObject *const *arguments, Py_ssiz
     return result;
 }
 
-/* The first callee of the latest record, borrowed, if that can be matched; or NULL. */
-static Callee *latest_callee(const Dispatcher *self)
-{
-    const Record *record = self->records.latest;
-    if (!record || !record->is_matchable || !PyList_GET_SIZE(record->callees))
-        return NULL;
-    PyObject *callee = PyList_GET_ITEM(record->callees, 0);
-    return is_callee(callee) ? (Callee *)callee : NULL;
-}
+/* A call that has matched the latest record. */
+typedef struct {
+    PyObject *leaves[FEW]; /* borrowed; then what a run adds */
+    Callee *callee;        /* borrowed */
+    int leaf_count, known;
+} Latest;
 
-/* How many leaves the call has if it is one of the latest record, for this callee; else -1. */
-static int latest_leaves(const Dispatcher *self, const Callee *callee, PyObject *const *arguments,
-                         Py_ssize_t count, PyObject *names, PyObject **leaves)
+/* Whether the call is one of the latest record, which the first of its callees can run. No Python
+ * code runs. */
+static bool match_latest(const Dispatcher *self, Latest *latest, PyObject *const *arguments,
+                         Py_ssize_t count, PyObject *names)
 {
-    if (callee != latest_callee(self))
-        return -1;
-    const Record *record = self->records.latest;
-    bool found = record->leaf_count + callee->tree.leaf_count <= FEW
-              && match_call(record->words, record->objects, record->place, arguments, count, names,
-                            leaves);
-    return found ? record->leaf_count : -1;
+    Record *record = self->records.latest;
+    bool are_at_hand;
+    if (!record || !record->is_matchable || !PyList_GET_SIZE(record->callees))
+        return false;
+    PyObject *first = PyList_GET_ITEM(record->callees, 0);
+    Callee *callee = latest->callee = (Callee *)first;
+    if (!is_callee(first) || record->leaf_count + callee->tree.leaf_count > FEW
+        || !match_call(record->words, record->objects, record->place, arguments, count, names,
+                       latest->leaves, &are_at_hand))
+        return false;
+    latest->leaf_count = record->leaf_count;
+    if (record->fitting != callee->number
+        && executable_takes(callee->executable, latest->leaves, latest->leaf_count))
+        record->fitting = callee->number;
+    latest->known = are_at_hand && record->fitting == callee->number ? record->leaf_count : 0;
+    return true;
 }
 
 /* The commonest call: Arrays, for the latest program, and nothing that it read has changed. NULL
@@ -66,18 +73,17 @@ static int latest_leaves(const Dispatcher *self, const Callee *callee, PyObject 
 static PyObject *call_latest(Dispatcher *self, PyObject *const *arguments, Py_ssize_t count,
                              PyObject *names)
 {
-    PyObject *leaves[FEW], *hidden = NULL, *result = NULL;
-    Callee *callee = latest_callee(self);
-    int leaf_count = callee ? latest_leaves(self, callee, arguments, count, names, leaves) : -1;
-    if (leaf_count < 0)
+    Latest latest;
+    bool is_quiet;
+    if (!match_latest(self, &latest, arguments, count, names))
         return NULL;
-    Py_INCREF(callee);
-    hidden = callee_hidden_now(callee);
-    if (hidden && callee->fetch) /* that may have run Python code, which may change anything */
-        leaf_count = latest_leaves(self, callee, arguments, count, names, leaves);
-    if (hidden && leaf_count >= 0
-        && leaf_count + PyTuple_GET_SIZE(hidden) + callee->tree.leaf_count <= FEW)
-        result = callee_run(callee, leaves, leaf_count, hidden);
+    Callee *callee = (Callee *)Py_NewRef(latest.callee);
+    PyObject *hidden = callee_hidden_now(callee, &is_quiet), *result = NULL;
+    /* What was no quiet look may have changed anything. */
+    bool holds = hidden && (is_quiet || (match_latest(self, &latest, arguments, count, names)
+                                         && latest.callee == callee));
+    if (holds && latest.leaf_count + PyTuple_GET_SIZE(hidden) + callee->tree.leaf_count <= FEW)
+        result = callee_run(callee, latest.leaves, latest.leaf_count, latest.known, hidden);
     Py_XDECREF(hidden);
     Py_DECREF(callee);
     return result;
@@ -307,12 +313,6 @@ static void dispatcher_dealloc(Dispatcher *self)
     Py_DECREF(type);
 }
 
-static PyObject *dispatcher_get(PyObject *self, PyObject *instance, PyObject *owner)
-{
-    (void)owner;
-    return instance && instance != Py_None ? PyMethod_New(self, instance) : Py_NewRef(self);
-}
-
 /* Before 3.12, classes made in Python do not inherit the fast call. */
 static PyObject *init_subclass(PyObject *class, PyObject *args, PyObject *keywords)
 {
@@ -350,7 +350,7 @@ static PyType_Slot dispatcher_slots[] = {
     {Py_tp_dealloc, dispatcher_dealloc},
     {Py_tp_traverse, dispatcher_traverse},
     {Py_tp_clear, dispatcher_clear},
-    {Py_tp_descr_get, dispatcher_get},
+    {Py_tp_descr_get, bind_as_method},
     {Py_tp_methods, dispatcher_methods},
     {Py_tp_members, dispatcher_members},
     {0, NULL},

@@ -236,11 +236,16 @@ static bool convert_numbers(const Operation *self, Operands *operands)
 
 /* ---- a call ---- */
 
+static bool is_usable(const Array *array) { return array->data && !array->deleted; }
+
 static PyObject *run(PyObject *executable, const Operands *operands)
 {
     PyObject *result;
+    int known = 0; /* those that the program takes, since it was installed for such */
+    while (known < operands->array_count && is_usable((Array *)operands->items[known]))
+        known++;
     Py_INCREF(executable); /* the table may be emptied meanwhile */
-    int failed = execute(executable, operands->items, operands->array_count, &result, NULL);
+    int failed = execute(executable, operands->items, operands->array_count, known, &result, NULL);
     Py_DECREF(executable);
     return failed ? NULL : result;
 }
@@ -298,6 +303,7 @@ static PyObject *operation_install(Operation *self, PyObject *args)
             && (operands.array_count == count || convert_numbers(self, &operands));
         Key key;
         int failed = 0;
+        fits = fits && executable_takes(executable, operands.items, operands.array_count);
         if (fits) {
             make_key(&key, self, &operands);
             failed = keep(&key, executable);
@@ -309,7 +315,7 @@ static PyObject *operation_install(Operation *self, PyObject *args)
     if (!fits) {
         if (!PyErr_Occurred())
             PyErr_SetString(PyExc_ValueError, "install needs operands that the Operation takes, "
-                            "and an Executable with one result");
+                            "and an Executable for such with one result");
         return NULL;
     }
     Py_RETURN_NONE;
@@ -373,12 +379,6 @@ static PyObject *ask_function(PyObject *self, void *name)
     return PyObject_GetAttrString(((Operation *)self)->function, name);
 }
 
-static PyObject *operation_bind(PyObject *self, PyObject *instance, PyObject *owner)
-{
-    (void)owner;
-    return instance && instance != Py_None ? PyMethod_New(self, instance) : Py_NewRef(self);
-}
-
 static PyObject *operation_repr(PyObject *self)
 {
     PyObject *name = ask_function(self, "__qualname__");
@@ -424,7 +424,7 @@ static PyType_Slot operation_slots[] = {
     {Py_tp_traverse, operation_traverse},
     {Py_tp_clear, operation_clear},
     {Py_tp_getset, operation_attributes},
-    {Py_tp_descr_get, operation_bind},
+    {Py_tp_descr_get, bind_as_method},
     {Py_tp_repr, operation_repr},
     {Py_tp_methods, operation_methods},
     {Py_tp_members, operation_members},

@@ -44,9 +44,9 @@ static int take_results(const Tables *tables, PyObject *found, PyObject **result
 }
 
 static int run_delegate(Executable *self, PyObject *const *given, Py_ssize_t count,
-                        PyObject **results, PyObject *explain)
+                        Py_ssize_t known, PyObject **results, PyObject *explain)
 {
-    if (check_arguments(&self->tables, given, count) < 0)
+    if (check_arguments(&self->tables, given, count, known) < 0)
         return -1;
     PyObject *arguments = PyTuple_New(count);
     for (Py_ssize_t i = 0; arguments && i < count; i++)
@@ -59,29 +59,38 @@ static int run_delegate(Executable *self, PyObject *const *given, Py_ssize_t cou
     return failed;
 }
 
-static int run(Executable *self, PyObject *const *given, Py_ssize_t count, PyObject **results,
-               PyObject *explain)
+static inline int run(Executable *self, PyObject *const *given, Py_ssize_t count,
+                      Py_ssize_t known, PyObject **results, PyObject *explain)
 {
-    return self->delegate ? run_delegate(self, given, count, results, explain)
-                          : run_tables(&self->tables, given, count, results);
+    return self->delegate ? run_delegate(self, given, count, known, results, explain)
+                          : run_tables(&self->tables, given, count, known, results);
 }
 
-int execute(PyObject *executable, PyObject *const *given, Py_ssize_t count, PyObject **results,
-            PyObject *explain)
+int execute(PyObject *executable, PyObject *const *given, Py_ssize_t count, Py_ssize_t known,
+            PyObject **results, PyObject *explain)
 {
     Executable *self = (Executable *)executable;
     bool is_simple = self->tables.is_simple;
     bool is_watched = self->is_watched && (!is_simple || self->sampled++ % SAMPLE == 0);
     if (!is_watched && !is_recording)
-        return run(self, given, count, results, explain);
+        return run(self, given, count, known, results, explain);
     int64_t begin = now_ns();
-    int code = run(self, given, count, results, explain);
+    int code = run(self, given, count, known, results, explain);
     int64_t end = now_ns();
     if (is_watched)
         self->busy_ns += (end - begin) * (is_simple ? SAMPLE : 1);
     if (is_recording)
         record_span(executable, begin, end, 0);
     return code;
+}
+
+bool executable_takes(PyObject *executable, PyObject *const *given, Py_ssize_t count)
+{
+    const Tables *tables = &((Executable *)executable)->tables;
+    bool fits = count <= tables->input_count;
+    for (Py_ssize_t i = 0; fits && i < count; i++)
+        fits = array_fits(&tables->inputs[i], (Array *)given[i]);
+    return fits;
 }
 
 bool is_executable(PyObject *object) { return PyObject_TypeCheck(object, ExecutableType); }
@@ -114,7 +123,7 @@ static PyObject *executable_run(Executable *self, PyObject *args)
     if (found)
         results = PyTuple_New(count);
     if (results && execute((PyObject *)self, PySequence_Fast_ITEMS(sequence),
-                           PySequence_Fast_GET_SIZE(sequence), found, explain) < 0)
+                           PySequence_Fast_GET_SIZE(sequence), 0, found, explain) < 0)
         Py_CLEAR(results);
     for (int i = 0; results && i < count; i++)
         PyTuple_SET_ITEM(results, i, found[i]);

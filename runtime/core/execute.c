@@ -382,17 +382,18 @@ bool array_fits(const Spec *spec, const Array *array)
     return true;
 }
 
-int check_arguments(const Tables *tables, PyObject *const *given, Py_ssize_t count)
+int check_arguments(const Tables *tables, PyObject *const *given, Py_ssize_t count,
+                    Py_ssize_t known)
 {
     if (count != tables->input_count) {
         PyErr_Format(PyExc_TypeError, "the program takes %d arguments, not %zd",
                      tables->input_count, count);
         return -1;
     }
-    for (int i = 0; i < tables->input_count; i++) {
+    for (Py_ssize_t i = known; i < count; i++) {
         Array *array = (Array *)given[i];
         if (!ARRAY_CHECK(array) || !array_fits(&tables->inputs[i], array))
-            return wrong_argument(tables, i, given[i]);
+            return wrong_argument(tables, (int)i, given[i]);
         if (array_check(array) < 0)
             return -1;
     }
@@ -400,10 +401,10 @@ int check_arguments(const Tables *tables, PyObject *const *given, Py_ssize_t cou
 }
 
 /* Fetch what lies elsewhere. That may run Python, which may delete what was there before. */
-static int bring_arguments(const Tables *tables, PyObject *const *given)
+static int bring_arguments(const Tables *tables, PyObject *const *given, Py_ssize_t known)
 {
     bool ran_python = false;
-    for (int i = 0; i < tables->input_count; i++) {
+    for (Py_ssize_t i = known; i < tables->input_count; i++) {
         Array *array = (Array *)given[i];
         ran_python |= !array->data;
         if (!array->data && !array_data(array))
@@ -619,9 +620,12 @@ static int execute_simple(const Tables *tables, PyObject *const *given, PyObject
     return -1;
 }
 
-int run_tables(const Tables *tables, PyObject *const *given, Py_ssize_t count, PyObject **results)
+int run_tables(const Tables *tables, PyObject *const *given, Py_ssize_t count, Py_ssize_t known,
+               PyObject **results)
 {
-    if (check_arguments(tables, given, count) < 0 || bring_arguments(tables, given) < 0)
+    if ((known != count || known != tables->input_count)
+        && (check_arguments(tables, given, count, known) < 0
+            || bring_arguments(tables, given, known) < 0))
         return -1;
     return tables->is_simple && !tables->times ? execute_simple(tables, given, results)
                                                : execute_any(tables, given, results);

@@ -8,15 +8,28 @@
 
 #include <structmember.h>
 
+enum { FEW_CHANGES = 4, LOOKED_AT = 255, MANY_CALLS = 64 };
+
+/* What to watch. Alive while the guard or a call refers to it. */
+typedef struct {
+    Py_ssize_t references;
+    PyObject *checks;   /* (same, equal, inputs) */
+    Anchors anchors;    /* as long as they hold, so do the checks of `same` that have any */
+    bool is_anchored;
+    bool has_places;    /* inputs must be looked for */
+    int looked_at;      /* checks of `same` without anchors */
+    uint32_t calls;     /* since anchors were found */
+    uint8_t changes[];  /* per check of `same`: times its anchors were new; or LOOKED_AT */
+} Watch;
+
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     PyObject *decide;
-    PyObject *watched; /* (same, equal, inputs), or NULL as long as nothing is known */
+    Watch *watch; /* NULL as long as nothing is known */
 } Guard;
 
 static PyTypeObject *GuardType;
-static PyObject *builtin_getattr, *operator_getitem, *name_cell_contents;
 
 /* ---- what a place holds now ---- */
 
@@ -36,8 +49,7 @@ static PyObject *look(PyObject *get, PyObject *container, PyObject *key)
     if (get == operator_getitem)
         return entry_of(container, key);
     if (get == builtin_getattr) {
-        bool is_cell = PyCell_Check(container) && key == name_cell_contents;
-        PyObject *held = is_cell ? PyCell_GET(container) : NULL;
+        PyObject *held = is_of_cell(get, container, key) ? PyCell_GET(container) : NULL;
         return held ? Py_NewRef(held) : PyObject_GetAttr(container, key);
     }
     PyObject *const arguments[] = {container, key};
@@ -53,19 +65,25 @@ static PyObject *look_at(PyObject *check)
 
 /* ---- checks: 1 if they hold, 0 if not, -1 with an error ---- */
 
-static int are_same(PyObject *checks)
+static int is_same(PyObject *check)
 {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(checks); i++) {
-        PyObject *check = PyTuple_GET_ITEM(checks, i);
-        PyObject *found = look_at(check);
-        if (!found)
-            return -1;
-        bool same = found == PyTuple_GET_ITEM(check, 3);
-        Py_DECREF(found);
-        if (!same)
-            return 0;
-    }
-    return 1;
+    PyObject *found = look_at(check);
+    bool same = found == PyTuple_GET_ITEM(check, 3);
+    if (!found)
+        return -1;
+    Py_DECREF(found);
+    return same;
+}
+
+/* `all` of them, or those that have no anchors. */
+static int are_same(const Watch *watch, bool all)
+{
+    PyObject *checks = PyTuple_GET_ITEM(watch->checks, 0);
+    int same = 1;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(checks) && same == 1; i++)
+        if (all || watch->changes[i] == LOOKED_AT)
+            same = is_same(PyTuple_GET_ITEM(checks, i));
+    return same;
 }
 
 static int are_equal(PyObject *checks)
@@ -94,12 +112,9 @@ static bool has_shape(const Array *array, PyObject *shape)
 /* The Array in all of the places, if it has the type; NULL, perhaps with an error, if not. */
 static PyObject *fetched(PyObject *input)
 {
-    PyObject *dtype, *shape, *places;
-    int weak;
-    if (!PyArg_ParseTuple(input, "OO!pO!", &dtype, &PyTuple_Type, &shape, &weak, &PyTuple_Type,
-                          &places))
-        return NULL;
-    PyObject *first = NULL;
+    PyObject *const *parts = &PyTuple_GET_ITEM(input, 0);
+    PyObject *dtype = parts[0], *shape = parts[1], *places = parts[3], *first = NULL;
+    bool weak = parts[2] == Py_True;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(places); i++) {
         PyObject *found = look_at(PyTuple_GET_ITEM(places, i));
         bool same = found && (found == first || !first);
@@ -117,9 +132,86 @@ static PyObject *fetched(PyObject *input)
     return NULL;
 }
 
-/* A tuple of the hidden inputs; NULL, perhaps with an error, if one has changed its type. */
-static PyObject *fetched_all(PyObject *inputs)
+/* ---- what is watched ---- */
+
+static void watch_drop(Watch *watch)
 {
+    if (!watch || --watch->references)
+        return;
+    PyObject *checks = watch->checks;
+    anchors_clear(&watch->anchors);
+    PyMem_Free(watch);
+    Py_DECREF(checks);
+}
+
+static Watch *watch_new(PyObject *checks)
+{
+    size_t count = (size_t)PyTuple_GET_SIZE(PyTuple_GET_ITEM(checks, 0));
+    Watch *watch = PyMem_Calloc(1, sizeof *watch + count);
+    if (!watch)
+        return (Watch *)PyErr_NoMemory();
+    watch->references = 1;
+    watch->checks = Py_NewRef(checks);
+    PyObject *inputs = PyTuple_GET_ITEM(checks, 2);
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(inputs); i++)
+        watch->has_places |= PyTuple_CheckExact(PyTuple_GET_ITEM(inputs, i));
+    return watch;
+}
+
+/* Anchors for the checks as things are now. One whose anchors change at every few calls, like those
+ * of globals beside a counter, is better looked at. */
+static Anchors found_anchors(Watch *watch)
+{
+    Anchors anchors = {NULL, 0, 0};
+    PyObject *checks = PyTuple_GET_ITEM(watch->checks, 0);
+    bool is_soon = watch->calls < MANY_CALLS;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(checks); i++) {
+        bool is_new, is_anchored = watch->changes[i] < FEW_CHANGES
+            && anchors_add(&anchors, PyTuple_GET_ITEM(checks, i), &watch->anchors, &is_new);
+        if (!is_anchored)
+            watch->changes[i] = LOOKED_AT;
+        else if (is_new && is_soon && watch->changes[i] != LOOKED_AT)
+            watch->changes[i]++;
+    }
+    watch->looked_at = 0;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(checks); i++)
+        watch->looked_at += watch->changes[i] == LOOKED_AT;
+    return anchors;
+}
+
+/* Look at all checks of `same`, and anchor them anew. What is found first must still hold after. */
+static int renew(Watch *watch)
+{
+    Anchors anchors = found_anchors(watch);
+    int same = are_same(watch, true);
+    if (same != 1 || !anchors_hold(&anchors)) {
+        anchors_clear(&anchors);
+        return same;
+    }
+    Anchors before = watch->anchors;
+    watch->anchors = anchors;
+    watch->is_anchored = true;
+    watch->calls = 0;
+    anchors_clear(&before);
+    return 1;
+}
+
+static int holds(Watch *watch, bool *is_quiet)
+{
+    bool stays = watch->is_anchored && anchors_hold(&watch->anchors);
+    PyObject *equal = PyTuple_GET_ITEM(watch->checks, 1);
+    *is_quiet = stays && !watch->looked_at && !watch->has_places && !PyTuple_GET_SIZE(equal);
+    watch->calls += watch->calls < MANY_CALLS;
+    int same = !stays ? renew(watch) : watch->looked_at ? are_same(watch, false) : 1;
+    return same == 1 ? are_equal(equal) : same;
+}
+
+/* A tuple of the hidden inputs; NULL, perhaps with an error, if one has changed its type. */
+static PyObject *inputs_now(const Watch *watch)
+{
+    PyObject *inputs = PyTuple_GET_ITEM(watch->checks, 2);
+    if (!watch->has_places)
+        return Py_NewRef(inputs);
     PyObject *result = PyTuple_New(PyTuple_GET_SIZE(inputs));
     for (Py_ssize_t i = 0; result && i < PyTuple_GET_SIZE(inputs); i++) {
         PyObject *input = PyTuple_GET_ITEM(inputs, i);
@@ -136,14 +228,17 @@ static PyObject *fetched_all(PyObject *inputs)
 
 bool is_guard(PyObject *object) { return Py_TYPE(object) == GuardType; }
 
-PyObject *guard_now(PyObject *object)
+PyObject *guard_now(PyObject *object, bool *is_quiet)
 {
-    PyObject *watched = Py_XNewRef(((Guard *)object)->watched), *result = NULL;
-    if (!watched)
+    Watch *watch = ((Guard *)object)->watch;
+    PyObject *result = NULL;
+    *is_quiet = false;
+    if (!watch)
         return NULL;
-    if (are_same(PyTuple_GET_ITEM(watched, 0)) > 0 && are_equal(PyTuple_GET_ITEM(watched, 1)) > 0)
-        result = fetched_all(PyTuple_GET_ITEM(watched, 2));
-    Py_DECREF(watched);
+    watch->references++;
+    if (holds(watch, is_quiet) == 1)
+        result = inputs_now(watch);
+    watch_drop(watch);
     if (!result)
         clear_error(); /* it is for `decide` to say what that means */
     return result;
@@ -157,7 +252,8 @@ static PyObject *guard_call(PyObject *self, PyObject *const *arguments, size_t f
         PyErr_SetString(PyExc_TypeError, "a Guard takes no arguments");
         return NULL;
     }
-    PyObject *result = guard_now(self), *decide = ((Guard *)self)->decide;
+    bool is_quiet;
+    PyObject *result = guard_now(self, &is_quiet), *decide = ((Guard *)self)->decide;
     if (!result && !decide && !PyErr_Occurred())
         PyErr_SetString(PyExc_RuntimeError, "the Guard has ended");
     return result || PyErr_Occurred() ? result : PyObject_CallNoArgs(decide);
@@ -182,7 +278,8 @@ static bool are_inputs(PyObject *inputs)
         if (!PyTuple_CheckExact(input) || PyTuple_GET_SIZE(input) != 4)
             return false;
         PyObject *places = PyTuple_GET_ITEM(input, 3);
-        if (!PyTuple_CheckExact(places) || !PyTuple_GET_SIZE(places) || !are_tuples_of(places, 3))
+        if (!PyTuple_CheckExact(PyTuple_GET_ITEM(input, 1)) || !PyTuple_CheckExact(places)
+            || !PyTuple_GET_SIZE(places) || !are_tuples_of(places, 3))
             return false;
     }
     return true;
@@ -199,7 +296,11 @@ static PyObject *guard_watch(Guard *self, PyObject *args)
                                          "Arrays or (dtype, shape, weak, places)");
         return NULL;
     }
-    Py_XSETREF(self->watched, Py_NewRef(args));
+    Watch *before = self->watch, *watch = watch_new(args);
+    if (!watch)
+        return NULL;
+    self->watch = watch;
+    watch_drop(before);
     Py_RETURN_NONE;
 }
 
@@ -222,8 +323,10 @@ static PyObject *guard_new(PyTypeObject *type, PyObject *args, PyObject *keyword
 
 static int guard_clear(Guard *self)
 {
+    Watch *watch = self->watch;
+    self->watch = NULL;
+    watch_drop(watch);
     Py_CLEAR(self->decide);
-    Py_CLEAR(self->watched);
     return 0;
 }
 
@@ -231,7 +334,8 @@ static int guard_traverse(Guard *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->decide);
-    Py_VISIT(self->watched);
+    if (self->watch && self->watch->references == 1) /* else a call uses it: that is alive */
+        Py_VISIT(self->watch->checks);
     return 0;
 }
 
@@ -278,11 +382,8 @@ int guard_setup(PyObject *module)
         .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
         .slots = guard_slots,
     };
-    builtin_getattr = imported("builtins", "getattr");
-    operator_getitem = imported("operator", "getitem");
-    name_cell_contents = interned("cell_contents");
     GuardType = (PyTypeObject *)PyType_FromSpec(&spec);
-    if (!builtin_getattr || !operator_getitem || !name_cell_contents || !GuardType)
+    if (!GuardType || anchors_setup() < 0)
         return -1;
     return PyModule_AddObjectRef(module, "Guard", (PyObject *)GuardType);
 }

@@ -8,10 +8,6 @@
 
 #define LONG_COPY_BYTES ((int64_t)1 << 20) /* above it other Python threads may run meanwhile */
 
-typedef struct {
-    int64_t count, stride; /* in bytes */
-} Axis;
-
 /* The elements that an index names: an offset, axes to walk, and the shape of the result. */
 typedef struct {
     int64_t offset;
@@ -199,28 +195,36 @@ static void dense_axes(Axis *axes, int dimensions, const int64_t *shape, int ite
         axes[i] = (Axis){shape[i], stride};
 }
 
+void copy_box_dense(char *to, const int64_t *shape, const char *from, Axis *axes, int dimensions,
+                    int item_bytes)
+{
+    Axis dense[MAX_DIMENSIONS];
+    dense_axes(dense, dimensions, shape, item_bytes);
+    copy_box(to, dense, from, axes, dimensions, item_bytes);
+}
+
 /* ---- reading ---- */
 
-PyObject *basic_index(PyObject *module, PyObject *args)
+/* basic_index(array, index) */
+PyObject *basic_index(PyObject *module, PyObject *const *given, Py_ssize_t count)
 {
     (void)module;
-    PyObject *object, *index;
     Box box;
-    if (!PyArg_UnpackTuple(args, "basic_index", 2, 2, &object, &index))
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "basic_index takes an array and an index");
         return NULL;
-    if (!ARRAY_CHECK(object) || array_is_remote((Array *)object)
-        || !box_of_index(&box, (Array *)object, index))
+    }
+    if (!ARRAY_CHECK(given[0]) || array_is_remote((Array *)given[0])
+        || !box_of_index(&box, (Array *)given[0], given[1]))
         Py_RETURN_NONE;
-    Array *array = (Array *)object;
+    Array *array = (Array *)given[0];
     const char *data = array_data(array);
     Array *result = data ? array_new(array->dtype, box.dimensions, box.shape, array->weak) : NULL;
     if (!result)
         return NULL;
-    int item_bytes = dtype_rows[array->dtype].item_bytes;
-    Axis axes[MAX_DIMENSIONS];
-    dense_axes(axes, box.dimensions, box.shape, item_bytes);
     array_pin(array); /* Python may be let go meanwhile */
-    copy_box(result->data, axes, data + box.offset, box.axes, box.dimensions, item_bytes);
+    copy_box_dense(result->data, box.shape, data + box.offset, box.axes, box.dimensions,
+                   dtype_rows[array->dtype].item_bytes);
     array_unpin(array);
     return (PyObject *)result;
 }

@@ -12,21 +12,31 @@ typedef struct {
     PyObject **leaves;    /* to be filled */
     const int32_t *place; /* of each leaf of the walk; NULL: as they come */
     int leaf_count;
+    bool are_at_hand; /* the elements of all leaves */
 } Match;
 
-static bool match(Match *m, PyObject *x);
+static bool match_other(Match *m, PyObject *x);
 
-static bool match_array(Match *m, PyObject *x)
+/* Deleted arrays match nothing. */
+static inline bool match_array(Match *m, PyObject *x)
 {
     const Array *array = (const Array *)x;
-    if (*m->word++ != array_word(array))
+    const uint64_t *word = m->word;
+    if (*word++ != (WORD_ARRAY | (uint64_t)array_kind(array) << 8))
         return false;
     for (int i = 0; i < array->dimensions; i++)
-        if (*m->word++ != (uint64_t)array->shape[i])
+        if (*word++ != (uint64_t)array->shape[i])
             return false;
+    m->word = word;
+    m->are_at_hand &= array->data != NULL;
     m->leaves[m->place ? m->place[m->leaf_count] : m->leaf_count] = x;
     m->leaf_count++;
     return true;
+}
+
+static inline bool match(Match *m, PyObject *x)
+{
+    return ARRAY_CHECK(x) ? match_array(m, x) : match_other(m, x);
 }
 
 static bool match_items(Match *m, PyObject *const *items, Py_ssize_t count)
@@ -49,11 +59,9 @@ static bool match_dict(Match *m, PyObject *x)
     return true;
 }
 
-static bool match(Match *m, PyObject *x)
+static bool match_other(Match *m, PyObject *x)
 {
     PyTypeObject *type = Py_TYPE(x);
-    if (type == ArrayType)
-        return match_array(m, x);
     if (type == &PyDict_Type)
         return match_dict(m, x);
     if (type == &PyTuple_Type)
@@ -78,12 +86,15 @@ static bool match_named(Match *m, PyObject *const *values, PyObject *names)
 
 /* The words end with a WORD_END, so that a call with more in it does not match either. */
 bool match_call(const uint64_t *words, PyObject *const *objects, const int32_t *place,
-                PyObject *const *arguments, Py_ssize_t count, PyObject *names, PyObject **leaves)
+                PyObject *const *arguments, Py_ssize_t count, PyObject *names, PyObject **leaves,
+                bool *are_at_hand)
 {
-    Match m = {words, objects, leaves, place, 0};
-    return *m.word++ == call_word(count) && match_items(&m, arguments, count)
+    Match m = {words, objects, leaves, place, 0, true};
+    bool matches = *m.word++ == call_word(count) && match_items(&m, arguments, count)
         && (!names || PyTuple_GET_SIZE(names) == 0 || match_named(&m, arguments + count, names))
         && *m.word == WORD_END;
+    *are_at_hand = m.are_at_hand;
+    return matches;
 }
 
 /* Whether words have nothing in them that a match cannot tell. */
@@ -92,7 +103,7 @@ bool is_matchable(const uint64_t *words, int count)
     for (int i = 1; i < count; i++) {
         int kind = (int)(words[i] & 0xff);
         if (kind == WORD_ARRAY)
-            i += (int)(words[i] >> 24);
+            i += word_dimensions(words[i]);
         else if (kind == WORD_NUMPY || kind == WORD_NUMBER || kind == WORD_NODE
                  || kind == WORD_STATIC)
             return false;

@@ -16,6 +16,12 @@ PyObject *interned(const char *text)
     return PyErr_Occurred() ? NULL : PyUnicode_InternFromString(text);
 }
 
+PyObject *bind_as_method(PyObject *self, PyObject *instance, PyObject *owner)
+{
+    (void)owner;
+    return instance && instance != Py_None ? PyMethod_New(self, instance) : Py_NewRef(self);
+}
+
 /* What befalls a short way also befalls the long one; but Ctrl-C and the like must not be lost. */
 int clear_error(void)
 {
@@ -111,12 +117,17 @@ static PyMethodDef functions[] = {
      "share(array, shape, weak): an Array over the same memory with another shape."},
     {"set_operators", set_operators, METH_O, "Install functions for Array's operators by name; the result is those they replace."},
     {"forget_operations", forget_operations, METH_NOARGS, "Forget the programs of Operations."},
-    {"basic_index", basic_index, METH_VARARGS,
+    {"basic_index", (PyCFunction)(void (*)(void))basic_index, METH_FASTCALL,
      "basic_index(array, index): array[index] where the index is made of numbers and slices; None "
      "for any other, and where it is out of bounds."},
     {"basic_update", basic_update, METH_VARARGS,
      "basic_update(array, index, value): a copy with array[index] = value; None where `basic_index`"
      " gives None, or the value must be converted."},
+    {"basic_reshape", (PyCFunction)(void (*)(void))basic_reshape, METH_FASTCALL,
+     "basic_reshape(array, *sizes): the elements in another shape, given as one tuple or one by "
+     "one; None where that is not plain."},
+    {"basic_transpose", (PyCFunction)(void (*)(void))basic_transpose, METH_FASTCALL,
+     "basic_transpose(array): a small array with its axes in reverse order; None for any other."},
     {"remote_array", remote_array, METH_VARARGS,
      "remote_array(dtype, shape, weak, remote): an Array whose elements `remote.read()` gives."},
     {"remote_of", remote_of, METH_O, "What has an Array's elements elsewhere, or None."},
@@ -151,7 +162,8 @@ PyMODINIT_FUNC PyInit__core(void)
     if (failures_setup(module) < 0 || operators_setup() < 0 || convert_setup() < 0
         || interrupt_setup() < 0 || array_setup(module) < 0 || execute_setup() < 0
         || executable_setup(module) < 0 || settings_setup(module) < 0 || calling_setup(module) < 0
-        || dispatch_setup(module) < 0 || eager_setup(module) < 0 || debugger_setup(module) < 0
+        || dispatch_setup(module) < 0 || eager_setup(module) < 0
+        || shortcut_setup(module) < 0 || debugger_setup(module) < 0
         || record_setup(module) < 0) {
         Py_DECREF(module);
         return NULL;

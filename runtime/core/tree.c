@@ -5,6 +5,8 @@
  */
 #include "core.h"
 
+enum { FEW_KEYS = 5 }; /* that a new dict has room for; a copy has room for all */
+
 static PyObject *name_type, *name_unflatten;
 
 /* ---- the table ---- */
@@ -22,6 +24,17 @@ static int node_of_kind(TreeNode *node, PyObject *kind)
     Py_DECREF(type);
     node->make = node->kind == TREE_OTHER ? PyObject_GetAttr(kind, name_unflatten) : NULL;
     return node->kind == TREE_OTHER && !node->make ? -1 : 0;
+}
+
+static int read_keys(TreeNode *node)
+{
+    if (!PyTuple_Check(node->data) || PyTuple_GET_SIZE(node->data) != node->count) {
+        PyErr_SetString(PyExc_TypeError, "the static data of a dict is a tuple of its keys");
+        return -1;
+    }
+    if (node->count > FEW_KEYS)
+        node->make = PyObject_CallMethod((PyObject *)&PyDict_Type, "fromkeys", "(O)", node->data);
+    return node->count > FEW_KEYS && !node->make ? -1 : 0;
 }
 
 static int read_node(Tree *tree, PyObject *spec, int *room)
@@ -53,11 +66,8 @@ static int read_node(Tree *tree, PyObject *spec, int *room)
     tree->nodes[own].data = Py_NewRef(data);
     if (node_of_kind(&tree->nodes[own], kind) < 0)
         return -1;
-    if (tree->nodes[own].kind == TREE_DICT
-        && !(PyTuple_Check(data) && PyTuple_GET_SIZE(data) == count)) {
-        PyErr_SetString(PyExc_TypeError, "the static data of a dict is a tuple of its keys");
+    if (tree->nodes[own].kind == TREE_DICT && read_keys(&tree->nodes[own]) < 0)
         return -1;
-    }
     if (Py_EnterRecursiveCall(" in the structure of a result"))
         return -1;
     int failed = 0;
@@ -134,12 +144,12 @@ static PyObject *build_list(Building *at, int count)
     return list;
 }
 
-static PyObject *build_dict(Building *at, PyObject *keys, int count)
+static PyObject *build_dict(Building *at, const TreeNode *node)
 {
-    PyObject *dict = PyDict_New();
-    for (int i = 0; dict && i < count; i++) {
+    PyObject *dict = node->make ? PyDict_Copy(node->make) : PyDict_New();
+    for (int i = 0; dict && i < node->count; i++) {
         PyObject *child = build(at);
-        if (!child || PyDict_SetItem(dict, PyTuple_GET_ITEM(keys, i), child) < 0)
+        if (!child || PyDict_SetItem(dict, PyTuple_GET_ITEM(node->data, i), child) < 0)
             Py_CLEAR(dict);
         Py_XDECREF(child);
     }
@@ -172,7 +182,7 @@ static PyObject *build(Building *at)
     case TREE_LIST:
         return build_list(at, node->count);
     case TREE_DICT:
-        return build_dict(at, node->data, node->count);
+        return build_dict(at, node);
     case TREE_NONE:
         Py_RETURN_NONE;
     default:
@@ -182,6 +192,8 @@ static PyObject *build(Building *at)
 
 PyObject *tree_build(const Tree *tree, PyObject **leaves)
 {
+    if (tree->nodes->kind == TREE_LEAF)
+        return *leaves;
     Building at = {tree->nodes, leaves};
     PyObject *result = build(&at);
     for (int i = 0; !result && i < tree->leaf_count; i++)

@@ -477,6 +477,116 @@ def test_several_threads(nodes: Any, bind: Bind, programs: ModuleType) -> None:
     assert failures == []
 
 
+# ---- what is known of a call after the first -------------------------------------------------
+
+
+def exchanging(runtime: Any, callees: list[Any]) -> Any:
+    """A function that runs the first of these callees, whatever they are at the time."""
+
+    class Function(runtime.Dispatcher):  # type: ignore[misc, name-defined]
+        def miss(self, args: Any, kwargs: Any) -> Any:
+            assert self.install(args, kwargs, flatten(args)[0], None, callees)
+            return self(*args)
+
+    return Function((), ())
+
+
+def test_another_program_is_checked_again(nodes: Any, bind: Bind, programs: ModuleType) -> None:
+    right = nodes.Callee(bind(passing_plan(programs, 1)), None, ())
+    longer = nodes.Callee(bind(passing_plan(programs, 1, extent=1 << 16)), None, ())
+    more = nodes.Callee(bind(passing_plan(programs, 2)), (TUPLE, None, (None, None)), ())
+    callees = [right]
+    f, x = exchanging(nodes, callees), array(nodes, 1)
+    for wrong in (longer, more, longer):
+        callees[0] = right
+        for _ in range(3):
+            assert numbers(f(x)) == [2]
+        callees[0] = wrong
+        for _ in range(3):
+            with pytest.raises(TypeError, match=r"compiled for|takes 2 arguments"):
+                f(x)
+
+
+def test_hidden_inputs_are_checked_at_each_call(
+    nodes: Any, bind: Bind, programs: ModuleType
+) -> None:
+    inputs = [array(nodes, 1)]
+    guard = nodes.Guard(lambda: tuple(inputs))
+    callee = nodes.Callee(bind(passing_plan(programs, 2)), (TUPLE, None, (None, None)), (), guard)
+    f, x = exchanging(nodes, [callee]), array(nodes, 2)
+    for _ in range(3):
+        assert numbers(f(x)) == [3, 2]
+    guard.watch((), (), (array(nodes, 5),))
+    for _ in range(3):
+        assert numbers(f(x)) == [3, 6]
+    for wrong in ((nodes.from_numpy(np.ones(9, F32)),), (), (array(nodes), array(nodes))):
+        guard.watch((), (), wrong)
+        for _ in range(2):
+            with pytest.raises(TypeError):
+                f(x)
+    gone = array(nodes)
+    guard.watch((), (), (gone,))
+    assert numbers(f(x)) == [3, 1]
+    gone.delete()
+    with pytest.raises(RuntimeError, match="deleted"):
+        f(x)
+
+
+def test_arguments_must_be_there_at_each_call(nodes: Any, bind: Bind, programs: ModuleType) -> None:
+    class Elsewhere:
+        def read(self) -> Any:
+            return np.full(4, 7, F32)
+
+    f, _ = dispatcher_of(nodes, bind, programs)
+    x, y = array(nodes, 1), array(nodes, 2)
+    for _ in range(3):
+        assert f(x, y) is True or numbers(f(x, y)) == [2, 3]
+    far = nodes.remote_array(np.dtype(F32), (4,), False, Elsewhere())
+    assert numbers(f(x, far)) == [2, 8]
+    seen, z = np.asarray(y), array(nodes)  # a view keeps the elements where they are
+    for gone in (y, z):
+        gone.delete()
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="deleted"):
+                f(x, gone)
+    assert seen.tolist() == [2] * 4
+    assert numbers(f(x, x)) == [2, 2]
+
+
+def test_what_python_code_of_a_look_changes_is_seen(
+    nodes: Any, bind: Bind, programs: ModuleType
+) -> None:
+    """The arguments that a call has matched may be others after a guard has looked."""
+    items: list[Any] = []
+    guard = nodes.Guard(lambda: ())
+
+    def emptying(container: Any, key: Any) -> Any:
+        items.clear()
+        gc.collect()
+
+    callee = nodes.Callee(bind(passing_plan(programs, 3)), (TUPLE, None, (None,) * 3), (), guard)
+    f = exchanging(nodes, [callee])
+    for _ in range(3):
+        items[:] = [array(nodes, n) for n in range(3)]
+        guard.watch((), (), ())
+        assert numbers(f(items)) == [1, 2, 3]
+        guard.watch(((emptying, None, None, None),), (), ())
+        with pytest.raises(TypeError, match="takes 3 arguments"):
+            f(items)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 40])
+def test_results_with_many_keys(nodes: Any, bind: Bind, programs: ModuleType, count: int) -> None:
+    f, misses = dispatcher_of(nodes, bind, programs)
+    given = {f"k{n:02}": array(nodes, n) for n in range(count)}
+    f(given)
+    first, second = f(given)[0][0], f(given)[0][0]
+    assert list(first) == list(second) == list(given) and len(misses) == 1
+    assert numbers(first) == numbers(second) == [n + 1 for n in range(count)]
+    first["more"] = 1
+    assert len(second) == len(f(given)[0][0]) == count
+
+
 # ---- what was read from Python ---------------------------------------------------------------
 
 

@@ -199,6 +199,9 @@ def test_only_what_fits_is_installed(native: Any, bind: Bind, programs: ModuleTy
     for operands, given in (((), program), ((x,) * 4, program), (("x",), program), ((x,), None)):
         with pytest.raises(ValueError, match="install needs"):
             operation.install(operands, given)
+    for others in (np.ones(4, F32), np.ones((1, 3), F32), np.ones(3, np.int32)):
+        with pytest.raises(ValueError, match="install needs"):
+            operation.install((native.from_numpy(others),), program)
     with pytest.raises(TypeError):
         operation.install(3, program)
 
@@ -214,6 +217,26 @@ def test_errors_propagate(native: Any) -> None:
     x = native.from_numpy(np.ones(3, F32))
     x.delete()
     assert Calls(native).operation(x) == "unknown", "who runs it tells that it is deleted"
+
+
+def test_operands_must_be_there_at_each_call(native: Any, bind: Bind, programs: ModuleType) -> None:
+    class Elsewhere:
+        def read(self) -> Any:
+            return np.full(3, 7, F32)
+
+    calls = Calls(native)
+    x = native.from_numpy(np.arange(3, dtype=F32))
+    calls.operation.install((x,), bind(programs.add_one_plan(3)))
+    assert np.asarray(calls.operation(x)).tolist() == [1, 2, 3]
+    far = native.remote_array(np.dtype(F32), (3,), False, Elsewhere())
+    assert np.asarray(calls.operation(far)).tolist() == [8, 8, 8]
+    seen = np.asarray(x)  # keeps the elements where they are
+    x.delete()
+    for gone in (x, native.from_numpy(np.ones(3, F32))):
+        gone.delete()
+        with pytest.raises(RuntimeError, match="deleted"):
+            calls.operation(gone)
+    assert seen.tolist() == [0, 1, 2]
 
 
 def test_many_programs_are_bounded(native: Any, bind: Bind, programs: ModuleType) -> None:

@@ -61,6 +61,8 @@ def test_other_headers_do_not_bring_elements(runtime: Any) -> None:
     flat, twin = runtime.share(array, (12,), True), copy.copy(array)
     assert where.reads == 0 and runtime.remote_of(flat) is runtime.remote_of(twin) is where
     assert runtime.basic_index(array, 1) is None and where.reads == 0
+    assert runtime.basic_transpose(array) is None and runtime.basic_reshape(array, -1) is None
+    assert where.reads == 0
     np.testing.assert_array_equal(np.asarray(flat), np.arange(12))
     array.delete()
     np.testing.assert_array_equal(np.asarray(twin), where.elements)

@@ -24,7 +24,15 @@ from .array import (
 from .calling import calling
 from .dispatch import Callee, Dispatcher, Guard, set_nodes
 from .dlpack import from_dlpack
-from .eager import Operation, basic_index, basic_update, forget_operations
+from .eager import (
+    Operation,
+    Shortcut,
+    basic_index,
+    basic_reshape,
+    basic_transpose,
+    basic_update,
+    forget_operations,
+)
 from .execute import Executable, get_num_threads, scope_num_threads, set_num_threads
 from .memory import block_bytes, memory_stats, release_cache
 from .spans import record_runs, recorded_runs
@@ -36,8 +44,11 @@ __all__ = [
     "Executable",
     "Guard",
     "Operation",
+    "Shortcut",
     "attach_remote",
     "basic_index",
+    "basic_reshape",
+    "basic_transpose",
     "basic_update",
     "block_bytes",
     "calling",

@@ -8,15 +8,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from types import MethodType
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
-from .array import Array, from_numpy, remote_of, to_numpy
+from .array import Array, from_numpy, remote_of, share, to_numpy
 from .calling import calling
 from .execute import Executable
 
 _MOST_OPERANDS = 3
+_SMALL_COPY_BYTES = 1024
 _Kind = TypeVar("_Kind", bound="Operation")
 
 
@@ -65,6 +66,25 @@ class Operation:
         """Run this program for operands of these types: nobody asks here."""
 
 
+class Shortcut:
+    """A function of an array: `quick` is asked first, unless a trace records; it gives None for
+    what it leaves to the function.
+    """
+
+    __wrapped__: Callable[..., Any]
+
+    def __init__(self, quick: Callable[..., Any], function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self._quick = quick
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        found = self._quick(*args) if calling.recorder is None and not kwargs else None
+        return self.__wrapped__(*args, **kwargs) if found is None else found
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else MethodType(self, instance)
+
+
 def _as_arrays(operands: tuple[Any, ...]) -> list[Array] | None:
     """The operands as Arrays; None if one is neither an Array nor one of NumPy."""
     arrays = []
@@ -95,6 +115,38 @@ def basic_index(array: Any, index: Any) -> Array | None:
         return from_numpy(np.asarray(source[index]), weak=array.weak_type)
     except (IndexError, ValueError):
         return None
+
+
+def basic_reshape(array: Any, *sizes: Any) -> Array | None:
+    """The elements in another shape, given as one tuple or one by one; None where that is not
+    plain.
+    """
+    if not _is_usable(array):
+        return None
+    shape = sizes[0] if len(sizes) == 1 and type(sizes[0]) is tuple else sizes
+    if not sizes or any(type(n) is not int or n < -1 for n in shape):
+        return None
+    try:
+        full = to_numpy(array).reshape(shape).shape
+    except (ValueError, OverflowError):
+        return None
+    return array if full == array.shape else share(array, full, array.weak_type)
+
+
+def basic_transpose(array: Any, *axes: Any) -> Array | None:
+    """A small array with its axes in reverse order; None for any other."""
+    if axes or not _is_usable(array):
+        return None
+    if array.ndim < 2:
+        return array
+    if array.nbytes > _SMALL_COPY_BYTES:
+        return None
+    return from_numpy(to_numpy(array).T, weak=array.weak_type)
+
+
+def _is_usable(array: Any) -> TypeGuard[Array]:
+    is_alive = isinstance(array, Array) and not array.is_deleted()
+    return is_alive and remote_of(array) is None
 
 
 def basic_update(array: Any, index: Any, value: Any) -> Array | None:
