@@ -58,7 +58,6 @@ class Frame:
         ]
         self._size_slots: dict[int, Value] = {}
         self._prefix: list[str] = []
-        self._globals: set[str] = set()
         self.is_streaming = False  # whether stores are to be waited for at the end
 
     def number(self, n: int) -> Value:
@@ -95,7 +94,8 @@ class Frame:
 
     def zeros(self) -> str:
         """The name of some readable zero bytes, for reads whose result is not wanted."""
-        self._globals.add("@nothing = internal constant [512 x i8] zeroinitializer, align 64")
+        nothing = "@nothing = internal constant [512 x i8] zeroinitializer, align 64"
+        self.emit.declarations.add(nothing)
         return "@nothing"
 
     def fail(self, site: int, index: Value, value: Value, is_bad: Value) -> None:
@@ -118,7 +118,7 @@ class Frame:
         else:
             self.emit.line("ret i32 0")
         lines = [
-            *sorted(self.emit.declarations | self._globals),
+            *sorted(self.emit.declarations),
             self._head(),
             "entry:",
             *self._operand_lines(),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from jitml.codegen.emit import KernelText
 from jitml.codegen.llvm import llvm_type
-from jitml.codegen.special import Function
+from jitml.codegen.special import Function, even_grain
 from jitml.codegen.target import Target
 from jitml.ir.graph import Eqn
 from jitml.ir.types import ArrayType
@@ -22,6 +22,47 @@ from jitml.scalar.value import Value, select
 _CHUNK_NS = 20_000  # work that one chunk should have at least
 _COLUMNS = 16  # of cache lines side by side, that vectors of a library take together
 _TRANSFORM_NS = 400_000  # likewise; a library that is called by way of Python takes some 20 µs
+_THREADS_NS = 50_000_000  # work of a call for which OpenBLAS should wake threads of its own
+# Adds `step` to the number of kernels that want OpenBLAS to have one thread, and tells it when it
+# is the first or was the last.
+_CHANGE_THREADS = """\
+define internal void @change_threads(ptr %record, i64 %step) nounwind noinline {
+entry:
+  %places = getelementptr i64, ptr %record, i64 1
+  %before = getelementptr i64, ptr %record, i64 2
+  %getter = getelementptr i64, ptr %record, i64 3
+  %setter = getelementptr i64, ptr %record, i64 4
+  br label %wait
+wait:
+  %held = atomicrmw xchg ptr %record, i64 1 acquire, align 8
+  %is_held = icmp ne i64 %held, 0
+  br i1 %is_held, label %wait, label %inside
+inside:
+  %count = load i64, ptr %places, align 8
+  %after = add i64 %count, %step
+  store i64 %after, ptr %places, align 8
+  %get = load ptr, ptr %getter, align 8
+  %set = load ptr, ptr %setter, align 8
+  %is_first = icmp eq i64 %count, 0
+  br i1 %is_first, label %begin, label %check
+begin:
+  %now = call i32 %get()
+  %wide = sext i32 %now to i64
+  store i64 %wide, ptr %before, align 8
+  call void %set(i32 1)
+  br label %out
+check:
+  %is_last = icmp eq i64 %after, 0
+  br i1 %is_last, label %end, label %out
+end:
+  %stored = load i64, ptr %before, align 8
+  %number = trunc i64 %stored to i32
+  call void %set(i32 %number)
+  br label %out
+out:
+  store atomic i64 0, ptr %record release, align 8
+  ret void
+}"""
 _REAL = {"s": "f32", "c": "f32", "d": "f64", "z": "f64", "c64": "f32", "c128": "f64"}
 
 
@@ -33,7 +74,8 @@ def library_kernel(eqn: Eqn, target: Target) -> KernelText:
     assert isinstance(op, LibraryCall)
     writer = _Transform(eqn, op) if op.routine.startswith("fft ") else _Lapack(eqn, op)
     writer.write()
-    grain = max(1, int(writer.chunk_ns * writer.units / max(1, op.work_ns * writer.count)))
+    chunks = min(writer.units, -(-op.work_ns * writer.count // writer.chunk_ns))
+    grain = even_grain(writer.units, max(1, chunks))
     grain = -(-grain // writer.step) * writer.step
     text = writer.f.text(target)
     grain = grain if grain < writer.units else 0
@@ -90,6 +132,21 @@ class _Lapack(_Call):
     """
 
     def write(self) -> None:
+        if self.op.work_ns >= _THREADS_NS:
+            self._each_unit()
+            return
+        record = self.word(1, "ptr")
+        self.f.emit.declarations.add(_CHANGE_THREADS)
+
+        def change(step: int) -> None:
+            self.f.emit.line(f"call void @change_threads(ptr {record.ref}, i64 {step})")
+
+        is_known = self.word(1, "i64") != 0
+        self.f.emit.if_(is_known, lambda: change(1))
+        self._each_unit()
+        self.f.emit.if_(is_known, lambda: change(-1))
+
+    def _each_unit(self) -> None:
         address, integer_bytes = self.word(0, "ptr"), self.word(2, "i64")
         constant = [self._constant(*argument) for argument in self.op.arguments]
 

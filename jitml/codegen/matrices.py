@@ -11,11 +11,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jitml.codegen.blocks import blocks_kernel
 from jitml.codegen.eigen import SLOTS, USUAL_SWEEPS, Eigenvalues
 from jitml.codegen.elimination import Elimination, LaneElimination
 from jitml.codegen.emit import KernelText
 from jitml.codegen.lanes import MANY, LaneMatrix, lanes_of
 from jitml.codegen.matrix import Matrix, conjugate
+from jitml.codegen.panel import panel_kernel
 from jitml.codegen.special import Function, chunk_grain
 from jitml.codegen.target import Target
 from jitml.ir.dtypes import INT32, is_complex, real_dtype
@@ -25,6 +27,7 @@ from jitml.ir.types import ArrayType
 from jitml.ops.linalg.cholesky import Cholesky
 from jitml.ops.linalg.eigen import Eigh
 from jitml.ops.linalg.lu import Lu, PivotsToPermutation
+from jitml.ops.linalg.panel import Blocks, PanelQr
 from jitml.ops.linalg.triangular import TriangularSolve
 from jitml.scalar.complex import Complex
 from jitml.scalar.value import Value, convert, maximum, minimum, select, sqrt
@@ -295,9 +298,11 @@ def _permutation_kernel(eqn: Eqn, target: Target) -> KernelText:
 
 
 _KERNELS: dict[type[Op], Callable[[Eqn, Target], KernelText]] = {
+    Blocks: blocks_kernel,
     Cholesky: _cholesky_kernel,
     Eigh: _eigh_kernel,
     Lu: _lu_kernel,
+    PanelQr: panel_kernel,
     PivotsToPermutation: _permutation_kernel,
     TriangularSolve: _triangular_kernel,
 }

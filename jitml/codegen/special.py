@@ -195,4 +195,11 @@ def cumulative_kernel(eqn: Eqn, target: Target) -> KernelText:
 def chunk_grain(units: int, cost: int) -> int:
     if cost < 2 * CHUNK_COST or units < 2:
         return 0
-    return max(1, CHUNK_COST * units // cost)
+    return even_grain(units, cost // CHUNK_COST)
+
+
+def even_grain(units: int, chunks: int) -> int:
+    """Units in a chunk, of about so many: an even number, so that two threads have as much to do,
+    and of one size, for the last thread to end is what a call takes.
+    """
+    return -(-units // (chunks + chunks % 2 * (chunks > 1)))

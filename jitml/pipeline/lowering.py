@@ -25,8 +25,9 @@ def lower(
     """
     if target.triple == TRIPLE:
         from jitml.codegen.nvptx.attention import keep_attention
+        from jitml.codegen.nvptx.library import ask_libraries
 
-        graph = keep_attention(graph)
+        graph = ask_libraries(keep_attention(graph))
     graph = run_passes(graph, PASSES).graph
     types = graph.output_types
     graph = returning_inputs(graph)

@@ -4,13 +4,15 @@ In: names. Out: addresses, as the bytes of the constants that kernels read them 
 in one process, so plans are stored with names alone.
 
 "lapack dpotrf" is a routine of LAPACK or BLAS in the OpenBLAS (or other library) that NumPy brings,
-or else SciPy. "fft c2c forward c128 long" is a transform along one axis: `ducc0` where that is
-installed, NumPy else. Must not know what is computed with them.
+or else SciPy; its data says how OpenBLAS is told its number of threads. "fft c2c forward c128 long"
+is a transform along one axis: `ducc0` where that is installed, NumPy else. Must not know what is
+computed with them.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -33,6 +35,7 @@ _SPELLINGS = (
 )
 # Modules that are linked with LAPACK.
 _LINKED = ("numpy.linalg._umath_linalg", "scipy.linalg._flapack")
+_KEPT: list[Any] = []  # memory that C has the addresses of
 _ENTRY = struct.Struct("<qqq")
 
 
@@ -81,12 +84,47 @@ def _lapack_routine(name: str) -> Routine:
                 function = getattr(library, spelling.format(name))
             except AttributeError:
                 continue
-            address = ctypes.cast(function, ctypes.c_void_p).value or 0
-            return Routine(address, 0, integer_bytes, f"{name} of {_file_name(address)}")
+            address = _address(function)
+            told = f"{name} of {_file_name(address)}"
+            return Routine(address, _threads_record(library), integer_bytes, told)
     raise LoadError(
         f"the LAPACK routine {name} is in no library that NumPy or SciPy bring: "
         "install them from PyPI or conda-forge"
     )
+
+
+def _address(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
+
+
+@cache
+def _threads_record(library: Any) -> int:
+    """Where kernels find how OpenBLAS is told its number of threads, or 0: a lock, how many
+    kernels want one thread, the number before, and the functions that get and set it.
+    """
+    for spelling in ("scipy_openblas_{}_num_threads64_", "scipy_openblas_{}_num_threads",
+                     "openblas_{}_num_threads64_", "openblas_{}_num_threads"):  # fmt: skip
+        try:
+            functions = [getattr(library, spelling.format(verb)) for verb in ("get", "set")]
+        except AttributeError:
+            continue
+        record = (ctypes.c_int64 * 5)(0, 0, 0, *map(_address, functions))
+        _KEPT.append(record)
+        return ctypes.addressof(record)
+    return 0
+
+
+def _forget_other_threads() -> None:
+    """In a child process no other thread is inside of a kernel."""
+    for record in _KEPT:
+        if record[1]:
+            record[0] = record[1] = 0
+            ctypes.CFUNCTYPE(None, ctypes.c_int)(record[4])(record[2])
+        record[0] = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 def _lapack_libraries() -> Iterator[Any]:

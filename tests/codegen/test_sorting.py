@@ -108,7 +108,7 @@ def test_each_way_alone_sorts(
 
     monkeypatch.setattr("jitml.codegen.plan.sort_kernel", only)
     random = np.random.default_rng(7)
-    for extent in (2, 31, 600):
+    for extent in (2, 4, 5, 9, 31, 140, 600, 1100):
         x = random.choice(np.array(_SPECIAL, np.float32), (17, extent))
         y = random.integers(0, 999, (17, extent), np.int16)
         for operands in ([x], [x, y]):

@@ -68,6 +68,9 @@ ROWS = {
     "by rows": Row(lambda x, y, b: x @ y * b[:, None], ((67, 18), (18, 72), (67,))),
     "residual": Row(lambda x, y, r: r + 0.5 * (x @ y), ((66, 20), (20, 68), (66, 68))),
     "an operand again": Row(lambda x, y: x + x @ y, ((64, 64), (64, 64))),
+    "inside of a border": Row(
+        lambda x, y, r: jnp.pad(r, ((1, 0), (2, 0))) - x @ y, ((66, 20), (20, 68), (65, 66))
+    ),
     "a scale at hand": Row(lambda x, y, s: x @ y * s, ((66, 20), (20, 68), ())),
     "two results": Row(with_mask, ((66, 20), (20, 68))),
     "the product, too": Row(lambda x, y: (x @ y, jnp.exp(x @ y)), ((66, 20), (20, 68))),

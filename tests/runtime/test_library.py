@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
 import subprocess
@@ -192,3 +193,54 @@ def test_chunks_of_transforms_do_not_change_bits(transforms: str) -> None:
         with jitml.num_threads(3):
             three = np.asarray(f(x))
         np.testing.assert_array_equal(one, three)
+
+
+@pytest.fixture
+def told() -> Iterator[list[int]]:
+    """The numbers of threads that OpenBLAS is told, which has 7 of them before."""
+    address = find_routine("lapack dgetrf").data
+    if not address:
+        pytest.skip("this LAPACK has no number of threads")
+    record = (ctypes.c_int64 * 5).from_address(address)
+    numbers: list[int] = []
+    functions = (
+        ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 7),
+        ctypes.CFUNCTYPE(None, ctypes.c_int)(numbers.append),
+    )
+    before = list(record)
+    for place, function in zip((3, 4), functions, strict=True):
+        record[place] = ctypes.cast(function, ctypes.c_void_p).value or 0
+    yield numbers
+    assert list(record[:2]) == [0, 0]
+    record[:] = before
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_small_calls_have_one_thread_each(told: list[int], threads: int) -> None:
+    a = np.random.default_rng(3).normal(size=(8, 90, 90))
+    with jitml.num_threads(threads):
+        jitml.jit(jitml.lax.linalg.lu)(a)
+    assert told[:1] == [1] and told[-1:] == [7] and set(told) == {1, 7}
+    assert told == [1, 7] * (len(told) // 2)
+
+
+def test_large_calls_may_have_several(told: list[int]) -> None:
+    jitml.jit(jitml.lax.linalg.lu)(np.eye(700))
+    assert told == []
+
+
+def test_the_last_kernel_gives_threads_back(told: list[int]) -> None:
+    record = (ctypes.c_int64 * 5).from_address(find_routine("lapack dgetrf").data)
+    record[1] = 1  # another one is inside
+    jitml.jit(jitml.lax.linalg.lu)(np.eye(40))
+    assert told == [] and record[1] == 1
+    record[1] = 0
+
+
+def test_a_child_process_waits_for_nobody(told: list[int]) -> None:
+    record = (ctypes.c_int64 * 5).from_address(find_routine("lapack dgetrf").data)
+    record[:3] = [1, 2, 5]
+    library._forget_other_threads()
+    assert told == [5]
+    jitml.jit(jitml.lax.linalg.lu)(np.eye(40))
+    assert told == [5, 1, 7]

@@ -9,9 +9,14 @@ import os
 
 from jitml.codegen.gemm_blocks import GemmShape
 from jitml.ir.errors import ArgumentError
+from jitml.ir.graph import Graph
+from jitml.ir.nested import map_nested, nested_graphs
 from jitml.ops.library import LibraryCall
+from jitml.ops.linalg.eigen import Eigh
+from jitml.ops.linalg.qr import Qr
+from jitml.trace.inline import rewritten
 from jitml_runtime import HostCall, Instruction
-from jitml_runtime.record import frozen
+from jitml_runtime.record import frozen, replace
 
 _DTYPES = ("f32", "f64", "f16", "bf16", "c64", "c128")
 _WIDER = {("f16", "f32"), ("bf16", "f32")}  # operands and results that may differ
@@ -55,6 +60,21 @@ class ProductStep(Instruction):
     """A product that a library is asked for, by a kernel unless the device has it."""
 
     product: Product = Product()
+
+
+def ask_libraries(graph: Graph) -> Graph:
+    """The graph with what a library of the device does as a whole stated by its routines.
+
+    Before: `%q, %r = qr %a`. After: `%p, %t = geqrf %a`, and what makes Q and R of them.
+    """
+    is_nested = [any(nested_graphs(eqn.op)) for eqn in graph.eqns]
+    if any(is_nested):
+        pairs = zip(graph.eqns, is_nested, strict=True)
+        inside = [replace(e, op=map_nested(e.op, ask_libraries)) if n else e for e, n in pairs]
+        graph = graph.with_eqns(inside)
+    if not any(isinstance(eqn.op, (Eigh, Qr)) for eqn in graph.eqns):
+        return graph
+    return rewritten(graph, lambda e: e.op.by_library if isinstance(e.op, (Eigh, Qr)) else None)
 
 
 def takes_products() -> bool:

@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jitml.codegen.emit import KernelText
+from jitml.codegen.sorting.bitonic import UNIT, Columns
 from jitml.codegen.sorting.coding import Coding
-from jitml.codegen.sorting.network import Columns, Integers, merge_runs
+from jitml.codegen.sorting.network import Integers, merge_runs
 from jitml.codegen.sorting.pieces import PIECE, to_pieces
 from jitml.codegen.sorting.transfer import Transfer
 from jitml.codegen.target import Target
@@ -26,7 +27,8 @@ class Memory:
         self.coding, self.f, self.lanes = coding, coding.f, coding.lanes
         vectors = -(-count // self.lanes)
         blocks = -(-vectors // _ROWS)
-        rows = -(-vectors // (blocks * self.lanes)) * self.lanes
+        multiple = max(self.lanes, UNIT)
+        rows = -(-vectors // (blocks * multiple)) * multiple
         runs = blocks * self.lanes
         self.count = runs * rows
         gap = self.count * coding.size_bytes + _MARGIN

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jitml.codegen.emit import KernelText
+from jitml.codegen.sorting.bitonic import Columns, rows_of
 from jitml.codegen.sorting.coding import Coding
-from jitml.codegen.sorting.network import UNIT, Columns
 from jitml.codegen.sorting.pieces import PIECE, from_pieces, to_pieces
 from jitml.codegen.sorting.transfer import Transfer
 from jitml.codegen.target import Target
@@ -45,11 +45,6 @@ def lanes_kernel(coding: Coding, target: Target) -> KernelText:
     line_ns = lines.extent * (16 + lines.extent.bit_length() ** 2) // 32
     scratch = rows_of(lines.extent) * lanes * coding.size_bytes
     return lines.text(target, line_ns * lanes, scratch, units)
-
-
-def rows_of(extent: int) -> int:
-    """How many vectors lines of `extent` elements take."""
-    return -(-extent // UNIT) * UNIT
 
 
 class _Group:

@@ -1,7 +1,7 @@
-"""Sorting networks over vectors of unsigned integers: no branch and no address depends on the data.
+"""Merging networks over vectors of unsigned integers: no branch depends on the data.
 
-`Columns` sorts each lane of the rows of a block for itself; `merge_runs` merges sorted runs
-that lie one after the other. Equal integers are one and the same to them.
+`merge_runs` merges sorted runs that lie one after the other. Equal integers are one and the same to
+them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from jitml.codegen.llvm import Emitter
 from jitml.codegen.special import Function
 from jitml.scalar.value import Value, maximum, minimum, select
 
-_UNIT_LEVELS = 2
-UNIT = 1 << _UNIT_LEVELS  # rows that are always compared together
 _IN_REGISTER_BITS = {"u32": 4, "u64": 2}  # integers in 128 bits
 
 
@@ -36,61 +34,6 @@ class Integers(NamedTuple):
 
     def store(self, index: Value, value: Value) -> None:
         self.emit.store(self.emit.address(self.pointer, index, self.type), value, self.type)
-
-
-class Columns:
-    """A block of vectors, each lane of which is to be sorted for itself: `rows` of them, a multiple
-    of `UNIT`.
-
-    Merge exchange (Knuth, The Art of Computer Programming, volume 3, algorithm 5.2.2 M).
-    """
-
-    def __init__(self, f: Function, block: Integers, rows: int) -> None:
-        self.f, self.block = f, block
-        self.size = f.argument(rows * block.lanes)
-        self.levels = f.argument((rows - 1).bit_length())
-
-    def sort(self, first: Value) -> None:
-        """Sort the rows that begin at element `first`."""
-        f, lanes = self.f, self.block.lanes
-        block = self.block.behind(first)
-
-        def level(number: Value, width: Value, count: int) -> None:
-            """Compare rows with the bit of level `number` in their number, or (first) without it,
-            with rows further on; `width` of them, `count` at once, lie together.
-            """
-
-            def compare(k: Value) -> None:
-                begin = select(k == 0, f.number(0), width)
-                distance = select(k == 0, width, (f.number(lanes) << (self.levels - k)) - width)
-                far, end = block.behind(distance), self.size - distance
-
-                def run(begin: Value) -> None:
-                    if count < UNIT:
-                        _exchange(block, far, begin, count)
-                        return
-                    stop = minimum(begin + width, end)
-                    f.each(begin, stop, lambda at: _exchange(block, far, at, UNIT), UNIT * lanes)
-
-                f.each(begin, end, run, width * 2)
-
-            f.each(f.number(0), number + 1, compare)
-
-        def wide(number: Value) -> None:
-            level(number, f.number(lanes) << (self.levels - 1 - number), UNIT)
-
-        f.each(f.number(0), self.levels - _UNIT_LEVELS, wide)
-        for bit in reversed(range(_UNIT_LEVELS)):
-            level(self.levels - 1 - bit, f.number(lanes << bit), 1 << bit)
-
-
-def _exchange(near: Integers, far: Integers, at: Value, count: int) -> None:
-    """Put `count` vectors and those in the same places further on in order."""
-    for k in range(count):
-        place = at + k * near.lanes
-        a, b = near.load(place), far.load(place)
-        near.store(place, minimum(a, b))
-        far.store(place, maximum(a, b))
 
 
 def merge_vectors(emit: Emitter, a: Value, b: Value) -> tuple[Value, Value]:

@@ -1,6 +1,7 @@
 """Linear algebra: the names, signatures and results of `jax.numpy.linalg`.
 
-Factorisations are done by LAPACK; all of them take batches of matrices, as the last two axes.
+Factorisations are done by LAPACK, but for `qr` of real matrices and those of small ones, which
+jitml has kernels for; all of them take batches of matrices, as the last two axes.
 Matrices are float32, float64 or complex; integers are converted.
 """
 

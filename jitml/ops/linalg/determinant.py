@@ -28,7 +28,7 @@ from jitml.ops.elementwise import (
     sub,
 )
 from jitml.ops.kinds import Traced, full_of, zeros_like
-from jitml.ops.layout import broadcast_in_dim, iota, squeeze
+from jitml.ops.layout import iota, squeeze
 from jitml.ops.linalg.lu import lu, take_rows
 from jitml.ops.linalg.matrices import (
     MatrixOp,
@@ -38,6 +38,7 @@ from jitml.ops.linalg.matrices import (
     identity_like,
     rows_and_columns,
     scaled_columns,
+    spread,
     times,
 )
 from jitml.ops.linalg.qr import qr, take_columns
@@ -111,7 +112,7 @@ def _adjugate_times(a: Traced, b: Traced) -> Traced:
     back = inverse_order(order)
     phase = bind1(Det(), take_columns(q, back))
     y = times(adjoint(q), b)
-    return take_rows(_triangular_adjugate_times(r, mul(y, _spread(phase, y))), back)
+    return take_rows(_triangular_adjugate_times(r, mul(y, spread(phase, type_of(y)))), back)
 
 
 def _triangular_adjugate_times(r: Traced, y: Traced) -> Traced:
@@ -125,16 +126,12 @@ def _triangular_adjugate_times(r: Traced, y: Traced) -> Traced:
     is_last = and_(eq(row, n - 1), eq(column, n - 1))
     lost = eq(before, 0)  # below rank n − 1 the adjugate is 0
     inverse = div(full_of(type_of(before), 1), before)
-    upper = select(is_last, _spread(inverse, r), r)
-    upper = select(_spread(lost, r), identity_like(r), upper)  # nothing infinite to go back through
-    y = select(ne(rows_and_columns(y)[0], n - 1), mul(y, _spread(whole, y)), y)
+    upper = select(is_last, spread(inverse, type_of(r)), r)
+    # Nothing infinite to go back through.
+    upper = select(spread(lost, type_of(r)), identity_like(r), upper)
+    y = select(ne(rows_and_columns(y)[0], n - 1), mul(y, spread(whole, type_of(y))), y)
     x = solve_triangular(upper, y, left=True, lower=False)
-    return select(_spread(lost, x), zeros_like(x), x)
-
-
-def _spread(x: Traced, like: Traced) -> Traced:
-    """One number for each matrix as matrices."""
-    return broadcast_in_dim(x, type_of(like).shape, tuple(range(type_of(x).ndim)))
+    return select(spread(lost, type_of(x)), zeros_like(x), x)
 
 
 def _element(x: Traced, place: int) -> Traced:
@@ -176,7 +173,7 @@ class Pinv(MatrixOp):
         values, u, vh = svd(a, False, True)
         axis = type_of(values).ndim - 1
         largest = reduce_max(values, (axis,))
-        least = broadcast_in_dim(mul(largest, rtol), type_of(values).shape, tuple(range(axis)))
+        least = spread(mul(largest, rtol), type_of(values))
         one = full_of(type_of(values), 1)
         kept = gt(values, least)
         inverse = select(kept, div(one, select(kept, values, one)), zeros_like(one))

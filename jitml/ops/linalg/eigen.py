@@ -15,6 +15,7 @@ from jitml.ir.dtypes import INT32, complex_dtype, is_complex, real_dtype
 from jitml.ir.errors import DifferentiationError
 from jitml.ir.types import ArrayType
 from jitml.ops.elementwise import (
+    abs_,
     add,
     complex_,
     div,
@@ -22,6 +23,8 @@ from jitml.ops.elementwise import (
     gt,
     imag,
     lt,
+    maximum,
+    minimum,
     mul,
     neg,
     real,
@@ -29,8 +32,9 @@ from jitml.ops.elementwise import (
     sub,
 )
 from jitml.ops.kinds import Traced, full_of, zeros_like
-from jitml.ops.linalg.lapack import geev, syevd
+from jitml.ops.linalg.lapack import geev, stedc, syevd, sytrd
 from jitml.ops.linalg.matrices import (
+    SMALL,
     MatrixOp,
     adjoint,
     as_complex,
@@ -45,12 +49,16 @@ from jitml.ops.linalg.matrices import (
     is_small,
     real_part,
     rows_and_columns,
+    spread,
     times,
+    upper_part,
     valid_or_nan,
 )
+from jitml.ops.linalg.panel import rows_of
+from jitml.ops.linalg.reflectors import reflected
 from jitml.ops.linalg.solve import solve
-from jitml.ops.reduction import argmax, reduce_sum
-from jitml.ops.slicing import pad
+from jitml.ops.reduction import argmax, reduce_max, reduce_sum
+from jitml.ops.slicing import concatenate, pad, slice_
 from jitml.trace.core import bind, current_source, type_of
 from jitml.trace.numbers import literal
 from jitml_runtime.record import frozen
@@ -79,7 +87,14 @@ class Eigh(MatrixOp):
         return not (is_small(a) and a.shape[-1] <= _SIDE and a.size >= _MANY * a.shape[-1] ** 2)
 
     def expand(self, *inputs: Traced) -> Sequence[Traced]:
+        """By way of a tridiagonal form, unless matrices are small or there are complex numbers."""
         (a,) = inputs
+        if is_complex(type_of(a).dtype) or type_of(a).shape[-1] <= SMALL:
+            return self.by_library(a)
+        return _symmetric_eigen(flipped(a) if self.lower else a)
+
+    def by_library(self, a: Traced) -> Sequence[Traced]:
+        """By the routine that does all of it."""
         if 0 in type_of(a).shape:
             return [a, full_of(self.infer(type_of(a))[1], 0)]
         # What lies row by row is the transpose, which is the conjugate.
@@ -99,6 +114,32 @@ class Eigh(MatrixOp):
         factors = reciprocal_differences(values)
         weighted = mul(as_complex(factors, type_of(moved).dtype), moved)
         return [vectors, values], [times(vectors, weighted), real_part(diagonal_of(moved))]
+
+
+def _symmetric_eigen(a: Traced) -> list[Traced]:
+    """Eigenvectors and eigenvalues of real matrices, whose upper triangle is read: those of a
+    tridiagonal form, the vectors turned back by the reflectors that led to it.
+    """
+    *batch, n, _ = type_of(a).shape
+    scale = _safe_scale(a)
+    packed, diagonal, beside, taus, _ = sytrd("L", mul(a, spread(scale, type_of(a))))
+    values, vectors, info = stedc(diagonal, beside)
+    vectors, none = flipped(vectors), [0] * len(batch)
+    reflectors = slice_(flipped(packed), (*none, 1, 0), (*batch, n, n - 1))
+    turned = reflected(reflectors, taus, rows_of(vectors, 1, n))
+    vectors = concatenate([rows_of(vectors, 0, 1), turned], len(batch))
+    values = div(values, spread(scale, type_of(values)))
+    return [valid_or_nan(info, vectors), valid_or_nan(info, values)]
+
+
+def _safe_scale(a: Traced) -> Traced:
+    """What brings the largest element of each matrix where squares are in range; 1 if it is."""
+    ndim = type_of(a).ndim
+    largest = reduce_max(abs_(upper_part(a)), (ndim - 2, ndim - 1))
+    limits = np.finfo(type_of(a).dtype)
+    least = float(np.sqrt(limits.tiny / limits.eps))
+    wanted = minimum(maximum(largest, least), 1 / least)
+    return select(eq(largest, 0), full_of(type_of(largest), 1), div(wanted, largest))
 
 
 def reciprocal_differences(values: Traced) -> Traced:

@@ -259,6 +259,19 @@ def sytrd(uplo: str, a: Traced) -> list[Traced]:
     return call(name, [a], 2, arguments, results, 1, 4 / 3 * n**3)
 
 
+def stedc(diagonal: Traced, beside: Traced) -> list[Traced]:
+    """Eigenvalues and eigenvectors of symmetric tridiagonal matrices, by dividing them; info."""
+    real = type_of(diagonal).dtype
+    n = type_of(diagonal).shape[-1]
+    arguments: list[Argument] = [
+        ("char", "I"), ("int", n), ("out", 0), ("out", 1), ("out", 2), ("int", n),
+        *_work(real, 1 + 4 * n + n * n), ("work", 8 * (3 + 5 * n)), ("int", 3 + 5 * n), ("ints", 3),
+    ]  # fmt: skip
+    results = [_vector(real, n), _vector(real, n - 1), _matrix(real, n, n), _INFO]
+    found = call("stedc", [diagonal, beside], 1, arguments, results, 2, 4 / 3 * n**3)
+    return [found[0], *found[2:]]
+
+
 def gtsv(lower: Traced, diagonal: Traced, upper: Traced, b: Traced) -> list[Traced]:
     """The solution of tridiagonal systems; info. `lower` and `upper` have n − 1 elements."""
     dtype, n, count = _size(b)

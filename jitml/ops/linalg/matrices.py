@@ -177,6 +177,11 @@ def as_columns(x: Traced, count: int) -> Traced:
     return broadcast_in_dim(x, (*batch, size, count), tuple(range(len(batch) + 1)))
 
 
+def spread(x: Traced, like: ArrayType) -> Traced:
+    """One number for each element of a batch as an array of the shape of `like`."""
+    return broadcast_in_dim(x, like.shape, tuple(range(type_of(x).ndim)))
+
+
 def as_complex(x: Traced, like: DType) -> Traced:
     """Real numbers in the dtype `like`, which may be complex."""
     return complex_(x, zeros_like(x)) if is_complex(like) else x

@@ -33,6 +33,7 @@ from jitml.ops.linalg.matrices import (
     times,
     upper_part,
 )
+from jitml.ops.linalg.panel import blocked_qr
 from jitml.ops.linalg.triangular import solve_triangular
 from jitml.ops.slicing import pad, slice_
 from jitml.ops.sort import take_along_axis
@@ -187,7 +188,15 @@ class Qr(MatrixOp):
         return np.asarray(q), np.asarray(r)
 
     def expand(self, *inputs: Traced) -> Sequence[Traced]:
+        """By panels, unless there are complex numbers."""
         (a,) = inputs
+        type_ = type_of(a)
+        if self.pivoting or is_complex(type_.dtype) or 0 in type_.shape:
+            return self.by_library(a)
+        return blocked_qr(a, self.full_matrices)
+
+    def by_library(self, a: Traced) -> Sequence[Traced]:
+        """By the reflectors of `geqrf`."""
         *batch, m, n = type_of(a).shape
         k = m if self.full_matrices else min(m, n)
         packed, taus, *order = bind(Geqrf(self.pivoting), a)
