@@ -68,6 +68,5 @@ def _renamed(built: Built, names: Mapping[Var, Var]) -> Built:
     """The same kernel for other variables."""
     reads, writes = (tuple([names[v] for v in some]) for some in (built.reads, built.writes))
     nodes = tuple([(names[v], node) for v, node in built.nodes])
-    return Built(
-        built.kernel, reads, writes, frozenset(map(names.__getitem__, built.computed)), nodes
-    )
+    computed = frozenset(map(names.__getitem__, built.computed))
+    return Built(built.kernel, reads, writes, computed, nodes, built.size)

@@ -54,7 +54,7 @@ SMALL_WORK = 1 << 15  # elements; below it a kernel without parallel units is fi
 @dataclass(frozen=True, eq=False)
 class Built:
     """A kernel, the variables of its operands (the ones read, then the ones written), all that it
-    computes, and the nodes that do so.
+    computes, the nodes that do so, and about how many instructions it has.
     """
 
     kernel: Kernel
@@ -62,6 +62,7 @@ class Built:
     writes: tuple[Var, ...]
     computed: frozenset[Var]
     nodes: tuple[tuple[Var, Node], ...] = ()
+    size: int = 0
 
 
 class _Unmerged(Exception):
@@ -122,6 +123,7 @@ def strided_view(
     builder.kernel.refuse_division = True
     try:
         element = builder.element(var, index)
+        builder.check_refused()
     except (OpaqueDivision, NeedsBuffer):
         return None
     parts = [element.ref] if isinstance(element, Value) else [element.re.ref, element.im.ref]
@@ -171,6 +173,7 @@ class _GroupBuilder(ElementBuilder):
             for root in roots:
                 index = point if root is main else self._index_of_root(root, main, point)
                 elements.append((root, self.compute(root, index), index))
+        self.check_refused()
         place = {v: len(self.reads) + k for k, v in enumerate(self.writes)}
         elements.sort(key=lambda stored: place[stored[0]])
         stores = [self._store(place[root], root, x, index) for root, x, index in elements]
@@ -181,7 +184,11 @@ class _GroupBuilder(ElementBuilder):
         collapse(kernel, self)
         self._check_reductions(kernel)
         self._check_repeats(kernel)
-        return Built(kernel, tuple(self.reads), self.writes, self._computed(), self._nodes())
+        return self._built(kernel, self.writes)
+
+    def _built(self, kernel: Kernel, writes: tuple[Var, ...]) -> Built:
+        size = self.kernel.instruction_count
+        return Built(kernel, tuple(self.reads), writes, self._computed(), self._nodes(), size)
 
     def _allow_unrolling(self, main: Var) -> None:
         """Short axes of the roots may be unrolled, but few positions in all."""
@@ -250,6 +257,7 @@ class _GroupBuilder(ElementBuilder):
         target_index, inside = op.lower_target(reader, list(self.root_index))
         where = reader.checked(inside)
         element = reader(2, self.root_index)
+        self.check_refused()
         index = [i if isinstance(i, Index) else Index(self.kernel, (), i) for i in target_index]
         linear = linear_index(self.kernel, index, target.type.shape)
         self.kernel.indices.append(linear)
@@ -263,7 +271,7 @@ class _GroupBuilder(ElementBuilder):
         kernel = Kernel(outer, [], self._storages(target), [store], self._sites_in_order())
         collapse(kernel, self)
         self._check_reductions(kernel)
-        return Built(kernel, tuple(self.reads), (target,), self._computed(), self._nodes())
+        return self._built(kernel, (target,))
 
     def _make_axes(self, shape: tuple[int, ...]) -> None:
         for position, extent in enumerate(shape):
@@ -316,7 +324,7 @@ class _GroupBuilder(ElementBuilder):
             work = outer * inner * product(node.data.live_axes)
             is_hoisted = not axes and work <= SMALL_WORK and var not in self.writes
             if is_serial or not (axes == live or is_hoisted):
-                alike = [(v, n) for v, n in inside if _runs_alike(n, node)]
+                alike = [(v, n) for v, n in inside if _runs_alike(n, node, kernel.inner)]
                 raise NeedsBuffer(*dict.fromkeys(self._apart(v, n) for v, n in alike))
             if work > SMALL_WORK and self._runs_against_others(kernel, node):
                 raise NeedsBuffer(var)
@@ -381,9 +389,13 @@ class _GroupBuilder(ElementBuilder):
         return all(abs(place.coefficient(a)) == 1 for a in inside)
 
 
-def _runs_alike(one: Node, other: Node) -> bool:
-    """Whether two reductions run over the same axes, once for each unit of the same ones."""
-    return one.axes == other.axes and one.data.axes == other.data.axes
+def _runs_alike(one: Node, other: Node, inner: Sequence[Axis]) -> bool:
+    """Whether two reductions run over the same axes, or as many steps of their own, once for each
+    unit of the same ones.
+    """
+    own, others = ([a for a in node.data.axes if a in inner] for node in (one, other))
+    steps = [product(node.data.live_axes) for node in (one, other)]
+    return one.axes == other.axes and own == others and steps[0] == steps[1]
 
 
 def _loads(roots: Iterable[Node]) -> list[Index]:

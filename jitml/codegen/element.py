@@ -8,6 +8,7 @@ instructions. A variable that cannot, or had better not, be computed inside the 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -69,6 +70,7 @@ class ElementBuilder:
         self.definitions = definitions
         self.buffers = buffers
         self.roots = set(roots)
+        self.refused: dict[Var, None] = {}  # what must be computed apart: read as if it were
         self.kernel = KernelBuilder()
         self.reads: list[Var] = []
         self.operands: dict[Var, int] = {}
@@ -77,6 +79,9 @@ class ElementBuilder:
         self.mask: Value | None = None
         self.depth = 0
         self.memo: dict[Any, Any] = {}
+        # Instructions when a variable was first asked for, and, in order, when it was there.
+        self.begun: dict[Var, int] = {}
+        self.finished: dict[Var, int] = {}
         # What a variable costs in each form of its index; threads repeat none of equal nodes.
         self.repeated: dict[Var, dict[int, int]] = {}
         self.for_threads = False
@@ -104,17 +109,19 @@ class ElementBuilder:
         recurse.
         """
         wanted = self._key(var, index)
-        memo, (_, whole, mask) = self.memo, wanted
+        memo, begun, (_, whole, mask) = self.memo, self.begun, wanted
         stack = [(var, index, whole)]
         while stack:
             at, where, place = stack[-1]
             if (at, place, mask) in memo:
                 stack.pop()
                 continue
+            if at not in begun:
+                begun[at] = self.kernel.instruction_count
             beside = self._beside(self.definitions[at], where, place)
             missing = [x for x in beside if (x[0], x[2], mask) not in memo]
             if missing:
-                stack.extend(missing)
+                stack.extend(reversed(missing))
             else:
                 stack.pop()
                 self._compute_here(at, where)
@@ -134,7 +141,15 @@ class ElementBuilder:
         return [(x, before, self._key(x, before)[1]) for x in inside]
 
     def _is_computed(self, var: Var) -> bool:
-        return var in self.definitions and (var not in self.buffers or var in self.roots)
+        if var in self.refused or var not in self.definitions:
+            return False
+        return var not in self.buffers or var in self.roots
+
+    def _refuse(self, var: Var) -> None:
+        """Note that `var` must be computed apart, and go on, to find all such at once."""
+        if var in self.roots:
+            raise NeedsBuffer(var)
+        self.refused[var] = None
 
     def _key(self, var: Var, index: Sequence[Index]) -> tuple[Any, ...]:
         mask = self.mask.ref.number if self.mask is not None else None
@@ -149,6 +164,7 @@ class ElementBuilder:
         results = self._results(eqn, var, index)
         for output, result in zip(eqn.outputs, results, strict=True):
             self.memo[output, where, mask] = (tuple(index), result)
+        self.finished[var] = self.kernel.instruction_count
         self._limit(var, results)
         if var in self.roots:
             self.within.pop()
@@ -157,15 +173,39 @@ class ElementBuilder:
         """Refuse kernels that are too large, and dear values that are computed over and over. What
         a root needs of another one, at further indices, is read from where that is stored.
         """
+        is_root = var in self.roots
+        if not is_root and self.kernel.instruction_count > MOST_NODES:
+            raise NeedsBuffer(*self.refused, *self._largest_parts(var))
         dearest = max(map(_first_node, results), key=lambda node: node.cost)
         costs = self.repeated.setdefault(var, {})
         costs[dearest.number if self.for_threads else len(costs)] = dearest.cost
-        is_root = var in self.roots
         most = MOST_OF_ROOT if is_root and var.type.size >= LARGE_ROOT else self.most_repeated
-        is_refused = sum([*costs.values()][self.points :]) > most
-        is_refused |= not is_root and self.kernel.instruction_count > MOST_NODES
-        if is_refused and (not is_root or len(self.roots) > 1):
-            raise NeedsBuffer(self.within[-1] if len(self.within) > 1 else var)
+        is_repeated = sum([*costs.values()][self.points :]) > most
+        if is_repeated and (not is_root or len(self.roots) > 1):
+            self._refuse(self.within[-1] if len(self.within) > 1 else var)
+
+    def _largest_parts(self, at: Var) -> list[Var]:
+        """What to compute apart where all is too much, now that `at` is there: of the values that
+        are still needed, the largest, which are half of the work together; or all of them, and what
+        equations wait for.
+        """
+        done = {out for var in self.finished for out in self.definitions[var].outputs}
+        begun = [self.definitions[var] for var in self.begun]
+        inputs = (x for e in begun if done.isdisjoint(e.outputs) for x in e.inputs)
+        needed = [x for x in inputs if isinstance(x, Var)]
+        needed += [] if self.roots <= done else self.roots  # of which one must be left
+        sizes = {x: self.finished[x] - self.begun[x] for x in needed if x in self.finished}
+        parts = sorted(sizes, key=sizes.__getitem__, reverse=True)
+        for number, size in enumerate(itertools.accumulate(sizes[var] for var in parts), 1):
+            if size > MOST_NODES // 2:
+                return parts[:number]
+        waiting = [x for x in needed if x not in self.begun and self._is_computed(x)]
+        return list(dict.fromkeys([*parts, *waiting])) or [at]
+
+    def check_refused(self) -> None:
+        """Raise if there is anything to compute apart."""
+        if self.refused:
+            raise NeedsBuffer(*self.refused)
 
     def _results(self, eqn: Eqn, var: Var, index: Sequence[Index]) -> list[Any]:
         op = eqn.op
@@ -179,7 +219,8 @@ class ElementBuilder:
             return [op.lower(Reader(self, eqn, index), list(index))]
         if self.mask is not None:
             # Where to read is decided by position: a fold would be repeated for each.
-            raise NeedsBuffer(var)
+            self._refuse(var)
+            return [self._load(out, index) for out in eqn.outputs]
         if isinstance(op, Reduction):
             return [self._reduction(op, eqn, index)]
         if isinstance(op, Partial):
@@ -191,7 +232,7 @@ class ElementBuilder:
     def _deeper(self, atom: Atom, index: Sequence[Index]) -> Any:
         """An element behind an index map or a reduction."""
         if self.depth == MOST_READS and isinstance(atom, Var) and self._is_computed(atom):
-            raise NeedsBuffer(atom)
+            self._refuse(atom)
         self.depth += 1
         try:
             return self.element(atom, index)
@@ -359,6 +400,7 @@ class ElementBuilder:
         node = self.kernel.node(
             "reduce", "state", (*nodes, *limit), spec, key, axes, frozenset(spec.axes)
         )
+        self.kernel.count_loop(nodes, spec.axes)
         self.reductions.append((eqn.outputs[0], node))
         if spec.axes not in self.bound:
             self.bound.append(spec.axes)

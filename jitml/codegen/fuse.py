@@ -18,7 +18,7 @@ from jitml.codegen.build import Built, build_scatter, strided_view
 from jitml.codegen.element import NeedsBuffer
 from jitml.codegen.expand import Combine, Partial
 from jitml.codegen.product import operand_layout
-from jitml.codegen.siblings import join_siblings
+from jitml.codegen.siblings import MOST_ARRAYS, join_siblings
 from jitml.ir.graph import Atom, Eqn, Graph, Var
 from jitml.ops.contraction import DotGeneral
 from jitml.ops.kinds import Elementwise, Movement, Reduction
@@ -315,12 +315,14 @@ class _Fuser:
                     self._build(group)
                 position += 1
             except NeedsBuffer as need:
+                dear: set[Var] = set()
                 for var in need.variables:
                     if var not in self.buffers or var in group.roots:
-                        position = min(position, self._compute_apart(group, var))
+                        dear.update(filter(self._is_dear, self._compute_apart(group, var)))
+                position = min(position, self._forget_kernels(dear))
 
-    def _compute_apart(self, group: Group, var: Var) -> int:
-        """Give `var` a group of its own; the number of the first group that is to be built anew."""
+    def _compute_apart(self, group: Group, var: Var) -> list[Var]:
+        """Give `var` a group of its own; all that have one now."""
         # The outputs of one equation are computed together: one alone would come back here.
         if var in group.roots:
             together = [v for v in self.definitions[var].outputs if v in group.roots]
@@ -329,7 +331,12 @@ class _Fuser:
             self._add_group(Group(together))
         else:
             self._give_own_group(var)
-        dear = set(filter(self._is_dear, self._give_shared_groups(var)))
+        return self._give_shared_groups(var)
+
+    def _forget_kernels(self, dear: set[Var]) -> int:
+        """Forget the kernels that compute what is dear and has a buffer now; the number of the
+        first group that is to be built anew.
+        """
         first = len(self.groups)
         for number, other in enumerate(self.groups):
             if other.built is not None and not dear.isdisjoint(other.built.computed):
@@ -344,16 +351,20 @@ class _Fuser:
         self._add_group(Group(live))
 
     def _give_shared_groups(self, var: Var) -> list[Var]:
-        """Groups for what is dear, and computed both for `var`, which has one of its own, and for
-        others: each of them would compute it, and all below it, again.
+        """Buffers for what is dear, and computed both for `var`, which has a group of its own, and
+        for others: each of them would compute it, and all below it, again.
         """
-        apart = [var]
+        apart, beside = [var], list[Var]()
         for root in apart:
-            apart += self._shared_below(root)
-        return apart
+            for shared in self._shared_below(root):
+                is_beside = self.group_of[shared] is self.group_of[root]
+                (beside if is_beside else apart).append(shared)
+        return apart + beside
 
     def _shared_below(self, root: Var) -> list[Var]:
-        """The first such variables below `root`, with groups; users come before what they use."""
+        """The first such variables below `root`, with buffers; users come before what they use.
+        The kernel of `root` stores those that have as many elements, others have groups.
+        """
         shared: list[Var] = []
         computed: set[Var] = set()
         waiting, seen = [(-self.place[root], root)], {root}
@@ -361,15 +372,26 @@ class _Fuser:
             _, at = heapq.heappop(waiting)
             is_shared = at is not root and any(map(computed.isdisjoint, self._users_outputs(at)))
             if is_shared and at not in self.buffers and self._is_stored_if_shared(at):
-                self._give_own_group(at)
                 shared.append(at)
-                continue
+                group = self.group_of[root]
+                if at.type.shape != root.type.shape or len(group.roots) >= MOST_ARRAYS:
+                    self._give_own_group(at)
+                    continue
+                self._store_beside(at, group)
             computed.add(at)
             for atom in self.definitions[at].inputs:
                 if isinstance(atom, Var) and atom not in seen and atom not in self.buffers:
                     seen.add(atom)
                     heapq.heappush(waiting, (-self.place[atom], atom))
         return shared
+
+    def _store_beside(self, var: Var, group: Group) -> None:
+        """Let a group store what it computes anyway, and what the same equation computes."""
+        together = self.definitions[var].outputs
+        live = [v for v in together if v not in self.buffers and (v is var or v in self.users)]
+        group.roots += live
+        self.buffers.update(live)
+        self.group_of.update(dict.fromkeys(live, group))
 
     def _users_outputs(self, var: Var) -> Iterator[tuple[Var, ...]]:
         return (user.outputs for user in self.users[var])

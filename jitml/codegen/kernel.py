@@ -284,7 +284,8 @@ class KernelBuilder:
     def __init__(self) -> None:
         self._nodes: dict[Any, Node] = {}
         self._axes = 0
-        self._instructions = 0  # of calls
+        self._instructions = 0  # of calls, and of loops that compute again what others did
+        self._in_loops: set[int] = set()
         self._called: set[Any] = set()
         self.splittable: set[Axis] = set()
         self.unrollable: set[Axis] = set()
@@ -295,6 +296,18 @@ class KernelBuilder:
     def instruction_count(self) -> int:
         """About how many instructions there will be to compile."""
         return len(self._nodes) + self._instructions
+
+    def count_loop(self, roots: Sequence[Node], axes: tuple[Axis, ...]) -> None:
+        """Count what a loop over `axes` has to compute again for `roots`."""
+        inside: set[int] = set()
+        stack = list(roots)
+        while stack:
+            node = stack.pop()
+            if node.number not in inside and not node.axes.isdisjoint(axes):
+                inside.add(node.number)
+                stack.extend(node.operands)
+        self._instructions += len(inside & self._in_loops)
+        self._in_loops |= inside
 
     def nodes(self, name: str) -> list[Node]:
         """All nodes made so far that are called `name`."""

@@ -7,8 +7,9 @@ kernels that it names, and for each instruction the equations whose checks can f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +66,7 @@ entry:
   ret i32 %code
 }
 """
+_STRETCH = 32  # steps: temporaries are looked for by them
 _NATIVE_NS = 1 << 20  # nobody knows: other Python threads may run meanwhile
 
 
@@ -140,6 +142,7 @@ class Planner:
         self.multiply_adds = 0  # of all products
         self.repeats = 1  # how often the graph at hand runs
         self._texts: dict[Kernel, KernelText] = {}
+        self._special_texts: dict[tuple[Any, ...], KernelText] = {}
         self.owners: dict[int, tuple[Var, Eqn | None]] = {}
 
     def program(self) -> Program:
@@ -348,13 +351,13 @@ class Planner:
         elif eqn is not None and isinstance(eqn.op, NativeCall):
             self._add_native(eqn, eqn.op)
         elif eqn is not None and isinstance(eqn.op, Cumulative):
-            self._add_kernel(eqn, cumulative_kernel(eqn, self.target))
+            self._add_kernel(eqn, self._written(cumulative_kernel, eqn))
         elif eqn is not None and isinstance(eqn.op, Sort):
-            self._add_kernel(eqn, sort_kernel(eqn, self.target))
+            self._add_kernel(eqn, self._written(sort_kernel, eqn))
         elif eqn is not None and isinstance(eqn.op, TopK):
-            self._add_kernel(eqn, top_k_kernel(eqn, self.target))
+            self._add_kernel(eqn, self._written(top_k_kernel, eqn))
         elif eqn is not None and isinstance(eqn.op, MatrixOp):
-            self._add_kernel(eqn, matrix_kernel(eqn, self.target))
+            self._add_kernel(eqn, self._written(matrix_kernel, eqn))
         elif eqn is not None and isinstance(eqn.op, LibraryCall):
             self._add_library_call(eqn, eqn.op)
         else:
@@ -397,6 +400,13 @@ class Planner:
     def emit(self, kernel: Kernel) -> KernelText:
         """The text of a kernel for the target."""
         return emit_kernel(kernel, self.target)
+
+    def _written(self, write: Callable[[Eqn, Target], KernelText], eqn: Eqn) -> KernelText:
+        """What `write` makes of an equation, once for equal ones."""
+        key = (eqn.op, *[a.type if isinstance(a, Var) else a for a in eqn.inputs])
+        if key not in self._special_texts:
+            self._special_texts[key] = write(eqn, self.target)
+        return self._special_texts[key]
 
     def _add_kernel(self, eqn: Eqn, code: KernelText) -> None:
         operands = [a for a in eqn.inputs if isinstance(a, Var)]
@@ -572,24 +582,27 @@ class Planner:
             a, b = self.temps[first], self.temps[second]
             a.first = b.first = min(a.first, b.first)
             a.last = b.last = max(a.last, b.last)
-        placed: list[_Temp] = []
+        placed: dict[int, list[_Temp]] = {}  # by stretches of steps
         end = 0
         for temp in sorted(self.temps.values(), key=lambda t: -t.size_bytes):
             offset = 0
             size = (temp.size_bytes + 63) // 64 * 64
-            beside = [p for p in placed if p.first <= temp.last and temp.first <= p.last]
+            stretches = range(temp.first // _STRETCH, temp.last // _STRETCH + 1)
+            near = dict.fromkeys(p for k in stretches for p in placed.get(k, ()))
+            beside = [p for p in near if p.first <= temp.last and temp.first <= p.last]
             for other in sorted(beside, key=lambda p: p.offset):
                 if offset + size <= other.offset:
                     break
                 offset = max(offset, other.offset + (other.size_bytes + 63) // 64 * 64)
             temp.offset = offset
-            placed.append(temp)
+            for k in stretches:
+                placed.setdefault(k, []).append(temp)
             end = max(end, offset + size)
             self.buffers[temp.number] = Buffer("temp", 0, offset, temp.size_bytes)
         return end
 
 
-@dataclass
+@dataclass(eq=False)
 class _Temp:
     """A temporary buffer and the steps between which it lives."""
 

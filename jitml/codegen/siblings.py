@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from jitml.codegen.build import Built
-from jitml.codegen.element import NeedsBuffer
+from jitml.codegen.element import MOST_NODES, NeedsBuffer
 from jitml.ir.graph import Var
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def join_siblings(groups: Sequence[Group], build: Callable[[list[Var]], Built]) 
         if _is_plain(group):
             after = max((places.get(v, -1) for v in group.reads), default=-1)
             alike = plain.setdefault(group.roots[0].type.shape, [])
-            number = _join(group, result, [n for n in alike[-_LOOKED_AT:] if n > after], build)
+            number = _join(group, result, [n for n in alike[-_LOOKED_AT:] if n >= after], build)
             if number == len(result):
                 alike.append(number)
         if number == len(result):
@@ -59,6 +59,9 @@ def _join(
 
 
 def _is_worth_it(group: Group, other: Group) -> bool:
+    assert group.built is not None and other.built is not None
+    if group.built.size + other.built.size > MOST_NODES:
+        return False
     shape = group.roots[0].type.shape
     shared = [v for v in group.reads if v in other.reads and v.type.shape == shape]
     arrays = {*group.reads, *other.reads, *group.roots, *other.roots}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
 
 from jitml.ir.graph import Atom, Eqn, Graph, Literal, Var
 from jitml.ops.scan import Scan
@@ -22,16 +22,18 @@ def merge_scans(graph: Graph) -> Graph:
         return graph
     same: dict[Atom, Atom] = {}
     places: list[int] = []  # of scans in `eqns`
+    made: dict[Atom, int] = {}  # where
     for place, eqn in enumerate(eqns):
         eqn = eqns[place] = _renamed(eqn, same)
+        made.update(dict.fromkeys(eqn.outputs, place))
         if not isinstance(eqn.op, Scan) or eqn.op.has_effect:
             continue
-        for before in places:
-            if not _is_ready(eqn, eqns[before:place]):
-                continue
+        last_read = max((made.get(a, -1) for a in eqn.inputs), default=-1)
+        for before in places[bisect_right(places, last_read) :]:
             merged = _merged(eqns[before], eqn)
             if merged is not None:
                 eqns[before], found = merged
+                made.update(dict.fromkeys(eqns[before].outputs, before))
                 # What stood for others may be gone itself.
                 same = {a: found.get(b, b) for a, b in same.items()} | found
                 # What lies between may have read the scan that has gone.
@@ -53,12 +55,6 @@ def _renamed(eqn: Eqn, same: dict[Atom, Atom]) -> Eqn:
     if same.keys().isdisjoint(eqn.inputs):
         return eqn
     return replace(eqn, inputs=tuple([same.get(a, a) for a in eqn.inputs]))
-
-
-def _is_ready(eqn: Eqn, between: Sequence[Eqn]) -> bool:
-    """Whether none of the equations makes what `eqn` reads."""
-    made = {var for other in between for var in other.outputs}
-    return made.isdisjoint(eqn.inputs)
 
 
 def _merged(first: Eqn, second: Eqn) -> tuple[Eqn, dict[Atom, Atom]] | None:
