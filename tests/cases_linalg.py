@@ -28,6 +28,7 @@ from jitml.ops.linalg.matrices import (
     scaled_columns,
     times,
 )
+from jitml.ops.linalg.panel import Blocks, PanelQr
 from jitml.ops.linalg.qr import Geqrf, householder_product, orthogonal_product, qr
 from jitml.ops.linalg.reduced import hessenberg, schur, tridiagonal
 from jitml.ops.linalg.solve import LuSolve, solve
@@ -241,6 +242,15 @@ CASES = [
     _case("geqrf", lambda a: bind(Geqrf(), a), (2, 4, 3), derivative_kinds=""),
     _case("geqrf pivoting", lambda a: bind(Geqrf(True), a), (2, 4, 3), derivative_kinds=""),
     _case("qr pivoting", _pivoting, (2, 3, 3), second=False),
+    _case("panel_qr", lambda a: bind(PanelQr(1, 2), a), (2, 4, 3), kinds="f", derivative_kinds=""),
+    _case(
+        "blocks",
+        lambda a, b: bind(Blocks(3, 4, ((0, 0), (1, 2)), (1, 2)), a, b),
+        (2, 2, 2),
+        (2, 2, 2),
+        kinds="f",
+        derivative_kinds="",
+    ),
     _case("householder_product", householder_product, (2, 4, 3), (2, 3), derivative_kinds=""),
     *[
         _case(

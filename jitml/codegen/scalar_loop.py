@@ -12,7 +12,7 @@ elements, which run in the lanes of vectors; each element takes its own number o
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -453,10 +453,16 @@ class _Loop:
         first_site = len(self.sites)
         self.sites += [replace(site, counts_steps=True) for site in built.kernel.sites]
 
+        def is_carried(node: Node) -> bool:
+            return node.name == "load" and built.reads[node.data.operand] in state
+
+        def is_latest(node: Node) -> bool:
+            return node.name == "load" and reads[node.data.operand].ref in self.latest
+
         def write(nest: Nest, node: Node) -> Any:
-            if node.name == "load" and built.reads[node.data.operand] in state:
+            if is_carried(node):
                 return _carried(nest, node, state[built.reads[node.data.operand]])
-            if node.name == "load" and reads[node.data.operand].ref in self.latest:
+            if is_latest(node):
                 return self.latest[reads[node.data.operand].ref].read(nest, node)
             if node.name == "check":
                 return self._check(nest, node, first_site)
@@ -464,6 +470,10 @@ class _Loop:
 
         nest = Nest(built.kernel, frame, self.target, write)
         nest.lanes = self.lanes
+        # What does not wait for the step before comes first: a jump that is made of a choice among
+        # the rest does not hold it up.
+        waiting = _above(nest.nodes, lambda node: is_carried(node) or is_latest(node))
+        nest.prepare([node for node in nest.nodes if node.number not in waiting])
         nest.prepare([node for spec in built.kernel.stores for node in spec.roots])
         return nest
 
@@ -555,6 +565,15 @@ class _Map(_Loop):
 
 
 _NO_SITE = 2**63 - 1
+
+
+def _above(nodes: Iterable[Node], is_wanted: Callable[[Node], bool]) -> set[int]:
+    """The numbers of the nodes that are wanted, or computed from such."""
+    found: set[int] = set()
+    for node in nodes:
+        if is_wanted(node) or not found.isdisjoint(x.number for x in node.operands):
+            found.add(node.number)
+    return found
 
 
 def _carried(nest: Nest, node: Node, value: Any) -> Value:

@@ -239,3 +239,21 @@ def test_an_endless_loop_of_a_map_is_interrupted() -> None:
     with pytest.raises(KeyboardInterrupt):
         f(np.array([1, 0, 1]))
     assert time.monotonic() - start < 2
+
+
+def test_what_does_not_wait_for_the_step_before_comes_first() -> None:
+    """A comparison of the state, of which LLVM may make a jump, stands behind what does not."""
+
+    def least(above: Any, letters: Any) -> Any:
+        def step(left: Any, x: Any) -> Any:
+            up, letter = x
+            best = jnp.minimum(jnp.minimum(left, up) + 1, (letter != 3) * 5)
+            return best, best
+
+        return lax.scan(step, jnp.int32(0), (above, letters))[1]
+
+    x = np.arange(40, dtype=np.int32)
+    graph = jitml.make_graph(least)(x, x % 4)
+    (code,) = (k for k in lower(graph, host()).kernels if "%state0 = phi" in k.text)
+    steps = code.text.partition("body:")[2]
+    assert steps.index("icmp ne") < steps.index("%state0")
