@@ -44,8 +44,10 @@ class GemmSizes(NamedTuple):
     c_row: int
     row_blocks: int  # units share tiles of rows, and panels of columns, evenly
     column_blocks: int
-    row_tiles: int
-    column_panels: int
+    tiles_each: int
+    tiles_left: int  # the first units have one more each
+    panels_each: int
+    panels_left: int
     tile_rows: int
     block_rows: int  # the most that a unit has
     block_depth: int
@@ -181,11 +183,11 @@ class _Driver:
         row_share, column_share = blocks % s["row_blocks"], index % s["column_blocks"]
         width = self.tile.columns
         self.row, last_row = (
-            smaller(s["rows"], share * s["row_tiles"] / s["row_blocks"] * s["tile_rows"])
+            smaller(s["rows"], self._first(share, "tiles") * s["tile_rows"])
             for share in (row_share, row_share + 1)
         )
         self.column, last_column = (
-            smaller(s["columns"], share * s["column_panels"] / s["column_blocks"] * width)
+            smaller(s["columns"], self._first(share, "panels") * width)
             for share in (column_share, column_share + 1)
         )
         self.rows, self.columns = last_row - self.row, last_column - self.column
@@ -203,6 +205,10 @@ class _Driver:
         f.loop(f.integer(0), depth, s["block_depth"], [], self._depth_block)
         f.if_(self.has_epilogue, self._call_epilogue)
         return []
+
+    def _first(self, share: Value, what: str) -> Value:
+        """The first of the tiles or panels of a share: shares differ by one at most."""
+        return share * self.s[f"{what}_each"] + smaller(share, self.s[f"{what}_left"])
 
     def _elements(self, numbers: Value) -> Value:
         return numbers >> 1 if self.types.pairs else numbers
