@@ -174,10 +174,34 @@ def test_handlers_that_do_not_raise_let_the_work_go_on(run_script: Script) -> No
     )
 
 
+@posix
+def test_an_interrupted_run_waits_for_its_kernel(run_script: Script) -> None:
+    """The Python executor's thread for it has ended when the exception arrives."""
+    passed(
+        run_script(
+            "from jitml_runtime.reference import execute\n"
+            "class Late(Exception): pass\n"
+            "def handler(*_): raise Late\n"
+            "signal.signal(signal.SIGALRM, handler)\n"
+            "ended = []\n"
+            "def slow(self):\n"
+            "    time.sleep(0.4)\n"
+            "    ended.append(True)\n"
+            "execute._KernelRun.run = slow\n"
+            "chunks = execute._KernelRun.__new__(execute._KernelRun)\n"
+            "chunks.stop = execute.ctypes.c_int32(0)\n"
+            "signal.setitimer(signal.ITIMER_REAL, 0.1)\n"
+            "try: chunks.run_beside()\n"
+            "except Late: assert ended and chunks.stop.value == 1\n"
+            "else: raise AssertionError('not handled')\n"
+        )
+    )
+
+
 def test_other_threads_run_meanwhile(run_script: Script) -> None:
     passed(
         run_script(
-            "program = programs.bind(runtime, code, programs.work_plan(4000, 10, 10**5))\n"
+            "program = programs.bind(runtime, code, programs.work_plan(12000, 10, 10**5))\n"
             "worker = threading.Thread(target=program.run, args=([],))\n"
             "worker.start()\n"
             "count = 0\n"

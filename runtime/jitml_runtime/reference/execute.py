@@ -309,17 +309,26 @@ class _KernelRun:
         """Run on a thread of its own while this one, the main thread, listens for Ctrl-C.
 
         An interrupt may come between any two steps of this function, a second one included: the
-        other thread owns all that the kernel uses, and is told to stop whatever happens here.
+        other thread owns all that the kernel uses, and is told to stop whatever happens here. Its
+        end is an event: `join` that is interrupted takes a thread for ended, up to Python 3.12.
         """
-        worker = threading.Thread(target=self.run, daemon=True)
+        ended = threading.Event()
+
+        def run() -> None:
+            try:
+                self.run()
+            finally:
+                ended.set()
+
+        worker = threading.Thread(target=run, daemon=True)
         try:
             worker.start()
-            while worker.is_alive():
-                worker.join(0.05)
+            while not ended.wait(0.05):
+                pass
         except BaseException:
             self.stop.value = 1
             if worker.ident is not None:
-                worker.join()
+                ended.wait()
             raise
 
     def _run_chunk(self, begin: int, end: int) -> None:
