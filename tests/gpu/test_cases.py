@@ -16,6 +16,8 @@ from jitml.ir.dtypes import FROM_SHORT_NAME, DType
 from tests.gpu.agreement import agree
 
 CASES = all_cases()
+# A library there, kernels of our own here, which add in another order.
+ROUNDED = {"qr", "qr complete", "qr of wide ones"}
 CHOSEN = CASES if os.environ.get("JITML_GPU") == "all" else CASES[::211]
 
 
@@ -31,4 +33,5 @@ def dtypes(case: Case) -> list[DType]:
 @pytest.mark.parametrize("case", CHOSEN, ids=lambda case: case.name)
 def test_the_device_has_the_bits_of_the_cpu(case: Case, emulated: Any) -> None:
     for dtype in dtypes(case):
-        agree(record(case.apply, case.types(dtype)), case.samples(dtype))
+        rounding = 64 if case.name in ROUNDED else 0
+        agree(record(case.apply, case.types(dtype)), case.samples(dtype), rounding)
