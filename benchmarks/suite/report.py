@@ -111,10 +111,11 @@ def summary(rows: Sequence[Row], clock: str) -> str:
         best = [r for r in (row.against_best(clock) for row in of_group) if r is not None]
         share = sum(r > 1 for r in best) / len(best) if best else math.nan
         peak = geometric_mean(s[0] for row in of_group if (s := row.share_of_peak()) is not None)
+        told = "" if math.isnan(peak) else f"{peak:.0%}"
         against_jax = geometric_mean(row.ratio("jax", clock) for row in of_group)
         lines.append(
             f"{group:<14}{len(of_group):>6}{against_jax:>10.2f}"
-            f"{geometric_mean(best):>10.2f}{share:>9.0%}{peak:>9.0%}"
+            f"{geometric_mean(best):>10.2f}{share:>9.0%}{told:>9}"
         )
     for title, ratio in (
         ("JAX", lambda row: row.ratio("jax", clock)),
