@@ -9,9 +9,13 @@ results=tests/RESULTS.md
 failed=0
 
 write() { # write START LINE: in place of the line of the results that begins so, or as the last
-  local others
-  others=$(grep -vF "$1" "$results")
-  printf '%s\n%s\n' "$others" "$2" >"$results"
+  local start=$1 line=$2 old found=
+  while IFS= read -r old; do
+    if [[ $old == "$start"* ]]; then old=$line found=1; fi
+    printf '%s\n' "$old"
+  done <"$results" >"$results.new"
+  [ "$found" ] || printf '%s\n' "$line" >>"$results.new"
+  mv "$results.new" "$results"
 }
 
 check() { # check NAME COMMAND…: run it, keep its last line
