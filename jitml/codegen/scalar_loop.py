@@ -36,7 +36,7 @@ from jitml.ir.graph import Atom, Eqn, Graph, Literal, Var
 from jitml.ir.types import ArrayType
 from jitml.ops.scan import Scan
 from jitml.ops.scatter import Scatter
-from jitml.ops.while_loop import While
+from jitml.ops.while_loop import While, loop_of_map
 from jitml.scalar.complex import Complex
 from jitml.scalar.value import Value, select
 
@@ -66,8 +66,8 @@ def scalar_loop(eqn: Eqn, target: Target) -> ScalarLoop | None:
     """The kernel of a loop over scalars; None if it is not one."""
     op = eqn.op
     if isinstance(op, Scan):
-        inner_loop = _inner_loop(op)
-        if inner_loop is not None:
+        inner_loop = loop_of_map(op)
+        if inner_loop is not None and len({*op.body.outputs}) == len(op.body.outputs):
             return _map_of_loops(eqn, op, inner_loop, target)
         constants, carries, arrays = op.groups(eqn.inputs)
         inner = op.groups(op.body.inputs)
@@ -85,17 +85,6 @@ def scalar_loop(eqn: Eqn, target: Target) -> ScalarLoop | None:
     if asked is None or body is None:
         return None
     return _Loop(eqn, target, carries).repeat(op, asked, body)
-
-
-def _inner_loop(op: Scan) -> Eqn | None:
-    """The loop of unknown length that is all that the steps of a map do: they give what it leaves,
-    or some of that.
-    """
-    is_map = not op.carries and len(op.body.eqns) == 1
-    eqn = op.body.eqns[0] if is_map else None
-    if eqn is None or not isinstance(eqn.op, While) or not {*eqn.outputs} >= {*op.body.outputs}:
-        return None
-    return eqn if len({*op.body.outputs}) == len(op.body.outputs) else None
 
 
 def _map_of_loops(eqn: Eqn, op: Scan, inner: Eqn, target: Target) -> ScalarLoop | None:

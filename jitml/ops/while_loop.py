@@ -7,7 +7,7 @@ from typing import Any
 
 from jitml.ir.dtypes import BOOL
 from jitml.ir.errors import DTypeError
-from jitml.ir.graph import Graph
+from jitml.ir.graph import Eqn, Graph
 from jitml.ir.op import Op
 from jitml.ir.types import ArrayType
 from jitml.ops.control import (
@@ -33,7 +33,7 @@ from jitml.ops.elementwise import select
 from jitml.ops.kinds import Traced
 from jitml.ops.layout import batch_to_front
 from jitml.ops.reduction import reduce_or
-from jitml.ops.scan import batch_by_element
+from jitml.ops.scan import Scan, batch_by_element
 from jitml.trace.core import bind, type_of
 from jitml.trace.inline import inline
 from jitml_runtime.record import frozen
@@ -282,6 +282,17 @@ class Lanes(While):
     """A loop over the elements of a map that take a branch, some at a time."""
 
     name = "lanes"
+
+
+def loop_of_map(op: Scan) -> Eqn | None:
+    """The loop of unknown length that is all that the steps of a map do: they give what it leaves,
+    or some of that.
+    """
+    if op.carries or len(op.body.eqns) != 1:
+        return None
+    (eqn,) = op.body.eqns
+    is_all = isinstance(eqn.op, While) and {*op.body.outputs} <= {*eqn.outputs}
+    return eqn if is_all else None
 
 
 def while_values(

@@ -23,7 +23,7 @@ from jitml.ops.dynamic import dynamic_slice, dynamic_update_slice
 from jitml.ops.elementwise import add, minimum
 from jitml.ops.kinds import Elementwise, Movement, Reduction, full_of
 from jitml.ops.scan import Scan, scan_values
-from jitml.ops.while_loop import While
+from jitml.ops.while_loop import While, loop_of_map
 from jitml.trace.core import type_of
 from jitml.trace.inline import rewritten
 from jitml.trace.numbers import literal
@@ -57,9 +57,10 @@ def _block_size(eqn: Eqn) -> int:
     is to run for itself.
     """
     op = eqn.op
-    if not isinstance(op, Scan) or op.carries or len(op.body.eqns) != 1:
+    if not isinstance(op, Scan):
         return 0
-    inner = op.body.eqns[0].op
+    loop = loop_of_map(op)
+    inner = None if loop is None else loop.op
     if type(inner) is not While or not all(map(_is_safe, (inner.condition, inner.body))):
         return 0
     if all(map(_is_scalar, (inner.condition, inner.body))):

@@ -30,7 +30,7 @@ from jitml.ops.movement import iota, reshape, slice_
 from jitml.ops.reduction import argmax, reduce_and, reduce_or
 from jitml.ops.rows import put_rows, take_rows
 from jitml.ops.scan import Scan
-from jitml.ops.while_loop import Lanes, While, while_values
+from jitml.ops.while_loop import Lanes, While, loop_of_map, while_values
 from jitml.trace.core import type_of
 from jitml.trace.numbers import literal
 from jitml.transforms.batch import Batched, batch
@@ -63,18 +63,9 @@ def windows(graph: Graph) -> Graph:
 # ---- which loops ---------------------------------------------------------------------------------
 
 
-def _inner_loop(op: Scan) -> Eqn | None:
-    """The loop that is all that a map does."""
-    if op.carries or len(op.body.eqns) != 1:
-        return None
-    (eqn,) = op.body.eqns
-    is_all = isinstance(eqn.op, While) and {*op.body.outputs} <= {*eqn.outputs}
-    return eqn if is_all else None
-
-
 def _window_size(eqn: Eqn) -> int:
     """How many elements make steps together; 0 where they are better off alone."""
-    inner = _inner_loop(eqn.op) if isinstance(eqn.op, Scan) else None
+    inner = loop_of_map(eqn.op) if isinstance(eqn.op, Scan) else None
     if inner is None or not all(map(_is_batched, _graphs(inner))) or not _pays(inner):
         return 0
     assert isinstance(eqn.op, Scan)
@@ -142,7 +133,7 @@ def _in_windows(eqn: Eqn, size: int, *inputs: Any) -> list[Any]:
     """The outputs of a map of loops."""
     op = eqn.op
     assert isinstance(op, Scan)
-    inner = _inner_loop(op)
+    inner = loop_of_map(op)
     assert inner is not None and isinstance(inner.op, While)
     asked, fixed, first = inner.op.groups(inner.inputs)
     shared, slices = split(op.body.inputs, op.constants)

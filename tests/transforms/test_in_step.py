@@ -134,3 +134,18 @@ def test_steps_of_elements_that_have_ended_check_nothing() -> None:
     np.testing.assert_allclose(jit(vmap(added))(starts)[1][3], 0)
     with pytest.raises(errors.OutOfBoundsError):
         jit(vmap(lambda k: lax.while_loop(lambda s: s[0] < 9, body, (k, jnp.zeros(3)))))(starts)
+
+
+def test_a_map_that_gives_more_than_its_loop_leaves() -> None:
+    """What it is given, too: such a map stays as it is."""
+
+    def grown(x: Any) -> Any:
+        found = lax.while_loop(lambda c: c[1].sum() < 5.0, lambda c: (c[0] + 1, c[1] * 1.5), (0, x))
+        return x, *found
+
+    rows = np.abs(np.random.default_rng(0).normal(size=(300, 6))).astype(np.float32) + 0.1
+    kept, counts, last = jit(lambda rows: lax.map(grown, rows))(rows)
+    assert np.array_equal(kept, rows)
+    expected = [(r * np.float32(1.5) ** n).sum() for r, n in zip(rows, counts, strict=True)]
+    np.testing.assert_allclose(np.asarray(last).sum(1), expected, rtol=1e-5)
+    assert (np.asarray(last).sum(1) >= 5).all()
