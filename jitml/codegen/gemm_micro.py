@@ -180,20 +180,34 @@ class _Micro:
     def chains(self, sums: list[Value], c_out: Value, c_out_row: Value) -> list[Value]:
         """The sums after all k; the tile of A below this one is fetched bit by bit."""
         f = self.function
-        a, b, count = f.parameters[:3]
+        a, _, count = f.parameters[:3]
         # Left to itself, strength reduction would chain the additions of one row to the next.
         starts = [f.opaque(f.offset(a, place)) for place in self.table_places()]
         below = f.offset(starts[0], self.strides["a_row"] * self.rows)
 
         def step(_: Value, state: list[Value]) -> list[Value]:
-            b_now, along, ahead, *sums_now = state
+            at, along, ahead, *sums_now = state
             f.prefetch(ahead, 1)
-            after = self.add([f.offset(start, along) for start in starts], b_now, sums_now)
-            steps = [self.strides[name] for name in ("b_step", "a_step", "a_ahead")]
-            moved = (f.offset(b_now, steps[0]), along + steps[1], f.offset(ahead, steps[2]))
+            row_b = self.row_of_b(at)
+            after = self.add([f.offset(start, along) for start in starts], row_b, sums_now)
+            steps = [self.strides[name] for name in ("a_step", "a_ahead")]
+            moved = (self.next_of_b(at), along + steps[0], f.offset(ahead, steps[1]))
             return [*moved, *after]
 
-        return f.loop(f.integer(0), count, 1, [b, f.integer(0), below, *sums], step)[3:]
+        first = [self.first_of_b(), f.integer(0), below]
+        return f.loop(f.integer(0), count, 1, [*first, *sums], step)[3:]
+
+    def first_of_b(self) -> Value:
+        """What tells where the first row of b is."""
+        return self.function.parameters[1]
+
+    def row_of_b(self, at: Value) -> Value:
+        """The address of the row that `at` tells."""
+        return at
+
+    def next_of_b(self, at: Value) -> Value:
+        """What tells where the row after that is."""
+        return self.function.offset(at, self.strides["b_step"])
 
 
 class _Partial(_Micro):
@@ -275,23 +289,15 @@ class _Runs(_Micro):
     def start(self) -> Function:
         return Function("runs", _MICRO_RUNS)
 
-    def chains(self, sums: list[Value], c_out: Value, c_out_row: Value) -> list[Value]:
+    def first_of_b(self) -> Value:
+        return self.function.parameters[7]
+
+    def row_of_b(self, at: Value) -> Value:
         f = self.function
-        a, b, count = f.parameters[:3]
-        starts = [f.opaque(f.offset(a, place)) for place in self.table_places()]
-        below = f.offset(starts[0], self.strides["a_row"] * self.rows)
+        return f.opaque(f.offset(f.parameters[1], f.load(at, "i64")))
 
-        def step(_: Value, state: list[Value]) -> list[Value]:
-            along, ahead, place, *sums_now = state
-            f.prefetch(ahead, 1)
-            row_b = f.opaque(f.offset(b, f.load(place, "i64")))
-            after = self.add([f.offset(start, along) for start in starts], row_b, sums_now)
-            steps = [self.strides[name] for name in ("a_step", "a_ahead")]
-            moved = (along + steps[0], f.offset(ahead, steps[1]), f.offset(place, f.integer(8)))
-            return [*moved, *after]
-
-        state = [f.integer(0), below, f.parameters[7], *sums]
-        return f.loop(f.integer(0), count, 1, state, step)[3:]
+    def next_of_b(self, at: Value) -> Value:
+        return self.function.offset(at, self.function.integer(8))
 
 
 def run_functions(tile: Tile) -> list[Function]:
